@@ -1,0 +1,43 @@
+"""The exception tree of the project.
+
+SbertPruneError                 anything that a person can mend; commands answer it with exit status 2
+ ├─ SelectionError (ValueError)    which layers to keep
+ ├─ RecipeError (ValueError)       a recipe or a parameter of a command
+ ├─ EncoderError (ValueError)      a base that is missing, of an unknown architecture, or damaged
+ ├─ DataError (ValueError)         a file of NLI or STS rows
+ ├─ TrainingError (RuntimeError)   a phase that cannot go on
+ ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
+ └─ TrackingError (RuntimeError)   MLflow's store or registry
+"""
+
+
+class SbertPruneError(Exception):
+    """Says what was found, what would be right and what to do next."""
+
+
+class SelectionError(SbertPruneError, ValueError):
+    """A choice of layers that the encoder cannot have."""
+
+
+class RecipeError(SbertPruneError, ValueError):
+    """A recipe or a parameter that has no meaning."""
+
+
+class EncoderError(SbertPruneError, ValueError):
+    """A base that cannot be loaded or pruned."""
+
+
+class DataError(SbertPruneError, ValueError):
+    """Training or evaluation data that cannot be used."""
+
+
+class TrainingError(SbertPruneError, RuntimeError):
+    """A phase that cannot go on."""
+
+
+class RoundTripError(SbertPruneError, RuntimeError):
+    """A saved model that does not come back as it was."""
+
+
+class TrackingError(SbertPruneError, RuntimeError):
+    """MLflow's store or registry cannot do what was asked."""

@@ -1,0 +1,84 @@
+"""Which layers of an encoder to keep, as a value that cannot be wrong."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from sbert_prune.errors import SelectionError
+
+_LIST = re.compile(r"\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSelection:
+    """The kept layers of an encoder.
+
+    kept: indices in ascending order, each once; 0 is next to the embeddings.
+    depth: number of layers before pruning.
+
+    Raises SelectionError for an empty, unsorted or repeated list, or an index outside the depth.
+    """
+
+    kept: tuple[int, ...]
+    depth: int
+
+    def __post_init__(self) -> None:
+        listed = ",".join(map(str, self.kept))
+        if self.depth < 1:
+            raise SelectionError(f"An encoder of depth {self.depth} has no layers to keep; the depth must be 1 or more.")
+        if not self.kept:
+            raise SelectionError(f"No layer is kept. Keep at least one of the layers 0-{self.depth - 1}.")
+        if outside := [index for index in self.kept if not 0 <= index < self.depth]:
+            raise SelectionError(f"Layer {outside[0]} does not exist: the encoder has {self.depth} layers, numbered 0-{self.depth - 1}.")
+        if list(self.kept) != sorted(set(self.kept)):
+            fixed = ",".join(map(str, sorted(set(self.kept))))
+            raise SelectionError(f"Layers {listed} are not in ascending order, each once. Did you mean {fixed}?")
+
+    @classmethod
+    def parse(cls, text: str, *, depth: int) -> Self:
+        """Read a list such as "0,2,4-7". Inverts str().
+
+        Raises SelectionError for anything else; a mere count ("6") names no layers: give it to a strategy.
+        """
+        if not _LIST.fullmatch(text):
+            raise SelectionError(f"{text!r} is not a list of layers. Write indices and ranges, such as 0,2,4-7.")
+        kept: list[int] = []
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            if last and int(last) < int(first):
+                raise SelectionError(f"The range {part.strip()} runs backwards. Did you mean {int(last)}-{int(first)}?")
+            if max(int(first), int(last or first)) >= depth:
+                outside = max(int(first), int(last or first))
+                raise SelectionError(f"Layer {outside} does not exist: the encoder has {depth} layers, numbered 0-{depth - 1}.")
+            kept.extend(range(int(first), int(last or first) + 1))
+        return cls(tuple(kept), depth)
+
+    @classmethod
+    def all(cls, depth: int) -> Self:
+        """Keep every layer: the reference's selection."""
+        return cls(tuple(range(depth)), depth)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of kept layers."""
+        return len(self.kept)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """The layers that go."""
+        return tuple(sorted(set(range(self.depth)) - set(self.kept)))
+
+    def within(self, original: Self) -> Self:
+        """This selection of an already pruned encoder, in the indices of the encoder that `original` selected from."""
+        if self.depth != original.num_layers:
+            raise SelectionError(f"A selection of {self.depth} layers does not fit an encoder that kept {original.num_layers}.")
+        return type(self)(tuple(original.kept[index] for index in self.kept), original.depth)
+
+    def __str__(self) -> str:
+        runs: list[list[int]] = []
+        for index in self.kept:
+            if runs and index == runs[-1][-1] + 1:
+                runs[-1].append(index)
+            else:
+                runs.append([index])
+        return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)

@@ -1,0 +1,60 @@
+"""Named ways to choose which layers to keep (Sajjad et al. 2020, arXiv 2004.03844)."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from sbert_prune.errors import SelectionError
+from sbert_prune.layers import LayerSelection
+
+EXPLICIT = "explicit"
+"""The name under which a list of layers, chosen by nobody's rule, is recorded."""
+
+
+def drop_top(num_layers: int, depth: int) -> tuple[int, ...]:
+    """Keep the layers next to the embeddings: the paper's best."""
+    return tuple(range(num_layers))
+
+
+def drop_bottom(num_layers: int, depth: int) -> tuple[int, ...]:
+    """Keep the layers next to the output."""
+    return tuple(range(depth - num_layers, depth))
+
+
+def drop_middle(num_layers: int, depth: int) -> tuple[int, ...]:
+    """Keep both ends, the lower end one longer when the count is odd ("symmetric" in the source)."""
+    lower = (num_layers + 1) // 2
+    upper = num_layers - lower
+    return (*range(lower), *range(depth - upper, depth))
+
+
+def drop_alternate(num_layers: int, depth: int) -> tuple[int, ...]:
+    """Keep evenly spaced layers, the last always among them: 6 of 12 are 1,3,5,7,9,11.
+
+    The source stops at half the depth; even spacing goes on below it.
+    """
+    return tuple((position + 1) * depth // num_layers - 1 for position in range(num_layers))
+
+
+STRATEGIES: dict[str, Callable[[int, int], tuple[int, ...]]] = {
+    "drop-top": drop_top,
+    "drop-middle": drop_middle,
+    "drop-bottom": drop_bottom,
+    "drop-alternate": drop_alternate,
+}
+
+
+def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
+    """Turn what the user asked for into a selection: a count goes to the strategy, a list is taken as it is.
+
+    Raises SelectionError for an unknown strategy, a count outside 1..depth, or a wrong list.
+    """
+    if not layers.strip().isdecimal():
+        return LayerSelection.parse(layers, depth=depth)
+    if strategy not in STRATEGIES:
+        near = get_close_matches(strategy, STRATEGIES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SelectionError(f"There is no strategy {strategy!r}.{hint} The strategies are {', '.join(STRATEGIES)}.")
+    count = int(layers)
+    if not 1 <= count <= depth:
+        raise SelectionError(f"layers={count} cannot be kept: the encoder has {depth} layers. Ask for 1 to {depth}, or list them, such as 0,2,4-7.")
+    return LayerSelection(STRATEGIES[strategy](count, depth), depth)
