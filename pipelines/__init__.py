@@ -1,0 +1,1 @@
+"""The steps that make, judge and register a variant, and their commands."""

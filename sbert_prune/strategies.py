@@ -48,12 +48,12 @@ def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
 
     Raises SelectionError for an unknown strategy, a count outside 1..depth, or a wrong list.
     """
-    if not layers.strip().isdecimal():
-        return LayerSelection.parse(layers, depth=depth)
     if strategy not in STRATEGIES:
         near = get_close_matches(strategy, STRATEGIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise SelectionError(f"There is no strategy {strategy!r}.{hint} The strategies are {', '.join(STRATEGIES)}.")
+        raise SelectionError(f"strategy={strategy}: there is no such strategy.{hint} The strategies are {', '.join(STRATEGIES)}.")
+    if not layers.strip().isdecimal():
+        return LayerSelection.parse(layers, depth=depth)
     count = int(layers)
     if not 1 <= count <= depth:
         raise SelectionError(f"layers={count} cannot be kept: the encoder has {depth} layers. Ask for 1 to {depth}, or list them, such as 0,2,4-7.")

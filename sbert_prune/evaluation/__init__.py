@@ -1,0 +1,1 @@
+"""Judging a sentence model: how good, how sure, how fast, how large."""

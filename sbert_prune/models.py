@@ -1,0 +1,70 @@
+"""Sentence models in MLflow: logged with a signature, fetched by URI."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import mlflow
+import numpy as np
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from sbert_prune.errors import TrackingError
+from sbert_prune.tracking import FAULTS, TAG, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentence_transformers import SentenceTransformer
+
+    from sbert_prune.tracking import Run
+
+SCHEMES = ("models:/", "runs:/")
+_DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
+_REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
+
+
+def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, params: Mapping[str, str]) -> str:
+    """Log a saved sentence model and return its id ("m-..."); MLflow, Sentence Transformers and pyfunc all load it.
+
+    model: what was loaded from `folder`. The folder's own bytes are stored, `pruning.json` among them.
+    """
+    client = run.store.client
+    try:
+        logged = client.create_logged_model(run.store.experiment_id, name, run.run_id, params=dict(params), tags={TAG + "format": "1"})
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch) / "model"
+            mlflow.sentence_transformers.save_model(
+                model,
+                str(path),
+                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run.run_id, model_id=logged.model_id),
+                signature=_signature(int(model.get_embedding_dimension())),
+                # Given here because inferring them imports the model in a process of its own, for ten seconds.
+                pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS],
+            )
+            shutil.rmtree(path / _DATA)
+            shutil.copytree(folder, path / _DATA)
+            client.log_model_artifacts(logged.model_id, str(path))
+        client.finalize_logged_model(logged.model_id, "READY")
+    except FAULTS as error:
+        raise TrackingError(f"The model could not be logged: {first_line(error)}") from error
+    return str(logged.model_id)
+
+
+def _signature(dimension: int) -> ModelSignature:
+    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))]))
+
+
+def fetch_model(uri: str) -> Path:
+    """Bring a `models:/` or `runs:/` URI to a local folder that SentenceTransformer can load. Raises TrackingError."""
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except FAULTS as error:
+        raise TrackingError(
+            f"{uri} cannot be fetched: {first_line(error)} Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
+        ) from error
+    return folder / _DATA if (folder / _DATA).is_dir() else folder

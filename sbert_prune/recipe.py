@@ -1,0 +1,201 @@
+"""Everything needed to build a variant again, as one frozen value."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from sbert_prune.errors import RecipeError
+
+PRESETS = Path(__file__).parent / "recipes"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+RegistryName = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\w .-]{1,200}$")]
+
+
+class Settings(BaseModel):
+    """Frozen, and an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PhaseSettings(Settings):
+    """What both phases have in common.
+
+    data: a file, a folder of splits, or "quickstart" (generated).
+    max_rows: at most so many training rows, drawn by the seed; None takes all.
+    warmup_ratio: share of the optimizer steps during which the learning rate rises, 0 to 1.
+    """
+
+    data: Text
+    epochs: float = Field(gt=0, le=1000)
+    batch_size: int = Field(ge=1, le=65_536)
+    learning_rate: float = Field(gt=0, le=1)
+    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
+    max_rows: int | None = Field(default=None, ge=1)
+
+
+class NliSettings(PhaseSettings):
+    """The first phase. mnrl: MultipleNegativesRankingLoss on triplets; softmax: a 3-way classifier on pairs.
+
+    scale: what mnrl multiplies cosine similarities with (20 in arXiv 2211.11187).
+    """
+
+    loss: Literal["mnrl", "softmax"] = "mnrl"
+    scale: float = Field(default=20.0, gt=0)
+
+
+class StsSettings(PhaseSettings):
+    """The second phase, with CosineSimilarityLoss. score_range: the lowest and highest score of the files; None infers it."""
+
+    score_range: tuple[float, float] | None = None
+
+    @field_validator("score_range", mode="before")
+    @classmethod
+    def _parse_range(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        low, separator, high = value.partition("-")
+        if not separator:
+            raise ValueError("write a range as LOW-HIGH, such as 0-5")
+        return (low, high)
+
+    @field_validator("score_range")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("write the lower end first, such as 0-5")
+        return value
+
+
+class Recipe(Settings):
+    """A base, the choice of its layers, both phases, and where the result is registered.
+
+    layers: a count for the strategy ("6") or a list ("0,2,4-7").
+    device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
+    """
+
+    name: Text
+    base_model: Text
+    layers: Text
+    strategy: Text = "drop-top"
+    pooling: Literal["mean", "cls"] = "mean"
+    max_seq_length: int = Field(default=128, ge=4, le=100_000)
+    nli: NliSettings
+    sts: StsSettings
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    on_bad_rows: Literal["error", "skip"] = "error"
+    registered_model: RegistryName
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Where it runs and is registered do not count."""
+        return self._digest(exclude={"device", "registered_model", "name"})
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """Names what a variant shares with its reference: all but the choice of layers."""
+        return self._digest(exclude={"device", "registered_model", "name", "layers", "strategy"})
+
+    def _digest(self, exclude: set[str]) -> str:
+        canonical = json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def flat(self) -> dict[str, str]:
+        """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
+        return _flatten(self.model_dump(mode="json"))
+
+    def with_layers(self, layers: str, *, strategy: str | None = None) -> Self:
+        """The same recipe for another choice of layers."""
+        return self.model_copy(update={"layers": layers, "strategy": strategy or self.strategy})
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: "" if value is None else str(value)}
+    return flat
+
+
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a preset by name, or the user's own YAML file, and override single values ({"nli.epochs": "2"}).
+
+    Raises RecipeError naming the value, what was expected, and what to do.
+    """
+    path = _locate(name)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} is not readable YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"The recipe {path} holds {type(tree).__name__}, not a mapping of settings. Start from one of {PRESETS}.")
+    for key, value in (overrides or {}).items():
+        _set(tree, key, value)
+    tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, path)) from error
+
+
+def _set(tree: dict[str, Any], key: str, value: str) -> None:
+    *branches, leaf = key.split(".")
+    for branch in branches:
+        tree = tree.setdefault(branch, {})
+    tree[leaf] = value
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the recipes in the package."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def _locate(name: str) -> Path:
+    if name in presets():
+        return PRESETS / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return Path(name)
+    near = get_close_matches(name, presets(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise RecipeError(f"recipe={name}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own.")
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    return "\n".join(_explain_one(dict(problem), path) for problem in error.errors())
+
+
+def _explain_one(problem: dict[str, Any], path: Path) -> str:
+    where = [str(part) for part in problem["loc"] if part not in ("str", "int")]
+    name = parameter_name(".".join(where))
+    if problem["type"] == "missing":
+        return f"The recipe {path.name} lacks {'.'.join(where)!r}."
+    if problem["type"] == "extra_forbidden":
+        fields = _fields_beside(where)
+        near = get_close_matches(where[-1], fields, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(fields)}."
+        return f"The recipe {path.name} has an unknown setting {'.'.join(where)!r}.{hint}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
+
+
+def _fields_beside(where: list[str]) -> list[str]:
+    model: type[BaseModel] = {"nli": NliSettings, "sts": StsSettings}.get(where[0], Recipe) if len(where) > 1 else Recipe
+    return list(model.model_fields)
+
+
+def parameter_name(path: str) -> str:
+    """A recipe's setting as users give it: "nli.epochs" is nli_epochs."""
+    return path.replace(".", "_")

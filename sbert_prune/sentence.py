@@ -1,0 +1,135 @@
+"""Sentence models: an encoder with pooling and normalisation, assembled, saved, reloaded and compared."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+
+from sbert_prune.errors import EncoderError, RoundTripError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from sbert_prune.checkpoint import Checkpoint
+    from sbert_prune.lineage import Lineage
+
+# Weights are float32 whatever the checkpoint's own type is: Transformers 5 would keep float16, which does not train.
+_LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
+
+PROBES = (
+    "A plane is taking off.",
+    "Two dogs run across a wide green field while a child watches them from the gate.",
+    "The committee did not approve the budget.",
+    "2024: 35 % more, 1,200 in all!",
+    "एक माणूस बासरी वाजवत आहे.",
+    "x",
+)
+"""Sentences that a saved model must embed as it did before: short, long, negated, with digits, in another script."""
+
+
+def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
+    """Load an encoder or a sentence model as it was saved, in float32 on the CPU."""
+    saved = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
+    if not isinstance(saved[0], Transformer):
+        raise EncoderError(f"{checkpoint.folder} begins with a {type(saved[0]).__name__}; a Transformer encoder is expected.")
+    _zero_missing_pooler(saved[0].auto_model, checkpoint.tensors)
+    return saved.eval()
+
+
+def with_pooling(model: SentenceTransformer, pooling: str, *, max_seq_length: int) -> SentenceTransformer:
+    """The same encoder with "mean" or "cls" pooling and a normalisation behind it.
+
+    A model's further modules (a Dense layer, say) stay between the two.
+    """
+    encoder = model[0]
+    encoder.max_seq_length = max_seq_length
+    others = [module for module in list(model)[1:] if not isinstance(module, Pooling | Normalize)]
+    modules = [encoder, Pooling(encoder.get_embedding_dimension(), pooling), *others, Normalize()]
+    return SentenceTransformer(modules=modules, device="cpu").eval()
+
+
+def _zero_missing_pooler(encoder: PreTrainedModel, tensors: frozenset[str]) -> None:
+    """A BERT without pooler weights gets random ones, unused: zeros keep every save of the same model the same bytes."""
+    pooler = getattr(encoder, "pooler", None)
+    if pooler is not None and not any("pooler." in name for name in tensors):
+        for parameter in pooler.parameters():
+            torch.nn.init.zeros_(parameter)
+
+
+def encoder_of(model: SentenceTransformer) -> PreTrainedModel:
+    """The Transformers encoder inside a sentence model."""
+    return cast("PreTrainedModel", model[0].auto_model)
+
+
+def with_encoder(model: SentenceTransformer, encoder: PreTrainedModel) -> SentenceTransformer:
+    """Put another encoder of the same width into a sentence model, in place, and return it."""
+    model[0].model = encoder
+    return model
+
+
+def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Lineage) -> None:
+    """Write a sentence model and its lineage; the folder appears whole or not at all.
+
+    Raises EncoderError when the folder exists and holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
+    beside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        model.save(str(beside), create_model_card=False)
+        lineage.write(beside)
+        if folder.exists():
+            folder.rmdir()
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def embed(model: SentenceTransformer, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False) -> NDArray[np.float32]:
+    """Embed sentences. *Shape:* (sentences, dim), float32, in the order given."""
+    vectors = model.encode(list(sentences), batch_size=batch_size, convert_to_numpy=True, show_progress_bar=progress)
+    return cast("NDArray[np.float32]", vectors)
+
+
+def check_embeddings(vectors: NDArray[np.float32], what: str) -> None:
+    """Refuse embeddings that no use can be made of. Raises RoundTripError for non-finite or collapsed ones."""
+    if not np.isfinite(vectors).all():
+        raise RoundTripError(f"{what} gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32.")
+    if len(vectors) > 1 and float(np.ptp(vectors, axis=0).max()) < 1e-4:
+        raise RoundTripError(f"{what} gives the same embedding for every sentence: it has collapsed. Train again with a lower learning rate.")
+
+
+def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
+    """Reload a saved model in a new process, embed PROBES there, and return the largest absolute difference to `expected`.
+
+    Raises RoundTripError when the process fails or the difference is above the tolerance.
+    """
+    with TemporaryDirectory() as scratch:
+        out = Path(scratch) / "embeddings.npy"
+        command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+        if done.returncode != 0:
+            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
+        found = np.load(out)
+    check_embeddings(found, f"The model saved in {folder}")
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if difference > tolerance:
+        raise RoundTripError(
+            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} (allowed {tolerance:.0e}). It is not registered."
+        )
+    return difference

@@ -1,0 +1,59 @@
+"""What a phase computes on, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from sbert_prune.errors import RecipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A device and the type that matrix products run in. Weights and optimizer state are float32 in any case."""
+
+    device: torch.device
+    bfloat16: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context that a forward pass runs in."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    @property
+    def precision(self) -> str:
+        """As recorded: "bfloat16" or "float32"."""
+        return "bfloat16" if self.bfloat16 else "float32"
+
+    def __str__(self) -> str:
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        return f"{self.device}{threads}, {self.precision}"
+
+
+def choose_hardware(device: str, precision: str) -> Hardware:
+    """Resolve a recipe's `device` and `precision`; "auto" takes the best there is.
+
+    Raises RecipeError for a device that this machine lacks.
+    """
+    chosen = _best_device() if device == "auto" else torch.device(device)
+    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
+        raise RecipeError(f"device={device}: torch sees {torch.cuda.device_count()} CUDA devices here. Use device=auto or device=cpu.")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError("device=mps: torch sees no Apple GPU here. Use device=auto or device=cpu.")
+    if chosen.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+    return Hardware(chosen, _has_bfloat16(chosen) if precision == "auto" else precision == "bfloat16")
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Emulated bfloat16 is slower than float32: on a CPU it pays only with instructions of its own.
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
