@@ -1,0 +1,58 @@
+"""STS files without a header, told by what their columns hold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sbert_prune.data.columns import Columns, shorten
+from sbert_prune.data.delimited import usual_width
+from sbert_prune.data.scores import parse_number
+from sbert_prune.data.tables import Record, Table
+from sbert_prune.errors import DataError
+
+LAYOUTS = (
+    Columns((0, 1, 2), 3, "no header: sentence1, sentence2, score"),
+    Columns((1, 2, 0), 3, "no header: score, sentence1, sentence2"),
+    Columns((5, 6, 4), 7, "no header: genre, file, year, id, score, sentence1, sentence2", open_ended=True),
+)
+
+_SAMPLE = 200
+
+_REGULAR = 0.95
+"""From this share of records with one width on, a record of another width is damaged, even where a layout is open-ended."""
+
+
+def detect_layout(table: Table) -> Columns:
+    """The layout that fits most of the first records.
+
+    Raises DataError when it fits fewer than half of them.
+    """
+    sample = [record for record in table.records[:_SAMPLE] if not record.fault]
+    best = max(LAYOUTS, key=lambda layout: _num_fitting(layout, sample))
+    if not sample or 2 * _num_fitting(best, sample) < len(sample):
+        raise DataError(_no_layout(table, sample))
+    width, count = usual_width(table.records)
+    is_regular = best.fits(width) and count >= _REGULAR * len(table.records)
+    return replace(best, width=width, open_ended=False) if is_regular else best
+
+
+def _num_fitting(layout: Columns, records: Sequence[Record]) -> int:
+    return sum(_fits(layout, record) for record in records)
+
+
+def _fits(layout: Columns, record: Record) -> bool:
+    if not layout.fits(len(record.cells)):
+        return False
+    first, second, score = (parse_number(record.cells[index]) for index in layout.indices)
+    return first is None and second is None and score is not None
+
+
+def _no_layout(table: Table, sample: Sequence[Record]) -> str:
+    if not sample:
+        return f"{table.place(table.records[0])}: {table.records[0].fault}. None of the first {_SAMPLE} lines can be read."
+    width, _ = usual_width(sample)
+    known = "; ".join(layout.layout.removeprefix("no header: ") for layout in LAYOUTS)
+    first = shorten([str(cell) for cell in sample[0].cells])
+    return (
+        f"{table.path}: its first line, {first}, names no known column, and its {width} columns are in no known order. "
+        f"Expected a header with sentence1, sentence2, score, or without one: {known}."
+    )

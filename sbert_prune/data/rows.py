@@ -1,0 +1,115 @@
+"""Checked rows of NLI and STS, as values that cannot be wrong."""
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from sbert_prune.errors import DataError
+
+_UNENCODABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and halves of surrogate pairs: JSON can escape them, UTF-8 cannot hold the halves."""
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Unicode categories of control and format characters and of white space."""
+
+
+class Label(StrEnum):
+    """How the hypothesis stands to the premise."""
+
+    ENTAILMENT = "entailment"
+    NEUTRAL = "neutral"
+    CONTRADICTION = "contradiction"
+
+
+@dataclass(frozen=True, slots=True)
+class NliRow:
+    """A premise with a judged hypothesis.
+
+    Raises DataError for an empty sentence or something that is not a Label.
+    """
+
+    premise: str
+    hypothesis: str
+    label: Label
+
+    def __post_init__(self) -> None:
+        _check_sentence("premise", self.premise)
+        _check_sentence("hypothesis", self.hypothesis)
+        if not isinstance(self.label, Label):
+            raise DataError(f"the label is {self.label!r}; expected one of {', '.join(Label)}")
+
+    def content(self) -> tuple[str, ...]:
+        """What the row says, as text that no file format changes."""
+        return (self.premise, self.hypothesis, self.label.value)
+
+
+@dataclass(frozen=True, slots=True)
+class StsRow:
+    """Two sentences with their similarity.
+
+    score: 0 (unrelated) to 1 (the same meaning), whatever range the file had.
+
+    Raises DataError for an empty sentence or a score outside 0-1.
+    """
+
+    sentence1: str
+    sentence2: str
+    score: float
+
+    def __post_init__(self) -> None:
+        _check_sentence("sentence1", self.sentence1)
+        _check_sentence("sentence2", self.sentence2)
+        if not 0.0 <= self.score <= 1.0:
+            raise DataError(f"the score is {self.score}; expected 0 to 1")
+
+    def content(self) -> tuple[str, ...]:
+        """What the row says, as text that no file format changes; six decimals, because parquet may hold 32-bit floats."""
+        return (self.sentence1, self.sentence2, f"{self.score:.6f}")
+
+
+def _check_sentence(name: str, sentence: str) -> None:
+    if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
+        raise DataError(f"the {name} is empty; expected a sentence")
+    if not _is_plain_ascii(sentence) and (found := _UNENCODABLE.search(sentence)) is not None:
+        raise DataError(f"the {name} holds the character {found[0]!r}, which no text has; expected a sentence")
+
+
+def _is_plain_ascii(sentence: str) -> bool:
+    return sentence.isascii() and "\0" not in sentence
+
+
+Row = TypeVar("Row", NliRow, StsRow)
+
+
+@dataclass(frozen=True)
+class RowSet(Generic[Row]):
+    """The rows of one split, with where they came from.
+
+    name: for people: the file's name.
+    source: a path, or "generated".
+    skipped: one message for each row that could not be used.
+    notes: what was understood about the file (quoting, layout, score range), for people.
+    num_unlabelled: rows left out because they carry no gold label (NLI only).
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    source: str
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    num_unlabelled: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the rows in their order; the same rows give the same digest from csv, jsonl or parquet."""
+        state = hashlib.sha256()
+        for row in self.rows:
+            state.update("".join(f"{len(cell)}:{cell}" for cell in row.content()).encode())
+        return state.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.rows)

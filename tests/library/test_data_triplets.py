@@ -1,0 +1,65 @@
+"""NLI rows become triplets and samples of whole premises."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sbert_prune.data.rows import Label, NliRow
+from sbert_prune.data.triplets import Triplet, sample_by_premise, triplets
+from sbert_prune.errors import DataError
+
+E, N, C = Label.ENTAILMENT, Label.NEUTRAL, Label.CONTRADICTION
+WORD = st.sampled_from(["a", "b", "c", "d"])
+ROWS = st.lists(st.builds(NliRow, WORD, WORD, st.sampled_from(Label)), min_size=1, max_size=12)
+
+
+def test_every_entailment_meets_its_premises_contradictions_in_turn():
+    rows = [
+        NliRow("p", "e1", E),
+        NliRow("q", "e", E),
+        NliRow("p", "c1", C),
+        NliRow("p", "e2", E),
+        NliRow("p", "n", N),
+        NliRow("p", "c2", C),
+        NliRow("r", "c", C),
+        NliRow("p", "e3", E),
+    ]
+
+    made = triplets(rows)
+
+    assert made == [Triplet("p", "e1", "c1"), Triplet("p", "e2", "c2"), Triplet("p", "e3", "c1")]
+
+
+def test_a_hypothesis_judged_both_ways_contradicts_nothing():
+    rows = [NliRow("p", "h", E), NliRow("p", "h", C), NliRow("p", "c", C)]
+
+    made = triplets(rows)
+
+    assert made == [Triplet("p", "h", "c")]
+
+
+def test_rows_without_a_triplet_say_what_is_there_and_what_would_do():
+    rows = [NliRow("p", "e", E), NliRow("q", "c", C), NliRow("q", "n", N)]
+
+    with pytest.raises(DataError, match=r"2 premises with 1 entailments and 1 contradictions.*softmax loss"):
+        triplets(rows)
+
+
+@settings(deadline=None)
+@given(rows=ROWS, max_rows=st.integers(1, 12), seed=st.integers(0, 5))
+def test_a_sample_is_within_its_size_and_in_the_files_order(rows, max_rows, seed):
+    sample = sample_by_premise(rows, max_rows, seed=seed)
+
+    positions = iter(rows)
+    assert 1 <= len(sample) <= max_rows
+    assert all(row in positions for row in sample)
+    assert sample == sample_by_premise(rows, max_rows, seed=seed)
+
+
+def test_a_sample_takes_whole_premises_so_that_triplets_survive():
+    rows = [NliRow(f"premise {number % 100}", f"{label} {number}", label) for label in (E, C) for number in range(100)]
+
+    sample = sample_by_premise(rows, 20, seed=3)
+
+    assert len(sample) == 20
+    assert len(triplets(sample)) == 10
