@@ -19,7 +19,7 @@ COMMANDS = {
 class Commands(click.Group):
     """Lists the commands without importing them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Their names, in the order of the work."""
         return list(COMMANDS)
 
@@ -33,7 +33,7 @@ class Commands(click.Group):
         command: click.Command = import_module(f"pipelines.{name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """One line a command."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

@@ -63,7 +63,7 @@ def quieten_libraries() -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for name in ("alembic", "mlflow.store", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -83,7 +83,13 @@ def phase_progress(label: str) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Bar(*columns) as bar:
         task = bar.add_task(label, total=None, note="")
 

@@ -59,7 +59,7 @@ def run_full(recipe: Recipe) -> list[str]:
         name = run_name(recipe, selection, inputs.pruning.strategy)
         with context.under(name, {}, recipe) as (inner, run):
             reference = find_or_build_reference(inner, inputs)
-            variant = reference if not selection.dropped else build(inner, run, inputs, reference)
+            variant = reference if not selection.dropped else build(inner, inputs, reference)
             publish(run, variant)
             draw_variants(run, registry.versions(context.store, recipe.registered_model))
         return summarise(context.store, variant, reference)
@@ -70,7 +70,11 @@ def load_inputs(recipe: Recipe) -> Inputs:
     pruning = find_base(recipe)
     nli, nli_lines = find_nli(recipe)
     sts, sts_lines = find_sts(recipe)
-    say(f"base {pruning.base.uri}: keep {pruning.selection} of {pruning.selection.depth} layers ({pruning.strategy})", *nli_lines, *sts_lines)
+    say(
+        f"base {pruning.base.uri}: keep {pruning.selection} of {pruning.selection.depth} layers ({pruning.strategy})",
+        *nli_lines,
+        *sts_lines,
+    )
     return Inputs(pruning, nli, sts)
 
 
@@ -92,12 +96,12 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
     say(f"reference: none yet for this recipe and data, so all {everything.depth} layers are trained first")
     whole = Inputs(PruneInputs(inputs.pruning.base, everything, "none"), inputs.nli, inputs.sts)
     with context.under(f"reference L{everything.depth} s{recipe.seed}", {}, recipe.with_layers(str(everything.depth))) as (inner, run):
-        version = build(inner, run, whole, None)
+        version = build(inner, whole, None)
         publish(run, version)
     return version
 
 
-def build(context: Context, run: Run, inputs: Inputs, reference: Version | None) -> Version:
+def build(context: Context, inputs: Inputs, reference: Version | None) -> Version:
     """The story: prune, heal in two phases, judge what was saved, register it with its lineage."""
     from pipelines import steps
 

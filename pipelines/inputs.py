@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
 from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
-from sbert_prune.errors import RecipeError
+from sbert_prune.data.sts import check_pairs
+from sbert_prune.data.triplets import triplets
+from sbert_prune.errors import RecipeError, SbertPruneError
+from sbert_prune.lineage import read_lineage
 from sbert_prune.strategies import EXPLICIT, choose_layers
 
 if TYPE_CHECKING:
@@ -38,6 +41,18 @@ def find_model(uri: str) -> SavedModel:
     return SavedModel(uri, None, inspect_checkpoint(fetch_model(uri)))
 
 
+def find_base_of(model: SavedModel) -> SavedModel | None:
+    """The base that a variant was cut from, to time it beside; None when it has no lineage or its base is not at hand."""
+    lineage = read_lineage(model.folder)
+    if lineage is None:
+        return None
+    revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
+    try:
+        return find_model(lineage.base.id + revision)
+    except SbertPruneError:
+        return None
+
+
 def find_base(recipe: Recipe) -> PruneInputs:
     """Locate the recipe's base and choose its layers."""
     base = find_model(recipe.base_model)
@@ -49,12 +64,17 @@ def find_base(recipe: Recipe) -> PruneInputs:
 
 
 def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:
-    """The NLI rows, and the lines that say what was understood."""
+    """The NLI rows, and the lines that say what was understood. Rows that the loss cannot use are found out here."""
     data = load_nli(recipe.nli.data, on_bad_rows=recipe.on_bad_rows)
-    return data, [f"nli {line}" for line in describe(data)]
+    lines = [f"nli {line}" for line in describe(data)]
+    if recipe.nli.loss == "mnrl":
+        lines.append(f"nli train: {len(triplets(data.train.rows)):,} triplets of anchor, entailment and contradiction")
+    return data, lines
 
 
 def find_sts(recipe: Recipe) -> tuple[StsData, list[str]]:
-    """The STS pairs, and the lines that say what was understood."""
+    """The STS pairs, and the lines that say what was understood. Splits that cannot be scored are found out here."""
     data = load_sts(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    check_pairs(data.dev.rows, f"dev ({data.dev.name})")
+    check_pairs(data.test.rows, f"test ({data.test.name})")
     return data, [f"sts {line}" for line in describe(data)]

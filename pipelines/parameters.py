@@ -45,6 +45,9 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
 
 MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
 
+TRAINING = ("seed", "registered_model", "precision", "device", "on_bad_rows")
+"""What both training steps take besides their own settings."""
+
 DEFAULT_RECIPE = "quickstart"
 
 _Command = Callable[..., Any]
@@ -72,7 +75,13 @@ def recipe_options(*names: str) -> Callable[[_Command], _Command]:
 def option(name: str, parameter: Parameter, *, required: bool = False) -> Callable[[_Command], _Command]:
     """One option of a command, its text stripped; an empty one is None."""
     return click.option(
-        f"--{name.replace('_', '-')}", name, metavar="TEXT", required=required, callback=_strip_empty, expose_value=True, help=parameter.help
+        f"--{name.replace('_', '-')}",
+        name,
+        metavar="TEXT",
+        required=required,
+        callback=_strip_empty,
+        expose_value=True,
+        help=parameter.help,
     )
 
 

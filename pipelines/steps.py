@@ -28,10 +28,9 @@ from sbert_prune.sentence import (
     with_pooling,
 )
 from sbert_prune.training import phases
+from sbert_prune.training.loop import Setup
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sentence_transformers import SentenceTransformer
 
     from pipelines.context import Context
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
     from sbert_prune.recipe import PhaseSettings, Recipe
     from sbert_prune.tracking import Run
-    from sbert_prune.training.loop import Report
 
 
 def prune(context: Context, inputs: PruneInputs) -> SavedModel:
@@ -56,21 +54,13 @@ def prune(context: Context, inputs: PruneInputs) -> SavedModel:
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
     """First phase: natural language inference."""
 
-    def train(model: SentenceTransformer, report: Report) -> None:
-        recipe = context.recipe
-        phases.train_nli(model, rows.rows, recipe.nli, hardware=context.hardware, seed=recipe.seed, report=report)
-
-    return _train(context, source, "nli", rows, train)
+    return _train(context, source, "nli", rows, lambda model, setup: phases.train_nli(model, rows.rows, context.recipe.nli, setup))
 
 
 def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow]) -> SavedModel:
     """Second phase: semantic textual similarity."""
 
-    def train(model: SentenceTransformer, report: Report) -> None:
-        recipe = context.recipe
-        phases.train_sts(model, rows.rows, recipe.sts, hardware=context.hardware, seed=recipe.seed, report=report)
-
-    return _train(context, source, "sts", rows, train)
+    return _train(context, source, "sts", rows, lambda model, setup: phases.train_sts(model, rows.rows, context.recipe.sts, setup))
 
 
 def _train(
@@ -78,7 +68,7 @@ def _train(
     source: SavedModel,
     phase: str,
     rows: RowSet[NliRow] | RowSet[StsRow],
-    train: Callable[[SentenceTransformer, Report], None],
+    train: Callable[[SentenceTransformer, Setup], None],
 ) -> SavedModel:
     lineage = _lineage_of(source, context.recipe.pooling)
     with context.step(f"train_{phase}", lineage_tags(lineage)) as run:
@@ -87,7 +77,7 @@ def _train(
         run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
         model = _as_sentence_model(source, context.recipe)
         with phase_report(run, phase) as report:
-            train(model, report)
+            train(model, Setup(context.hardware, context.recipe.seed, report))
         check_embeddings(embed(model, PROBES), f"The model after train_{phase}")
         settings: PhaseSettings = getattr(context.recipe, phase)
         record = PhaseRecord(
@@ -102,7 +92,12 @@ def _train(
 
 
 def evaluate(
-    context: Context, source: SavedModel, splits: Mapping[str, RowSet[StsRow]], *, base: SavedModel | None, reference_score: float | None = None
+    context: Context,
+    source: SavedModel,
+    splits: Mapping[str, RowSet[StsRow]],
+    *,
+    base: SavedModel | None,
+    reference_score: float | None = None,
 ) -> dict[str, float]:
     """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
     with context.step("evaluate", lineage_tags(_lineage_of(source, context.recipe.pooling))) as run:
@@ -129,6 +124,18 @@ def evaluate(
     return metrics
 
 
+def sts_score(context: Context, model: SavedModel, rows: RowSet[StsRow]) -> float:
+    """Spearman of another model on the same pairs, to measure retention against."""
+    return evaluate_sts(_as_sentence_model(model, context.recipe), rows.rows, f"the reference on {rows.name}").spearman.value
+
+
+def logged_metrics(context: Context, source: SavedModel) -> dict[str, float]:
+    """The metrics that were logged for a logged model; none for a folder."""
+    model_id = logged_id(source)
+    found = context.store.client.get_logged_model(model_id).metrics if model_id else None
+    return {metric.key: metric.value for metric in found or []}
+
+
 def _size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
     return {f"size/{key}": float(value) for key, value in asdict(measure_size(model, source.checkpoint)).items()}
 
@@ -146,8 +153,13 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
         difference = _prove(context, logged, model)
         final = {**metrics, "roundtrip/max_abs_diff": difference}
         run.log_metrics(final, model_id=logged)
-        extra = {"model_sha256": source.checkpoint.sha256(), "run_id": run.run_id, "parent_run_id": context.parent.run_id if context.parent else run.run_id}
-        return registry.register(context.store, name, logged, run.run_id, described | extra | dict(tags), final)
+        extra = {
+            "model_sha256": source.checkpoint.sha256(),
+            "run_id": run.run_id,
+            "parent_run_id": context.parent.run_id if context.parent else run.run_id,
+        }
+        draft = registry.Version(name, "", run.run_id, "None", described | extra | dict(tags), final)
+        return registry.register(context.store, draft, logged)
 
 
 def _prove(context: Context, model_id: str, model: SentenceTransformer) -> float:

@@ -25,7 +25,8 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         "",
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
-        f"retention {metrics['quality/retention']:.1%} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
+        f"retention {metrics['quality/retention']:.1%} of the reference "
+        f"({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "

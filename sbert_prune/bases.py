@@ -56,11 +56,10 @@ def fetch_from_hub(hub_id: str, revision: str | None) -> tuple[Path, str]:
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    from httpx import HTTPError
 
     try:
         folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_HUB_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         asked = hub_id + (f"@{revision}" if revision else "")
         raise EncoderError(

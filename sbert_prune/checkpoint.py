@@ -107,7 +107,9 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
         if not names:
             raise EncoderError(f"{index} lists no weight files. Restore it from where the model came from.")
         if missing := [name for name in names if not (folder / Path(name).name).is_file()]:
-            raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+            raise EncoderError(
+                f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest."
+            )
         return tuple(folder / Path(name).name for name in names)
     if (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)

@@ -79,5 +79,5 @@ def set_layers(encoder: PreTrainedModel, layers: nn.ModuleList) -> None:
     encoder.config.num_hidden_layers = len(layers)  # Transformers maps this name to the architecture's own key
     for index, layer in enumerate(layers):
         for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = index  # what caches and attention backends call the layer by
+            if "layer_idx" in vars(module):
+                vars(module)["layer_idx"] = index  # what caches and attention backends call the layer by

@@ -111,4 +111,6 @@ def read_lineage(folder: Path) -> Lineage | None:
     try:
         return Lineage.model_validate(json.loads(path.read_bytes()))
     except (ValueError, ValidationError) as error:
-        raise EncoderError(f"{path} cannot be read: {error}. Restore it, or delete it to treat the model as one of unknown origin.") from error
+        raise EncoderError(
+            f"{path} cannot be read: {error}. Restore it, or delete it to treat the model as one of unknown origin."
+        ) from error

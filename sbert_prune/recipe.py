@@ -192,8 +192,8 @@ def _explain_one(problem: dict[str, Any], path: Path) -> str:
 
 
 def _fields_beside(where: list[str]) -> list[str]:
-    model: type[BaseModel] = {"nli": NliSettings, "sts": StsSettings}.get(where[0], Recipe) if len(where) > 1 else Recipe
-    return list(model.model_fields)
+    groups: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}
+    return list(groups.get(where[0], Recipe).model_fields if len(where) > 1 else Recipe.model_fields)
 
 
 def parameter_name(path: str) -> str:

@@ -6,7 +6,7 @@ import getpass
 import math
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,6 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.tracking import FAULTS, TAG, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow import MlflowClient
 
     from sbert_prune.tracking import Store
@@ -50,15 +48,18 @@ class Version:
         return self.tags.get("num_layers") == self.tags.get("depth")
 
 
-def register(store: Store, name: str, model_id: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:  # noqa: PLR0913 - one call of MLflow's, its six facts
-    """Make a version of a logged model; lineage and metrics become tags, so that they outlive the run."""
-    values = {TAG + key: value for key, value in tags.items()} | {key: f"{value:.6g}" for key, value in metrics.items()}
+def register(store: Store, draft: Version, model_id: str) -> Version:
+    """Make a draft (its number still empty) a version of a logged model.
+
+    Lineage and metrics become tags, so that they outlive the run.
+    """
+    values = {TAG + key: value for key, value in draft.tags.items()} | {key: f"{value:.6g}" for key, value in draft.metrics.items()}
     try:
-        _ensure_model(store.client, name)
-        made = store.client.create_model_version(name, f"models:/{model_id}", run_id, tags=values, model_id=model_id)
+        _ensure_model(store.client, draft.name)
+        made = store.client.create_model_version(draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id)
     except FAULTS as error:
-        raise TrackingError(f"No version of {name} could be registered: {first_line(error)}") from error
-    return Version(name, str(made.version), run_id, "None", dict(tags), dict(metrics))
+        raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
+    return replace(draft, version=str(made.version))
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
@@ -117,7 +118,9 @@ def choose_version(store: Store, name: str, version: str | None) -> Version:
         return _by_number(found, name, version)
     variants = [entry for entry in found if not entry.is_reference and math.isfinite(entry.metrics.get(DEV_SCORE, math.nan))]
     if not variants:
-        raise TrackingError(f"{name} has {len(found)} versions, but no pruned variant with a dev score. Make one, or name a version: -P version=1")
+        raise TrackingError(
+            f"{name} has {len(found)} versions, but no pruned variant with a dev score. Make one, or name a version: -P version=1"
+        )
     return max(variants, key=lambda entry: (entry.metrics[DEV_SCORE], int(entry.version)))
 
 

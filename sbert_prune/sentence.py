@@ -108,9 +108,13 @@ def embed(model: SentenceTransformer, sentences: Sequence[str], *, batch_size: i
 def check_embeddings(vectors: NDArray[np.float32], what: str) -> None:
     """Refuse embeddings that no use can be made of. Raises RoundTripError for non-finite or collapsed ones."""
     if not np.isfinite(vectors).all():
-        raise RoundTripError(f"{what} gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32.")
+        raise RoundTripError(
+            f"{what} gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32."
+        )
     if len(vectors) > 1 and float(np.ptp(vectors, axis=0).max()) < 1e-4:
-        raise RoundTripError(f"{what} gives the same embedding for every sentence: it has collapsed. Train again with a lower learning rate.")
+        raise RoundTripError(
+            f"{what} gives the same embedding for every sentence: it has collapsed. Train again with a lower learning rate."
+        )
 
 
 def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
@@ -130,6 +134,7 @@ def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tol
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     if difference > tolerance:
         raise RoundTripError(
-            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} (allowed {tolerance:.0e}). It is not registered."
+            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
+            f"(allowed {tolerance:.0e}). It is not registered."
         )
     return difference

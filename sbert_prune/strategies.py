@@ -56,5 +56,7 @@ def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
         return LayerSelection.parse(layers, depth=depth)
     count = int(layers)
     if not 1 <= count <= depth:
-        raise SelectionError(f"layers={count} cannot be kept: the encoder has {depth} layers. Ask for 1 to {depth}, or list them, such as 0,2,4-7.")
+        raise SelectionError(
+            f"layers={count} cannot be kept: the encoder has {depth} layers. Ask for 1 to {depth}, or list them, such as 0,2,4-7."
+        )
     return LayerSelection(STRATEGIES[strategy](count, depth), depth)

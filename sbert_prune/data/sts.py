@@ -21,6 +21,7 @@ COLUMNS = {
 }
 
 
+_FEWEST_PAIRS = 3  # with two pairs every correlation is 1 or -1
 _HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}."
 
 
@@ -103,3 +104,11 @@ def infer_score_range(scores: Sequence[float]) -> tuple[float, float]:
     """0-1 when at least 99 % of the scores are 1 or less, else 0-5."""
     bounds = ScoreRange.given_or_inferred(None, scores)
     return (bounds.low, bounds.high)
+
+
+def check_pairs(rows: Sequence[StsRow], what: str) -> None:
+    """Refuse pairs that no correlation can be computed on. Raises DataError."""
+    if len(rows) < _FEWEST_PAIRS:
+        raise DataError(f"{what} has {len(rows)} pairs; a correlation needs {_FEWEST_PAIRS} or more, a useful one hundreds.")
+    if len({row.score for row in rows}) == 1:
+        raise DataError(f"{what}: all {len(rows)} pairs have the same score, so nothing can correlate with it. Check the score column.")

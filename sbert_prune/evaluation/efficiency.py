@@ -12,6 +12,7 @@ from sbert_prune.sentence import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from sentence_transformers import SentenceTransformer
 
     from sbert_prune.checkpoint import Checkpoint

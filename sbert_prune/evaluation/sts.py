@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbert_prune.errors import DataError
+from sbert_prune.data.sts import check_pairs
 from sbert_prune.evaluation.significance import Interval, bootstrap_spearman, correlate
 from sbert_prune.sentence import check_embeddings, embed
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from sbert_prune.data.rows import StsRow
 
-_FEWEST_PAIRS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class StsScore:
@@ -29,14 +27,6 @@ class StsScore:
     spearman: Interval
     pearson: float
     num_pairs: int
-
-
-def check_pairs(rows: Sequence[StsRow], what: str) -> None:
-    """Refuse pairs that no correlation can be computed on. Raises DataError."""
-    if len(rows) < _FEWEST_PAIRS:
-        raise DataError(f"{what} has {len(rows)} pairs; a correlation needs {_FEWEST_PAIRS} or more, a useful one hundreds.")
-    if len({row.score for row in rows}) == 1:
-        raise DataError(f"{what}: all {len(rows)} pairs have the score {rows[0].score:g}, so nothing can correlate with it. Check the score column.")
 
 
 def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str) -> StsScore:

@@ -55,7 +55,7 @@ def _without_repeats(examples: Examples, rows: NDArray[np.intp], batch_size: int
         for position, (members, seen) in enumerate(open_batches):
             if seen.isdisjoint(sentences):
                 members.append(row)
-                seen |= sentences
+                seen.update(sentences)
                 if len(members) == batch_size:
                     closed.append(np.array(open_batches.pop(position)[0], dtype=np.intp))
                 break

@@ -40,47 +40,56 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def train(
-    model: SentenceTransformer,
-    examples: Examples,
-    batches: list[NDArray[np.intp]],
-    loss: EmbeddingLoss,
-    *,
-    settings: PhaseSettings,
-    hardware: Hardware,
-    report: Report,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a phase runs on, its seed, and whom it reports to."""
+
+    hardware: Hardware
+    seed: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a phase learns: tokenised rows, the rows of each optimizer step, and the loss on them."""
+
+    examples: Examples
+    batches: list[NDArray[np.intp]]
+    loss: EmbeddingLoss
+
+
+def train(model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, setup: Setup) -> None:
     """Train the model in place with AdamW, linear warm-up and linear decay, and leave it on the CPU in evaluation mode.
 
     Raises TrainingError when the loss stops being a finite number.
     """
+    hardware, batches = setup.hardware, lesson.batches
     model.to(hardware.device).train()
-    parameters = [*model.parameters(), *loss.parameters()]
+    parameters = [*model.parameters(), *lesson.loss.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=hardware.device.type != "mps")
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_decay(len(batches), settings.warmup_ratio))
     losses: list[torch.Tensor] = []
     sentences, since = 0, time.perf_counter()
     for step, rows in enumerate(batches, start=1):
-        value = _batch_loss(model, examples, rows, loss, hardware)
-        value.backward()
+        value = _batch_loss(model, lesson, rows, hardware)
+        value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(value.detach())
-        sentences += len(rows) * examples.index.shape[1]
+        sentences += len(rows) * lesson.examples.index.shape[1]
         if step % _REPORT_EVERY == 0 or step == len(batches):
             mean = float(torch.stack(losses).mean())
             _check_finite(mean, step, len(batches))
             now = time.perf_counter()
-            report(Progress(step, len(batches), mean, schedule.get_last_lr()[0], sentences / (now - since)))
+            setup.report(Progress(step, len(batches), mean, float(schedule.get_last_lr()[0]), sentences / (now - since)))
             losses, sentences, since = [], 0, now
         schedule.step()
     model.to("cpu").eval()
 
 
-def _batch_loss(
-    model: SentenceTransformer, examples: Examples, rows: NDArray[np.intp], loss: EmbeddingLoss, hardware: Hardware
-) -> torch.Tensor:
+def _batch_loss(model: SentenceTransformer, lesson: Lesson, rows: NDArray[np.intp], hardware: Hardware) -> torch.Tensor:
+    examples = lesson.examples
     encoder, *others = model
     with hardware.autocast():
         features = encoder(examples.features(rows, hardware.device))
@@ -90,7 +99,7 @@ def _batch_loss(
         features = module(features)
     embeddings = list(features["sentence_embedding"].chunk(examples.index.shape[1]))
     labels = None if examples.labels is None else examples.labels[torch.from_numpy(rows)].to(hardware.device)
-    return loss(embeddings, labels)
+    return lesson.loss(embeddings, labels)
 
 
 def _warm_up_then_decay(num_steps: int, warmup_ratio: float) -> Callable[[int], float]:
@@ -105,5 +114,6 @@ def _warm_up_then_decay(num_steps: int, warmup_ratio: float) -> Callable[[int], 
 def _check_finite(loss: float, step: int, num_steps: int) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
-            f"The loss became {loss} by optimizer step {step} of {num_steps}. Lower the learning rate, or set precision=float32; nothing was saved."
+            f"The loss became {loss} by optimizer step {step} of {num_steps}. "
+            "Lower the learning rate, or set precision=float32; nothing was saved."
         )

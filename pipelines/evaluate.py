@@ -1,0 +1,37 @@
+"""`evaluate`: judge any sentence model."""
+
+import click
+
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs import find_base_of, find_model
+from pipelines.parameters import MODEL, Parameter, option, recipe_options
+from sbert_prune.data.sources import describe_rows, load_sts_for_evaluation
+from sbert_prune.data.sts import check_pairs
+from sbert_prune.recipe import Recipe
+
+REFERENCE = Parameter(None, "The model to measure retention against: a folder, a hub id, or a runs:/ or models:/ URI.")
+
+
+@click.command("evaluate", cls=Command)
+@option("model", MODEL, required=True)
+@option("reference", REFERENCE)
+@recipe_options("sts_data", "sts_score_range", "on_bad_rows")
+def command(recipe: Recipe, model: str, reference: str | None) -> None:
+    """Judge a sentence model: STS on dev and test (a single file is the test), size, speed, retention."""
+    splits = load_sts_for_evaluation(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    for split, rows in splits.items():
+        check_pairs(rows.rows, f"{split} ({rows.name})")
+        say(*(f"sts {line}" for line in describe_rows(split, rows)))
+    source = find_model(model)
+    against = find_model(reference) if reference else None
+
+    from pipelines.context import open_context
+    from pipelines.steps import evaluate, sts_score
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        score = sts_score(context, against, splits["test"]) if against and "test" in splits else None
+        metrics = evaluate(context, source, splits, base=find_base_of(source), reference_score=score)
+    say(*(f"{name:<34} {value:,.4f}" for name, value in sorted(metrics.items())))
+    if source.uri.startswith("models:/m-"):
+        say(f"next   mlflow run . -e register -P model={source.uri}")

@@ -1,0 +1,24 @@
+"""`register`: make a sentence model a version in the registry."""
+
+import click
+
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs import find_model
+from pipelines.parameters import MODEL, option, recipe_options
+from sbert_prune.recipe import Recipe
+
+
+@click.command("register", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options("registered_model", "seed")
+def command(recipe: Recipe, model: str) -> None:
+    """Prove that a model reloads as it was, and make it a version with its lineage and the metrics logged for it."""
+    source = find_model(model)
+
+    from pipelines.context import open_context
+    from pipelines.steps import logged_metrics, register
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        version = register(context, source, logged_metrics(context, source), {"seed": str(recipe.seed)})
+    say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

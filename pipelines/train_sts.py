@@ -1,0 +1,26 @@
+"""`train_sts`: the second phase."""
+
+import click
+
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs import find_model, find_sts
+from pipelines.parameters import MODEL, TRAINING, option, recipe_options
+from sbert_prune.recipe import Recipe
+
+
+@click.command("train_sts", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options("sts_data", "sts_score_range", "sts_epochs", "sts_batch_size", "sts_learning_rate", "sts_max_rows", *TRAINING)
+def command(recipe: Recipe, model: str) -> None:
+    """Fine-tune a sentence model on semantic textual similarity and log the result."""
+    source = find_model(model)
+    data, lines = find_sts(recipe)
+    say(*lines)
+
+    from pipelines.context import open_context
+    from pipelines.steps import train_sts
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        saved = train_sts(context, source, data.train)
+    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
