@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import find_base_of, find_model
+from pipelines.inputs import check_machine, find_base_of, find_model
 from pipelines.parameters import MODEL, Parameter, option, recipe_options
 from sbert_prune.data.sources import describe_rows, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
@@ -18,6 +18,7 @@ REFERENCE = Parameter(None, "The model to measure retention against: a folder, a
 @recipe_options("sts_data", "sts_score_range", "on_bad_rows")
 def command(recipe: Recipe, model: str, reference: str | None) -> None:
     """Judge a sentence model: STS on dev and test (a single file is the test), size, speed, retention."""
+    check_machine(recipe)
     splits = load_sts_for_evaluation(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
     for split, rows in splits.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import PruneInputs, find_base, find_nli, find_sts
+from pipelines.inputs import PruneInputs, check_machine, find_base, find_nli, find_sts
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe import Recipe
@@ -67,6 +67,7 @@ def run_full(recipe: Recipe) -> list[str]:
 
 def load_inputs(recipe: Recipe) -> Inputs:
     """Find the base, choose the layers, parse all data, and say what was understood."""
+    check_machine(recipe)
     pruning = find_base(recipe)
     nli, nli_lines = find_nli(recipe)
     sts, sts_lines = find_sts(recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sbert_prune.bases import locate_base
@@ -12,6 +13,7 @@ from sbert_prune.data.sts import check_pairs
 from sbert_prune.data.triplets import triplets
 from sbert_prune.errors import RecipeError, SbertPruneError
 from sbert_prune.lineage import read_lineage
+from sbert_prune.store_uri import check_store
 from sbert_prune.strategies import EXPLICIT, choose_layers
 
 if TYPE_CHECKING:
@@ -30,10 +32,20 @@ class PruneInputs:
     strategy: str
 
 
+def check_machine(recipe: Recipe) -> None:
+    """Refuse early what this machine cannot do: a store that is not there, CUDA on a build of torch without it."""
+    check_store()
+    if recipe.device.startswith("cuda") and version("torch").endswith("+cpu"):
+        raise RecipeError(
+            f"device={recipe.device}: the torch that is installed here ({version('torch')}) has no CUDA. Use device=auto or device=cpu."
+        )
+
+
 def find_model(uri: str) -> SavedModel:
     """Locate a base or a sentence model by any of the names that users give."""
     if not uri.startswith(_SCHEMES):
         return locate_base(uri)
+    check_store(must_exist=True)
     from sbert_prune.models import fetch_model
     from sbert_prune.tracking import connect
 

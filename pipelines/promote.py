@@ -8,6 +8,7 @@ from pipelines.console import Command, say
 from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS, Parameter, option
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import load_recipe
+from sbert_prune.store_uri import check_store
 
 DEFAULT_STAGE = "Production"
 STAGES = ("Production", "Staging")
@@ -25,6 +26,8 @@ def command(registered_model: str | None, version: str | None, stage: str | None
     if version is not None and not (version.isdecimal() and int(version) > 0):
         raise RecipeError(f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best.")
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+
+    check_store(must_exist=True)
 
     from sbert_prune.registry import DEV_SCORE, STAGE_ALIASES, choose_version, promote
     from sbert_prune.tracking import connect

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import find_base
+from pipelines.inputs import check_machine, find_base
 from pipelines.parameters import recipe_options
 from sbert_prune.recipe import Recipe
 
@@ -12,6 +12,7 @@ from sbert_prune.recipe import Recipe
 @recipe_options("base_model", "layers", "strategy", "pooling", "max_seq_length", "seed", "registered_model")
 def command(recipe: Recipe) -> None:
     """Cut a base to the layers to keep and log it as a sentence model, not yet fine-tuned."""
+    check_machine(recipe)
     inputs = find_base(recipe)
 
     from pipelines.context import open_context

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import find_model
+from pipelines.inputs import check_machine, find_model
 from pipelines.parameters import MODEL, option, recipe_options
 from sbert_prune.recipe import Recipe
 
@@ -13,6 +13,7 @@ from sbert_prune.recipe import Recipe
 @recipe_options("registered_model", "seed")
 def command(recipe: Recipe, model: str) -> None:
     """Prove that a model reloads as it was, and make it a version with its lineage and the metrics logged for it."""
+    check_machine(recipe)
     source = find_model(model)
 
     from pipelines.context import open_context

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import find_model, find_sts
+from pipelines.inputs import check_machine, find_model, find_sts
 from pipelines.parameters import MODEL, TRAINING, option, recipe_options
 from sbert_prune.recipe import Recipe
 
@@ -13,6 +13,7 @@ from sbert_prune.recipe import Recipe
 @recipe_options("sts_data", "sts_score_range", "sts_epochs", "sts_batch_size", "sts_learning_rate", "sts_max_rows", *TRAINING)
 def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
+    check_machine(recipe)
     source = find_model(model)
     data, lines = find_sts(recipe)
     say(*lines)

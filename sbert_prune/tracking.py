@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -23,6 +20,7 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.store_uri import check_store, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,24 +101,13 @@ def _parts(entries: list[Any]) -> Iterator[list[Any]]:
     return (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH))
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or a SQLite file in the folder where the command runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-
-
-def without_password(uri: str) -> str:
-    """The same URI with user and password left out, fit for logs and errors."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}")) if "@" in parts.netloc else uri
-
-
 def connect() -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
     Raises TrackingError when the store does not answer.
     """
+    check_store()
     uri = tracking_uri()
-    _check_server(uri)
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     try:
@@ -133,20 +120,6 @@ def connect() -> Store:
     return Store(client, uri, experiment_id)
 
 
-def _check_server(uri: str) -> None:
-    """A server that is not there is found out in seconds here; MLflow's own client tries for minutes."""
-    parts = urlsplit(uri)
-    if parts.scheme not in {"http", "https"}:
-        return
-    try:
-        socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=5).close()
-    except OSError as error:
-        raise TrackingError(
-            f"No tracking server answers at {without_password(uri)} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
-            "or unset it to use sqlite:///mlflow.db in this folder."
-        ) from error
-
-
 def _experiment(client: MlflowClient) -> str:
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
@@ -157,8 +130,7 @@ def _experiment(client: MlflowClient) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, without passwords."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"://[^/@\s]+@", "://***@", line)
+    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 @contextmanager

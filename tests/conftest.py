@@ -1,0 +1,94 @@
+"""Tiny encoders and sentence models of every known architecture, with random weights and a tokenizer of a few words."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.sentence import load_saved, with_pooling
+
+WORDS = "a the man woman child dog cat plays sings sleeps runs eats guitar piano song bread river street not is in on and quickly".split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:%!"
+POSITIONS = 64
+
+
+def build_tokenizer(pad_id):
+    """Words, and letters for everything else; the padding piece stands where the architecture's config expects it."""
+    special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special.insert(pad_id, "[PAD]")
+    pieces = [*special, *WORDS, *(letter for letter in LETTERS if letter not in WORDS), *(f"##{letter}" for letter in LETTERS)]
+    numbers = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ends = [(piece, numbers[piece]) for piece in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS - 8, **names)
+
+
+def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
+    """An encoder with random weights, wide enough spread that every layer changes the output."""
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": 2,
+        "intermediate_size": 2 * width,
+        "max_position_embeddings": POSITIONS,
+        "vocab_size": 128,
+        "initializer_range": spread,
+    }
+    if model_type == "distilbert":
+        names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads", "intermediate_size": "hidden_dim"}
+        sizes = {names.get(key, key): value for key, value in sizes.items()}
+    if model_type == "electra":
+        sizes["embedding_size"] = width
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    """A function that builds an encoder: tiny_encoder("roberta", depth=4, width=16, spread=0.2, seed=0)."""
+    return build_encoder
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A function that builds a tokenizer whose padding piece has the given id."""
+    return build_tokenizer
+
+
+@pytest.fixture
+def tiny_base(tmp_path):
+    """A function that saves an encoder with its tokenizer and returns the folder: what a user gives as a base."""
+
+    def save(model_type="bert", *, name="base", **sizes):
+        encoder = build_encoder(model_type, **sizes)
+        folder = tmp_path / name
+        encoder.save_pretrained(folder)
+        build_tokenizer(encoder.config.pad_token_id).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def tiny_model(tiny_base):
+    """A function that returns a sentence model: tiny_model("bert", pooling="mean", max_seq_length=32, depth=4, width=16)."""
+
+    def load(model_type="bert", *, pooling="mean", max_seq_length=32, **sizes):
+        folder = tiny_base(model_type, **sizes)
+        return with_pooling(load_saved(inspect_checkpoint(folder)), pooling, max_seq_length=max_seq_length)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def sentences():
+    """Sentences of the tokenizer's words: 3 to 6 words, all different."""
+    subjects = ("a man", "the woman", "a child", "the dog", "the cat")
+    actions = ("sings", "sleeps", "runs quickly", "plays the guitar", "eats bread", "is not in the street")
+    return tuple(f"{subject} {action}" for subject in subjects for action in actions)
