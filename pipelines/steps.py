@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from pipelines.context import Context
     from pipelines.inputs import PruneInputs
-    from sbert_prune.data.rows import NliRow, RowSet, StsRow
     from sbert_prune.recipe import PhaseSettings, Recipe
+    from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.tracking import Run
 
 

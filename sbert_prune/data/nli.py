@@ -5,9 +5,9 @@ from pathlib import Path
 from sbert_prune.data.badrows import parse_each, settle
 from sbert_prune.data.columns import Columns, find_header, first_cells, shorten, text_of
 from sbert_prune.data.records import read_table
-from sbert_prune.data.rows import Label, NliRow, RowSet
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
+from sbert_prune.rows import Label, NliRow, RowSet
 
 COLUMNS = {
     "premise": ("premise", "sentence1", "sentence_1", "sentence_a", "text_a"),

@@ -9,10 +9,10 @@ from sbert_prune.data.files import names_like
 from sbert_prune.data.folders import find_splits, require_splits
 from sbert_prune.data.nli import parse_nli
 from sbert_prune.data.records import is_data_file
-from sbert_prune.data.rows import NliRow, RowSet, StsRow
 from sbert_prune.data.split import num_shared_pairs, split_rows
 from sbert_prune.data.sts import parse_sts, read_sts, scale_all
 from sbert_prune.errors import DataError
+from sbert_prune.rows import NliRow, RowSet, StsRow
 
 QUICKSTART = "quickstart"
 """The setting that stands for the generated data."""

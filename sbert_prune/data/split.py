@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError
+from sbert_prune.rows import StsRow
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 

@@ -9,10 +9,10 @@ from sbert_prune.data.badrows import Problem, parse_each, settle
 from sbert_prune.data.columns import Columns, find_header, text_of
 from sbert_prune.data.layouts import detect_layout
 from sbert_prune.data.records import read_table
-from sbert_prune.data.rows import RowSet, StsRow
 from sbert_prune.data.scores import ScoreRange, parse_number
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
+from sbert_prune.rows import RowSet, StsRow
 
 COLUMNS = {
     "sentence1": ("sentence1", "sentence_1", "sent1", "sent_1", "s1", "sentence_a", "text1", "text_1", "text_a"),

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sbert_prune.data.rows import Label, NliRow
 from sbert_prune.errors import DataError
+from sbert_prune.rows import Label, NliRow
 
 
 class Triplet(NamedTuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.data.rows import StsRow
+    from sbert_prune.rows import StsRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from random import Random
 
-from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.quickstart import rewrites
 from sbert_prune.quickstart.lexicon import Lexicon, load_lexicon
 from sbert_prune.quickstart.rendering import Words, choose_words, render
@@ -11,6 +10,7 @@ from sbert_prune.quickstart.rewrites import Rewrite
 from sbert_prune.quickstart.scenes import DETAILS, Scene, draw_scene
 from sbert_prune.quickstart.similarity import similarity
 from sbert_prune.quickstart.splits import Split, normalise, parse_split, split_of
+from sbert_prune.rows import Label, NliRow, StsRow
 
 NUM_SCENES: dict[Split, int] = {"train": 2000, "dev": 200, "test": 400}
 NUM_PAIRS: dict[Split, int] = {"train": 3000, "dev": 500, "test": 1000}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sbert_prune.data.rows import Label
 from sbert_prune.data.triplets import sample_by_premise, triplets
+from sbert_prune.rows import Label
 from sbert_prune.training.batching import plan_batches
 from sbert_prune.training.examples import tokenize_rows
 from sbert_prune.training.loop import Lesson, train
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.data.rows import NliRow, StsRow
     from sbert_prune.recipe import NliSettings, StsSettings
+    from sbert_prune.rows import NliRow, StsRow
     from sbert_prune.training.loop import Setup
 
 _CLASSES = {label: number for number, label in enumerate(Label)}
