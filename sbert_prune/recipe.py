@@ -181,7 +181,7 @@ def _explain_one(problem: dict[str, Any], path: Path) -> str:
     where = [str(part) for part in problem["loc"] if part not in ("str", "int")]
     name = parameter_name(".".join(where))
     if problem["type"] == "missing":
-        return f"The recipe {path.name} lacks {'.'.join(where)!r}."
+        return f"The recipe {path.name} leaves {name} to you. Give it: -P {name}=... (python -m pipelines: --{name.replace('_', '-')} ...)."
     if problem["type"] == "extra_forbidden":
         fields = _fields_beside(where)
         near = get_close_matches(where[-1], fields, n=1)

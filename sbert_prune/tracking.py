@@ -109,8 +109,8 @@ def connect() -> Store:
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
     try:
+        client = MlflowClient(uri)
         experiment_id = _experiment(client)
         experiment = client.get_experiment(experiment_id)
         if _KIND[0] not in experiment.tags:

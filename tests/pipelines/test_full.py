@@ -1,0 +1,208 @@
+"""`full` on a real store: what it leaves behind is what users build on."""
+
+import json
+import math
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from sentence_transformers import SentenceTransformer
+
+from pipelines.full import run_full
+from tests.pipelines.conftest import Project, make_project
+
+METRICS = {
+    "sts_dev/spearman_cosine",
+    "sts_test/spearman_cosine",
+    "sts_test/spearman_cosine_low",
+    "sts_test/spearman_cosine_high",
+    "sts_test/pearson_cosine",
+    "quality/retention",
+    "size/parameters",
+    "size/embedding_parameters",
+    "size/disk_mb",
+    "speed/latency_p50_ms",
+    "speed/latency_p95_ms",
+    "speed/sentences_per_s",
+    "speed/speedup",
+    "roundtrip/max_abs_diff",
+}
+SENTENCES = ["A dog runs.", "Nobody is playing the piano in the garden.", "x"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    """Two variants of one recipe, made one after the other in one store."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("project"))
+        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
+        patch.chdir(project.folder)
+        outputs = [run_full(project.recipe()), run_full(project.recipe(layers="0,5,11"))]
+        yield project, MlflowClient(project.uri), outputs
+
+
+def parents(client: MlflowClient) -> list:
+    runs = client.search_runs(["0"], order_by=["attributes.start_time ASC"])
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def children(client: MlflowClient, run_id: str) -> list:
+    return client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run_id}'", order_by=["attributes.start_time ASC"])
+
+
+def version_folder(number: int) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(f"models:/sbert-small/{number}")) / "model.sentence_transformer"
+
+
+def test_one_parent_run_a_command_with_a_child_a_step(made):
+    _, client, _ = made
+
+    first, second = parents(client)
+
+    assert [first.info.run_name, second.info.run_name] == ["full L2 drop-top s42", "full L3 explicit s42"]
+    assert [run.info.run_name for run in children(client, first.info.run_id)] == [
+        "reference L12 s42",
+        "prune",
+        "train_nli",
+        "train_sts",
+        "evaluate",
+        "register",
+    ]
+    assert {run.info.status for run in client.search_runs(["0"])} == {"FINISHED"}
+
+
+def test_the_reference_is_built_once_and_reused(made):
+    _, client, outputs = made
+
+    versions = client.search_model_versions("name='sbert-small'")
+
+    assert sorted(int(version.tags["sbert_prune.num_layers"]) for version in versions) == [2, 3, 12]
+    assert "reference L12 s42" not in [run.info.run_name for run in children(client, parents(client)[1].info.run_id)]
+    assert "version 1)" in "\n".join(outputs[1])
+
+
+def test_the_parent_run_carries_every_final_metric(made):
+    _, client, _ = made
+
+    for run in parents(client):
+        assert set(run.data.metrics) >= METRICS
+        assert all(math.isfinite(value) for value in run.data.metrics.values())
+        assert run.data.metrics["sts_test/spearman_cosine_low"] <= run.data.metrics["sts_test/spearman_cosine"]
+
+
+def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
+    project, client, _ = made
+    run = parents(client)[0]
+
+    artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
+
+    assert {"recipe.json", "variants.png"} <= artifacts
+    assert run.data.params["recipe.nli.data"] == str(project.nli)
+    assert {
+        key: run.data.tags[f"sbert_prune.{key}"] for key in ("step", "recipe", "kept_layers", "depth", "num_layers", "strategy", "seed")
+    } == {
+        "step": "full",
+        "recipe": "quickstart",
+        "kept_layers": "0,1",
+        "depth": "12",
+        "num_layers": "2",
+        "strategy": "drop-top",
+        "seed": "42",
+    }
+
+
+def test_training_runs_hold_their_data_as_inputs_with_digests(made):
+    project, client, _ = made
+    steps = {run.info.run_name: run for run in children(client, parents(client)[0].info.run_id)}
+
+    (nli,) = steps["train_nli"].inputs.dataset_inputs
+    evaluated = {entry.dataset.name for entry in steps["evaluate"].inputs.dataset_inputs}
+
+    assert nli.dataset.name == "nli.tsv"
+    assert len(nli.dataset.digest) == 16
+    assert json.loads(nli.dataset.source)["uri"] == str(project.nli)
+    assert evaluated == {"dev.csv", "test.csv"}
+    assert client.get_metric_history(steps["train_sts"].info.run_id, "sts/loss")
+
+
+def test_the_experiment_opens_in_the_model_training_view(made):
+    _, client, _ = made
+
+    assert client.get_experiment("0").tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_version_repeats_its_lineage_in_its_tags(made):
+    project, client, _ = made
+
+    version = client.get_model_version("sbert-small", "3")
+
+    assert version.tags["sbert_prune.kept_layers"] == "0,5,11"
+    assert version.tags["sbert_prune.strategy"] == "explicit"
+    assert version.tags["sbert_prune.recipe_digest"] == project.recipe(layers="0,5,11").digest
+    assert len(version.tags["sbert_prune.base_sha256"]) == 64
+    assert set(version.tags) >= METRICS
+    assert {"sbert_prune.nli_run_id", "sbert_prune.sts_digest", "sbert_prune.model_sha256", "sbert_prune.parent_run_id"} <= set(
+        version.tags
+    )
+
+
+def test_the_models_folder_holds_the_whole_lineage(made):
+    project, _, _ = made
+
+    lineage = json.loads((version_folder(3) / "pruning.json").read_text())
+
+    assert lineage["kept_layers"] == [0, 5, 11]
+    assert lineage["base"]["depth"] == 12
+    assert [phase["phase"] for phase in lineage["phases"]] == ["nli", "sts"]
+    assert lineage["phases"][0]["data"]["source"] == str(project.nli)
+    assert lineage["phases"][1]["settings"]["epochs"] == 1.0
+
+
+def test_a_version_loads_in_three_ways_with_equal_embeddings(made):
+    folder = version_folder(2)
+    expected = SentenceTransformer(str(folder), device="cpu").encode(SENTENCES)
+
+    flavour = mlflow.sentence_transformers.load_model("models:/sbert-small/2")
+    generic = mlflow.pyfunc.load_model("models:/sbert-small/2")
+
+    assert len(flavour[0].auto_model.encoder.layer) == 2
+    np.testing.assert_allclose(flavour.encode(SENTENCES), expected, atol=1e-5)
+    np.testing.assert_allclose(generic.predict(SENTENCES), expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
+
+
+def test_a_version_states_its_signature(made):
+    signature = mlflow.models.get_model_info("models:/sbert-small/2").signature
+
+    assert signature.inputs.input_types()[0].name == "string"
+    (output,) = signature.outputs.inputs
+    assert (output.type, output.shape) == (np.dtype("float32"), (-1, 128))
+
+
+def test_the_ten_lines_say_quality_size_speed_and_what_to_do_next(made):
+    _, _, outputs = made
+
+    words = [line.split(maxsplit=1)[0] for line in outputs[0] if line]
+
+    assert words == ["variant", "quality", "retention", "size", "speed", "proof", "model", "load", "see", "promote"]
+    assert 'load_model("models:/sbert-small/2")' in "\n".join(outputs[0])
+
+
+def test_the_same_recipe_gives_the_same_weights(made):
+    project, client, _ = made
+
+    run_full(project.recipe())
+
+    again = max(client.search_model_versions("name='sbert-small'"), key=lambda version: int(version.version))
+    first = client.get_model_version("sbert-small", "2")
+    assert again.tags["sbert_prune.model_sha256"] == first.tags["sbert_prune.model_sha256"]
+
+
+def test_keeping_all_layers_makes_the_reference_alone(project: Project):
+    lines = run_full(project.recipe(layers="12"))
+
+    (version,) = MlflowClient(project.uri).search_model_versions("name='sbert-small'")
+    assert version.tags["sbert_prune.num_layers"] == "12"
+    assert "retention 100.0%" in "\n".join(lines)

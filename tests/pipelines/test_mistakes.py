@@ -1,0 +1,93 @@
+"""A user's mistake: exit status 2, one paragraph, at once, nothing written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, in an empty folder."""
+    base = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *arguments],
+        cwd=folder,
+        env=base | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+MISTAKES = [
+    (["full", "--layers", "abc"], "'abc' is not a list of layers. Write indices and ranges, such as 0,2,4-7."),
+    (["full", "--layers", "13"], "layers=13 cannot be kept: the encoder has 12 layers."),
+    (["full", "--layers", "0,12"], "Layer 12 does not exist: the encoder has 12 layers, numbered 0-11."),
+    (["full", "--layers", "3,1"], "Did you mean 1,3?"),
+    (["full", "--strategy", "drop-tpo"], "Did you mean 'drop-top'?"),
+    (["full", "--epocs", "3"], "--nli-epochs"),
+    (["full", "--nli_epochs", "three"], "nli_epochs=three: input should be a valid number"),
+    (["full", "--sts_epochs", "0"], "sts_epochs=0: input should be greater than 0"),
+    (["full", "--pooling", "max"], "pooling=max: input should be 'mean' or 'cls'."),
+    (["full", "--precision", "fp16"], "input should be 'auto', 'float32' or 'bfloat16'."),
+    (["full", "--seed", "-1"], "seed=-1"),
+    (["full", "--recipe", "quickstrat"], "Did you mean 'quickstart'?"),
+    (["full", "--base-model", "nowhere"], "there is no folder of this name"),
+    (["full", "--nli-data", "missing.csv"], "missing.csv does not exist."),
+    (["full", "--max-seq-length", "512"], "quickstart takes at most 128 pieces."),
+    (["full", "--sts-score-range", "5"], "write a range as LOW-HIGH, such as 0-5"),
+    (["full", "--on-bad-rows", "drop"], "on_bad_rows=drop: input should be 'error' or 'skip'."),
+    (["train_nli"], "Missing option '--model'"),
+    (["evaluate", "--model", "."], "holds no config.json"),
+    (["evaluate", "--model", "models:/nothing/1"], "There is no tracking store"),
+    (["promote"], "There is no tracking store"),
+    (["promote", "--stage", "Prodution"], "Did you mean Production?"),
+    (["promote", "--version", "first"], "version=first is not the number of a version."),
+    (["ful"], "Did you mean full?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_mistake_is_answered_with_what_to_do_and_writes_nothing(tmp_path, arguments, answer):
+    done = call(tmp_path, *arguments)
+
+    assert done.returncode == 2
+    assert answer in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
+    done = call(tmp_path, "full", MLFLOW_TRACKING_URI="http://ann:secret@127.0.0.1:9")
+
+    assert done.returncode == 2
+    assert "No tracking server answers at http://***@127.0.0.1:9" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["full", "--help"], ["full", "--layers", "abc"]], ids=" ".join)
+def test_help_and_mistakes_import_nothing_heavy(tmp_path, arguments):
+    code = (
+        "import sys\nfrom pipelines.__main__ import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["full", "prune", "train_nli", "train-sts", "evaluate", "register", "promote"])
+def test_every_command_explains_itself(tmp_path, command):
+    done = call(tmp_path, command, "--help")
+
+    assert done.returncode == 0
+    assert "Usage: python -m pipelines" in done.stdout

@@ -1,0 +1,191 @@
+"""The steps one by one, as commands, and what promotes their result."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from pipelines.__main__ import main
+from pipelines.full import run_full
+from sbert_prune import registry
+from sbert_prune.errors import TrackingError
+from sbert_prune.tracking import connect, open_run
+from tests.pipelines.conftest import Project
+
+
+def call(*arguments: str) -> str:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def model_uri(output: str) -> str:
+    found = re.search(r"^model\s+(\S+)$", output, re.MULTILINE)
+    assert found, output
+    return found[1]
+
+
+def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
+    phases = ["--registered-model", "sbert-small", "--precision", "float32"]
+    run_full(project.recipe())
+
+    pruned = model_uri(call("prune", "--layers", "2", "--registered-model", "sbert-small"))
+    after_nli = model_uri(call("train_nli", "--model", pruned, "--nli-data", str(project.nli), *phases))
+    healed = model_uri(call("train_sts", "--model", after_nli, "--sts-data", str(project.sts), "--sts-epochs", "1", *phases))
+    judged = call("evaluate", "--model", healed, "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
+    call("register", "--model", healed, "--registered-model", "sbert-small")
+
+    client = MlflowClient(project.uri)
+    one_by_one, full = client.get_model_version("sbert-small", "3"), client.get_model_version("sbert-small", "2")
+    assert one_by_one.tags["sbert_prune.model_sha256"] == full.tags["sbert_prune.model_sha256"]
+    assert "quality/retention" in judged
+    assert float(one_by_one.tags["quality/retention"]) == pytest.approx(float(full.tags["quality/retention"]), abs=1e-6)
+
+
+def test_a_pruned_model_is_pruned_again_in_the_indices_of_its_base(project: Project):
+    first = model_uri(call("prune", "--layers", "0,2,4,6"))
+
+    second = call("prune", "--base-model", first, "--layers", "1,3")
+
+    run = MlflowClient(project.uri).search_runs(["0"], order_by=["attributes.start_time DESC"])[0]
+    assert "kept layers 1,3 of 4" in second
+    assert (run.data.tags["sbert_prune.kept_layers"], run.data.tags["sbert_prune.depth"]) == ("2,6", "12")
+
+
+def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
+    saved = model_uri(call("prune", "--layers", "1"))
+    store = connect()
+    folder = project.folder / "stranger"
+    from sbert_prune.models import fetch_model
+
+    fetch_model(saved).rename(folder)
+    with open_run(store, "a stranger's run", {}) as run:
+        store.client.log_artifacts(run.run_id, str(folder), "encoder")
+
+    for uri in (str(folder), f"runs:/{run.run_id}/encoder"):
+        output = call("evaluate", "--model", uri, "--sts-data", str(project.sts / "test.csv"))
+
+        assert "sts_test/spearman_cosine " in output
+        assert "sts_dev/spearman_cosine " not in output
+
+
+def test_a_failed_step_marks_its_runs_and_registers_nothing(project: Project):
+    data = ["--nli-data", str(project.nli), "--sts-data", str(project.sts), "--layers", "1", "--precision", "float32"]
+    rates = ["--nli-learning-rate", "1", "--sts-learning-rate", "1", "--sts-epochs", "60"]
+
+    result = CliRunner().invoke(main, ["full", *data, *rates])
+
+    client = MlflowClient(project.uri)
+    assert result.exit_code == 2
+    assert "learning rate" in result.output
+    assert {run.info.status for run in client.search_runs(["0"], "tags.sbert_prune.step = 'full'")} == {"FAILED"}
+    assert client.search_registered_models() == []
+
+
+def make_version(project: Project, *, layers: str, dev: float) -> str:
+    store = connect()
+    with open_run(store, "made by hand", {}) as run:
+        logged = store.client.create_logged_model("0", "x", run.run_id)
+        draft = registry.Version("m", "", run.run_id, "None", {"num_layers": layers, "depth": "12"}, {"sts_dev/spearman_cosine": dev})
+        return registry.register(store, draft, logged.model_id).version
+
+
+def stages(project: Project) -> dict[str, str]:
+    found = MlflowClient(project.uri).search_model_versions("name='m'")
+    return {str(version.version): version.current_stage for version in found}
+
+
+def aliases(project: Project) -> dict[str, str]:
+    return {alias: str(number) for alias, number in MlflowClient(project.uri).get_registered_model("m").aliases.items()}
+
+
+def test_promote_takes_the_best_pruned_variant_by_dev_score(project: Project):
+    for layers, dev in (("12", 0.9), ("6", 0.8), ("2", 0.7), ("3", float("nan"))):
+        make_version(project, layers=layers, dev=dev)
+
+    output = call("promote", "--registered-model", "m")
+
+    assert "best dev score of the pruned variants; dev score 0.8000" in output
+    assert aliases(project) == {"champion": "2"}
+    assert stages(project)["2"] == "Production"
+
+
+def test_promoting_another_version_archives_the_one_before(project: Project):
+    make_version(project, layers="6", dev=0.8)
+    make_version(project, layers="2", dev=0.7)
+    call("promote", "--registered-model", "m", "--version", "1")
+
+    call("promote", "--registered-model", "m", "--version", "2", "--stage", "production")
+
+    tags = MlflowClient(project.uri).get_model_version("m", "2").tags
+    assert aliases(project) == {"champion": "2", "previous": "1"}
+    assert stages(project) == {"1": "Archived", "2": "Production"}
+    assert tags["sbert_prune.promoted_instead_of"] == "1"
+    assert "version 2 was asked for" in tags["sbert_prune.promoted_because"]
+    assert {"sbert_prune.promoted_by", "sbert_prune.promoted_at"} <= set(tags)
+
+
+def test_staging_moves_the_challenger_and_leaves_the_champion(project: Project):
+    make_version(project, layers="6", dev=0.8)
+    make_version(project, layers="2", dev=0.7)
+    call("promote", "--registered-model", "m", "--version", "1")
+
+    call("promote", "--registered-model", "m", "--version", "2", "--stage", "Staging")
+
+    assert aliases(project) == {"champion": "1", "challenger": "2"}
+    assert stages(project) == {"1": "Production", "2": "Staging"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["--registered-model", "other"], "registered_model=other: there is no such registered model in this store."),
+        (["--registered-model", "m", "--version", "7"], "version=7: m has no such version. It has 1."),
+        (["--registered-model", "m"], "no pruned variant with a dev score"),
+    ],
+    ids=["no model", "no version", "no variant"],
+)
+def test_what_cannot_be_promoted_is_named_and_nothing_moves(project: Project, arguments, answer):
+    make_version(project, layers="12", dev=0.9)
+
+    result = CliRunner().invoke(main, ["promote", *arguments])
+
+    assert result.exit_code == 2
+    assert answer in result.output
+    assert aliases(project) == {}
+
+
+def test_a_run_of_mlflow_is_adopted_by_the_command_and_by_no_child(project: Project, monkeypatch: pytest.MonkeyPatch):
+    store = connect()
+    outer = store.client.create_run("0", run_name="gaudy-ape-123").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", outer)
+
+    with open_run(store, "full L6", {"step": "full"}) as parent, open_run(store, "prune", {}, parent=parent) as child:
+        pass
+
+    adopted = store.client.get_run(outer)
+    assert (parent.run_id, adopted.info.run_name, adopted.info.status) == (outer, "full L6", "FINISHED")
+    assert child.run_id != outer
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (ValueError("x://u:pw@h"), "FAILED")], ids=repr
+)
+def test_a_run_ends_with_the_status_of_what_ended_it(project: Project, error, status):
+    store = connect()
+
+    with pytest.raises(type(error)), open_run(store, "step", {}) as run:
+        raise error
+
+    ended = store.client.get_run(run.run_id)
+    assert ended.info.status == status
+    assert "pw" not in ended.data.tags["sbert_prune.error"]
+
+
+def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "mlflow.db").write_bytes(b"this is not a database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    with pytest.raises(TrackingError, match=r"The tracking store sqlite:///.* does not answer"):
+        connect()
