@@ -1,5 +1,6 @@
 """Where a base comes from: the package itself, an installed package, a folder, or a hub."""
 
+import os
 import re
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -23,9 +24,9 @@ def locate_base(name: str) -> SavedModel:
         return SavedModel(name, None, inspect_checkpoint(Path(__file__).parent / "quickstart" / "base"))
     if name in _PACKAGED:
         return SavedModel(name, None, inspect_checkpoint(_package_folder(name)))
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112 - pathlib raises on a name that is too long for a path
         return SavedModel(str(Path(name).resolve()), None, inspect_checkpoint(Path(name)))
-    if Path(name).exists():
+    if os.path.exists(name):  # noqa: PTH110 - likewise
         raise EncoderError(f"base_model={name} is a file. Give the folder that holds config.json and model.safetensors.")
     match = _HUB_ID.fullmatch(name)
     if match is None or match["id"].count("/") != 1:
@@ -54,12 +55,12 @@ def fetch_from_hub(hub_id: str, revision: str | None) -> tuple[Path, str]:
 
     HF_ENDPOINT, HF_HUB_OFFLINE and the local cache are respected.
     """
+    from httpx2 import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_HUB_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         asked = hub_id + (f"@{revision}" if revision else "")
         raise EncoderError(

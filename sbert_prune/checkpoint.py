@@ -103,8 +103,9 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         content = _read_json(index, "")
-        names = sorted(set(content["weight_map"].values())) if isinstance(content, dict) and content.get("weight_map") else []
-        if not names:
+        listed = content.get("weight_map") if isinstance(content, dict) else None
+        names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+        if not names or not all(name.endswith(".safetensors") for name in names):
             raise EncoderError(f"{index} lists no weight files. Restore it from where the model came from.")
         if missing := [name for name in names if not (folder / Path(name).name).is_file()]:
             raise EncoderError(
@@ -118,7 +119,10 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
             f"{folder} holds its weights as {pickles[0]}, a pickle, which can run code when it is loaded. "
             "Save it again as safetensors: AutoModel.from_pretrained(folder).save_pretrained(folder)."
         )
-    raise EncoderError(f"{folder} holds no model.safetensors.")
+    raise EncoderError(
+        f"{folder} holds no model.safetensors. Give a model that has one; weights of another kind become one by "
+        "AutoModel.from_pretrained(folder).save_pretrained(folder), where you trust them."
+    )
 
 
 def _tensor_names(path: Path) -> list[str]:
@@ -147,3 +151,10 @@ def _check_depth(folder: Path, model_type: str, depth: int, tensors: frozenset[s
             f"{folder}: config.json announces {depth} layers, the weights hold {held}. Loaded like this, layers would be random or lost. "
             "Correct config.json, or fetch the folder again."
         )
+    parts = [{name[match.end() :] for name in tensors if (match := pattern.search(name)) and int(match[1]) == index} for index in found]
+    for index, held_parts in enumerate(parts):
+        if lacking := sorted(set().union(*parts) - held_parts):
+            path = f"{architecture_of(model_type).layers}.{index}.{lacking[0]}"
+            raise EncoderError(
+                f"{folder}: the weights lack {path}, which other layers have. Loaded like this, it would be random. Fetch it again."
+            )

@@ -6,7 +6,7 @@ from typing import Self
 
 from sbert_prune.errors import SelectionError
 
-_LIST = re.compile(r"\s*\d+(\s*-\s*\d+)?(\s*,\s*\d+(\s*-\s*\d+)?)*\s*")
+_LIST = re.compile(r"\s*\d{1,9}(\s*-\s*\d{1,9})?(\s*,\s*\d{1,9}(\s*-\s*\d{1,9})?)*\s*")  # nine digits: int() refuses thousands
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError
@@ -109,8 +109,10 @@ def read_lineage(folder: Path) -> Lineage | None:
     if not path.is_file():
         return None
     try:
-        return Lineage.model_validate(json.loads(path.read_bytes()))
-    except (ValueError, ValidationError) as error:
+        lineage = Lineage.model_validate(json.loads(path.read_bytes()))
+        LayerSelection(lineage.kept_layers, lineage.base.depth)  # raises a ValueError for layers that cannot be
+    except ValueError as error:
         raise EncoderError(
-            f"{path} cannot be read: {error}. Restore it, or delete it to treat the model as one of unknown origin."
+            f"{path} cannot be read: {str(error).rstrip('.')}. Restore it, or delete it to treat the model as one of unknown origin."
         ) from error
+    return lineage

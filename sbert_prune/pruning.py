@@ -27,6 +27,7 @@ def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrai
         raise SelectionError(f"The selection {selection} was made for {selection.depth} layers; this encoder has {len(layers)}.")
     memo: dict[int, Any] = {}
     kept = nn.ModuleList([deepcopy(layers[index], memo) for index in selection.kept])
+    kept.training = layers.training
     memo[id(layers)] = kept  # deepcopy finds the whole list here and so leaves the dropped layers alone
     pruned = deepcopy(encoder, memo)
     set_layers(pruned, kept)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,13 +17,12 @@ from sbert_prune.errors import RecipeError
 PRESETS = Path(__file__).parent / "recipes"
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-RegistryName = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\w .-]{1,200}$")]
 
 
 class Settings(BaseModel):
     """Frozen, and an unknown key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PhaseSettings(Settings):
@@ -91,14 +91,28 @@ class Recipe(Settings):
     sts: StsSettings
     seed: int = Field(default=42, ge=0, lt=2**32)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: str = "auto"
     on_bad_rows: Literal["error", "skip"] = "error"
-    registered_model: RegistryName
+    registered_model: Text
 
     @field_validator("layers", mode="before")
     @classmethod
     def _layers_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int) else value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+            raise ValueError("write auto, cpu, mps, cuda, or one of several such as cuda:1")
+        return value
+
+    @field_validator("registered_model")
+    @classmethod
+    def _fit_for_the_registry(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w .-]{1,200}", value):
+            raise ValueError("use up to 200 letters, digits, spaces, dots, dashes and underscores")
+        return value
 
     @cached_property
     def digest(self) -> str:
@@ -120,7 +134,12 @@ class Recipe(Settings):
 
     def with_layers(self, layers: str, *, strategy: str | None = None) -> Self:
         """The same recipe for another choice of layers."""
-        return self.model_copy(update={"layers": layers, "strategy": strategy or self.strategy})
+        # Not model_copy: it would carry the cached digests along.
+        return type(self).model_validate(self.model_dump() | {"layers": layers, "strategy": strategy or self.strategy})
+
+
+GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}
+"""The settings of each phase, by the name of their group in a recipe."""
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -154,7 +173,9 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
 def _set(tree: dict[str, Any], key: str, value: str) -> None:
     *branches, leaf = key.split(".")
     for branch in branches:
-        tree = tree.setdefault(branch, {})
+        if not isinstance(tree.setdefault(branch, {}), dict):
+            raise RecipeError(f"{parameter_name(key)}={value}: the recipe's {branch} is {tree[branch]!r}, not a group of settings.")
+        tree = tree[branch]
     tree[leaf] = value
 
 
@@ -178,10 +199,11 @@ def _explain(error: ValidationError, path: Path) -> str:
 
 
 def _explain_one(problem: dict[str, Any], path: Path) -> str:
-    where = [str(part) for part in problem["loc"] if part not in ("str", "int")]
+    where = [part for part in problem["loc"] if isinstance(part, str)]
     name = parameter_name(".".join(where))
     if problem["type"] == "missing":
-        return f"The recipe {path.name} leaves {name} to you. Give it: -P {name}=... (python -m pipelines: --{name.replace('_', '-')} ...)."
+        advice = "" if name in {"name", *GROUPS} else f" or as a parameter, -P {name}=..."
+        return f"The recipe {path.name} lacks {'.'.join(where)!r}. Give it there{advice or '.'}"
     if problem["type"] == "extra_forbidden":
         fields = _fields_beside(where)
         near = get_close_matches(where[-1], fields, n=1)
@@ -192,8 +214,7 @@ def _explain_one(problem: dict[str, Any], path: Path) -> str:
 
 
 def _fields_beside(where: list[str]) -> list[str]:
-    groups: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}
-    return list(groups.get(where[0], Recipe).model_fields if len(where) > 1 else Recipe.model_fields)
+    return list(GROUPS.get(where[0], Recipe).model_fields if len(where) > 1 else Recipe.model_fields)
 
 
 def parameter_name(path: str) -> str:

@@ -124,7 +124,7 @@ def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tol
     """
     with TemporaryDirectory() as scratch:
         out = Path(scratch) / "embeddings.npy"
-        command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
+        command = [sys.executable, "-m", "sbert_prune.reload", str(folder.resolve()), str(out)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or ["no message"]

@@ -52,7 +52,7 @@ def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
         near = get_close_matches(strategy, STRATEGIES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SelectionError(f"strategy={strategy}: there is no such strategy.{hint} The strategies are {', '.join(STRATEGIES)}.")
-    if not layers.strip().isdecimal():
+    if not layers.strip().isdecimal() or len(layers.strip()) > 9:
         return LayerSelection.parse(layers, depth=depth)
     count = int(layers)
     if not 1 <= count <= depth:

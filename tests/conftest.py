@@ -8,7 +8,9 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.sentence import load_saved, with_pooling
 
-WORDS = "a the man woman child dog cat plays sings sleeps runs eats guitar piano song bread river street not is in on and quickly".split()
+_PEOPLE = ("a", "the", "man", "woman", "child", "dog", "cat")
+_DEEDS = ("plays", "sings", "sleeps", "runs", "eats", "guitar", "piano", "song", "bread", "quickly", "not", "is")
+WORDS = (*_PEOPLE, *_DEEDS, "river", "street", "in", "on", "and")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:%!"
 POSITIONS = 64
 
@@ -47,6 +49,15 @@ def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Compute with one thread: on a busy machine, two wait for each other longer than a tiny model takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -25,11 +25,13 @@ class Interval:
 
 def correlate(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pearson correlation of each row. NaN where a row is constant. *Shapes:* (rows, pairs) twice -> (rows,)"""
+    constant = (np.ptp(left, axis=-1) == 0) | (np.ptp(right, axis=-1) == 0)
     left = left - left.mean(axis=-1, keepdims=True)
     right = right - right.mean(axis=-1, keepdims=True)
     norms = np.sqrt((left * left).sum(axis=-1) * (right * right).sum(axis=-1))
     with np.errstate(invalid="ignore", divide="ignore"):
         result: NDArray[np.float64] = (left * right).sum(axis=-1) / norms
+    result[constant] = np.nan  # a mean may be rounded, so that the differences are not quite 0
     return result
 
 

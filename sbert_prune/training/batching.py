@@ -33,7 +33,8 @@ def plan_batches(examples: Examples, batch_size: int, *, epochs: float, seed: in
 
 def _plan_epoch(examples: Examples, batch_size: int, rng: np.random.Generator, *, unique: bool) -> list[NDArray[np.intp]]:
     order = rng.permutation(len(examples))
-    widths = examples.widths
+    # With up to two pieces of noise, rows mix with their neighbours in length: no two epochs hold the same batches.
+    widths = examples.widths + rng.uniform(0, 2, len(examples))
     batches: list[NDArray[np.intp]] = []
     for start in range(0, len(order), _WINDOW * batch_size):
         window = order[start : start + _WINDOW * batch_size]

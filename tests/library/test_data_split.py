@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.rows import StsRow
 from sbert_prune.data.split import num_shared_pairs, split_rows
 from sbert_prune.errors import DataError
+from sbert_prune.rows import StsRow
 
 
 def pairs(count):

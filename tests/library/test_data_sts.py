@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.rows import StsRow
 from sbert_prune.data.scores import ScoreRange, parse_number
 from sbert_prune.data.sts import infer_score_range, parse_sts
 from sbert_prune.errors import DataError
+from sbert_prune.rows import StsRow
 
 GOOD = "A man sleeps.,A person rests.,3.5\n"
 

@@ -12,7 +12,6 @@ from random import Random
 
 import pytest
 
-from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.errors import DataError
 from sbert_prune.quickstart import grammar, rewrites
 from sbert_prune.quickstart.generator import NUM_PAIRS, NUM_SCENES, generate_nli, generate_sts
@@ -20,6 +19,7 @@ from sbert_prune.quickstart.lexicon import load_lexicon
 from sbert_prune.quickstart.scenes import draw_scene
 from sbert_prune.quickstart.similarity import similarity
 from sbert_prune.quickstart.splits import SPLITS, Split, find_leaks, normalise
+from sbert_prune.rows import Label, NliRow, StsRow
 
 Rows = tuple[list[NliRow], list[StsRow]]
 

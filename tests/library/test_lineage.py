@@ -1,0 +1,131 @@
+"""A model carries what it was made from: written, read back, and carried on by every further step."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from sbert_prune import __version__
+from sbert_prune.errors import EncoderError, SelectionError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, code_version, read_lineage
+
+BASE = BaseRecord(id="org/name", revision="0123456789abcdef0123456789abcdef01234567", sha256="ab" * 32, depth=12)
+
+
+def begun(kept=(0, 2, 4, 6, 8, 10)):
+    return Lineage.begin(BASE, LayerSelection(kept, 12), strategy="explicit", pooling="mean")
+
+
+def phase(name="nli", *, run_id="1f"):
+    data = DataRecord(name="train.csv", source="/data/train.csv", digest="cd" * 32, rows=100, skipped=2)
+    settings = {"epochs": 0.5, "max_rows": None, "score_range": [0, 5], "data": "Sätze.csv"}
+    return PhaseRecord(phase=name, settings=settings, data=data, seed=42, precision="float32", run_id=run_id)
+
+
+@pytest.mark.parametrize(
+    "lineage",
+    [begun(), begun().after_phase(phase()).after_phase(phase("sts", run_id=None)), begun((11,))],
+    ids=["pruned", "trained", "one layer"],
+)
+def test_a_lineage_reads_back_as_it_was_written(tmp_path, lineage):
+    lineage.write(tmp_path)
+
+    assert read_lineage(tmp_path) == lineage
+
+
+def test_a_lineage_begins_with_the_kept_layers_and_what_they_were_made_with():
+    lineage = begun()
+
+    assert lineage.selection == LayerSelection((0, 2, 4, 6, 8, 10), 12)
+    assert lineage.phases == ()
+    assert {"torch", "transformers", "sentence-transformers", "tokenizers"} == set(lineage.packages)
+    assert lineage.code_version.partition("+")[0] == __version__
+
+
+def test_another_cut_is_told_in_the_layers_of_the_original_base():
+    second = LayerSelection((1, 2, 5), 6)
+
+    lineage = begun().pruned_again(second, strategy="drop-top", pooling="cls")
+
+    assert lineage.kept_layers == (2, 4, 10)
+    assert (lineage.base, lineage.strategy, lineage.pooling) == (BASE, "drop-top", "cls")
+
+
+def test_a_third_cut_is_still_told_in_the_layers_of_the_original_base():
+    lineage = begun().pruned_again(LayerSelection((1, 2, 5), 6), strategy="explicit", pooling="mean")
+
+    again = lineage.pruned_again(LayerSelection((0, 2), 3), strategy="explicit", pooling="mean")
+
+    assert again.kept_layers == (2, 10)
+    assert again.selection.depth == 12
+
+
+def test_another_cut_keeps_the_phases_before_it():
+    trained = begun().after_phase(phase())
+
+    assert trained.pruned_again(LayerSelection.all(6), strategy="drop-top", pooling="mean").phases == trained.phases
+
+
+def test_a_cut_made_for_another_depth_is_refused():
+    with pytest.raises(SelectionError) as caught:
+        begun().pruned_again(LayerSelection((0, 1), 12), strategy="drop-top", pooling="mean")
+
+    assert str(caught.value) == "A selection of 12 layers does not fit an encoder that kept 6."
+
+
+def test_phases_are_appended_in_their_order_and_the_lineage_before_stays_as_it_was():
+    before = begun()
+
+    after = before.after_phase(phase("nli")).after_phase(phase("sts"))
+
+    assert [record.phase for record in after.phases] == ["nli", "sts"]
+    assert before.phases == ()
+
+
+def test_a_lineage_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        begun().strategy = "drop-top"
+
+
+def test_the_folder_of_a_stranger_has_no_lineage(tmp_path):
+    assert read_lineage(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda _: "",
+        lambda _: "[]",
+        lambda content: json.dumps({key: value for key, value in json.loads(content).items() if key != "base"}),
+        lambda content: json.dumps(json.loads(content) | {"unknown": 1}),
+        lambda content: json.dumps(json.loads(content) | {"kept_layers": ["x"]}),
+        lambda content: json.dumps(json.loads(content) | {"kept_layers": [5, 3]}),
+        lambda content: json.dumps(json.loads(content) | {"kept_layers": [12]}),
+    ],
+    ids=["cut off", "empty", "a list", "without base", "unknown key", "no numbers", "unsorted", "outside"],
+)
+def test_a_damaged_lineage_is_refused_with_the_way_out(tmp_path, damage):
+    begun().write(tmp_path)
+    path = tmp_path / FILE_NAME
+    path.write_text(damage(path.read_text()))
+
+    with pytest.raises(EncoderError) as caught:
+        read_lineage(tmp_path)
+
+    assert str(caught.value).startswith(f"{path} cannot be read: ")
+    assert str(caught.value).endswith(". Restore it, or delete it to treat the model as one of unknown origin.")
+
+
+def test_the_code_version_is_the_same_from_wherever_it_is_asked(tmp_path, monkeypatch):
+    here = code_version()
+    monkeypatch.chdir(tmp_path)
+
+    assert code_version() == here
+
+
+def test_without_git_the_code_version_is_the_plain_version(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    assert code_version() == __version__

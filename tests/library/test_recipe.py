@@ -1,0 +1,267 @@
+"""A recipe is checked once, when it is read, and its digest names what it builds."""
+
+import pytest
+from pydantic import ValidationError
+
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe import load_recipe, parameter_name, presets
+
+CHANGED = {
+    "base_model": "org/other",
+    "layers": "3",
+    "strategy": "drop-bottom",
+    "pooling": "cls",
+    "max_seq_length": "99",
+    "nli.data": "other.csv",
+    "nli.epochs": "0.5",
+    "nli.batch_size": "7",
+    "nli.learning_rate": "1e-5",
+    "nli.warmup_ratio": "0.3",
+    "nli.max_rows": "100",
+    "nli.loss": "softmax",
+    "nli.scale": "10",
+    "sts.data": "other.csv",
+    "sts.epochs": "0.5",
+    "sts.batch_size": "7",
+    "sts.learning_rate": "1e-5",
+    "sts.warmup_ratio": "0.3",
+    "sts.max_rows": "100",
+    "sts.score_range": "0-4",
+    "seed": "7",
+    "precision": "bfloat16",
+    "on_bad_rows": "skip",
+}
+WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other"}
+THE_CHOICE_OF_LAYERS = ("layers", "strategy")
+
+OWN = """
+name: mine
+base_model: quickstart
+layers: {layers}
+nli: {{data: quickstart, epochs: 1, batch_size: 8, learning_rate: 1.0e-4}}
+sts: {{data: quickstart, epochs: 1, batch_size: 8, learning_rate: 1.0e-4, score_range: {score_range}}}
+"""
+
+
+@pytest.fixture
+def own_recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_loads_under_its_own_name(name):
+    recipe = load_recipe(name, {"nli.data": "quickstart", "sts.data": "quickstart"})
+
+    assert recipe.name == name
+    assert recipe.registered_model == f"sbert-{name}"
+
+
+def test_single_values_are_overridden_by_their_path():
+    recipe = load_recipe("quickstart", {"nli.epochs": "0.25", "seed": "7", "layers": "0,2,4", "sts.max_rows": "10"})
+
+    assert (recipe.nli.epochs, recipe.seed, recipe.layers, recipe.sts.max_rows) == (0.25, 7, "0,2,4", 10)
+    assert recipe.sts.epochs == load_recipe("quickstart").sts.epochs
+
+
+def test_a_recipe_shown_flat_can_be_given_back_as_overrides():
+    recipe = load_recipe("quickstart", {key: value for key, value in CHANGED.items() if key != "sts.score_range"})
+
+    again = load_recipe("quickstart", {key: value for key, value in recipe.flat().items() if value})
+
+    assert again == recipe
+
+
+def test_a_recipe_cannot_be_changed():
+    recipe = load_recipe("quickstart")
+
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.seed = 7
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0-5", (0, 5)), (" 0 - 5 ", (0, 5)), ("1-4.5", (1, 4.5)), ("0-1e2", (0, 100))], ids=str)
+def test_a_score_range_is_written_as_low_and_high(text, expected):
+    recipe = load_recipe("quickstart", {"sts.score_range": text})
+
+    assert recipe.sts.score_range == expected
+
+
+@pytest.mark.parametrize(("score_range", "expected"), [("0-5", (0, 5)), ("[-1, 1]", (-1, 1)), ("null", None)])
+@pytest.mark.parametrize(("layers", "as_text"), [("6", "6"), ('"0,2,4-7"', "0,2,4-7"), ("0,2,4-7", "0,2,4-7")])
+def test_the_users_own_file_is_read(own_recipe, score_range, expected, layers, as_text):
+    path = own_recipe(OWN.format(layers=layers, score_range=score_range))
+
+    recipe = load_recipe(str(path), {"seed": "3"})
+
+    assert (recipe.name, recipe.layers, recipe.sts.score_range, recipe.seed) == ("mine", as_text, expected, 3)
+    assert recipe.registered_model == "sbert-mine"
+
+
+def test_the_table_of_changes_names_every_setting():
+    assert set(CHANGED) | set(WHERE_IT_RUNS) == set(load_recipe("quickstart").flat())
+
+
+@pytest.mark.parametrize(("key", "value"), CHANGED.items())
+def test_a_setting_that_changes_the_result_changes_the_digest(key, value):
+    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+
+    assert changed.digest != recipe.digest
+
+
+@pytest.mark.parametrize(("key", "value"), WHERE_IT_RUNS.items())
+def test_where_a_recipe_runs_and_is_registered_does_not_change_its_digest(key, value):
+    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+
+    assert changed != recipe
+    assert changed.digest == recipe.digest
+
+
+@pytest.mark.parametrize(("key", "value"), [*CHANGED.items(), *WHERE_IT_RUNS.items()])
+def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, value):
+    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+
+    assert (changed.reference_digest == recipe.reference_digest) == (key in {*THE_CHOICE_OF_LAYERS, *WHERE_IT_RUNS})
+
+
+def test_equal_settings_written_differently_have_one_digest():
+    plain = load_recipe("quickstart", {"nli.epochs": "2", "layers": "3", "sts.score_range": "0-5"})
+    other = load_recipe("quickstart", {"nli.epochs": "2.0", "layers": " 3 ", "sts.score_range": "0.0-5.0"})
+
+    assert plain.digest == other.digest
+
+
+def test_the_same_recipe_for_other_layers_has_a_digest_of_its_own():
+    recipe = load_recipe("quickstart")
+    seen = (recipe.digest, recipe.reference_digest)
+
+    other = recipe.with_layers("0,2,4", strategy="drop-bottom")
+
+    assert other.digest == load_recipe("quickstart", {"layers": "0,2,4", "strategy": "drop-bottom"}).digest
+    assert (other.digest != seen[0], other.reference_digest == seen[1]) == (True, True)
+
+
+def test_other_layers_keep_the_strategy_unless_another_is_given():
+    recipe = load_recipe("quickstart", {"strategy": "drop-middle"})
+
+    assert recipe.with_layers("3").strategy == "drop-middle"
+    assert recipe.with_layers("3", strategy="drop-top").strategy == "drop-top"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("nli.epochs", "many", "nli_epochs=many: input should be a valid number"),
+        ("nli.epochs", "0", "nli_epochs=0: input should be greater than 0."),
+        ("nli.epochs", "nan", "nli_epochs=nan: input should be"),
+        ("sts.batch_size", "0", "sts_batch_size=0: input should be greater than or equal to 1."),
+        ("sts.batch_size", "1.5", "sts_batch_size=1.5: input should be a valid integer"),
+        ("nli.learning_rate", "2", "nli_learning_rate=2: input should be less than or equal to 1."),
+        ("nli.warmup_ratio", "1.1", "nli_warmup_ratio=1.1: input should be less than or equal to 1."),
+        ("nli.max_rows", "0", "nli_max_rows=0: input should be greater than or equal to 1."),
+        ("nli.loss", "triplet", "nli_loss=triplet: input should be 'mnrl' or 'softmax'."),
+        ("nli.scale", "0", "nli_scale=0: input should be greater than 0."),
+        ("nli.scale", "inf", "nli_scale=inf: input should be a finite number."),
+        ("sts.score_range", "5", "sts_score_range=5: write a range as LOW-HIGH, such as 0-5."),
+        ("sts.score_range", "5-0", "sts_score_range=5-0: write the lower end first, such as 0-5."),
+        ("sts.score_range", "3-3", "sts_score_range=3-3: write the lower end first, such as 0-5."),
+        ("sts.score_range", "0-inf", "sts_score_range"),
+        ("sts.score_range", "a-5", "sts_score_range"),
+        ("pooling", "max", "pooling=max: input should be 'mean' or 'cls'."),
+        ("max_seq_length", "3", "max_seq_length=3: input should be greater than or equal to 4."),
+        ("seed", "-1", "seed=-1: input should be greater than or equal to 0."),
+        ("seed", "4294967296", "seed=4294967296: input should be less than 4294967296."),
+        ("precision", "float16", "precision=float16: input should be 'auto', 'float32' or 'bfloat16'."),
+        ("device", "gpu", "device=gpu: "),
+        ("on_bad_rows", "ignore", "on_bad_rows=ignore: input should be 'error' or 'skip'."),
+        ("registered_model", "a/b", "registered_model=a/b: "),
+        ("layers", "", "layers=: string should have at least 1 character."),
+        ("base_model", "  ", "base_model="),
+        ("nli", "5", "nli=5: "),
+    ],
+)
+def test_a_wrong_value_is_answered_with_its_parameter_and_what_is_right(key, value, message):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", {key: value})
+
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_wrong_value_is_named_at_once():
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", {"seed": "x", "sts.epochs": "y"})
+
+    assert {line.partition(":")[0] for line in str(caught.value).splitlines()} == {"seed=x", "sts_epochs=y"}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("sed", "The recipe quickstart.yaml has an unknown setting 'sed'. Did you mean 'seed'?"),
+        ("nli.epocs", "The recipe quickstart.yaml has an unknown setting 'nli.epocs'. Did you mean 'epochs'?"),
+        ("sts.loss", "The recipe quickstart.yaml has an unknown setting 'sts.loss'."),
+        ("xyz", "The recipe quickstart.yaml has an unknown setting 'xyz'. Known: name, base_model, layers"),
+        ("xyz.abc", "The recipe quickstart.yaml has an unknown setting 'xyz'."),
+        ("seed.abc", ""),
+    ],
+)
+def test_an_unknown_setting_is_an_error_that_suggests_the_right_one(key, message):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", {key: "1"})
+
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("quikstart", "recipe=quikstart: no such recipe. Did you mean 'quickstart'? Take one of"),
+        ("zzz", "recipe=zzz: no such recipe. Take one of"),
+        ("zzz.yaml", "recipe=zzz.yaml: no such recipe."),
+    ],
+)
+def test_an_unknown_recipe_is_answered_with_the_known_ones(name, message):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(name)
+
+    assert str(caught.value).startswith(message)
+    assert "or a .yaml file of your own" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nli: [1, 2", "is not readable YAML"),
+        ("a: b: c", "is not readable YAML"),
+        ("!!python/object:os.system {}", "is not readable YAML"),
+        (b"name: \xff\xfe", "is not readable YAML"),
+        ("- a\n- b\n", "holds list, not a mapping of settings. Start from one of"),
+        ("", "holds NoneType, not a mapping of settings."),
+        ("name: mine\n", "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n"),
+        ("1: 2\n", "keys should be strings"),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(own_recipe, text, message):
+    path = own_recipe(text)
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+
+    assert message in str(caught.value)
+    assert "mine.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("phase", ["5", "null", "[1]"])
+def test_an_override_inside_something_that_is_no_phase_is_an_error_like_any_other(own_recipe, phase):
+    path = own_recipe(f"name: mine\nnli: {phase}\n")
+
+    with pytest.raises(RecipeError):
+        load_recipe(str(path), {"nli.epochs": "2"})
+
+
+def test_settings_are_named_as_users_give_them():
+    assert (parameter_name("nli.epochs"), parameter_name("seed")) == ("nli_epochs", "seed")

@@ -1,0 +1,274 @@
+"""A saved sentence model comes back as it was, and a save that fails leaves nothing behind."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling
+from transformers import BertModel
+
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.encoders import ARCHITECTURES
+from sbert_prune.errors import EncoderError, RoundTripError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.lineage import BaseRecord, Lineage, read_lineage
+from sbert_prune.pruning import prune_layers
+from sbert_prune.sentence import (
+    PROBES,
+    check_embeddings,
+    embed,
+    encoder_of,
+    fresh_process_difference,
+    load_saved,
+    save_sentence_model,
+    with_encoder,
+    with_pooling,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LINEAGE = Lineage.begin(
+    BaseRecord(id="base", revision=None, sha256="ab" * 32, depth=4), LayerSelection((0, 2), 4), strategy="explicit", pooling="mean"
+)
+
+
+def pruned(model, kept):
+    encoder = encoder_of(model)
+    return with_encoder(model, prune_layers(encoder, LayerSelection(kept, encoder.config.num_hidden_layers)))
+
+
+def digests(folder):
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_stranger_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
+    model = pruned(tiny_model(model_type, pooling=pooling), (0, 2))
+    expected = embed(model, PROBES)
+
+    save_sentence_model(model, tmp_path / "saved", LINEAGE)
+
+    reloaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert np.array_equal(embed(reloaded, PROBES), expected)
+    assert encoder_of(reloaded).config.num_hidden_layers == inspect_checkpoint(tmp_path / "saved").depth == 2
+    assert read_lineage(tmp_path / "saved") == LINEAGE
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert"])
+def test_two_saves_of_one_base_are_the_same_bytes(tiny_base, tmp_path, model_type):
+    folder = tiny_base(model_type)
+    tensors = load_file(folder / "model.safetensors")
+    without_pooler = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    save_file(without_pooler, folder / "model.safetensors", metadata={"format": "pt"})
+
+    for name in ("one", "two"):
+        model = with_pooling(load_saved(inspect_checkpoint(folder)), "mean", max_seq_length=32)
+        save_sentence_model(model, tmp_path / name, LINEAGE)
+
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+
+
+def test_a_pooler_that_the_base_lacks_becomes_zeros(tiny_base):
+    folder = tiny_base()
+    BertModel.from_pretrained(folder, add_pooling_layer=False).save_pretrained(folder)
+
+    encoder = encoder_of(load_saved(inspect_checkpoint(folder)))
+
+    assert all(not parameter.any() for parameter in encoder.pooler.parameters())
+
+
+def test_a_pooler_that_the_base_has_is_kept(tiny_base):
+    folder = tiny_base()
+
+    encoder = encoder_of(load_saved(inspect_checkpoint(folder)))
+
+    assert torch.equal(encoder.pooler.dense.weight, load_file(folder / "model.safetensors")["pooler.dense.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_base_of_any_precision_is_loaded_as_float32(tiny_base, tiny_encoder, dtype):
+    folder = tiny_base()
+    tiny_encoder().to(dtype).save_pretrained(folder)
+
+    model = load_saved(inspect_checkpoint(folder))
+
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_a_loaded_model_is_in_evaluation_mode(tiny_model):
+    model = tiny_model()
+
+    assert not any(module.training for module in model.modules())
+    assert np.array_equal(embed(model, PROBES), embed(model, PROBES))
+
+
+def test_mean_pooling_averages_the_pieces_and_cls_takes_the_first(tiny_model, sentences):
+    mean, cls = (tiny_model(pooling=pooling, name=pooling) for pooling in ("mean", "cls"))
+    inputs = mean.tokenizer(list(sentences[:1]), return_tensors="pt")
+    with torch.inference_mode():
+        pieces = encoder_of(mean)(**inputs).last_hidden_state[0]
+
+    for model, expected in ((mean, pieces.mean(dim=0)), (cls, pieces[0])):
+        unit = (expected / expected.norm()).numpy()
+        assert np.allclose(embed(model, sentences[:1])[0], unit, atol=1e-6)
+    assert not np.allclose(embed(mean, sentences), embed(cls, sentences), atol=1e-2)
+
+
+def test_embeddings_have_length_1_in_the_order_given(tiny_model, sentences):
+    model = tiny_model()
+
+    vectors = embed(model, sentences, batch_size=7)
+
+    assert (vectors.shape, vectors.dtype) == ((len(sentences), 16), np.float32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert np.allclose(vectors[::-1], embed(model, sentences[::-1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("max_seq_length", [5, 32])
+def test_the_longest_input_is_kept_through_a_save(tiny_model, tmp_path, max_seq_length):
+    model = tiny_model(max_seq_length=max_seq_length)
+
+    save_sentence_model(model, tmp_path / "saved", LINEAGE)
+
+    reloaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert reloaded.max_seq_length == max_seq_length
+    long, cut = "the dog " * 20, "the dog the"
+    assert np.allclose(*embed(reloaded, [long, cut]), atol=1e-6) == (max_seq_length == 5)
+
+
+def test_further_modules_stay_between_pooling_and_normalisation(tiny_model):
+    model = tiny_model()
+    dense = Dense(16, 8)
+    before = SentenceTransformer(modules=[model[0], Pooling(16, "cls"), dense], device="cpu")
+
+    after = with_pooling(before, "mean", max_seq_length=32)
+
+    assert [type(module).__name__ for module in after] == ["Transformer", "Pooling", "Dense", "Normalize"]
+    assert after[2] is dense
+    assert after[1].pooling_mode == "mean"
+
+
+@pytest.mark.parametrize("place", ["saved", "new/folders/saved"])
+def test_a_save_that_fails_leaves_nothing_behind(tiny_model, tmp_path, monkeypatch, place):
+    model, target = tiny_model(), tmp_path / "out" / place
+    monkeypatch.setattr(Lineage, "write", refuse_to_write)
+
+    with pytest.raises(OSError, match="no space left"):
+        save_sentence_model(model, target, LINEAGE)
+
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not target.exists()
+
+
+def refuse_to_write(lineage, folder):
+    assert (folder / "model.safetensors").is_file()  # the save was nearly done
+    raise OSError("no space left")
+
+
+def test_what_a_killed_save_left_behind_is_in_nobodys_way(tiny_model, tmp_path):
+    left = tmp_path / ".saved.partial"
+    left.mkdir()
+    (left / "stale.bin").touch()
+
+    save_sentence_model(tiny_model(), tmp_path / "saved", LINEAGE)
+
+    assert not left.exists()
+    assert not (tmp_path / "saved" / "stale.bin").exists()
+
+
+def test_a_save_into_an_empty_folder_fills_it(tiny_model, tmp_path):
+    (tmp_path / "saved").mkdir()
+
+    save_sentence_model(tiny_model(), tmp_path / "saved", LINEAGE)
+
+    assert inspect_checkpoint(tmp_path / "saved").depth == 4
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_place_that_holds_something_is_refused_and_left_alone(tiny_model, tmp_path, is_file):
+    target = tmp_path / "mine"
+    precious = target if is_file else target / "precious.txt"
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("years of work")
+
+    with pytest.raises(EncoderError) as caught:
+        save_sentence_model(tiny_model(), target, LINEAGE)
+
+    assert str(caught.value) == f"{target} is there already and is not empty. Name a new folder."
+    assert precious.read_text() == "years of work"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_fresh_process_finds_the_saved_model_as_it_was_and_a_changed_one_not(tiny_model, tmp_path, monkeypatch):
+    model = pruned(tiny_model(), (0, 2))
+    expected = embed(model, PROBES)
+    save_sentence_model(model, tmp_path / "saved", LINEAGE)
+    monkeypatch.chdir(tmp_path)
+
+    assert fresh_process_difference(Path("saved"), expected) < 1e-6
+
+    weights = tmp_path / "saved" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["encoder.layer.1.output.dense.weight"][0] += 0.5
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(RoundTripError) as caught:
+        fresh_process_difference(tmp_path / "saved", expected)
+    assert str(caught.value).startswith(f"The model saved in {tmp_path / 'saved'} does not come back as it was: its embeddings differ by ")
+    assert str(caught.value).endswith("(allowed 1e-05). It is not registered.")
+
+
+def test_a_folder_that_a_fresh_process_cannot_load_is_refused_with_its_reason(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+
+    with pytest.raises(RoundTripError) as caught:
+        fresh_process_difference(tmp_path, np.zeros((6, 16), dtype=np.float32))
+
+    assert str(caught.value).startswith(f"A fresh process cannot load {tmp_path}: ")
+    assert "config.json" in str(caught.value)
+
+
+def test_a_base_that_does_not_begin_with_an_encoder_is_refused(tiny_base):
+    folder = tiny_base()
+    (folder / "modules.json").write_text(
+        '[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.sentence_transformer.modules.Normalize"}]'
+    )
+
+    with pytest.raises(EncoderError) as caught:
+        load_saved(inspect_checkpoint(folder))
+
+    assert str(caught.value) == f"{folder} begins with a Normalize; a Transformer encoder is expected."
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_embeddings_that_are_not_finite_are_refused(value):
+    vectors = np.eye(3, dtype=np.float32)
+    vectors[1, 1] = value
+
+    with pytest.raises(RoundTripError) as caught:
+        check_embeddings(vectors, "The model")
+
+    assert str(caught.value) == (
+        "The model gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32."
+    )
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6])
+def test_embeddings_that_are_all_the_same_are_refused(noise):
+    vectors = np.full((10, 4), 0.5, dtype=np.float32)
+    vectors[0] += noise
+
+    with pytest.raises(RoundTripError) as caught:
+        check_embeddings(vectors, "The model")
+
+    assert str(caught.value).startswith("The model gives the same embedding for every sentence: it has collapsed.")
+    assert str(caught.value).endswith("Train again with a lower learning rate.")
+
+
+@pytest.mark.parametrize("vectors", [np.eye(3, dtype=np.float32), np.ones((1, 4), dtype=np.float32)])
+def test_embeddings_that_differ_are_accepted(vectors):
+    check_embeddings(vectors, "The model")

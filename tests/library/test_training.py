@@ -1,0 +1,320 @@
+"""Training lowers the loss, repeats itself bit for bit, and refuses what is not a number."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sbert_prune.errors import DataError, RecipeError, TrainingError
+from sbert_prune.recipe import NliSettings, StsSettings
+from sbert_prune.rows import Label, NliRow, StsRow
+from sbert_prune.sentence import embed, encoder_of
+from sbert_prune.training import phases
+from sbert_prune.training.examples import tokenize_rows
+from sbert_prune.training.hardware import Hardware, choose_hardware
+from sbert_prune.training.loop import Lesson, Setup, _batch_loss, _warm_up_then_decay
+from sbert_prune.training.losses import PairClassifierLoss, ranking_loss
+from sbert_prune.training.phases import train_nli, train_sts
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = Hardware(torch.device("cpu"), bfloat16=False)
+CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
+SUBJECTS = ("a man", "the woman", "a child", "the dog", "the cat")
+ACTIONS = ("sings", "sleeps", "runs", "eats bread", "plays the guitar")
+
+
+def nli_rows():
+    """For each premise: the same words in another order entail it, "not" contradicts it, another action is neutral."""
+    rows = []
+    for subject in SUBJECTS:
+        for number, action in enumerate(ACTIONS):
+            premise = f"{subject} {action}"
+            rows += [
+                NliRow(premise, f"{action} {subject}", Label.ENTAILMENT),
+                NliRow(premise, f"{subject} is not {action}", Label.CONTRADICTION),
+                NliRow(premise, f"{subject} {ACTIONS[number - 1]} quickly", Label.NEUTRAL),
+            ]
+    return rows
+
+
+def sts_rows():
+    """Half of the score for the same subject, half for the same action."""
+    texts = [(subject, action) for subject in SUBJECTS for action in ACTIONS]
+    return [
+        StsRow(" ".join(one), " ".join(other), ((one[0] == other[0]) + (one[1] == other[1])) / 2)
+        for place, one in enumerate(texts)
+        for other in texts[place::4]
+    ]
+
+
+def nli_settings(loss="mnrl", **changes):
+    return NliSettings(data="generated", **{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3, "loss": loss} | changes)
+
+
+def sts_settings(**changes):
+    return StsSettings(data="generated", **{"epochs": 8, "batch_size": 16, "learning_rate": 3e-3} | changes)
+
+
+PHASES = {
+    "nli mnrl": lambda model, setup, **changes: train_nli(model, nli_rows(), nli_settings("mnrl", **changes), setup),
+    "nli softmax": lambda model, setup, **changes: train_nli(model, nli_rows(), nli_settings("softmax", **changes), setup),
+    "sts": lambda model, setup, **changes: train_sts(model, sts_rows(), sts_settings(**changes), setup),
+}
+every_phase = pytest.mark.parametrize("phase", PHASES)
+
+
+@pytest.fixture
+def small_model(tiny_model):
+    """A sentence model of two layers, small enough to train in a blink."""
+
+    def build(name="base"):
+        return tiny_model(name=name, depth=2, width=32, spread=0.05)
+
+    return build
+
+
+def train(phase, model, *, hardware=CPU, seed=1, **changes):
+    """Train and return what was reported."""
+    reports = []
+    PHASES[phase](model, Setup(hardware, seed, reports.append), **changes)
+    return reports
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@every_phase
+@pytest.mark.parametrize("hardware", [CPU, CPU_BFLOAT16], ids=["float32", "bfloat16"])
+def test_training_lowers_the_loss_and_keeps_float32_weights(small_model, phase, hardware):
+    model = small_model()
+
+    reports = train(phase, model, hardware=hardware)
+
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@every_phase
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(small_model, phase):
+    one, same, other = small_model("one"), small_model("same"), small_model("other")
+
+    train(phase, one, epochs=1)
+    torch.rand(7)  # whatever else drew random numbers in between
+    train(phase, same, epochs=1)
+    train(phase, other, epochs=1, seed=2)
+
+    first = weights(one)
+    assert all(torch.equal(first[name], tensor) for name, tensor in weights(same).items())
+    assert not all(torch.equal(first[name], tensor) for name, tensor in weights(other).items())
+
+
+@every_phase
+def test_every_layer_learns(small_model, phase):
+    model = small_model()
+    before = weights(model)
+
+    train(phase, model, epochs=1)
+
+    unchanged = {name for name, tensor in weights(model).items() if torch.equal(tensor, before[name])}
+    assert not {name for name in unchanged if "pooler" not in name and not name.endswith("position_ids")}
+
+
+@every_phase
+def test_a_trained_model_is_left_in_evaluation_mode_and_the_optimizer_steps_are_counted(small_model, phase):
+    model = small_model()
+
+    reports = train(phase, model, epochs=3.5)
+
+    assert not any(module.training for module in model.modules())
+    assert reports[-1].optimizer_step == reports[-1].num_optimizer_steps
+    assert [report.optimizer_step for report in reports] == sorted({report.optimizer_step for report in reports})
+    assert all(report.sentences_per_s > 0 for report in reports)
+
+
+def test_bfloat16_computes_something_else_than_float32(small_model):
+    one, other = small_model("one"), small_model("other")
+
+    losses = [train("sts", model, hardware=hardware, epochs=1)[0].loss for model, hardware in ((one, CPU), (other, CPU_BFLOAT16))]
+
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+@every_phase
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_phase_with_advice(small_model, phase, value):
+    model = small_model()
+    with torch.no_grad():
+        encoder_of(model).embeddings.word_embeddings.weight.fill_(value)
+
+    with pytest.raises(TrainingError) as caught:
+        train(phase, model)
+
+    assert str(caught.value).startswith("The loss became nan by optimizer step ")
+    assert str(caught.value).endswith("Lower the learning rate, or set precision=float32; nothing was saved.")
+
+
+@pytest.mark.parametrize("at_most", [3, 10, 1000])
+def test_max_rows_bounds_the_rows_that_are_trained_on(small_model, monkeypatch, at_most):
+    seen = []
+    monkeypatch.setattr(phases, "train", lambda _model, lesson, *_: seen.append(len(lesson.examples)))
+
+    train("sts", small_model(), max_rows=at_most)
+    train("nli softmax", small_model("again"), max_rows=at_most)
+
+    assert seen == [min(at_most, len(sts_rows())), min(at_most // 3 * 3, len(nli_rows()))]
+
+
+def test_rows_without_contradictions_make_no_triplets(small_model):
+    rows = [row for row in nli_rows() if row.label is Label.ENTAILMENT]
+
+    with pytest.raises(DataError) as caught:
+        train_nli(small_model(), rows, nli_settings(), Setup(CPU, 1, print))
+
+    assert str(caught.value).startswith("No triplet can be made of 25 premises with 25 entailments and 0 contradictions")
+
+
+@pytest.mark.parametrize("max_seq_length", [4, 32])
+def test_features_are_those_of_the_tokenizers_own_padding(tiny_model, sentences, max_seq_length):
+    model = tiny_model("roberta", max_seq_length=max_seq_length)
+    rows = list(zip(sentences[:15], sentences[15:], strict=True))
+    examples = tokenize_rows(model, rows)
+    chosen = np.array([4, 0, 11])
+
+    features = examples.features(chosen, torch.device("cpu"))
+
+    batch = [rows[row][column] for column in (0, 1) for row in chosen]
+    expected = model.tokenizer(batch, padding=True, truncation=True, max_length=max_seq_length, return_tensors="pt")
+    assert torch.equal(features["input_ids"], expected["input_ids"])
+    assert torch.equal(features["attention_mask"], expected["attention_mask"])
+
+
+def test_each_distinct_sentence_is_tokenised_once(tiny_model):
+    examples = tokenize_rows(tiny_model(), [("a man", "a dog"), ("a dog", "a man"), ("a man", "a man")])
+
+    assert len(examples.ids) == 2
+    assert examples.index.tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert len(examples) == 3
+
+
+@pytest.mark.parametrize("model_type", ["bert", "mpnet", "distilbert"])
+def test_a_batch_is_embedded_as_the_model_embeds_its_sentences(tiny_model, sentences, model_type):
+    model = tiny_model(model_type)
+    rows = list(zip(sentences[:15], sentences[15:], strict=True))
+    labels = torch.linspace(0, 1, 15)
+    seen = Recorder()
+    chosen = np.array([3, 14, 0, 7])
+
+    with torch.inference_mode():
+        _batch_loss(model, Lesson(tokenize_rows(model, rows, labels), [chosen], seen), chosen, CPU)
+
+    left, right = seen.embeddings
+    assert np.allclose(left, embed(model, [rows[row][0] for row in chosen]), atol=1e-5)
+    assert np.allclose(right, embed(model, [rows[row][1] for row in chosen]), atol=1e-5)
+    assert torch.equal(seen.labels, labels[[3, 14, 0, 7]])
+
+
+class Recorder:
+    """A loss that keeps what it is given."""
+
+    def __call__(self, embeddings, labels):
+        self.embeddings, self.labels = embeddings, labels
+        return torch.zeros(())
+
+    def parameters(self):
+        return []
+
+
+def test_the_ranking_loss_is_the_cross_entropy_of_finding_the_entailment(tiny_model):
+    torch.manual_seed(0)
+    anchors, entailments, contradictions = (torch.nn.functional.normalize(torch.randn(5, 16), dim=1) for _ in range(3))
+
+    loss = ranking_loss(tiny_model(), 20.0)([anchors, entailments, contradictions], None)
+
+    scores = 20 * anchors @ torch.cat([entailments, contradictions]).T
+    assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(scores, torch.arange(5))), rel=1e-5)
+
+
+def test_the_classifier_wants_a_class_for_each_pair():
+    loss = PairClassifierLoss(4, torch.device("cpu"))
+
+    with pytest.raises(ValueError, match="needs the class of each pair"):
+        loss([torch.zeros(2, 4), torch.zeros(2, 4)], None)
+
+
+def test_the_classifier_is_trained_and_not_part_of_the_model(small_model):
+    model = small_model()
+    names = set(model.state_dict())
+
+    train("nli softmax", model, epochs=1)
+
+    assert set(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 101])
+@pytest.mark.parametrize("warmup_ratio", [0.0, 0.1, 0.5, 1.0])
+def test_the_learning_rate_rises_then_falls_and_never_stands_at_zero(steps, warmup_ratio):
+    factor = _warm_up_then_decay(steps, warmup_ratio)
+
+    rates = [factor(step) for step in range(steps)]
+
+    top = rates.index(max(rates))
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert top <= math.ceil(steps * warmup_ratio)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "device=cuda: torch sees 0 CUDA devices here. Use device=auto or device=cpu."),
+        ("cuda:3", "device=cuda:3: torch sees 0 CUDA devices here. Use device=auto or device=cpu."),
+        ("mps", "device=mps: torch sees no Apple GPU here. Use device=auto or device=cpu."),
+    ],
+)
+def test_a_device_that_this_machine_lacks_is_refused(monkeypatch, device, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    with pytest.raises(RecipeError) as caught:
+        choose_hardware(device, "auto")
+
+    assert str(caught.value) == message
+
+
+def test_a_gpu_behind_the_last_one_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    with pytest.raises(RecipeError) as caught:
+        choose_hardware("cuda:2", "float32")
+
+    assert str(caught.value) == "device=cuda:2: torch sees 2 CUDA devices here. Use device=auto or device=cpu."
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "float32"), ("bfloat16", "bfloat16")])
+def test_a_precision_asked_for_is_taken(precision, expected):
+    hardware = choose_hardware("cpu", precision)
+
+    assert hardware.precision == expected
+    assert str(hardware) == f"cpu, {torch.get_num_threads()} threads, {expected}"
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bfloat16_is_chosen_on_a_cpu_exactly_where_it_has_the_instructions(monkeypatch, has_instructions):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+
+    assert choose_hardware("cpu", "auto").bfloat16 is has_instructions
+
+
+def test_auto_takes_the_cpu_where_there_is_nothing_better(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    assert choose_hardware("auto", "float32") == CPU
