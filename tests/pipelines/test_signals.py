@@ -1,0 +1,43 @@
+"""A command that is told to stop closes its runs on the way out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.pipelines.conftest import Project
+
+ROOT = Path(__file__).parents[2]
+
+
+def training_has_begun(client: MlflowClient) -> bool:
+    return bool(client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'"))
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_leaves_killed_runs_and_no_version(project: Project, sent, status):
+    client = MlflowClient(project.uri)
+    client.search_experiments()
+    arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *arguments],
+        cwd=project.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not training_has_begun(client) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+    process.send_signal(sent)
+    ended = process.wait(timeout=60)
+
+    assert ended == status
+    assert {run.info.status for run in client.search_runs(["0"])} == {"KILLED"}
+    assert client.search_registered_models() == []
