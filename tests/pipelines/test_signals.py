@@ -39,5 +39,10 @@ def test_a_signal_leaves_killed_runs_and_no_version(project: Project, sent, stat
     ended = process.wait(timeout=60)
 
     assert ended == status
-    assert {run.info.status for run in client.search_runs(["0"])} == {"KILLED"}
+    assert {run.info.run_name: run.info.status for run in client.search_runs(["0"])} == {
+        "full L6 drop-top s42": "KILLED",
+        "reference L12 s42": "KILLED",
+        "prune": "FINISHED",
+        "train_nli": "KILLED",
+    }
     assert client.search_registered_models() == []
