@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pipelines.console import say
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
 
@@ -28,7 +29,8 @@ class Context:
 
     @contextmanager
     def step(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
-        """Open the run of one step, with the recipe's settings that it reads as parameters."""
+        """Open the run of one step, with the recipe's settings as parameters."""
+        say(f"step {name}")
         with open_run(self.store, name, self._tags(name) | dict(tags or {}), parent=self.parent) as run:
             run.log_params({f"recipe.{key}": value for key, value in self.recipe.flat().items()})
             yield run

@@ -105,6 +105,7 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
 def build(context: Context, inputs: Inputs, reference: Version | None) -> Version:
     """The story: prune, heal in two phases, judge what was saved, register it with its lineage."""
     from pipelines import steps
+    from sbert_prune import registry
 
     score = reference.metrics["sts_test/spearman_cosine"] if reference else None
     pruned = steps.prune(context, inputs.pruning)
@@ -117,11 +118,13 @@ def build(context: Context, inputs: Inputs, reference: Version | None) -> Versio
         "recipe_digest": context.recipe.digest,
         "reference_key": inputs.reference_key(context.recipe),
         "seed": str(context.recipe.seed),
+        "role": registry.VARIANT,
         "sts_dev_digest": inputs.sts.dev.digest[:16],
         "sts_test_digest": inputs.sts.test.digest[:16],
     }
     if reference is None:
-        metrics["quality/retention"] = 1.0  # the reference is its own measure
+        tags["role"] = registry.REFERENCE
+        metrics["quality/retention"] = 1.0  # its own measure
     return steps.register(context, healed, metrics, tags)
 
 

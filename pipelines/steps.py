@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipelines.phase_log import phase_report
+from pipelines.records import data_record, lineage_of, lineage_tags, log_rows, logged_id, refuse_non_finite
 from sbert_prune import registry
 from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
 from sbert_prune.errors import RoundTripError
 from sbert_prune.evaluation.efficiency import measure_size, measure_speed
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import BaseRecord, DataRecord, Lineage, PhaseRecord, read_lineage
+from sbert_prune.lineage import Lineage, PhaseRecord
 from sbert_prune.models import fetch_model, log_model
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def prune(context: Context, inputs: PruneInputs) -> SavedModel:
     """Cut the base to the kept layers and make it a sentence model."""
     recipe, base = context.recipe, inputs.base
-    lineage = _lineage_of(base, recipe.pooling)
+    lineage = lineage_of(base, recipe.pooling)
     cut = lineage.pruned_again(inputs.selection, strategy=inputs.strategy, pooling=recipe.pooling)
     with context.step("prune", lineage_tags(cut)) as run:
         model = with_pooling(load_saved(base.checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
@@ -70,10 +70,10 @@ def _train(
     rows: RowSet[NliRow] | RowSet[StsRow],
     train: Callable[[SentenceTransformer, Setup], None],
 ) -> SavedModel:
-    lineage = _lineage_of(source, context.recipe.pooling)
+    lineage = lineage_of(source, context.recipe.pooling)
     with context.step(f"train_{phase}", lineage_tags(lineage)) as run:
         data = data_record(rows)
-        run.log_data(data, "training")
+        log_rows(run, rows, "training")
         run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
         model = _as_sentence_model(source, context.recipe)
         with phase_report(run, phase) as report:
@@ -100,11 +100,11 @@ def evaluate(
     reference_score: float | None = None,
 ) -> dict[str, float]:
     """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
-    with context.step("evaluate", lineage_tags(_lineage_of(source, context.recipe.pooling))) as run:
+    with context.step("evaluate", lineage_tags(lineage_of(source, context.recipe.pooling))) as run:
         model = _as_sentence_model(source, context.recipe)
         metrics = _size_metrics(model, source)
         for split, rows in splits.items():
-            run.log_data(data_record(rows), "testing")
+            log_rows(run, rows, "testing")
             score = evaluate_sts(model, rows.rows, f"{split} ({rows.name})")
             metrics |= {
                 f"sts_{split}/spearman_cosine": score.spearman.value,
@@ -112,7 +112,7 @@ def evaluate(
                 f"sts_{split}/spearman_cosine_high": score.spearman.high,
                 f"sts_{split}/pearson_cosine": score.pearson,
             }
-        if reference_score is not None and "test" in splits:
+        if reference_score is not None and reference_score > 0 and "test" in splits:
             metrics["quality/retention"] = metrics["sts_test/spearman_cosine"] / reference_score
         texts = [row.sentence1 for row in next(iter(splits.values())).rows]
         against = load_saved(base.checkpoint) if base else model
@@ -120,6 +120,7 @@ def evaluate(
         if base is None:
             del speed["speedup"]  # nothing to compare with
         metrics |= {f"speed/{key}": value for key, value in speed.items()}
+        refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
     return metrics
 
@@ -146,7 +147,7 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
     Raises RoundTripError, and registers nothing, when it does not.
     """
     name = context.recipe.registered_model
-    described = lineage_tags(_lineage_of(source, context.recipe.pooling))
+    described = lineage_tags(lineage_of(source, context.recipe.pooling))
     with context.step("register", described) as run:
         model = _as_sentence_model(source, context.recipe)
         logged = logged_id(source) or log_model(run, name, model, source.folder, described)
@@ -158,7 +159,9 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
             "run_id": run.run_id,
             "parent_run_id": context.parent.run_id if context.parent else run.run_id,
         }
-        draft = registry.Version(name, "", run.run_id, "None", described | extra | dict(tags), final)
+        refuse_non_finite(final)
+        role = registry.VARIANT if int(described["num_layers"]) < int(described["depth"]) else registry.REFERENCE
+        draft = registry.Version(name, "", run.run_id, "None", described | extra | {"role": role} | dict(tags), final)
         return registry.register(context.store, draft, logged)
 
 
@@ -187,42 +190,3 @@ def _as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransforme
     """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
     return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
-
-
-def _lineage_of(source: SavedModel, pooling: str) -> Lineage:
-    """A model without `pruning.json` is itself a base."""
-    found = read_lineage(source.folder)
-    if found is not None:
-        return found
-    depth = source.checkpoint.depth
-    base = BaseRecord(id=source.uri, revision=source.revision, sha256=source.checkpoint.sha256(), depth=depth)
-    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=pooling)
-
-
-def lineage_tags(lineage: Lineage) -> dict[str, str]:
-    """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
-    data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
-    runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
-    return {
-        "base": lineage.base.id,
-        "base_revision": lineage.base.revision or "none",
-        "base_sha256": lineage.base.sha256,
-        "kept_layers": str(lineage.selection),
-        "depth": str(lineage.base.depth),
-        "num_layers": str(lineage.selection.num_layers),
-        "strategy": lineage.strategy,
-        "pooling": lineage.pooling,
-        "code_version": lineage.code_version,
-        **data,
-        **runs,
-    }
-
-
-def logged_id(source: SavedModel) -> str | None:
-    """The id of a logged model ("m-..."), where the URI names one."""
-    return source.uri.removeprefix("models:/") if source.uri.startswith("models:/m-") else None
-
-
-def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:
-    """What lineage and dataset inputs keep of a split."""
-    return DataRecord(name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=len(rows.skipped))

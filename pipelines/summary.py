@@ -21,12 +21,13 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Quality with its interval, size, speed, and what to do next."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
     score, low, high = (metrics[f"sts_test/spearman_cosine{end}"] for end in ("", "_low", "_high"))
+    # A reference that scores 0 or less is a measure of nothing.
+    retention = f"{metrics['quality/retention']:.1%}" if "quality/retention" in metrics else "undefined: share"
     return [
         "",
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
-        f"retention {metrics['quality/retention']:.1%} of the reference "
-        f"({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
+        f"retention {retention} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
 """The stages that a version can be promoted to, and the alias that moves along."""
 
+REFERENCE, VARIANT = "reference", "variant"
+"""The roles of a version."""
+
 DEV_SCORE = "sts_dev/spearman_cosine"
 
 
@@ -44,8 +47,8 @@ class Version:
 
     @property
     def is_reference(self) -> bool:
-        """Whether all layers were kept."""
-        return self.tags.get("num_layers") == self.tags.get("depth")
+        """Whether it is what variants are measured against, and no variant itself."""
+        return self.tags.get("role") == REFERENCE
 
 
 def register(store: Store, draft: Version, model_id: str) -> Version:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Weights are float32 whatever the checkpoint's own type is: Transformers 5 would keep float16, which does not train.
 _LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
 
+_LONG = 1000
+
 PROBES = (
     "A plane is taking off.",
     "Two dogs run across a wide green field while a child watches them from the gate.",
@@ -99,9 +101,10 @@ def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Linea
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def embed(model: SentenceTransformer, sentences: Sequence[str], *, batch_size: int = 64, progress: bool = False) -> NDArray[np.float32]:
-    """Embed sentences. *Shape:* (sentences, dim), float32, in the order given."""
-    vectors = model.encode(list(sentences), batch_size=batch_size, convert_to_numpy=True, show_progress_bar=progress)
+def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:
+    """Embed sentences, with a progress bar where it takes long and somebody watches. *Shape:* (sentences, dim), in the order given."""
+    watched = len(sentences) >= _LONG and sys.stderr.isatty()
+    vectors = model.encode(list(sentences), batch_size=64, convert_to_numpy=True, show_progress_bar=watched)
     return cast("NDArray[np.float32]", vectors)
 
 

@@ -1,0 +1,70 @@
+"""What steps leave in the record: lineage as tags, rows as dataset inputs, and no number that is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sbert_prune.errors import RoundTripError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.lineage import BaseRecord, DataRecord, Lineage, read_lineage
+
+if TYPE_CHECKING:
+    from sbert_prune.checkpoint import SavedModel
+    from sbert_prune.rows import NliRow, RowSet, StsRow
+    from sbert_prune.tracking import Run
+
+
+def lineage_of(source: SavedModel, pooling: str) -> Lineage:
+    """A model without `pruning.json` is itself a base."""
+    found = read_lineage(source.folder)
+    if found is not None:
+        return found
+    depth = source.checkpoint.depth
+    base = BaseRecord(id=source.uri, revision=source.revision, sha256=source.checkpoint.sha256(), depth=depth)
+    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=pooling)
+
+
+def lineage_tags(lineage: Lineage) -> dict[str, str]:
+    """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
+    data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
+    runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
+    return {
+        "base": lineage.base.id,
+        "base_revision": lineage.base.revision or "none",
+        "base_sha256": lineage.base.sha256,
+        "kept_layers": str(lineage.selection),
+        "depth": str(lineage.base.depth),
+        "num_layers": str(lineage.selection.num_layers),
+        "strategy": lineage.strategy,
+        "pooling": lineage.pooling,
+        "code_version": lineage.code_version,
+        **data,
+        **runs,
+    }
+
+
+def logged_id(source: SavedModel) -> str | None:
+    """The id of a logged model ("m-..."), where the URI names one."""
+    return source.uri.removeprefix("models:/") if source.uri.startswith("models:/m-") else None
+
+
+def log_rows(run: Run, rows: RowSet[NliRow] | RowSet[StsRow], context: str) -> None:
+    """Log a split as a dataset input, and the rows that were left out of it by name."""
+    run.log_data(data_record(rows), context)
+    if rows.skipped:
+        run.log_text("\n".join(rows.skipped), f"skipped_rows/{rows.name}.txt")
+
+
+def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:
+    """What lineage and dataset inputs keep of a split."""
+    return DataRecord(name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=len(rows.skipped))
+
+
+def refuse_non_finite(metrics: Mapping[str, float]) -> None:
+    """MLflow would take a NaN, and sort an infinity first. Raises RoundTripError."""
+    if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise RoundTripError(
+            f"{', '.join(wrong)} came out as no finite number, so the model is not judged. Evaluate on more pairs, or train again."
+        )
