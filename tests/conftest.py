@@ -1,5 +1,11 @@
 """Tiny encoders and sentence models of every known architecture, with random weights and a tokenizer of a few words."""
 
+import os
+
+# One thread, here and in the commands that tests start, set before torch is imported: on a busy machine,
+# two threads wait for each other ten times longer than a tiny model takes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -49,15 +55,6 @@ def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """Compute with one thread: on a busy machine, two wait for each other longer than a tiny model takes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

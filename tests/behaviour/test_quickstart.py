@@ -32,7 +32,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("launched")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     bin_folder = str(Path(sys.executable).parent)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "OMP_"))}
     done = subprocess.run(
         [f"{bin_folder}/mlflow", "run", str(ROOT), "-e", "full", "-P", "layers=6", "--env-manager", "local"],
         cwd=folder,

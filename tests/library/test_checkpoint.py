@@ -13,8 +13,6 @@ from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
 from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.errors import EncoderError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def sharded(tiny_encoder, tmp_path):

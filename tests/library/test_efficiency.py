@@ -8,8 +8,6 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 WIDTH, WORDS, POSITIONS = 16, 128, 64
 
 

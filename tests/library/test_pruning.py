@@ -10,8 +10,6 @@ from sbert_prune.errors import SelectionError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DEPTH = 4
 every_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
 

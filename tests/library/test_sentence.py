@@ -29,8 +29,6 @@ from sbert_prune.sentence import (
     with_pooling,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 LINEAGE = Lineage.begin(
     BaseRecord(id="base", revision=None, sha256="ab" * 32, depth=4), LayerSelection((0, 2), 4), strategy="explicit", pooling="mean"
 )
@@ -122,7 +120,7 @@ def test_mean_pooling_averages_the_pieces_and_cls_takes_the_first(tiny_model, se
 def test_embeddings_have_length_1_in_the_order_given(tiny_model, sentences):
     model = tiny_model()
 
-    vectors = embed(model, sentences, batch_size=7)
+    vectors = embed(model, sentences)
 
     assert (vectors.shape, vectors.dtype) == ((len(sentences), 16), np.float32)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

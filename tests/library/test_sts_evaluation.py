@@ -9,8 +9,6 @@ from sbert_prune.evaluation.sts import evaluate_sts, pair_cosines
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import embed, encoder_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def pairs(sentences):

@@ -17,8 +17,6 @@ from sbert_prune.training.loop import Lesson, Setup, _batch_loss, _warm_up_then_
 from sbert_prune.training.losses import PairClassifierLoss, ranking_loss
 from sbert_prune.training.phases import train_nli, train_sts
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
 SUBJECTS = ("a man", "the woman", "a child", "the dog", "the cat")
