@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sbert_prune.registry import Version
 
 _NEEDED = ("sts_test/spearman_cosine", "speed/speedup", "size/disk_mb")
+_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 _LARGEST = 900.0  # area of the largest disc, in square points
 
 
@@ -27,8 +28,9 @@ def scatter(versions: Sequence[Version]) -> Figure:
         color = "tab:gray" if version.is_reference else "tab:blue"
         axes.errorbar(speedup, score, yerr=[[score - low], [high - score]], color=color, alpha=0.5, capsize=3)
         axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5)
-        label = f"v{version.version}  {version.tags.get('kept_layers', '?')}"
-        axes.annotate(label, (speedup, score), xytext=(8, 8), textcoords="offset points", fontsize=8)
+        label = f"v{version.version}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
+        axes.annotate(label, (speedup, score), xytext=(0, 16), textcoords="offset points", fontsize=8, ha="center", bbox=_LABEL)
+    axes.margins(x=0.2, y=0.1)
     axes.set_xlabel("speed-up over the base (sentences/s)")
     axes.set_ylabel("STS test, Spearman, with 95 % interval")
     axes.set_title("Variants: area is size on disk; grey is the reference")
