@@ -53,13 +53,11 @@ def prune(context: Context, inputs: PruneInputs) -> SavedModel:
 
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
     """First phase: natural language inference."""
-
     return _train(context, source, "nli", rows, lambda model, setup: phases.train_nli(model, rows.rows, context.recipe.nli, setup))
 
 
 def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow]) -> SavedModel:
     """Second phase: semantic textual similarity."""
-
     return _train(context, source, "sts", rows, lambda model, setup: phases.train_sts(model, rows.rows, context.recipe.sts, setup))
 
 
@@ -116,6 +114,7 @@ def evaluate(
             metrics["quality/retention"] = metrics["sts_test/spearman_cosine"] / reference_score
         texts = [row.sentence1 for row in next(iter(splits.values())).rows]
         against = load_saved(base.checkpoint) if base else model
+        against.max_seq_length = model.max_seq_length  # the same pieces for both
         speed = asdict(measure_speed(model, against, texts))
         if base is None:
             del speed["speedup"]  # nothing to compare with
@@ -150,8 +149,14 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
     described = lineage_tags(lineage_of(source, context.recipe.pooling))
     with context.step("register", described) as run:
         model = _as_sentence_model(source, context.recipe)
-        logged = logged_id(source) or log_model(run, name, model, source.folder, described)
-        difference = _prove(context, logged, model)
+        given = logged_id(source)
+        logged = given or log_model(run, name, model, source.folder, described)
+        try:
+            difference = fresh_process_difference(fetch_model(f"models:/{logged}"), embed(model, PROBES))
+        except RoundTripError:
+            if given is None:
+                context.store.client.delete_logged_model(logged)  # ours, and of no use; what the user gave stays
+            raise
         final = {**metrics, "roundtrip/max_abs_diff": difference}
         run.log_metrics(final, model_id=logged)
         extra = {
@@ -163,14 +168,6 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
         role = registry.VARIANT if int(described["num_layers"]) < int(described["depth"]) else registry.REFERENCE
         draft = registry.Version(name, "", run.run_id, "None", described | extra | {"role": role} | dict(tags), final)
         return registry.register(context.store, draft, logged)
-
-
-def _prove(context: Context, model_id: str, model: SentenceTransformer) -> float:
-    try:
-        return fresh_process_difference(fetch_model(f"models:/{model_id}"), embed(model, PROBES))
-    except RoundTripError:
-        context.store.client.delete_logged_model(model_id)
-        raise
 
 
 def _save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:

@@ -10,6 +10,7 @@ from pipelines.__main__ import main
 from pipelines.full import run_full
 from sbert_prune import registry
 from sbert_prune.errors import TrackingError
+from sbert_prune.sentence import PROBES
 from sbert_prune.tracking import connect, open_run
 from tests.pipelines.conftest import Project
 
@@ -189,3 +190,16 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
 
     with pytest.raises(TrackingError, match=r"The tracking store sqlite:///.* does not answer"):
         connect()
+
+
+def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_stays(project: Project, monkeypatch: pytest.MonkeyPatch):
+    saved = model_uri(call("prune", "--layers", "1"))
+    monkeypatch.setattr("pipelines.steps.PROBES", ("another sentence", *PROBES[1:]))
+
+    result = CliRunner().invoke(main, ["register", "--model", saved])
+
+    client = MlflowClient(project.uri)
+    assert result.exit_code == 2
+    assert "does not come back as it was" in result.output
+    assert client.search_registered_models() == []
+    assert client.get_logged_model(saved.removeprefix("models:/")).status == "READY"
