@@ -59,10 +59,28 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
     values = {TAG + key: value for key, value in draft.tags.items()} | {key: f"{value:.6g}" for key, value in draft.metrics.items()}
     try:
         _ensure_model(store.client, draft.name)
-        made = store.client.create_model_version(draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id)
+        made = store.client.create_model_version(
+            draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=_describe(draft)
+        )
     except FAULTS as error:
         raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
     return replace(draft, version=str(made.version))
+
+
+_SHOWN = {
+    "sts_test/spearman_cosine": "STS test {:.4f}",
+    DEV_SCORE: "dev {:.4f}",
+    "quality/retention": "{:.1%} of the reference",
+    "size/disk_mb": "{:.1f} MB",
+    "speed/speedup": "{:.2f}x the base's speed",
+}
+
+
+def _describe(draft: Version) -> str:
+    """One line for the registry's own pages."""
+    tags = draft.tags
+    layers = f"{draft.tags.get('role', VARIANT)}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
+    return ", ".join([layers, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:

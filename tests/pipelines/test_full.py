@@ -143,6 +143,7 @@ def test_a_version_repeats_its_lineage_in_its_tags(made):
     assert version.tags["sbert_prune.recipe_digest"] == project.recipe(layers="0,5,11").digest
     assert len(version.tags["sbert_prune.base_sha256"]) == 64
     assert set(version.tags) >= METRICS
+    assert version.description.startswith("variant: layers 0,5,11 of 12 (explicit), STS test ")
     assert {"sbert_prune.nli_run_id", "sbert_prune.sts_digest", "sbert_prune.model_sha256", "sbert_prune.parent_run_id"} <= set(
         version.tags
     )
