@@ -67,6 +67,14 @@ def quieten_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def warn_if_busy() -> None:
+    """Say so when other programs use the cores: threads that wait for each other then take many times as long."""
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cores and "OMP_NUM_THREADS" not in os.environ:
+        say(f"this machine is busy (load {load:.1f} on {cores} cores): OMP_NUM_THREADS=1 in front of the command may be faster")
+
+
 def say(*lines: str) -> None:
     """Print lines for the user."""
     for line in lines:

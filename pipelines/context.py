@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import say, warn_if_busy
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
 
@@ -59,6 +59,7 @@ class Context:
 @contextmanager
 def open_context(recipe: Recipe) -> Iterator[Context]:
     """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends."""
+    warn_if_busy()
     hardware = choose_hardware(recipe.device, recipe.precision)
     store = connect()
     with TemporaryDirectory(prefix="sbert-prune-") as folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +59,7 @@ def run_full(recipe: Recipe) -> list[str]:
         with context.under(name, {}, recipe) as (inner, run):
             reference = find_or_build_reference(inner, inputs)
             variant = reference if not selection.dropped else build(inner, inputs, reference)
-            publish(run, variant)
+            publish(run, variant, inputs)
             draw_variants(run, registry.versions(context.store, recipe.registered_model))
         return summarise(context.store, variant, reference)
 
@@ -98,7 +97,7 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
     whole = Inputs(PruneInputs(inputs.pruning.base, everything, "none"), inputs.nli, inputs.sts)
     with context.under(f"reference L{everything.depth} s{recipe.seed}", {}, recipe.with_layers(str(everything.depth))) as (inner, run):
         version = build(inner, whole, None)
-        publish(run, version)
+        publish(run, version, inputs)
     return version
 
 
@@ -128,8 +127,16 @@ def build(context: Context, inputs: Inputs, reference: Version | None) -> Versio
     return steps.register(context, healed, metrics, tags)
 
 
-def publish(run: Run, version: Version) -> None:
-    """Repeat the final metrics and what was chosen on the parent run, so that runs compare without opening children."""
-    shown = ("base", "kept_layers", "depth", "num_layers", "strategy", "seed")
+def publish(run: Run, version: Version, inputs: Inputs) -> None:
+    """Repeat on the parent run what was chosen, read, made and measured, so that runs compare without opening children."""
+    from pipelines.records import data_record
+
+    shown = ("base", "kept_layers", "depth", "num_layers", "strategy", "seed", "role")
     run.set_tags({key: version.tags[key] for key in shown if key in version.tags} | {"model": version.uri})
-    run.log_metrics({key: value for key, value in version.metrics.items() if math.isfinite(value)})
+    run.log_params({"kept_layers": version.tags["kept_layers"]})
+    run.log_data(data_record(inputs.nli.train), "training")
+    run.log_data(data_record(inputs.sts.train), "training")
+    run.log_data(data_record(inputs.sts.dev), "testing")
+    run.log_data(data_record(inputs.sts.test), "testing")
+    run.log_output(version.tags["model_id"])
+    run.log_metrics(version.metrics)

@@ -100,7 +100,7 @@ def evaluate(
     """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
     with context.step("evaluate", lineage_tags(lineage_of(source, context.recipe.pooling))) as run:
         model = _as_sentence_model(source, context.recipe)
-        metrics = _size_metrics(model, source)
+        metrics: dict[str, float] = {}
         for split, rows in splits.items():
             log_rows(run, rows, "testing")
             score = evaluate_sts(model, rows.rows, f"{split} ({rows.name})")
@@ -118,7 +118,7 @@ def evaluate(
         speed = asdict(measure_speed(model, against, texts))
         if base is None:
             del speed["speedup"]  # nothing to compare with
-        metrics |= {f"speed/{key}": value for key, value in speed.items()}
+        metrics |= _size_metrics(model, source) | {f"speed/{key}": value for key, value in speed.items()}
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
     return metrics
@@ -160,6 +160,7 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
         final = {**metrics, "roundtrip/max_abs_diff": difference}
         run.log_metrics(final, model_id=logged)
         extra = {
+            "model_id": logged,
             "model_sha256": source.checkpoint.sha256(),
             "run_id": run.run_id,
             "parent_run_id": context.parent.run_id if context.parent else run.run_id,

@@ -17,6 +17,14 @@ def draw_variants(run: Run, versions: list[Version]) -> None:
     run.log_figure(scatter(versions), "variants.png")
 
 
+def where_to_see(store: Store) -> str:
+    """The experiment's runs in MLflow's UI. Without the last part of the address, MLflow 3.17 opens its GenAI view."""
+    page = f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
+    if store.uri.startswith("http"):
+        return without_password(store.uri).rstrip("/") + page
+    return f"mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+
+
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Quality with its interval, size, speed, and what to do next."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
@@ -35,6 +43,6 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f"proof     reloaded in a fresh process, embeddings differ by {metrics['roundtrip/max_abs_diff']:.1g}",
         f"model     {variant.uri}",
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
-        f"see       mlflow ui --backend-store-uri {without_password(store.uri)}",
+        f"see       {where_to_see(store)}",
         f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} -P stage=Production",
     ]

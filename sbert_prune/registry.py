@@ -56,7 +56,7 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 
     Lineage and metrics become tags, so that they outlive the run.
     """
-    values = {TAG + key: value for key, value in draft.tags.items()} | {key: f"{value:.6g}" for key, value in draft.metrics.items()}
+    values = {TAG + key: value for key, value in draft.tags.items()} | {key: _text(value) for key, value in draft.metrics.items()}
     try:
         _ensure_model(store.client, draft.name)
         made = store.client.create_model_version(
@@ -112,6 +112,10 @@ def _read(entry: object) -> Version:
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
     return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics)  # type: ignore[attr-defined]
+
+
+def _text(number: float) -> str:
+    return f"{number:.0f}" if number.is_integer() else f"{number:.6g}"
 
 
 def _number(text: str) -> float | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from requests.exceptions import RequestException
@@ -31,7 +31,7 @@ TAG = "sbert_prune."
 FAULTS = (MlflowException, RequestException, SQLAlchemyError, OSError)
 """What MLflow's client raises when a store does not answer as it should."""
 
-_KIND = ("mlflow.experimentKind", "custom_model_development")  # without it the UI opens its GenAI view
+_KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow 3.17's pages go by ?workflowType= instead: see pipelines/summary.py
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 _BATCH = 100  # parameters and tags that MLflow takes in one call
 
@@ -83,6 +83,10 @@ class Run:
             profile=json.dumps({"num_rows": record.rows, "num_skipped": record.skipped}),
         )
         self.store.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def log_output(self, model_id: str) -> None:
+        """Show a logged model as what this run made."""
+        self.store.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
 
     def log_json(self, content: Any, name: str) -> None:
         """Log a value as a JSON artifact."""

@@ -100,6 +100,7 @@ def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
 
     assert {"recipe.json", "variants.png"} <= artifacts
     assert run.data.params["recipe.nli.data"] == str(project.nli)
+    assert run.data.params["kept_layers"] == "0,1"
     assert {
         key: run.data.tags[f"sbert_prune.{key}"] for key in ("step", "recipe", "kept_layers", "depth", "num_layers", "strategy", "seed")
     } == {
@@ -111,6 +112,18 @@ def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
         "strategy": "drop-top",
         "seed": "42",
     }
+
+
+def test_the_parent_run_shows_the_data_it_read_and_the_model_it_made(made):
+    _, client, _ = made
+    run = parents(client)[0]
+
+    names = {entry.dataset.name for entry in run.inputs.dataset_inputs}
+
+    assert names == {"nli.tsv", "train.csv", "dev.csv", "test.csv"}
+    assert [output.model_id for output in run.outputs.model_outputs] == [
+        client.get_model_version("sbert-small", "2").tags["sbert_prune.model_id"]
+    ]
 
 
 def test_training_runs_hold_their_data_as_inputs_with_digests(made):
@@ -127,7 +140,7 @@ def test_training_runs_hold_their_data_as_inputs_with_digests(made):
     assert client.get_metric_history(steps["train_sts"].info.run_id, "sts/loss")
 
 
-def test_the_experiment_opens_in_the_model_training_view(made):
+def test_the_experiment_says_that_it_trains_models(made):
     _, client, _ = made
 
     assert client.get_experiment("0").tags["mlflow.experimentKind"] == "custom_model_development"

@@ -1,0 +1,204 @@
+"""The pictures in docs/images: a store, as MLflow's own pages show it in headless Chromium.
+
+    python docs/take_screenshots.py sqlite:////tmp/sbert-prune/mlflow.db docs/images
+
+tests/services reads the same pages through `serve`, `open_page` and `Pages`, so that a page which MLflow moves breaks a test, not only
+a picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import click
+from playwright.sync_api import Locator, Page, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+# Without these flags Chromium calls home, which a closed network refuses many times over; root has no sandbox.
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_S = 60
+WIDTH = 1400
+COLUMNS = ("sts_test/spearman_cosine", "quality/retention", "size/disk_mb", "speed/speedup")
+"""The metrics that the pictures show: quality, what was kept of it, size, speed."""
+
+
+@click.command()
+@click.argument("store_uri")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--registered-model", default="sbert-quickstart", show_default=True)
+def main(store_uri: str, folder: Path, registered_model: str) -> None:
+    """Write experiment.png, compare.png, model.png and version.png to FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run_ids, champion = read_store(store_uri, registered_model)
+    with serve(store_uri) as address, open_page() as page:
+        pages = Pages(address)
+        show_experiment(page, pages)
+        page.screenshot(path=folder / "experiment.png", animations="disabled")
+        show_comparison(page, pages, run_ids)
+        page.screenshot(path=folder / "compare.png", animations="disabled")
+        show_version(page, pages, registered_model, champion)
+        page.screenshot(path=folder / "version.png", animations="disabled")
+        show_model(page, pages, registered_model)
+        page.screenshot(path=folder / "model.png", animations="disabled")
+
+
+def read_store(store_uri: str, registered_model: str) -> tuple[list[str], str]:
+    """The run ids of the two newest commands `full`, and the number of the champion."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store_uri)
+    runs = client.search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time DESC"])
+    parents = [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    return parents[:2], client.get_model_version_by_alias(registered_model, "champion").version
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The addresses of MLflow's pages. Without the workflow type, MLflow 3.17 opens its GenAI view, whatever the experiment's kind."""
+
+    server: str
+    experiment_id: str = "0"
+
+    def experiment(self) -> str:
+        """The experiment, left to choose its first tab."""
+        return self._view(f"experiments/{self.experiment_id}")
+
+    def compare(self, run_ids: Sequence[str]) -> str:
+        """Runs side by side."""
+        return self._view(f"compare-runs?runs={json.dumps(list(run_ids))}&experiments={json.dumps([self.experiment_id])}")
+
+    def model(self, name: str) -> str:
+        """A registered model with its versions."""
+        return self._view(f"models/{name}")
+
+    def version(self, name: str, version: str) -> str:
+        """One version with its tags."""
+        return self._view(f"models/{name}/versions/{version}")
+
+    def _view(self, path: str) -> str:
+        return f"{self.server}/#/{path}{'&' if '?' in path else '?'}workflowType=machine_learning"
+
+
+@contextmanager
+def serve(store_uri: str) -> Iterator[str]:
+    """An MLflow server over a store, on a free port of this machine. Gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with TemporaryDirectory() as folder, (Path(folder) / "server.log").open("w+") as log:
+        server = subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            if not answers(f"http://127.0.0.1:{port}", server):
+                raise RuntimeError(f"mlflow server did not answer within {PATIENCE_S} s:\n{Path(log.name).read_text()[-2000:]}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(PATIENCE_S)
+
+
+def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
+    """Whether a server that is starting comes to answer, and does not end before that."""
+    deadline = time.monotonic() + PATIENCE_S
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(f"{address}/health", timeout=5):
+                return True
+        except (URLError, OSError):
+            time.sleep(0.2)
+    return False
+
+
+@contextmanager
+def open_page() -> Iterator[Page]:
+    """A page of a fresh headless Chromium: light, with MLflow's assistant closed."""
+    closed = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.assistant.panelOpen_v1": "false"}
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS) as browser:
+        page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
+        page.set_default_timeout(PATIENCE_S * 1000)
+        page.add_init_script(f"Object.entries({json.dumps(closed)}).forEach(([key, value]) => localStorage.setItem(key, value))")
+        yield page
+
+
+def show_experiment(page: Page, pages: Pages) -> None:
+    """The runs table with our columns instead of MLflow's, which hides every metric at first."""
+    page.goto(pages.experiment())
+    page.get_by_role("link", name="full L").first.wait_for()
+    page.get_by_role("button", name="Toggle sidebar").click()
+    page.get_by_role("button", name="Columns").click()
+    for name in ("Dataset", "Source", "Models", *COLUMNS):
+        page.get_by_title(name, exact=True).click()
+    page.keyboard.press("Escape")
+    for name in ("attributes.`Run Name`", *(f"metrics.`{name}`" for name in COLUMNS)):
+        widen(page, page.locator(f'.ag-header-cell[col-id="{name}"] .ag-header-cell-resize'), 100 if "sts" in name else 60)
+    resize(page, 420)
+
+
+def resize(page: Page, height: int) -> None:
+    """Make the window as high as what there is to see, the pointer out of the way."""
+    page.mouse.move(0, 0)
+    page.set_viewport_size({"width": WIDTH, "height": height})
+
+
+def widen(page: Page, edge: Locator, pixels: int) -> None:
+    """Drag a column's edge to the right."""
+    edge.hover()
+    box = edge.bounding_box() or {}
+    page.mouse.move(box["x"] + 2, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 2 + pixels, box["y"] + 5, steps=5)
+    page.mouse.up()
+
+
+def show_comparison(page: Page, pages: Pages, run_ids: Sequence[str]) -> None:
+    """Two runs with what differs in their parameters and metrics."""
+    resize(page, 1060)  # the metrics stand below the parameters
+    page.goto(pages.compare(run_ids))
+    page.get_by_role("button", name="Visualizations").click()
+    for switch in page.get_by_role("switch").all()[:2]:
+        switch.click()
+    page.get_by_text("quality/retention", exact=True).wait_for()
+
+
+def show_model(page: Page, pages: Pages, name: str) -> None:
+    """A registered model with its versions and their stages; the newer table gives each version a screen of tags."""
+    resize(page, 620)
+    page.goto(pages.model(name))
+    page.get_by_role("switch").click()
+    page.get_by_role("button", name="Disable").click()
+    page.reload()  # the switch is remembered, the dialog is not
+    page.get_by_role("columnheader", name="Stage").wait_for()
+    page.get_by_role("link", name="Version 1").wait_for()
+
+
+def show_version(page: Page, pages: Pages, name: str, version: str) -> None:
+    """One version with its alias, its stage and its tags."""
+    resize(page, 860)
+    page.goto(pages.version(name, version))
+    page.get_by_role("cell", name="sbert_prune.kept_layers").scroll_into_view_if_needed()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""MLflow's pages over a real store, read in a browser as a person reads them."""
+
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from playwright.sync_api import Page, expect
+
+from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
+from pipelines.full import run_full
+from pipelines.promote import command as promote
+from tests.pipelines.conftest import make_project
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is absent: apt-get install chromium"),
+]
+NAME = "sbert-small"
+FIRST, SECOND = "full L2 drop-top s42", "full L3 explicit s42"
+
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory):
+    """A store with two variants of one recipe; the first of them, version 2, is promoted."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("project"))
+        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
+        patch.chdir(project.folder)
+        run_full(project.recipe())
+        run_full(project.recipe(layers="0,5,11"))
+        done = CliRunner().invoke(promote, ["--registered-model", NAME, "--version", "2"])
+        assert done.exit_code == 0, done.output
+        yield MlflowClient(project.uri)
+
+
+@pytest.fixture(scope="module")
+def pages(client):
+    with serve(client.tracking_uri) as address:
+        yield Pages(address)
+
+
+@pytest.fixture(scope="module")
+def page(pages):
+    with open_page() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def runs(client):
+    """The two commands' runs, in the order in which they were made."""
+    found = client.search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time ASC"])
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+
+
+def read_row(page: Page, name: str) -> list[str]:
+    """The values beside a name, left to right: what stands on its line. Metrics stand in two grids that scroll together."""
+    label = page.locator("main").get_by_text(name, exact=True).last
+    return label.evaluate(
+        """label => {
+            const group = leaf => leaf.closest("[role=rowgroup]");
+            const line = leaf => {
+                const box = leaf.getBoundingClientRect();
+                return (box.top + box.bottom) / 2 - (group(leaf)?.getBoundingClientRect().top ?? 0);
+            };
+            const left = leaf => leaf.getBoundingClientRect().left;
+            return [...document.querySelectorAll("main *")]
+                .filter(leaf => leaf.children.length === 0 && leaf.innerText?.trim())
+                .filter(leaf => Boolean(group(leaf)) === Boolean(group(label)) && Math.abs(line(leaf) - line(label)) < 10)
+                .filter(leaf => left(leaf) > label.getBoundingClientRect().right)
+                .sort((one, other) => left(one) - left(other))
+                .map(leaf => leaf.innerText.trim());
+        }"""
+    )
+
+
+def test_the_experiment_opens_in_the_model_training_view_with_our_runs(page, pages):
+    page.goto(pages.experiment())
+
+    expect(page.get_by_role("link", name=FIRST), "the first variant's run is not listed by its name").to_be_visible()
+    expect(page.get_by_role("link", name=SECOND), "the second variant's run is not listed by its name").to_be_visible()
+    expect(page.get_by_role("heading", name="Runs"), "not the tab of runs").to_be_visible()
+    expect(page.get_by_text("Judges", exact=True), "the GenAI view is open").to_have_count(0)
+
+
+def test_two_runs_compare_side_by_side_by_name(page, pages, runs):
+    page.goto(pages.compare([run.info.run_id for run in runs]))
+
+    expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(FIRST)
+    assert read_row(page, "Run Name:") == [FIRST, SECOND]
+    assert read_row(page, "recipe.layers") == ["2", "0,5,11"]
+
+
+@pytest.mark.parametrize("metric", COLUMNS)
+def test_the_compared_metrics_are_those_in_the_store(page, pages, runs, metric):
+    page.goto(pages.compare([run.info.run_id for run in runs]))
+
+    shown = read_row(page, metric)
+
+    assert [float(value) for value in shown] == pytest.approx([run.data.metrics[metric] for run in runs], abs=0.0006)
+
+
+def test_a_registered_model_lists_its_versions_with_the_champion(page, pages):
+    page.goto(pages.model(NAME))
+
+    for version in ("1", "2", "3"):
+        expect(page.get_by_role("link", name=f"Version {version}"), f"version {version} is not listed").to_be_visible()
+    champions = page.get_by_role("row").filter(has_text="@ champion")
+    expect(champions, "one version is the champion").to_have_count(1)
+    expect(champions).to_contain_text("Version 2")
+
+
+def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client):
+    page.goto(pages.version(NAME, "2"))
+
+    expect(page.get_by_role("heading", name="Version 2")).to_be_visible()
+    expect(page.get_by_text("@ champion")).to_be_visible()
+    expect(page.get_by_text("Production", exact=True).first).to_be_visible()
+    for key, value in client.get_model_version(NAME, "2").tags.items():
+        row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=key, exact=True))
+        expect(row, f"the tag {key} is not shown with its value").to_contain_text(value)
