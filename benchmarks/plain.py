@@ -83,7 +83,7 @@ def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: i
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            warmup_ratio=settings.warmup_ratio,
+            warmup_steps=settings.warmup_ratio,  # as a float, a share of the steps
             bf16=choose_hardware("cpu", "auto").bfloat16,
             use_cpu=True,
             seed=seed,

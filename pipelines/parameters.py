@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import click
@@ -60,14 +61,15 @@ def recipe_options(*names: str) -> Callable[[_Command], _Command]:
     """
 
     def decorate(command: _Command) -> _Command:
+        @wraps(command)
         def parsed(**given: Any) -> Any:
             values = {name: given.pop(name) for name in ("recipe", *names)}
             return command(recipe=recipe_from(values), **given)
 
-        parsed.__doc__ = command.__doc__
+        wrapped: _Command = parsed
         for name in reversed(("recipe", *names)):
-            parsed = option(name, RECIPE_PARAMETERS[name])(parsed)
-        return parsed
+            wrapped = option(name, RECIPE_PARAMETERS[name])(wrapped)
+        return wrapped
 
     return decorate
 
