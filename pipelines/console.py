@@ -40,6 +40,9 @@ class Command(click.Command):
         except SbertPruneError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
+        except PermissionError as error:
+            click.echo(f"Error: {error.filename}: this user may not read or write it. Change its permissions, or work elsewhere.", err=True)
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
