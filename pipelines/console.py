@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,27 +37,41 @@ class Command(click.Command):
         """Run it."""
         prepare_process()
         try:
-            return super().invoke(ctx)
+            with _scratch():
+                return super().invoke(ctx)
         except SbertPruneError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
         except PermissionError as error:
             click.echo(f"Error: {error.filename}: this user may not read or write it. Change its permissions, or work elsewhere.", err=True)
             ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
+
+
+@contextmanager
+def _scratch() -> Iterator[None]:
+    """All temporary files of a command, MLflow's downloads among them, lie in one folder that goes with it."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="sbert-prune-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def prepare_process() -> None:
-    """Quieten the libraries, and turn SIGTERM into an exception, so that runs are closed on the way out."""
+    """Quieten the libraries, and turn signals into an exit, so that runs are closed on the way out."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
 
 
-def _terminate(_signal: int, _frame: object) -> None:
-    sys.exit(143)
+def _stop(number: int, _frame: object) -> None:
+    # Once: a second signal, as MLflow's launcher sends it, would interrupt the closing of the runs.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def quieten_libraries() -> None:

@@ -28,26 +28,27 @@ class Context:
     parent: Run | None = None
 
     @contextmanager
-    def step(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
-        """Open the run of one step, with the recipe's settings as parameters."""
+    def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
+        """Open the run of one step. reads: the settings that it depends on, by name or group ("nli."); they become parameters."""
         say(f"step {name}")
-        with open_run(self.store, name, self._tags(name) | dict(tags or {}), parent=self.parent) as run:
-            run.log_params({f"recipe.{key}": value for key, value in self.recipe.flat().items()})
+        settings = {f"recipe.{key}": value for key, value in self.recipe.flat().items() if key.startswith(reads)}
+        with open_run(self.store, name, {"step": name, "seed": str(self.recipe.seed), **tags}, parent=self.parent) as run:
+            run.log_params(settings)
             yield run
 
     @contextmanager
     def under(self, name: str, tags: Mapping[str, str], recipe: Recipe) -> Iterator[tuple[Context, Run]]:
         """Open a run that holds other steps, and give the context for them."""
         inner = replace(self, recipe=recipe)
-        with open_run(self.store, name, inner._tags("full") | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
+        with open_run(self.store, name, inner._tags() | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
             run.log_params({f"recipe.{key}": value for key, value in recipe.flat().items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
             yield replace(inner, parent=run, workspace=Path(folder)), run
 
-    def _tags(self, step: str) -> dict[str, str]:
+    def _tags(self) -> dict[str, str]:
         recipe = self.recipe
         return {
-            "step": step,
+            "step": "full",
             "recipe": recipe.name,
             "recipe_digest": recipe.digest,
             "base": recipe.base_model,

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_base_of, find_model
+from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model
 from pipelines.parameters import MODEL, Parameter, option, recipe_options
 from sbert_prune.data.sources import describe_rows, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
@@ -23,10 +23,11 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
     for split, rows in splits.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
         say(*(f"sts {line}" for line in describe_rows(split, rows)))
-    source = find_model(model)
+    source = find_sentence_model(model, recipe)
     against = find_model(reference) if reference else None
 
     from pipelines.context import open_context
+    from pipelines.records import logged_id
     from pipelines.steps import evaluate, sts_score
 
     quieten_libraries()
@@ -34,5 +35,5 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
         score = sts_score(context, against, splits["test"]) if against and "test" in splits else None
         metrics = evaluate(context, source, splits, base=find_base_of(source), reference_score=score)
     say(*(f"{name:<34} {value:,.4f}" for name, value in sorted(metrics.items())))
-    if source.uri.startswith("models:/m-"):
+    if logged_id(source):
         say(f"next   mlflow run . -e register -P model={source.uri}")

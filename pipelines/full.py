@@ -56,7 +56,7 @@ def run_full(recipe: Recipe) -> list[str]:
     with open_context(recipe) as context:
         say(f"store {context.store.uri}; {context.hardware}")
         name = run_name(recipe, selection, inputs.pruning.strategy)
-        with context.under(name, {}, recipe) as (inner, run):
+        with context.under(name, {"role": registry.VARIANT if selection.dropped else registry.REFERENCE}, recipe) as (inner, run):
             reference = find_or_build_reference(inner, inputs)
             variant = reference if not selection.dropped else build(inner, inputs, reference)
             publish(run, variant, inputs)
@@ -95,7 +95,8 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
     everything = LayerSelection.all(inputs.pruning.base.checkpoint.depth)
     say(f"reference: none yet for this recipe and data, so all {everything.depth} layers are trained first")
     whole = Inputs(PruneInputs(inputs.pruning.base, everything, "none"), inputs.nli, inputs.sts)
-    with context.under(f"reference L{everything.depth} s{recipe.seed}", {}, recipe.with_layers(str(everything.depth))) as (inner, run):
+    whole_recipe = recipe.with_layers(str(everything.depth))
+    with context.under(f"reference L{everything.depth} s{recipe.seed}", {"role": registry.REFERENCE}, whole_recipe) as (inner, run):
         version = build(inner, whole, None)
         publish(run, version, inputs)
     return version

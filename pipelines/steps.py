@@ -10,12 +10,13 @@ from pipelines.phase_log import phase_report
 from pipelines.records import data_record, lineage_of, lineage_tags, log_rows, logged_id, refuse_non_finite
 from sbert_prune import registry
 from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
-from sbert_prune.errors import RoundTripError
+from sbert_prune.errors import EncoderError
 from sbert_prune.evaluation.efficiency import measure_size, measure_speed
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.lineage import Lineage, PhaseRecord
+from sbert_prune.lineage import FILE_NAME, Lineage, PhaseRecord
 from sbert_prune.models import fetch_model, log_model
 from sbert_prune.pruning import prune_layers
+from sbert_prune.recipe import DEFAULT_POOLING
 from sbert_prune.sentence import (
     PROBES,
     check_embeddings,
@@ -31,6 +32,8 @@ from sbert_prune.training import phases
 from sbert_prune.training.loop import Setup
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sentence_transformers import SentenceTransformer
 
     from pipelines.context import Context
@@ -40,15 +43,29 @@ if TYPE_CHECKING:
     from sbert_prune.tracking import Run
 
 
+_TRAINING = ("seed", "precision", "device", "on_bad_rows")
+
+
 def prune(context: Context, inputs: PruneInputs) -> SavedModel:
     """Cut the base to the kept layers and make it a sentence model."""
     recipe, base = context.recipe, inputs.base
-    lineage = lineage_of(base, recipe.pooling)
-    cut = lineage.pruned_again(inputs.selection, strategy=inputs.strategy, pooling=recipe.pooling)
-    with context.step("prune", lineage_tags(cut)) as run:
+    pooling = recipe.pooling or base.pooling or DEFAULT_POOLING
+    cut = lineage_of(base).pruned_again(inputs.selection, strategy=inputs.strategy, pooling=pooling)
+    reads = ("base_model", "layers", "strategy", "pooling", "max_seq_length")
+    with context.step("prune", lineage_tags(cut), reads=reads) as run:
         model = with_pooling(load_saved(base.checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
         with_encoder(model, prune_layers(encoder_of(model), inputs.selection))
+        _check_pruned(model, base)
         return _save(context, run, model, cut)
+
+
+def _check_pruned(model: SentenceTransformer, base: SavedModel) -> None:
+    """A base that is damaged, or whose modules no longer fit each other, is found out before hours of training."""
+    try:
+        vectors = embed(model, PROBES)
+    except RuntimeError as error:
+        raise EncoderError(f"{base.uri} cannot embed a sentence with this pooling: {error}. Leave pooling out to keep its own.") from error
+    check_embeddings(vectors, f"{base.uri}, pruned,", advice="Its weights are damaged: fetch it again.")
 
 
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
@@ -68,8 +85,8 @@ def _train(
     rows: RowSet[NliRow] | RowSet[StsRow],
     train: Callable[[SentenceTransformer, Setup], None],
 ) -> SavedModel:
-    lineage = lineage_of(source, context.recipe.pooling)
-    with context.step(f"train_{phase}", lineage_tags(lineage)) as run:
+    lineage = lineage_of(source)
+    with context.step(f"train_{phase}", lineage_tags(lineage), reads=(f"{phase}.", *_TRAINING)) as run:
         data = data_record(rows)
         log_rows(run, rows, "training")
         run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
@@ -98,7 +115,7 @@ def evaluate(
     reference_score: float | None = None,
 ) -> dict[str, float]:
     """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
-    with context.step("evaluate", lineage_tags(lineage_of(source, context.recipe.pooling))) as run:
+    with context.step("evaluate", lineage_tags(lineage_of(source)), reads=("sts.data", "sts.score_range", "on_bad_rows")) as run:
         model = _as_sentence_model(source, context.recipe)
         metrics: dict[str, float] = {}
         for split, rows in splits.items():
@@ -146,14 +163,15 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
     Raises RoundTripError, and registers nothing, when it does not.
     """
     name = context.recipe.registered_model
-    described = lineage_tags(lineage_of(source, context.recipe.pooling))
-    with context.step("register", described) as run:
+    lineage = lineage_of(source)
+    described = lineage_tags(lineage)
+    with context.step("register", described, reads=("registered_model",)) as run:
         model = _as_sentence_model(source, context.recipe)
         given = logged_id(source)
-        logged = given or log_model(run, name, model, source.folder, described)
+        logged = given or log_model(run, name, model, _with_lineage(context, source, model, lineage), described)
         try:
             difference = fresh_process_difference(fetch_model(f"models:/{logged}"), embed(model, PROBES))
-        except RoundTripError:
+        except BaseException:
             if given is None:
                 context.store.client.delete_logged_model(logged)  # ours, and of no use; what the user gave stays
             raise
@@ -169,6 +187,15 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
         role = registry.VARIANT if int(described["num_layers"]) < int(described["depth"]) else registry.REFERENCE
         draft = registry.Version(name, "", run.run_id, "None", described | extra | {"role": role} | dict(tags), final)
         return registry.register(context.store, draft, logged)
+
+
+def _with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:
+    """A stranger's folder has no `pruning.json`: what is registered has one."""
+    if (source.folder / FILE_NAME).is_file():
+        return source.folder
+    folder = context.workspace / "given"
+    save_sentence_model(model, folder, lineage)
+    return folder
 
 
 def _save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:
@@ -187,4 +214,4 @@ def _save(context: Context, run: Run, model: SentenceTransformer, lineage: Linea
 def _as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
     """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
-    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+    return model if source.is_sentence_model else with_pooling(model, None, max_seq_length=recipe.max_seq_length)

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_model, find_sts
+from pipelines.inputs import check_machine, find_sentence_model, find_sts
 from pipelines.parameters import MODEL, TRAINING, option, recipe_options
 from sbert_prune.recipe import Recipe
 
@@ -14,7 +14,7 @@ from sbert_prune.recipe import Recipe
 def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
     check_machine(recipe)
-    source = find_model(model)
+    source = find_sentence_model(model, recipe)
     data, lines = find_sts(recipe)
     say(*lines)
 

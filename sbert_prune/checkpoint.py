@@ -13,6 +13,7 @@ from typing import Any
 from sbert_prune.encoders import architecture_of, depth_in_config
 from sbert_prune.errors import EncoderError
 
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -73,6 +74,16 @@ class SavedModel:
         """Whether pooling was saved along with the encoder."""
         return (self.folder / "modules.json").is_file()
 
+    @property
+    def pooling(self) -> str | None:
+        """The pooling that was saved along with the encoder: mean, cls, or what else sentence-transformers knows."""
+        for path in sorted(self.folder.glob("*_Pooling/config.json")):
+            config = json.loads(path.read_bytes())
+            legacy = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+            modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
+            return modes if isinstance(modes, str) else "+".join(modes) or "other"
+        return None
+
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:
     """Read config and tensor names of a saved encoder or sentence model.
@@ -87,7 +98,18 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
     weights = _weight_files(folder)
     tensors = frozenset(name for path in weights for name in _tensor_names(path))
     _check_depth(folder, str(config["model_type"]), depth, tensors)
+    _check_tokenizer(folder)
+    for path in folder.glob("*_*/model.safetensors"):  # further modules of a sentence model, a Dense layer, say
+        _tensor_names(path)
     return Checkpoint(folder, config, depth, weights, tensors)
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Without its files, Transformers makes up a tokenizer that knows no word, and says nothing."""
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise EncoderError(f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}). Copy it beside the weights.")
+    if (folder / "tokenizer.json").is_file():
+        _read_json(folder / "tokenizer.json", "")
 
 
 def _read_json(path: Path, advice: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.tracking import Run
+    from sbert_prune.tracking import Run, Store
 
-SCHEMES = ("models:/", "runs:/")
+LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
+"""The URI of a logged model; `m-...` may also begin a registered model's name."""
+
 _DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
+_NOT_IN_NAMES = r"[./:%\"']"  # a registered model may have dots, a logged model may not
 _REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
 
 
@@ -35,7 +39,9 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
     """
     client = run.store.client
     try:
-        logged = client.create_logged_model(run.store.experiment_id, name, run.run_id, params=dict(params), tags={TAG + "format": "1"})
+        logged = client.create_logged_model(
+            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params), tags={TAG + "format": "1"}
+        )
         with TemporaryDirectory() as scratch:
             path = Path(scratch) / "model"
             mlflow.sentence_transformers.save_model(
@@ -57,6 +63,21 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
 
 def _signature(dimension: int) -> ModelSignature:
     return ModelSignature(Schema([ColSpec(DataType.string)]), Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))]))
+
+
+def logged_model_uri(store: Store, uri: str) -> str:
+    """The URI of the logged model behind a version ("models:/NAME/3" or "models:/NAME@alias"); other URIs as they are."""
+    match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(.+))", uri)
+    if match is None:
+        return uri
+    name, number, alias = match.groups()
+    try:
+        client = store.client
+        version = client.get_model_version(name, number) if number else client.get_model_version_by_alias(name, alias)
+    except FAULTS as error:
+        raise TrackingError(f"{uri} is not in the registry: {first_line(error)}") from error
+    source = str(version.source)
+    return source if LOGGED.fullmatch(source) else uri
 
 
 def fetch_model(uri: str) -> Path:

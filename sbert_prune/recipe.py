@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from sbert_prune.errors import RecipeError
 
+DEFAULT_POOLING = "mean"
+
 PRESETS = Path(__file__).parent / "recipes"
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -61,10 +63,10 @@ class StsSettings(PhaseSettings):
     def _parse_range(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        low, separator, high = value.partition("-")
-        if not separator:
+        match = re.fullmatch(r"\s*([+-]?[^\s-]+)\s*-\s*([+-]?[^\s-]+)\s*", value)
+        if match is None:
             raise ValueError("write a range as LOW-HIGH, such as 0-5")
-        return (low, high)
+        return match.groups()
 
     @field_validator("score_range")
     @classmethod
@@ -78,6 +80,7 @@ class Recipe(Settings):
     """A base, the choice of its layers, both phases, and where the result is registered.
 
     layers: a count for the strategy ("6") or a list ("0,2,4-7").
+    pooling: None keeps what a sentence model was saved with, and takes the mean for a bare encoder.
     device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
     """
 
@@ -85,7 +88,7 @@ class Recipe(Settings):
     base_model: Text
     layers: Text
     strategy: Text = "drop-top"
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls"] | None = None
     max_seq_length: int = Field(default=128, ge=4, le=100_000)
     nli: NliSettings
     sts: StsSettings

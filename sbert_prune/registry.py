@@ -169,6 +169,10 @@ def promote(store: Store, chosen: Version, stage: str, reason: str) -> Version |
             before = None
         if before is not None and alias == "champion":
             store.client.set_registered_model_alias(chosen.name, "previous", before.version)
+        for other in set(STAGE_ALIASES.values()) - {alias}:
+            holder = _alias_holder(store, chosen.name, other)
+            if holder is not None and holder.version == chosen.version:  # a version is in one stage, so it has one of these
+                store.client.delete_registered_model_alias(chosen.name, other)
         store.client.set_registered_model_alias(chosen.name, alias, chosen.version)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated since MLflow 2.9; the alias carries on without them

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import EncoderError, RoundTripError
+from sbert_prune.recipe import DEFAULT_POOLING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,23 +46,40 @@ PROBES = (
 
 def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
     """Load an encoder or a sentence model as it was saved, in float32 on the CPU."""
-    saved = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
+    try:
+        saved = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EncoderError(f"{checkpoint.folder} cannot be loaded: {reason}. Fetch it again from where it came from.") from error
     if not isinstance(saved[0], Transformer):
         raise EncoderError(f"{checkpoint.folder} begins with a {type(saved[0]).__name__}; a Transformer encoder is expected.")
+    rows = saved[0].auto_model.get_input_embeddings().num_embeddings
+    if len(saved.tokenizer) > rows:
+        raise EncoderError(
+            f"{checkpoint.folder}: the tokenizer knows {len(saved.tokenizer)} pieces, the weights have {rows}. They do not belong "
+            "together; put the model's own tokenizer beside its weights."
+        )
     _zero_missing_pooler(saved[0].auto_model, checkpoint.tensors)
     return saved.eval()
 
 
-def with_pooling(model: SentenceTransformer, pooling: str, *, max_seq_length: int) -> SentenceTransformer:
-    """The same encoder with "mean" or "cls" pooling and a normalisation behind it.
+def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_length: int) -> SentenceTransformer:
+    """The same encoder with "mean" or "cls" pooling and a normalisation behind it; None keeps the pooling that it has.
 
-    A model's further modules (a Dense layer, say) stay between the two.
+    A model's further modules (a Dense layer, say) stay between the two, its prompts stay as they are.
     """
     encoder = model[0]
     encoder.max_seq_length = max_seq_length
     others = [module for module in list(model)[1:] if not isinstance(module, Pooling | Normalize)]
-    modules = [encoder, Pooling(encoder.get_embedding_dimension(), pooling), *others, Normalize()]
-    return SentenceTransformer(modules=modules, device="cpu").eval()
+    own = next((module for module in model if isinstance(module, Pooling)), None)
+    pooled = own if own is not None and pooling is None else Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING)
+    return SentenceTransformer(
+        modules=[encoder, pooled, *others, Normalize()],
+        device="cpu",
+        prompts=model.prompts,
+        default_prompt_name=model.default_prompt_name,
+        similarity_fn_name=model.similarity_fn_name,
+    ).eval()
 
 
 def _zero_missing_pooler(encoder: PreTrainedModel, tensors: frozenset[str]) -> None:
@@ -108,16 +127,15 @@ def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.fl
     return cast("NDArray[np.float32]", vectors)
 
 
-def check_embeddings(vectors: NDArray[np.float32], what: str) -> None:
+_TRAIN_AGAIN = "Train again with a lower learning rate, or with precision=float32."
+
+
+def check_embeddings(vectors: NDArray[np.float32], what: str, *, advice: str = _TRAIN_AGAIN) -> None:
     """Refuse embeddings that no use can be made of. Raises RoundTripError for non-finite or collapsed ones."""
     if not np.isfinite(vectors).all():
-        raise RoundTripError(
-            f"{what} gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32."
-        )
+        raise RoundTripError(f"{what} gives embeddings that are not finite. {advice}")
     if len(vectors) > 1 and float(np.ptp(vectors, axis=0).max()) < 1e-4:
-        raise RoundTripError(
-            f"{what} gives the same embedding for every sentence: it has collapsed. Train again with a lower learning rate."
-        )
+        raise RoundTripError(f"{what} gives the same embedding for every sentence: it has collapsed. {advice}")
 
 
 def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:

@@ -31,20 +31,41 @@ def check_store(*, must_exist: bool = False) -> None:
     parts = urlsplit(uri)
     if parts.scheme in {"http", "https"}:
         _check_server(parts)
-    if must_exist and uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file():
+    elif (path := sqlite_path(uri)) is not None:
+        _check_file(path, must_exist=must_exist)
+    elif not re.match(r"(sqlite|postgresql|mysql|mssql|databricks)", parts.scheme):
         raise TrackingError(
-            f"There is no tracking store {uri} yet, so nothing is registered in it. "
-            "Run the command in the folder that holds mlflow.db, or set MLFLOW_TRACKING_URI."
+            f"MLFLOW_TRACKING_URI={without_password(uri)} is no store that MLflow still writes to. "
+            "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; unset it to use mlflow.db in this folder."
         )
 
 
+def sqlite_path(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
+def _check_file(path: Path, *, must_exist: bool) -> None:
+    if must_exist and not path.is_file():
+        raise TrackingError(
+            f"There is no tracking store {path} yet, so nothing is registered in it. "
+            "Run the command in the folder that holds mlflow.db, or set MLFLOW_TRACKING_URI."
+        )
+    if odd := sorted({"?", "%"} & set(str(path))):
+        raise TrackingError(
+            f"The tracking store {path} has {' and '.join(odd)} in its path, which a URI cannot hold. Work in another folder."
+        )
+    if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise TrackingError(f"The tracking store {path} cannot be written. Work in a folder of your own, or set MLFLOW_TRACKING_URI.")
+
+
 def _check_server(parts: SplitResult) -> None:
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE_S).close()
     except TimeoutError:
         return
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise TrackingError(
             f"No tracking server answers at {without_password(urlunsplit(parts))} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
             "or unset it to use sqlite:///mlflow.db in this folder."

@@ -7,11 +7,12 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -20,7 +21,7 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.store_uri import check_store, tracking_uri, without_password
+from sbert_prune.store_uri import check_store, sqlite_path, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sbert_prune.lineage import DataRecord
 
 TAG = "sbert_prune."
-FAULTS = (MlflowException, RequestException, SQLAlchemyError, OSError)
+FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
 """What MLflow's client raises when a store does not answer as it should."""
 
 _KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow 3.17's pages go by ?workflowType= instead: see pipelines/summary.py
@@ -114,14 +115,23 @@ def connect() -> Store:
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        client = MlflowClient(uri)
-        experiment_id = _experiment(client)
+        with _alone(uri):
+            client = MlflowClient(uri)
+            experiment_id = _experiment(client)
         experiment = client.get_experiment(experiment_id)
         if _KIND[0] not in experiment.tags:
             client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
     return Store(client, uri, experiment_id)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Two processes that initialise one fresh SQLite file break it: one after the other."""
+    path = sqlite_path(uri)
+    with FileLock(f"{path}.lock") if path else nullcontext():
+        yield
 
 
 def _experiment(client: MlflowClient) -> str:

@@ -15,10 +15,11 @@ from sbert_prune.errors import EncoderError
 
 
 @pytest.fixture
-def sharded(tiny_encoder, tmp_path):
+def sharded(tiny_encoder, tiny_tokenizer, tmp_path):
     """A folder with the weights in several files."""
     folder = tmp_path / "sharded"
     tiny_encoder(depth=4).save_pretrained(folder, max_shard_size="20KB")
+    tiny_tokenizer(0).save_pretrained(folder)
     return folder
 
 
@@ -42,8 +43,9 @@ def test_a_whole_folder_is_read_whatever_its_architecture(tiny_base, model_type)
     assert checkpoint.tensors == set(load_file(folder / "model.safetensors"))
 
 
-def test_a_sharded_folder_is_read_as_the_same_model(tiny_encoder, sharded, tmp_path):
+def test_a_sharded_folder_is_read_as_the_same_model(tiny_encoder, tiny_tokenizer, sharded, tmp_path):
     tiny_encoder(depth=4).save_pretrained(tmp_path / "single")
+    tiny_tokenizer(0).save_pretrained(tmp_path / "single")
 
     several, single = inspect_checkpoint(sharded), inspect_checkpoint(tmp_path / "single")
 
@@ -256,3 +258,16 @@ def test_a_sentence_model_is_told_by_its_modules(tiny_base, has_modules):
         (folder / "modules.json").write_text("[]")
 
     assert SavedModel("name", None, inspect_checkpoint(folder)).is_sentence_model is has_modules
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny_encoder, tmp_path):
+    tiny_encoder().save_pretrained(tmp_path / "bare")
+
+    assert "holds no tokenizer (one of tokenizer.json, " in message_of(tmp_path / "bare")
+
+
+def test_a_damaged_tokenizer_is_refused(tiny_base):
+    folder = tiny_base()
+    (folder / "tokenizer.json").write_text("{")
+
+    assert "tokenizer.json is not valid JSON" in message_of(folder)

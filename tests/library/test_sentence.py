@@ -264,9 +264,29 @@ def test_embeddings_that_are_all_the_same_are_refused(noise):
         check_embeddings(vectors, "The model")
 
     assert str(caught.value).startswith("The model gives the same embedding for every sentence: it has collapsed.")
-    assert str(caught.value).endswith("Train again with a lower learning rate.")
+    assert str(caught.value).endswith("Train again with a lower learning rate, or with precision=float32.")
 
 
 @pytest.mark.parametrize("vectors", [np.eye(3, dtype=np.float32), np.ones((1, 4), dtype=np.float32)])
 def test_embeddings_that_differ_are_accepted(vectors):
     check_embeddings(vectors, "The model")
+
+
+def test_a_tokenizer_with_more_pieces_than_the_weights_is_refused(tiny_encoder, tiny_tokenizer, tmp_path):
+    tokenizer = tiny_tokenizer(0)
+    tokenizer.add_tokens([f"word{number}" for number in range(200)])
+    tiny_encoder().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+
+    with pytest.raises(EncoderError, match=r"the tokenizer knows \d+ pieces, the weights have 128"):
+        load_saved(inspect_checkpoint(tmp_path))
+
+
+def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_for(tiny_base):
+    model = with_pooling(load_saved(inspect_checkpoint(tiny_base())), "cls", max_seq_length=32)
+    model.prompts = {"query": "find: "}
+
+    again = with_pooling(model, None, max_seq_length=32)
+
+    assert again[1].pooling_mode == "cls"
+    assert again.prompts["query"] == "find: "

@@ -47,3 +47,20 @@ def test_a_store_that_must_exist_and_does_not_is_refused(tmp_path, monkeypatch: 
 
     with pytest.raises(TrackingError, match="There is no tracking store"):
         check_store(must_exist=True)
+
+
+@pytest.mark.parametrize(
+    ("uri", "answer"),
+    [
+        ("sqlite:////no/such/folder/mlflow.db", "cannot be written"),
+        ("./mlruns", "is no store that MLflow still writes to"),
+        ("file:///tmp/mlruns", "is no store that MLflow still writes to"),
+        ("http://127.0.0.1:99999", "No tracking server answers"),
+        ("sqlite:////tmp/a%20b/mlflow.db", "in its path, which a URI cannot hold"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_answered_at_once(monkeypatch: pytest.MonkeyPatch, uri, answer):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    with pytest.raises(TrackingError, match=answer):
+        check_store()

@@ -1,6 +1,10 @@
 """The steps one by one, as commands, and what promotes their result."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -9,10 +13,14 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main
 from pipelines.full import run_full
 from sbert_prune import registry
+from sbert_prune.bases import locate_base
 from sbert_prune.errors import TrackingError
-from sbert_prune.sentence import PROBES
+from sbert_prune.models import fetch_model
+from sbert_prune.sentence import PROBES, load_saved, with_pooling
 from sbert_prune.tracking import connect, open_run
 from tests.pipelines.conftest import Project
+
+ROOT = Path(__file__).parents[2]
 
 
 def call(*arguments: str) -> str:
@@ -58,8 +66,6 @@ def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
     saved = model_uri(call("prune", "--layers", "1"))
     store = connect()
     folder = project.folder / "stranger"
-    from sbert_prune.models import fetch_model
-
     fetch_model(saved).rename(folder)
     with open_run(store, "a stranger's run", {}) as run:
         store.client.log_artifacts(run.run_id, str(folder), "encoder")
@@ -88,7 +94,9 @@ def make_version(project: Project, *, layers: str, dev: float) -> str:
     store = connect()
     with open_run(store, "made by hand", {}) as run:
         logged = store.client.create_logged_model("0", "x", run.run_id)
-        draft = registry.Version("m", "", run.run_id, "None", {"num_layers": layers, "depth": "12"}, {"sts_dev/spearman_cosine": dev})
+        draft = registry.Version(
+            "m", "", run.run_id, "None", {"role": "reference" if layers == "12" else "variant"}, {"sts_dev/spearman_cosine": dev}
+        )
         return registry.register(store, draft, logged.model_id).version
 
 
@@ -203,3 +211,41 @@ def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_sta
     assert "does not come back as it was" in result.output
     assert client.search_registered_models() == []
     assert client.get_logged_model(saved.removeprefix("models:/")).status == "READY"
+
+
+def test_a_champion_that_moves_to_staging_is_champion_no_more(project: Project):
+    make_version(project, layers="6", dev=0.8)
+    call("promote", "--registered-model", "m", "--version", "1")
+
+    call("promote", "--registered-model", "m", "--version", "1", "--stage", "Staging")
+
+    assert aliases(project) == {"challenger": "1"}
+    assert stages(project) == {"1": "Staging"}
+
+
+def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(project: Project):
+    saved = model_uri(call("prune", "--layers", "1", "--registered-model", "m-v1.2"))
+
+    call("register", "--model", saved, "--registered-model", "m-v1.2")
+    output = call("evaluate", "--model", "models:/m-v1.2/1", "--sts-data", str(project.sts))
+
+    assert "sts_test/spearman_cosine " in output
+
+
+def test_a_strangers_model_is_registered_with_its_own_pooling_and_a_lineage(project: Project):
+    stranger = with_pooling(load_saved(locate_base("quickstart").checkpoint), "cls", max_seq_length=32)
+    stranger.save(str(project.folder / "stranger"))
+
+    call("register", "--model", str(project.folder / "stranger"), "--registered-model", "s")
+
+    version = MlflowClient(project.uri).get_model_version("s", "1")
+    assert version.tags["sbert_prune.pooling"] == "cls"
+    assert (fetch_model("models:/s/1") / "pruning.json").is_file()
+
+
+def test_two_commands_at_once_initialise_one_fresh_store(project: Project):
+    command = [sys.executable, "-c", "from sbert_prune.tracking import connect; connect()"]
+
+    begun = [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=project.folder) for _ in range(4)]
+
+    assert [process.wait(timeout=120) for process in begun] == [0, 0, 0, 0]
