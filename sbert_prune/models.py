@@ -15,7 +15,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking import FAULTS, TAG, first_line
+from sbert_prune.tracking import FAULTS, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +39,7 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
     """
     client = run.store.client
     try:
-        logged = client.create_logged_model(
-            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params), tags={TAG + "format": "1"}
-        )
+        logged = client.create_logged_model(run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params))
         with TemporaryDirectory() as scratch:
             path = Path(scratch) / "model"
             mlflow.sentence_transformers.save_model(
