@@ -7,6 +7,7 @@ from pipelines.inputs import check_machine, find_base_of, find_model, find_sente
 from pipelines.parameters import MODEL, Parameter, option, recipe_options
 from sbert_prune.data.sources import describe_rows, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
+from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 
 REFERENCE = Parameter(None, "The model to measure retention against: a folder, a hub id, or a runs:/ or models:/ URI.")
@@ -23,6 +24,10 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
     for split, rows in splits.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
         say(*(f"sts {line}" for line in describe_rows(split, rows)))
+    if reference and "test" not in splits:
+        raise RecipeError(
+            f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
+        )
     source = find_sentence_model(model, recipe)
     against = find_model(reference) if reference else None
 

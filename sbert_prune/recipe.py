@@ -135,10 +135,10 @@ class Recipe(Settings):
         """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
         return _flatten(self.model_dump(mode="json"))
 
-    def with_layers(self, layers: str, *, strategy: str | None = None) -> Self:
+    def with_layers(self, layers: str) -> Self:
         """The same recipe for another choice of layers."""
         # Not model_copy: it would carry the cached digests along.
-        return type(self).model_validate(self.model_dump() | {"layers": layers, "strategy": strategy or self.strategy})
+        return type(self).model_validate(self.model_dump() | {"layers": layers})
 
 
 GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}

@@ -164,6 +164,8 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         with suppress(*FAULTS):  # the error under way says more than a store that fails as well
             run.set_tags({"error": first_line(error)[:500]})
             store.client.set_terminated(run.run_id, "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+        if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
+            raise TrackingError(f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}") from error
         raise
     store.client.set_terminated(run.run_id, "FINISHED")
 

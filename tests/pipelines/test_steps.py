@@ -192,6 +192,24 @@ def test_a_run_ends_with_the_status_of_what_ended_it(project: Project, error, st
     assert "pw" not in ended.data.tags["sbert_prune.error"]
 
 
+def test_a_store_that_fails_in_the_middle_is_an_answer_and_not_a_traceback(project: Project):
+    store = connect()
+
+    with pytest.raises(TrackingError, match="failed in the middle of a run"), open_run(store, "step", {}) as run:
+        store.client.get_run("no such run" + run.run_id)
+
+    assert store.client.get_run(run.run_id).info.status == "FAILED"
+
+
+def test_retention_without_test_pairs_is_refused(project: Project):
+    (project.sts / "test.csv").unlink()
+
+    result = CliRunner().invoke(main, ["evaluate", "--model", "quickstart", "--reference", "quickstart", "--sts-data", str(project.sts)])
+
+    assert result.exit_code == 2
+    assert "retention is measured on test pairs" in result.output
+
+
 def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "mlflow.db").write_bytes(b"this is not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
