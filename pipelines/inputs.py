@@ -7,12 +7,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sbert_prune.bases import locate_base
-from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.errors import RecipeError, SbertPruneError
 from sbert_prune.lineage import read_lineage
+from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
 from sbert_prune.strategies import EXPLICIT, choose_layers
 

@@ -13,19 +13,9 @@ from sbert_prune.models import LOGGED
 from sbert_prune.recipe import DEFAULT_POOLING
 
 if TYPE_CHECKING:
-    from sbert_prune.checkpoint import SavedModel
+    from sbert_prune.saved_model import SavedModel
     from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.tracking import Run
-
-
-def lineage_of(source: SavedModel) -> Lineage:
-    """A model without `pruning.json` is itself a base."""
-    found = read_lineage(source.folder)
-    if found is not None:
-        return found
-    depth = source.checkpoint.depth
-    base = BaseRecord(id=source.uri, revision=source.revision, sha256=source.checkpoint.sha256(), depth=depth)
-    return Lineage.begin(base, LayerSelection.all(depth), strategy="none", pooling=source.pooling or DEFAULT_POOLING)
 
 
 def lineage_tags(lineage: Lineage) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.phase_log import phase_report
 from pipelines.records import data_record, lineage_of, lineage_tags, log_rows, logged_id, refuse_non_finite
 from sbert_prune import registry
-from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import EncoderError
 from sbert_prune.evaluation.efficiency import measure_size, measure_speed
 from sbert_prune.evaluation.sts import evaluate_sts
@@ -17,6 +17,7 @@ from sbert_prune.lineage import FILE_NAME, Lineage, PhaseRecord
 from sbert_prune.models import fetch_model, log_model
 from sbert_prune.pruning import prune_layers
 from sbert_prune.recipe import DEFAULT_POOLING
+from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import (
     PROBES,
     check_embeddings,

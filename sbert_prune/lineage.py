@@ -6,9 +6,9 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError
@@ -32,7 +32,7 @@ class BaseRecord(_Record):
 
 
 class DataRecord(_Record):
-    """One split that a phase saw. digest: SHA-256 of the rows' content, whatever file held them."""
+    """The text or rows that a phase or a trim saw. digest: SHA-256 of the rows' content, whatever file held them."""
 
     name: str
     source: str
@@ -41,9 +41,31 @@ class DataRecord(_Record):
     skipped: int
 
 
-class PhaseRecord(_Record):
-    """One phase of fine-tuning. settings: as in the recipe.  run_id: the MLflow run that did it, if any."""
+class CutRecord(_Record):
+    """One cut. kept_layers: what was left after it, in the original base's indices.  run_id: the MLflow run that did it, if any."""
 
+    kind: Literal["prune"] = "prune"
+    kept_layers: tuple[int, ...]
+    strategy: str
+    run_id: str | None = None
+
+
+class TrimRecord(_Record):
+    """One trim of the vocabulary. pieces: how many were left of how many.  digest: SHA-256 of those left, in their order."""
+
+    kind: Literal["trim"] = "trim"
+    pieces: int
+    pieces_before: int
+    digest: str
+    limit: str
+    corpus: DataRecord
+    run_id: str | None = None
+
+
+class PhaseRecord(_Record):
+    """One phase of fine-tuning. settings: as in the recipe."""
+
+    kind: Literal["train"] = "train"
     phase: str
     settings: dict[str, Any]
     data: DataRecord
@@ -52,25 +74,31 @@ class PhaseRecord(_Record):
     run_id: str | None
 
 
+ChangeRecord = Annotated[CutRecord | TrimRecord | PhaseRecord, Field(discriminator="kind")]
+
+
 class Lineage(_Record):
-    """From the base to what lies in this folder. kept_layers: in the original base's indices."""
+    """From the base to what lies in this folder.
+
+    kept_layers: in the original base's indices, whatever was cut how often.  strategy: the last cut's.
+    pooling: None while nobody has chosen it.  chain: every cut, trim and phase, in the order in which they were done.
+    """
 
     base: BaseRecord
     kept_layers: tuple[int, ...]
-    strategy: str
-    pooling: str
-    phases: tuple[PhaseRecord, ...] = ()
+    strategy: str = "none"
+    pooling: str | None
+    chain: tuple[ChangeRecord, ...] = ()
     packages: dict[str, str]
     code_version: str
     created: str
 
     @classmethod
-    def begin(cls, base: BaseRecord, selection: LayerSelection, *, strategy: str, pooling: str) -> Self:
-        """The lineage of a base just pruned."""
+    def begin(cls, base: BaseRecord, *, pooling: str | None) -> Self:
+        """The lineage of a base as it was given."""
         return cls(
             base=base,
-            kept_layers=selection.kept,
-            strategy=strategy,
+            kept_layers=LayerSelection.all(base.depth).kept,
             pooling=pooling,
             packages={name: version(name) for name in _PACKAGES},
             code_version=code_version(),
@@ -82,13 +110,31 @@ class Lineage(_Record):
         """The kept layers as a value."""
         return LayerSelection(self.kept_layers, self.base.depth)
 
-    def pruned_again(self, selection: LayerSelection, *, strategy: str, pooling: str) -> Self:
-        """The lineage after another cut; `selection` is in this model's indices."""
-        return self.model_copy(update={"kept_layers": selection.within(self.selection).kept, "strategy": strategy, "pooling": pooling})
+    @property
+    def phases(self) -> tuple[PhaseRecord, ...]:
+        """The phases of fine-tuning, in order."""
+        return tuple(record for record in self.chain if isinstance(record, PhaseRecord))
 
-    def after_phase(self, record: PhaseRecord) -> Self:
-        """The lineage after one more phase."""
-        return self.model_copy(update={"phases": (*self.phases, record)})
+    @property
+    def trim(self) -> TrimRecord | None:
+        """The last trim of the vocabulary; None where it is the base's."""
+        return next((record for record in reversed(self.chain) if isinstance(record, TrimRecord)), None)
+
+    def after_cut(self, selection: LayerSelection, *, strategy: str, run_id: str | None = None) -> Self:
+        """The lineage after one more cut; `selection` is in this model's indices. A selection that drops nothing is no cut."""
+        kept = selection.within(self.selection).kept
+        if not selection.dropped:
+            return self
+        record = CutRecord(kept_layers=kept, strategy=strategy, run_id=run_id)
+        return self.model_copy(update={"kept_layers": kept, "strategy": strategy, "chain": (*self.chain, record)})
+
+    def after(self, record: TrimRecord | PhaseRecord) -> Self:
+        """The lineage after a trim or a phase."""
+        return self.model_copy(update={"chain": (*self.chain, record)})
+
+    def pooled(self, pooling: str) -> Self:
+        """The lineage of the same encoder with this pooling."""
+        return self.model_copy(update={"pooling": pooling})
 
     def write(self, folder: Path) -> None:
         """Write `pruning.json` into a model's folder."""
@@ -110,7 +156,7 @@ def read_lineage(folder: Path) -> Lineage | None:
         return None
     try:
         lineage = Lineage.model_validate(json.loads(path.read_bytes()))
-        LayerSelection(lineage.kept_layers, lineage.base.depth)  # raises a ValueError for layers that cannot be
+        lineage.selection  # noqa: B018 - raises a ValueError for layers that cannot be
     except ValueError as error:
         raise EncoderError(
             f"{path} cannot be read: {str(error).rstrip('.')}. Restore it, or delete it to treat the model as one of unknown origin."

@@ -1,34 +1,124 @@
-"""Cutting layers out of an encoder in memory."""
+"""Cutting layers out of an encoder: in memory, and as it lies on disk."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sbert_prune.encoders import layers_of, set_layers
-from sbert_prune.errors import SelectionError
+from sbert_prune.agreement import layer_and_part
+from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.encoders import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
+from sbert_prune.errors import EncoderError, SelectionError
+from sbert_prune.lineage import FILE_NAME
+from sbert_prune.safetensors_file import StoredTensor, write_tensors
+from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.strategies import EXPLICIT
+from sbert_prune.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sbert_prune.layers import LayerSelection
+    from sbert_prune.lineage import Lineage
+
+_OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf", ".tflite")
+_OTHER_FOLDERS = ("onnx", "openvino", "coreml")
 
 
 def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrainedModel:
     """Return a copy of the encoder that has only the kept layers; the encoder itself stays as it was.
 
     Keeping 0..k-1 makes its output equal `hidden_states[k]` of the full encoder. Dropped layers are never copied.
-    Raises SelectionError when the selection was made for another depth.
+    Raises SelectionError when the selection was made for another depth, or leaves out a layer that has to stay.
     """
     from torch import nn
 
     layers = layers_of(encoder)
     if selection.depth != len(layers):
         raise SelectionError(f"The selection {selection} was made for {selection.depth} layers; this encoder has {len(layers)}.")
+    model_type = str(encoder.config.model_type)
+    check_selection(model_type, selection)
     memo: dict[int, Any] = {}
     kept = nn.ModuleList([deepcopy(layers[index], memo) for index in selection.kept])
     kept.training = layers.training
+    if 0 in selection.dropped:
+        hand_on_first(model_type, layers[0], kept[0])
     memo[id(layers)] = kept  # deepcopy finds the whole list here and so leaves the dropped layers alone
     pruned = deepcopy(encoder, memo)
-    set_layers(pruned, kept)
+    set_layers(pruned, kept, selection)
     return pruned
+
+
+def prune_checkpoint(
+    folder: Path, selection: LayerSelection, out: Path, *, strategy: str = EXPLICIT, lineage: Lineage | None = None
+) -> Checkpoint:
+    """Cut a saved encoder or sentence model as it lies on disk: no model is built, only the kept tensors are copied.
+
+    Weights (single or sharded) come out as one file, byte by byte what `prune_layers` and `save_pretrained` would write in the same
+    dtype; the config follows, tokenizer and modules come along, weights in other formats stay behind, `pruning.json` is written.
+    lineage: of what is cut, where more is known than the folder itself says (a hub's id and commit, say).
+
+    Raises SelectionError for a selection that does not fit, EncoderError for a folder that is damaged, an output folder that is not
+    empty, and a disk without room; nothing is left of the output then.
+    """
+    folder, out = Path(folder), Path(out)
+    source = inspect_checkpoint(folder)
+    if selection.depth != source.depth:
+        raise SelectionError(
+            f"The selection {selection} was made for {selection.depth} layers; the encoder in {folder} has {source.depth}."
+        )
+    check_selection(str(source.config["model_type"]), selection)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise EncoderError(f"{out} lies inside {folder}, which is to be cut. Name a folder outside of it.")
+    tensors = _renumbered(source, selection)
+    num_bytes = sum(tensor.num_bytes for tensor in tensors.values())
+    with ThreadPoolExecutor(1) as beside_copying, whole_folder(out, num_bytes=num_bytes) as beside:
+        origin = beside_copying.submit(lambda: lineage or lineage_of(SavedModel(str(folder.resolve()), None, source)))
+        write_tensors(beside / "model.safetensors", tensors)
+        config = config_after(source.config, selection)
+        (beside / "config.json").write_text(json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _copy_others(source, beside)
+        origin.result().after_cut(selection, strategy=strategy).write(beside)
+    return inspect_checkpoint(out)
+
+
+def _renumbered(source: Checkpoint, selection: LayerSelection) -> dict[str, StoredTensor]:
+    """The kept tensors under their new names."""
+    architecture = architecture_of(str(source.config["model_type"]))
+    places = {index: place for place, index in enumerate(selection.kept)}
+    renamed: dict[str, StoredTensor] = {}
+    for name, tensor in source.tensors.items():
+        inside = layer_and_part(architecture, name)
+        if inside is None:
+            renamed[name] = tensor
+        elif inside[1].startswith(architecture.first_has):
+            renamed[name] = tensor  # layer 0's, for whichever comes first
+        elif inside[0] in places:
+            renamed[f"{architecture.layers}.{places[inside[0]]}.{inside[1]}"] = tensor
+    return renamed
+
+
+def _headless(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the name of a class whose head stays behind."""
+    bare = [name for name in config.get("architectures") or [] if str(name).endswith("Model")]
+    return {key: value for key, value in config.items() if key != "architectures"} | ({"architectures": bare} if bare else {})
+
+
+def _copy_others(source: Checkpoint, out: Path) -> None:
+    """Copy tokenizer, further modules, prompts, licence: all but the encoder's own weights, in whatever format they are."""
+    for path in sorted(source.folder.rglob("*")):
+        inside = path.relative_to(source.folder)
+        if path.is_file() and not _is_left_behind(inside, source):
+            (out / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out / inside)
+
+
+def _is_left_behind(inside: Path, source: Checkpoint) -> bool:
+    if any(part.startswith(".") for part in inside.parts) or inside.suffix in _OTHER_FORMATS or inside.parts[0] in _OTHER_FOLDERS:
+        return True
+    written = {"config.json", FILE_NAME, "model.safetensors", "model.safetensors.index.json", *(path.name for path in source.weights)}
+    return len(inside.parts) == 1 and inside.name in written

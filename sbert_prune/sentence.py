@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +17,10 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import EncoderError, RoundTripError
 from sbert_prune.recipe import DEFAULT_POOLING
+from sbert_prune.whole_folder import whole_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
@@ -82,7 +82,7 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
     ).eval()
 
 
-def _zero_missing_pooler(encoder: PreTrainedModel, tensors: frozenset[str]) -> None:
+def _zero_missing_pooler(encoder: PreTrainedModel, tensors: Iterable[str]) -> None:
     """A BERT without pooler weights gets random ones, unused: zeros keep every save of the same model the same bytes."""
     pooler = getattr(encoder, "pooler", None)
     if pooler is not None and not any("pooler." in name for name in tensors):
@@ -104,20 +104,14 @@ def with_encoder(model: SentenceTransformer, encoder: PreTrainedModel) -> Senten
 def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Lineage) -> None:
     """Write a sentence model and its lineage; the folder appears whole or not at all.
 
-    Raises EncoderError when the folder exists and holds something.
+    Raises EncoderError when the folder exists and holds something, or has no room.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
-    beside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        model.save(str(beside), create_model_card=False)
+    with whole_folder(folder) as beside:
+        try:
+            model.save(str(beside), create_model_card=False)
+        except SafetensorError as error:  # a full disk, told by a library that knows no OSError
+            raise OSError(str(error)) from error
         lineage.write(beside)
-        if folder.exists():
-            folder.rmdir()
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:

@@ -9,9 +9,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, MT5EncoderModel, PreTrainedTokenizerFast, T5EncoderModel
 
 from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.sentence import load_saved, with_pooling
 
 _PEOPLE = ("a", "the", "man", "woman", "child", "dog", "cat")
@@ -36,6 +37,36 @@ def build_tokenizer(pad_id):
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=POSITIONS - 8, **names)
 
 
+_NAMES = {
+    "distilbert": {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+    },
+    "t5": {"hidden_size": "d_model", "num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "intermediate_size": "d_ff"},
+}
+_NAMES["mt5"] = _NAMES["t5"]
+"""What a config calls our sizes, where it is not the usual name."""
+
+_WINDOWS = {"sliding_window": 4}
+_PARTICULAR = {
+    "deberta-v2": {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+    | {"pos_att_type": ["p2c", "c2p"], "conv_kernel_size": 3, "conv_act": "gelu"},
+    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 6}
+    | dict.fromkeys(("bos_token_id", "eos_token_id"), 1)
+    | dict.fromkeys(("cls_token_id", "sep_token_id"), 2),
+    "t5": {"d_kv": 8, "dropout_rate": 0.0, "initializer_factor": 1.0},
+    "mt5": {"d_kv": 8, "dropout_rate": 0.0, "initializer_factor": 1.0},
+    "qwen2": {"use_sliding_window": True, "max_window_layers": 2, **_WINDOWS},
+    "qwen3": {"use_sliding_window": True, "max_window_layers": 2, **_WINDOWS},
+    "mistral": _WINDOWS,
+    "gemma2": _WINDOWS,
+    "gemma3_text": {"use_bidirectional_attention": True, "sliding_window_pattern": 2, **_WINDOWS},
+}
+"""What makes one layer of an architecture unlike another, switched on."""
+
+
 def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
     """An encoder with random weights, wide enough spread that every layer changes the output."""
     sizes = {
@@ -47,14 +78,17 @@ def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
         "vocab_size": 128,
         "initializer_range": spread,
     }
-    if model_type == "distilbert":
-        names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads", "intermediate_size": "hidden_dim"}
-        sizes = {names.get(key, key): value for key, value in sizes.items()}
+    sizes = {_NAMES.get(model_type, {}).get(key, key): value for key, value in sizes.items()}
     if model_type == "electra":
         sizes["embedding_size"] = width
+    if ARCHITECTURES[model_type].layers == "layers":  # ModernBERT's padding piece and the decoders' heads lie far outside of these sizes
+        sizes |= {"pad_token_id": 0, "num_key_value_heads": 1, "head_dim": width // 2}
+    config = AutoConfig.for_model(model_type, **sizes, **_PARTICULAR.get(model_type, {}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
+        kind = {"t5": T5EncoderModel, "mt5": MT5EncoderModel}.get(model_type)
+        encoder = kind(config) if kind else AutoModel.from_config(config)
+        return encoder.float().eval()
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, code_version, read_lineage
+from sbert_prune.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, TrimRecord, code_version, read_lineage
 
 BASE = BaseRecord(id="org/name", revision="0123456789abcdef0123456789abcdef01234567", sha256="ab" * 32, depth=12)
 
 
 def begun(kept=(0, 2, 4, 6, 8, 10)):
-    return Lineage.begin(BASE, LayerSelection(kept, 12), strategy="explicit", pooling="mean")
+    return Lineage.begin(BASE, pooling="mean").after_cut(LayerSelection(kept, 12), strategy="explicit", run_id="0e")
 
 
 def phase(name="nli", *, run_id="1f"):
@@ -23,10 +23,19 @@ def phase(name="nli", *, run_id="1f"):
     return PhaseRecord(phase=name, settings=settings, data=data, seed=42, precision="float32", run_id=run_id)
 
 
+TEXT = DataRecord(name="corpus.txt", source="/data/corpus.txt", digest="ef" * 32, rows=1000, skipped=0)
+TRIM = TrimRecord(pieces=8000, pieces_before=30522, digest="12" * 32, limit="8000", corpus=TEXT, run_id="2a")
+
+
 @pytest.mark.parametrize(
     "lineage",
-    [begun(), begun().after_phase(phase()).after_phase(phase("sts", run_id=None)), begun((11,))],
-    ids=["pruned", "trained", "one layer"],
+    [
+        Lineage.begin(BASE, pooling=None),
+        begun(),
+        begun().after(TRIM).after(phase()).after(phase("sts", run_id=None)),
+        begun((11,)),
+    ],
+    ids=["base", "pruned", "trained", "one layer"],
 )
 def test_a_lineage_reads_back_as_it_was_written(tmp_path, lineage):
     lineage.write(tmp_path)
@@ -46,30 +55,43 @@ def test_a_lineage_begins_with_the_kept_layers_and_what_they_were_made_with():
 def test_another_cut_is_told_in_the_layers_of_the_original_base():
     second = LayerSelection((1, 2, 5), 6)
 
-    lineage = begun().pruned_again(second, strategy="drop-top", pooling="cls")
+    lineage = begun().after_cut(second, strategy="drop-top").pooled("cls")
 
     assert lineage.kept_layers == (2, 4, 10)
     assert (lineage.base, lineage.strategy, lineage.pooling) == (BASE, "drop-top", "cls")
 
 
 def test_a_third_cut_is_still_told_in_the_layers_of_the_original_base():
-    lineage = begun().pruned_again(LayerSelection((1, 2, 5), 6), strategy="explicit", pooling="mean")
+    lineage = begun().after_cut(LayerSelection((1, 2, 5), 6), strategy="explicit")
 
-    again = lineage.pruned_again(LayerSelection((0, 2), 3), strategy="explicit", pooling="mean")
+    again = lineage.after_cut(LayerSelection((0, 2), 3), strategy="explicit")
 
     assert again.kept_layers == (2, 10)
     assert again.selection.depth == 12
 
 
 def test_another_cut_keeps_the_phases_before_it():
-    trained = begun().after_phase(phase())
+    trained = begun().after(phase())
 
-    assert trained.pruned_again(LayerSelection.all(6), strategy="drop-top", pooling="mean").phases == trained.phases
+    assert trained.after_cut(LayerSelection((0,), 6), strategy="drop-top").phases == trained.phases
+
+
+def test_the_chain_holds_every_change_in_its_order():
+    lineage = begun().after(phase()).after_cut(LayerSelection((0, 5), 6), strategy="drop-middle", run_id="3b").after(TRIM)
+
+    assert [record.kind for record in lineage.chain] == ["prune", "train", "prune", "trim"]
+    assert [record.kept_layers for record in lineage.chain if record.kind == "prune"] == [(0, 2, 4, 6, 8, 10), (0, 10)]
+    assert [record.run_id for record in lineage.chain] == ["0e", "1f", "3b", "2a"]
+    assert lineage.trim == TRIM
+
+
+def test_keeping_every_layer_is_no_cut():
+    assert begun().after_cut(LayerSelection.all(6), strategy="drop-top") == begun()
 
 
 def test_a_cut_made_for_another_depth_is_refused():
     with pytest.raises(SelectionError) as caught:
-        begun().pruned_again(LayerSelection((0, 1), 12), strategy="drop-top", pooling="mean")
+        begun().after_cut(LayerSelection((0, 1), 12), strategy="drop-top")
 
     assert str(caught.value) == "A selection of 12 layers does not fit an encoder that kept 6."
 
@@ -77,7 +99,7 @@ def test_a_cut_made_for_another_depth_is_refused():
 def test_phases_are_appended_in_their_order_and_the_lineage_before_stays_as_it_was():
     before = begun()
 
-    after = before.after_phase(phase("nli")).after_phase(phase("sts"))
+    after = before.after(phase("nli")).after(phase("sts"))
 
     assert [record.phase for record in after.phases] == ["nli", "sts"]
     assert before.phases == ()

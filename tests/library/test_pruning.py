@@ -1,9 +1,9 @@
 """A pruned encoder computes what its kept layers compute, whatever its architecture, and the original stays as it was."""
 
+from copy import deepcopy
+
 import pytest
 import torch
-from torch import nn
-from transformers import AutoModel
 
 from sbert_prune.encoders import ARCHITECTURES, depth_in_config, layers_of
 from sbert_prune.errors import SelectionError
@@ -28,13 +28,29 @@ def run(encoder, inputs):
 
 
 def by_hand(encoder, kept, inputs):
-    """What the kept layers compute: the same encoder, built as usual, with its list of layers replaced."""
-    expected = AutoModel.from_config(encoder.config).eval()
-    expected.load_state_dict(encoder.state_dict())
-    path = ARCHITECTURES[encoder.config.model_type].layers
-    parent, _, name = path.rpartition(".")
-    setattr(expected.get_submodule(parent), name, nn.ModuleList([expected.get_submodule(path)[index] for index in kept]))
-    return run(expected, inputs)
+    """What the kept layers compute: the whole encoder runs, and every dropped layer hands on what it was given."""
+    whole = deepcopy(encoder)
+    for index, layer in enumerate(layers_of(whole)):
+        if index not in kept:
+            layer.register_forward_hook(hand_on, with_kwargs=True)
+    return run(whole, inputs)
+
+
+def hand_on(layer, args, kwargs, output):
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+
+def normed(encoder, hidden):
+    """What the encoder would put out with this layer as its last."""
+    path = ARCHITECTURES[encoder.config.model_type].final_norm
+    return encoder.get_submodule(path)(hidden) if path else hidden
+
+
+def fit(model_type, kept):
+    """A selection that says the same of every architecture: in some, layer 0 has a part in what follows."""
+    first_matters = ARCHITECTURES[model_type].first_lacks or model_type == "deberta-v2"  # DeBERTa's convolution follows the first layer
+    return tuple(sorted({0, *kept})) if first_matters else kept
 
 
 @every_architecture
@@ -42,18 +58,19 @@ def by_hand(encoder, kept, inputs):
 def test_keeping_the_first_layers_equals_stopping_early(tiny_encoder, inputs, model_type, count):
     encoder = tiny_encoder(model_type, depth=DEPTH)
     with torch.inference_mode():
-        expected = encoder(**inputs, output_hidden_states=True).hidden_states
+        states = encoder(**inputs, output_hidden_states=True).hidden_states
+        expected = states[count] if count == DEPTH else normed(encoder, states[count])
 
     pruned = prune_layers(encoder, LayerSelection(tuple(range(count)), DEPTH))
 
-    assert torch.equal(run(pruned, inputs), expected[count])
-    assert not torch.equal(expected[count], expected[count - 1])  # a layer that does nothing would prove nothing
+    assert torch.equal(run(pruned, inputs), expected)
+    assert not torch.equal(states[count], states[count - 1])  # a layer that does nothing would prove nothing
 
 
 @every_architecture
 @pytest.mark.parametrize("kept", [(3,), (1, 3), (0, 3), (1, 2, 3), (0, 1, 2, 3)])
 def test_any_selection_equals_running_the_kept_layers_by_hand(tiny_encoder, inputs, model_type, kept):
-    encoder = tiny_encoder(model_type, depth=DEPTH)
+    encoder, kept = tiny_encoder(model_type, depth=DEPTH), fit(model_type, kept)
 
     pruned = prune_layers(encoder, LayerSelection(kept, DEPTH))
 
@@ -107,10 +124,11 @@ class Uncopyable:
 
 @every_architecture
 def test_a_pruned_encoder_comes_back_from_disk_as_it_was(tiny_encoder, inputs, tmp_path, model_type):
-    pruned = prune_layers(tiny_encoder(model_type, depth=DEPTH), LayerSelection((1, 3), DEPTH))
+    encoder = tiny_encoder(model_type, depth=DEPTH)
+    pruned = prune_layers(encoder, LayerSelection((1, 3) if not ARCHITECTURES[model_type].first_lacks else (0, 3), DEPTH))
 
     pruned.save_pretrained(tmp_path)
-    reloaded = AutoModel.from_pretrained(tmp_path).eval()
+    reloaded = type(encoder).from_pretrained(tmp_path).eval()
 
     assert torch.equal(run(reloaded, inputs), run(pruned, inputs))
     assert len(layers_of(reloaded)) == reloaded.config.num_hidden_layers == 2
@@ -119,7 +137,7 @@ def test_a_pruned_encoder_comes_back_from_disk_as_it_was(tiny_encoder, inputs, t
 @every_architecture
 def test_pruning_twice_equals_pruning_once_by_the_combined_selection(tiny_encoder, inputs, model_type):
     encoder = tiny_encoder(model_type, depth=5)
-    first, second = LayerSelection((0, 2, 3, 4), 5), LayerSelection((1, 3), 4)
+    first, second = LayerSelection((0, 2, 3, 4), 5), LayerSelection(fit(model_type, (1, 3)), 4)
 
     twice = prune_layers(prune_layers(encoder, first), second)
     once = prune_layers(encoder, second.within(first))
@@ -130,7 +148,7 @@ def test_pruning_twice_equals_pruning_once_by_the_combined_selection(tiny_encode
 
 @every_architecture
 def test_a_pruned_encoder_learns_in_every_kept_layer(tiny_encoder, inputs, model_type):
-    pruned = prune_layers(tiny_encoder(model_type, depth=DEPTH), LayerSelection((1, 3), DEPTH))
+    pruned = prune_layers(tiny_encoder(model_type, depth=DEPTH), LayerSelection(fit(model_type, (1, 3)), DEPTH))
 
     pruned(**inputs).last_hidden_state.square().sum().backward()
 
@@ -153,3 +171,15 @@ def test_a_selection_made_for_another_depth_is_refused(tiny_encoder):
         prune_layers(encoder, LayerSelection((0, 1), 12))
 
     assert str(caught.value) == "The selection 0,1 was made for 12 layers; this encoder has 4."
+
+
+def test_layer_0_of_a_modernbert_has_to_stay(tiny_encoder):
+    encoder = tiny_encoder("modernbert", depth=DEPTH)
+
+    with pytest.raises(SelectionError) as caught:
+        prune_layers(encoder, LayerSelection((1, 3), DEPTH))
+
+    assert str(caught.value) == (
+        "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, and whichever layer came first "
+        "would lose its own as soon as it is loaded again. Did you mean layers=0,1,3?"
+    )

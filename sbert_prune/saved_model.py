@@ -1,0 +1,55 @@
+"""A saved encoder or sentence model, by the name that people give it, and what it was made from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sbert_prune.checkpoint import Checkpoint
+from sbert_prune.errors import EncoderError
+from sbert_prune.lineage import FILE_NAME, BaseRecord, Lineage, read_lineage
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A checkpoint and what people call it: a base, or a sentence model at any point of its making.
+
+    uri: a name, folder, hub id, or `models:/` or `runs:/` URI.  revision: the hub's commit, None for all others.
+    """
+
+    uri: str
+    revision: str | None
+    checkpoint: Checkpoint
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies on this machine."""
+        return self.checkpoint.folder
+
+    @property
+    def is_sentence_model(self) -> bool:
+        """Whether pooling was saved along with the encoder."""
+        return (self.folder / "modules.json").is_file()
+
+    @property
+    def pooling(self) -> str | None:
+        """The pooling that was saved along with the encoder: mean, cls, or what else sentence-transformers knows."""
+        for path in sorted(self.folder.glob("*_Pooling/config.json")):
+            config = json.loads(path.read_bytes())
+            legacy = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+            modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
+            return modes if isinstance(modes, str) else "+".join(modes) or "other"
+        return None
+
+
+def lineage_of(source: SavedModel) -> Lineage:
+    """What a saved model was made from; a model without `pruning.json` is itself a base. Raises EncoderError for another model's."""
+    found, checkpoint = read_lineage(source.folder), source.checkpoint
+    if found is not None and found.selection.num_layers != checkpoint.depth:
+        raise EncoderError(
+            f"{source.folder / FILE_NAME} speaks of {found.selection.num_layers} kept layers ({found.selection}), the encoder beside it has "
+            f"{checkpoint.depth}. Restore the file, or delete it to treat the model as one of unknown origin."
+        )
+    if found is not None:
+        return found
+    base = BaseRecord(id=source.uri, revision=source.revision, sha256=checkpoint.sha256(), depth=checkpoint.depth)
+    return Lineage.begin(base, pooling=source.pooling)
