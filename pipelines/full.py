@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import PruneInputs, check_machine, find_base, find_nli, find_sts
+from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_nli, find_sts
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
-from sbert_prune.layers import LayerSelection
+from pipelines.texts import TrainingTexts
 from sbert_prune.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipelines.context import Context
     from sbert_prune.data.sources import NliData, StsData
     from sbert_prune.registry import Version
+    from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
 
 
@@ -44,7 +45,7 @@ class Inputs:
 
 
 def run_full(recipe: Recipe) -> list[str]:
-    """Make one variant and return the ten lines that `full` ends with."""
+    """Make one variant and return the lines that `full` ends with."""
     inputs = load_inputs(recipe)
 
     from pipelines.context import open_context
@@ -52,35 +53,32 @@ def run_full(recipe: Recipe) -> list[str]:
     from sbert_prune import registry
 
     quieten_libraries()
-    selection = inputs.pruning.selection
+    makes_smaller = inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
     with open_context(recipe) as context:
         say(f"store {context.store.uri}; {context.hardware}")
-        name = run_name(recipe, selection, inputs.pruning.strategy)
-        with context.under(name, {"role": registry.VARIANT if selection.dropped else registry.REFERENCE}, recipe) as (inner, run):
+        role = registry.VARIANT if makes_smaller else registry.REFERENCE
+        with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
             reference = find_or_build_reference(inner, inputs)
-            variant = reference if not selection.dropped else build(inner, inputs, reference)
+            variant = build(inner, inputs, reference) if makes_smaller else reference
             publish(run, variant, inputs)
             draw_variants(run, registry.versions(context.store, recipe.registered_model))
         return summarise(context.store, variant, reference)
 
 
 def load_inputs(recipe: Recipe) -> Inputs:
-    """Find the base, choose the layers, parse all data, and say what was understood."""
+    """Find the base, check how it is made smaller, parse all data, and say what was understood."""
     check_machine(recipe)
     pruning = find_base(recipe)
     nli, nli_lines = find_nli(recipe)
     sts, sts_lines = find_sts(recipe)
-    say(
-        f"base {pruning.base.uri}: keep {pruning.selection} of {pruning.selection.depth} layers ({pruning.strategy})",
-        *nli_lines,
-        *sts_lines,
-    )
-    return Inputs(pruning, nli, sts)
+    say(describe_pruning(pruning, recipe), *nli_lines, *sts_lines)
+    return Inputs(replace(pruning, texts=TrainingTexts(nli, sts)), nli, sts)
 
 
-def run_name(recipe: Recipe, selection: LayerSelection, strategy: str) -> str:
-    """A run's name for people: "full L6 drop-top s42"."""
-    return f"full L{selection.num_layers} {strategy} s{recipe.seed}"
+def run_name(recipe: Recipe, pruning: PruneInputs) -> str:
+    """A run's name for people: "full L6 drop-top v8000 s42"."""
+    vocabulary = [f"v{recipe.vocabulary}"] if recipe.vocabulary_limit.trims else []
+    return " ".join(["full", f"L{pruning.num_layers}", pruning.strategy, *vocabulary, f"s{recipe.seed}"])
 
 
 def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
@@ -92,47 +90,62 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
     if found is not None:
         say(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
         return found
-    everything = LayerSelection.all(inputs.pruning.base.checkpoint.depth)
-    say(f"reference: none yet for this recipe and data, so all {everything.depth} layers are trained first")
-    whole = Inputs(PruneInputs(inputs.pruning.base, everything, "none"), inputs.nli, inputs.sts)
-    whole_recipe = recipe.with_layers(str(everything.depth))
-    with context.under(f"reference L{everything.depth} s{recipe.seed}", {"role": registry.REFERENCE}, whole_recipe) as (inner, run):
+    depth = inputs.pruning.base.checkpoint.depth
+    say(f"reference: none yet for this recipe and data, so all {depth} layers are trained first")
+    whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
+    with context.under(f"reference L{depth} s{recipe.seed}", {"role": registry.REFERENCE}, recipe.of_reference(depth)) as (inner, run):
         version = build(inner, whole, None)
         publish(run, version, inputs)
     return version
 
 
 def build(context: Context, inputs: Inputs, reference: Version | None) -> Version:
-    """The story: prune, heal in two phases, judge what was saved, register it with its lineage."""
-    from pipelines import steps
+    """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
+    from pipelines import cutting, steps
+
+    model, cuts = _where_to_begin(inputs, reference)
+    for layers in cuts:
+        pruned = cutting.prune(context, model, layers, inputs.pruning)
+        after_nli = steps.train_nli(context, pruned, inputs.nli.train)
+        model = steps.train_sts(context, after_nli, inputs.sts.train)
+    score = reference.metrics["sts_test/spearman_cosine"] if reference else None
+    splits = {"dev": inputs.sts.dev, "test": inputs.sts.test}
+    metrics = steps.evaluate(context, model, splits, base=inputs.pruning.base, reference_score=score)
+    if reference is None:
+        metrics["quality/retention"] = 1.0  # its own measure
+    return steps.register(context, model, metrics, _tags(context.recipe, inputs, is_reference=reference is None))
+
+
+def _where_to_begin(inputs: Inputs, reference: Version | None) -> tuple[SavedModel, tuple[str, ...]]:
+    """A schedule that begins with the whole depth begins with the reference: that is the whole model, healed."""
+    from pipelines.inputs import find_model
+
+    base, cuts = inputs.pruning.base, inputs.pruning.cuts
+    if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
+        say(f"schedule: begins with version {reference.version} of {reference.name}, all {cuts[0]} layers healed")
+        return find_model(reference.uri), cuts[1:]
+    return base, cuts
+
+
+def _tags(recipe: Recipe, inputs: Inputs, *, is_reference: bool) -> dict[str, str]:
     from sbert_prune import registry
 
-    score = reference.metrics["sts_test/spearman_cosine"] if reference else None
-    pruned = steps.prune(context, inputs.pruning)
-    after_nli = steps.train_nli(context, pruned, inputs.nli.train)
-    healed = steps.train_sts(context, after_nli, inputs.sts.train)
-    splits = {"dev": inputs.sts.dev, "test": inputs.sts.test}
-    metrics = steps.evaluate(context, healed, splits, base=inputs.pruning.base, reference_score=score)
-    tags = {
-        "recipe": context.recipe.name,
-        "recipe_digest": context.recipe.digest,
-        "reference_key": inputs.reference_key(context.recipe),
-        "seed": str(context.recipe.seed),
-        "role": registry.VARIANT,
+    return {
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "reference_key": inputs.reference_key(recipe),
+        "seed": str(recipe.seed),
+        "role": registry.REFERENCE if is_reference else registry.VARIANT,
         "sts_dev_digest": inputs.sts.dev.digest[:16],
         "sts_test_digest": inputs.sts.test.digest[:16],
     }
-    if reference is None:
-        tags["role"] = registry.REFERENCE
-        metrics["quality/retention"] = 1.0  # its own measure
-    return steps.register(context, healed, metrics, tags)
 
 
 def publish(run: Run, version: Version, inputs: Inputs) -> None:
     """Repeat on the parent run what was chosen, read, made and measured, so that runs compare without opening children."""
     from pipelines.records import data_record
 
-    shown = ("base", "kept_layers", "depth", "num_layers", "strategy", "seed", "role")
+    shown = ("base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "role")
     run.set_tags({key: version.tags[key] for key in shown if key in version.tags} | {"model": version.uri})
     run.log_params({"kept_layers": version.tags["kept_layers"]})
     run.log_data(data_record(inputs.nli.train), "training")

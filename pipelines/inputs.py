@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.texts import TrainingTexts
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
 from sbert_prune.data.sts import check_pairs
+from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise, triplets
+from sbert_prune.encoders import check_selection
 from sbert_prune.errors import RecipeError, SbertPruneError
+from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
-from sbert_prune.strategies import EXPLICIT, choose_layers
+from sbert_prune.strategies import EXPLICIT, MEASURED, choose_layers
 
 if TYPE_CHECKING:
-    from sbert_prune.layers import LayerSelection
     from sbert_prune.recipe import Recipe
 
 _SCHEMES = ("models:/", "runs:/")
@@ -26,11 +30,27 @@ _SCHEMES = ("models:/", "runs:/")
 
 @dataclass(frozen=True)
 class PruneInputs:
-    """A base and the layers to keep of it. strategy: the rule that chose them, or "explicit"."""
+    """A base and how it is made smaller.
+
+    cuts: the layers to keep, cut by cut: counts for the strategy, or one list.  strategy: the rule, or "explicit".
+    texts: what choosing or trimming looks at; None where neither does.
+    """
 
     base: SavedModel
-    selection: LayerSelection
+    cuts: tuple[str, ...]
     strategy: str
+    texts: TrainingTexts | None = None
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers are left in the end."""
+        last, depth = self.cuts[-1], self.base.checkpoint.depth
+        return int(last) if last.isdecimal() else LayerSelection.parse(last, depth=depth).num_layers
+
+    @property
+    def drops_layers(self) -> bool:
+        """Whether any layer goes."""
+        return self.num_layers < self.base.checkpoint.depth
 
 
 def check_machine(recipe: Recipe) -> None:
@@ -42,10 +62,10 @@ def check_machine(recipe: Recipe) -> None:
         )
 
 
-def find_model(uri: str) -> SavedModel:
+def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
     """Locate a base or a sentence model by any of the names that users give."""
     if not uri.startswith(_SCHEMES):
-        return locate_base(uri)
+        return locate_base(uri, convert_pickle=convert_pickle)
     check_store(must_exist=True)
     from sbert_prune.models import fetch_model, logged_model_uri
     from sbert_prune.tracking import connect
@@ -82,11 +102,46 @@ def find_base_of(model: SavedModel) -> SavedModel | None:
 
 
 def find_base(recipe: Recipe) -> PruneInputs:
-    """Locate the recipe's base and choose its layers."""
-    base = find_model(recipe.base_model)
+    """Locate the recipe's base, and check how it is to be made smaller."""
+    base = find_model(recipe.base_model, convert_pickle=recipe.convert_pickle)
     check_length(base, recipe)
-    strategy = recipe.strategy if recipe.layers.isdecimal() else EXPLICIT
-    return PruneInputs(base, choose_layers(recipe.layers, strategy=recipe.strategy, depth=base.checkpoint.depth), strategy)
+    _check_vocabulary(recipe)
+    cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
+    depth, model_type = base.checkpoint.depth, str(base.checkpoint.config["model_type"])
+    for layers in cuts:
+        chosen = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+        if chosen is not None:
+            check_selection(model_type, chosen)
+        depth = int(layers) if layers.isdecimal() else depth
+    return PruneInputs(base, cuts, recipe.strategy if cuts[-1].isdecimal() else EXPLICIT)
+
+
+def _check_vocabulary(recipe: Recipe) -> None:
+    if recipe.vocabulary_corpus is None:
+        return
+    if not recipe.vocabulary_limit.trims:
+        raise RecipeError(
+            f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
+            "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
+        )
+    load_texts(Path(recipe.vocabulary_corpus))  # refuses a file that cannot be read
+
+
+def needs_texts(recipe: Recipe) -> bool:
+    """Whether choosing the layers, or trimming the vocabulary, looks at the training data."""
+    measures = recipe.strategy in MEASURED and recipe.layers.strip().isdecimal()
+    return measures or (recipe.vocabulary_limit.trims and recipe.vocabulary_corpus is None)
+
+
+def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
+    """What will be kept, for people."""
+    depth = inputs.base.checkpoint.depth
+    kept = f"keep {', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
+    if len(inputs.cuts) == 1 and (chosen := choose_layers(inputs.cuts[0], strategy=recipe.strategy, depth=depth)) is not None:
+        kept = f"keep {chosen} of {depth} layers ({inputs.strategy})"
+    limit = recipe.vocabulary_limit
+    trimmed = f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
+    return f"base {inputs.base.uri}: {kept}{trimmed}"
 
 
 def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:

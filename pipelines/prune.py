@@ -1,29 +1,42 @@
-"""`prune`: cut a base to the layers to keep."""
+"""`prune`: cut a base to the layers to keep, and trim its vocabulary."""
+
+from dataclasses import replace
 
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_base
+from pipelines.inputs import check_machine, describe_pruning, find_base, find_nli, find_sts, needs_texts
 from pipelines.parameters import recipe_options
+from pipelines.texts import TrainingTexts
 from sbert_prune.recipe import Recipe
+
+_DATA = ("nli_data", "sts_data", "sts_score_range", "on_bad_rows")
+"""What a measured strategy chooses by, and what a vocabulary is trimmed to."""
 
 
 @click.command("prune", cls=Command)
-@recipe_options("base_model", "layers", "strategy", "pooling", "max_seq_length", "seed", "registered_model")
+@recipe_options(
+    "base_model", "layers", "strategy", "vocabulary", "vocabulary_corpus", "pooling", "max_seq_length", *_DATA,
+    "convert_pickle", "seed", "registered_model",
+)  # fmt: skip
 def command(recipe: Recipe) -> None:
-    """Cut a base to the layers to keep and log it as a sentence model, not yet fine-tuned."""
+    """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
     check_machine(recipe)
     inputs = find_base(recipe)
+    if needs_texts(recipe):
+        inputs = replace(inputs, texts=TrainingTexts(find_nli(recipe)[0], find_sts(recipe)[0]))
+    say(describe_pruning(inputs, recipe))
 
     from pipelines.context import open_context
-    from pipelines.steps import prune
+    from pipelines.cutting import prune
+    from sbert_prune.saved_model import lineage_of
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = prune(context, inputs)
-    selection = inputs.selection
+        saved = prune(context, inputs.base, recipe.layers.strip(), inputs)
+        kept = lineage_of(saved).selection
     say(
-        f"kept layers {selection} of {selection.depth} ({inputs.strategy})",
+        f"kept layers {kept} of {kept.depth} ({inputs.strategy})",
         f"model  {saved.uri}",
         f"next   mlflow run . -e train_nli -P model={saved.uri}",
     )

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import RoundTripError
-from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import BaseRecord, DataRecord, Lineage, read_lineage
+from sbert_prune.lineage import DataRecord, Lineage
 from sbert_prune.models import LOGGED
-from sbert_prune.recipe import DEFAULT_POOLING
 
 if TYPE_CHECKING:
-    from sbert_prune.saved_model import SavedModel
     from sbert_prune.rows import NliRow, RowSet, StsRow
+    from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
 
 
@@ -22,6 +20,8 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
     """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
     data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
     runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
+    trim = lineage.trim
+    vocabulary = {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
     return {
         "base": lineage.base.id,
         "base_revision": lineage.base.revision or "none",
@@ -30,8 +30,9 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
         "depth": str(lineage.base.depth),
         "num_layers": str(lineage.selection.num_layers),
         "strategy": lineage.strategy,
-        "pooling": lineage.pooling,
+        "pooling": lineage.pooling or "none",
         "code_version": lineage.code_version,
+        **vocabulary,
         **data,
         **runs,
     }

@@ -1,4 +1,4 @@
-"""One function a step: open a run, call the library, log, return what was made."""
+"""The steps behind the cut: each opens a run, calls the library, logs, and returns what was made."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipelines.phase_log import phase_report
-from pipelines.records import data_record, lineage_of, lineage_tags, log_rows, logged_id, refuse_non_finite
+from pipelines.records import data_record, lineage_tags, log_rows, logged_id, refuse_non_finite
+from pipelines.saving import as_sentence_model, save, size_metrics
 from sbert_prune import registry
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.errors import EncoderError
-from sbert_prune.evaluation.efficiency import measure_size, measure_speed
+from sbert_prune.evaluation.efficiency import measure_speed
 from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.lineage import FILE_NAME, Lineage, PhaseRecord
 from sbert_prune.models import fetch_model, log_model
-from sbert_prune.pruning import prune_layers
-from sbert_prune.recipe import DEFAULT_POOLING
 from sbert_prune.saved_model import SavedModel, lineage_of
-from sbert_prune.sentence import (
-    PROBES,
-    check_embeddings,
-    embed,
-    encoder_of,
-    fresh_process_difference,
-    load_saved,
-    save_sentence_model,
-    with_encoder,
-    with_pooling,
-)
+from sbert_prune.sentence import PROBES, check_embeddings, embed, fresh_process_difference, load_saved, save_sentence_model
 from sbert_prune.training import phases
 from sbert_prune.training.loop import Setup
 
@@ -38,35 +25,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.context import Context
-    from pipelines.inputs import PruneInputs
-    from sbert_prune.recipe import PhaseSettings, Recipe
+    from sbert_prune.recipe import PhaseSettings
     from sbert_prune.rows import NliRow, RowSet, StsRow
-    from sbert_prune.tracking import Run
 
 
 _TRAINING = ("seed", "precision", "device", "on_bad_rows")
-
-
-def prune(context: Context, inputs: PruneInputs) -> SavedModel:
-    """Cut the base to the kept layers and make it a sentence model."""
-    recipe, base = context.recipe, inputs.base
-    pooling = recipe.pooling or base.pooling or DEFAULT_POOLING
-    cut = lineage_of(base).pruned_again(inputs.selection, strategy=inputs.strategy, pooling=pooling)
-    reads = ("base_model", "layers", "strategy", "pooling", "max_seq_length")
-    with context.step("prune", lineage_tags(cut), reads=reads) as run:
-        model = with_pooling(load_saved(base.checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
-        with_encoder(model, prune_layers(encoder_of(model), inputs.selection))
-        _check_pruned(model, base)
-        return _save(context, run, model, cut)
-
-
-def _check_pruned(model: SentenceTransformer, base: SavedModel) -> None:
-    """A base that is damaged, or whose modules no longer fit each other, is found out before hours of training."""
-    try:
-        vectors = embed(model, PROBES)
-    except RuntimeError as error:
-        raise EncoderError(f"{base.uri} cannot embed a sentence with this pooling: {error}. Leave pooling out to keep its own.") from error
-    check_embeddings(vectors, f"{base.uri}, pruned,", advice="Its weights are damaged: fetch it again.")
 
 
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
@@ -91,7 +54,7 @@ def _train(
         data = data_record(rows)
         log_rows(run, rows, "training")
         run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
-        model = _as_sentence_model(source, context.recipe)
+        model = as_sentence_model(source, context.recipe)
         with phase_report(run, phase) as report:
             train(model, Setup(context.hardware, context.recipe.seed, report))
         check_embeddings(embed(model, PROBES), f"The model after train_{phase}")
@@ -104,7 +67,7 @@ def _train(
             precision=context.hardware.precision,
             run_id=run.run_id,
         )
-        return _save(context, run, model, lineage.after_phase(record))
+        return save(context, run, model, lineage.after(record))
 
 
 def evaluate(
@@ -117,7 +80,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Judge a saved model: STS on the given splits, size, and speed beside its base. Returns the metrics by their names in MLflow."""
     with context.step("evaluate", lineage_tags(lineage_of(source)), reads=("sts.data", "sts.score_range", "on_bad_rows")) as run:
-        model = _as_sentence_model(source, context.recipe)
+        model = as_sentence_model(source, context.recipe)
         metrics: dict[str, float] = {}
         for split, rows in splits.items():
             log_rows(run, rows, "testing")
@@ -136,7 +99,7 @@ def evaluate(
         speed = asdict(measure_speed(model, against, texts))
         if base is None:
             del speed["speedup"]  # nothing to compare with
-        metrics |= _size_metrics(model, source) | {f"speed/{key}": value for key, value in speed.items()}
+        metrics |= size_metrics(model, source) | {f"speed/{key}": value for key, value in speed.items()}
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
     return metrics
@@ -144,7 +107,7 @@ def evaluate(
 
 def sts_score(context: Context, model: SavedModel, rows: RowSet[StsRow]) -> float:
     """Spearman of another model on the same pairs, to measure retention against."""
-    return evaluate_sts(_as_sentence_model(model, context.recipe), rows.rows, f"the reference on {rows.name}").spearman.value
+    return evaluate_sts(as_sentence_model(model, context.recipe), rows.rows, f"the reference on {rows.name}").spearman.value
 
 
 def logged_metrics(context: Context, source: SavedModel) -> dict[str, float]:
@@ -152,10 +115,6 @@ def logged_metrics(context: Context, source: SavedModel) -> dict[str, float]:
     model_id = logged_id(source)
     found = context.store.client.get_logged_model(model_id).metrics if model_id else None
     return {metric.key: metric.value for metric in found or []}
-
-
-def _size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
-    return {f"size/{key}": float(value) for key, value in asdict(measure_size(model, source.checkpoint)).items()}
 
 
 def register(context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str]) -> registry.Version:
@@ -167,7 +126,7 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
     lineage = lineage_of(source)
     described = lineage_tags(lineage)
     with context.step("register", described, reads=("registered_model",)) as run:
-        model = _as_sentence_model(source, context.recipe)
+        model = as_sentence_model(source, context.recipe)
         given = logged_id(source)
         logged = given or log_model(run, name, model, _with_lineage(context, source, model, lineage), described)
         try:
@@ -185,7 +144,7 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
             "parent_run_id": context.parent.run_id if context.parent else run.run_id,
         }
         refuse_non_finite(final)
-        role = registry.VARIANT if int(described["num_layers"]) < int(described["depth"]) else registry.REFERENCE
+        role = registry.VARIANT if lineage.selection.dropped or lineage.trim else registry.REFERENCE
         draft = registry.Version(name, "", run.run_id, "None", described | extra | {"role": role} | dict(tags), final)
         return registry.register(context.store, draft, logged)
 
@@ -197,22 +156,3 @@ def _with_lineage(context: Context, source: SavedModel, model: SentenceTransform
     folder = context.workspace / "given"
     save_sentence_model(model, folder, lineage)
     return folder
-
-
-def _save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:
-    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on."""
-    folder = context.workspace / run.run_id
-    save_sentence_model(model, folder, lineage)
-    saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
-    run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
-    run.log_metrics(_size_metrics(model, saved))
-    if context.parent is not None:
-        return saved
-    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
-    return SavedModel(f"models:/{model_id}", None, saved.checkpoint)
-
-
-def _as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
-    """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
-    model = load_saved(source.checkpoint)
-    return model if source.is_sentence_model else with_pooling(model, None, max_seq_length=recipe.max_seq_length)

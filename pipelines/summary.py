@@ -33,7 +33,8 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     retention = f"{metrics['quality/retention']:.1%}" if "quality/retention" in metrics else "undefined: share"
     return [
         "",
-        f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), seed {tags['seed']}, {tags['recipe']}",
+        f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
+        f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
         f"retention {retention} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "

@@ -97,10 +97,11 @@ def architecture_of(model_type: str, class_name: str = "") -> Architecture:
         )
     near = get_close_matches(model_type, ARCHITECTURES, n=1)
     hint = f" The nearest known type is {near[0]!r}." if near else ""
+    named = f"{model_type!r} ({class_name})" if class_name else repr(model_type)
     raise EncoderError(
-        f"Encoders of the type {model_type!r}{f' ({class_name})' if class_name else ''} are not known: sbert-prune has to know where such a "
-        f"model keeps its list of layers (encoder.layer, say), their number and its word embeddings.{hint} "
-        f"Known types: {', '.join(ARCHITECTURES)}. To add one, write a row into ARCHITECTURES in sbert_prune/encoders.py."
+        f"Encoders of the type {named} are not known: sbert-prune has to know where such a model keeps its list of layers "
+        f"(encoder.layer, say), their number and its word embeddings.{hint} Known types: {', '.join(ARCHITECTURES)}. "
+        "To add one, write a row into ARCHITECTURES in sbert_prune/encoders.py."
     )
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.vocabulary_limit import VocabularyLimit
 
 DEFAULT_POOLING = "mean"
 
@@ -76,10 +77,19 @@ class StsSettings(PhaseSettings):
         return value
 
 
+_NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle"}
+WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
+"""The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
+
+
 class Recipe(Settings):
     """A base, the choice of its layers, both phases, and where the result is registered.
 
     layers: a count for the strategy ("6") or a list ("0,2,4-7").
+    schedule: counts of layers to pass through on the way, the last of them `layers`; the model is healed after each cut. None cuts once.
+    vocabulary: "all", a number of pieces ("8000"), or the share of the corpus that the kept pieces cover ("0.999").
+    vocabulary_corpus: a text file with one sentence a line; None takes the training texts of both phases.
+    convert_pickle: whether a base whose weights are pickled may be read, for its tensors alone.
     pooling: None keeps what a sentence model was saved with, and takes the mean for a bare encoder.
     device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
     """
@@ -88,6 +98,10 @@ class Recipe(Settings):
     base_model: Text
     layers: Text
     strategy: Text = "drop-top"
+    schedule: tuple[int, ...] | None = None
+    vocabulary: Text = "all"
+    vocabulary_corpus: Text | None = None
+    convert_pickle: bool = False
     pooling: Literal["mean", "cls"] | None = None
     max_seq_length: int = Field(default=128, ge=4, le=100_000)
     nli: NliSettings
@@ -98,10 +112,46 @@ class Recipe(Settings):
     on_bad_rows: Literal["error", "skip"] = "error"
     registered_model: Text
 
-    @field_validator("layers", mode="before")
+    @field_validator("layers", "vocabulary", mode="before")
     @classmethod
-    def _layers_as_text(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value
+    def _as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _parse_schedule(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if not re.fullmatch(r"\s*\d{1,6}\s*(,\s*\d{1,6}\s*)+", value):
+            raise ValueError("write the numbers of layers to pass through, such as 12,9,6")
+        return tuple(int(count) for count in value.split(","))
+
+    @field_validator("schedule")
+    @classmethod
+    def _descending(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (list(value) != sorted(set(value), reverse=True) or len(value) < 2 or value[-1] < 1):
+            raise ValueError("write two or more numbers of layers, each smaller than the one before, such as 12,9,6")
+        return value
+
+    @model_validator(mode="after")
+    def _schedule_ends_at_layers(self) -> Self:
+        if self.schedule is not None and self.layers != str(self.schedule[-1]):
+            listed = ",".join(map(str, self.schedule))
+            raise ValueError(f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out")
+        return self
+
+    @field_validator("vocabulary")
+    @classmethod
+    def _canonical_limit(cls, value: str) -> str:
+        try:
+            return str(VocabularyLimit.parse(value))
+        except RecipeError as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
+
+    @property
+    def vocabulary_limit(self) -> VocabularyLimit:
+        """How far to trim the vocabulary, as a value."""
+        return VocabularyLimit.parse(self.vocabulary)
 
     @field_validator("device")
     @classmethod
@@ -120,12 +170,12 @@ class Recipe(Settings):
     @cached_property
     def digest(self) -> str:
         """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Where it runs and is registered do not count."""
-        return self._digest(exclude={"device", "registered_model", "name"})
+        return self._digest(exclude=_NAMES_AND_PLACES)
 
     @cached_property
     def reference_digest(self) -> str:
-        """Names what a variant shares with its reference: all but the choice of layers."""
-        return self._digest(exclude={"device", "registered_model", "name", "layers", "strategy"})
+        """Names what a variant shares with its reference: all but what makes it smaller."""
+        return self._digest(exclude=_NAMES_AND_PLACES | set(WHOLE))
 
     def _digest(self, exclude: set[str]) -> str:
         canonical = json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)
@@ -135,10 +185,10 @@ class Recipe(Settings):
         """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
         return _flatten(self.model_dump(mode="json"))
 
-    def with_layers(self, layers: str) -> Self:
-        """The same recipe for another choice of layers."""
+    def of_reference(self, depth: int) -> Self:
+        """The same recipe for the whole base: every layer, every piece."""
         # Not model_copy: it would carry the cached digests along.
-        return type(self).model_validate(self.model_dump() | {"layers": layers})
+        return type(self).model_validate(self.model_dump() | WHOLE | {"layers": str(depth)})
 
 
 GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}
@@ -148,8 +198,14 @@ GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings}
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: "" if value is None else str(value)}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
     return flat
+
+
+def _as_parameter(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -166,6 +222,8 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
         raise RecipeError(f"The recipe {path} holds {type(tree).__name__}, not a mapping of settings. Start from one of {PRESETS}.")
     for key, value in (overrides or {}).items():
         _set(tree, key, value)
+    if (overrides or {}).get("schedule") and "layers" not in (overrides or {}):
+        tree["layers"] = tree["schedule"].rpartition(",")[2].strip()  # a schedule says where it ends
     tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")
     try:
         return Recipe.model_validate(tree)
@@ -213,6 +271,8 @@ def _explain_one(problem: dict[str, Any], path: Path) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(fields)}."
         return f"The recipe {path.name} has an unknown setting {'.'.join(where)!r}.{hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
+    if not where:  # about several settings at once
+        return f"The recipe {path.name}: {message}."
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 

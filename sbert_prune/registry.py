@@ -80,7 +80,8 @@ def _describe(draft: Version) -> str:
     """One line for the registry's own pages."""
     tags = draft.tags
     layers = f"{draft.tags.get('role', VARIANT)}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
-    return ", ".join([layers, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])
+    vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
+    return ", ".join([layers, *vocabulary, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:

@@ -9,6 +9,10 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sbert_prune.layers import LayerSelection
     from sbert_prune.registry import Version
 
 _NEEDED = ("sts_test/spearman_cosine", "speed/speedup", "size/disk_mb")
@@ -35,4 +39,25 @@ def scatter(versions: Sequence[Version]) -> Figure:
     axes.set_ylabel("STS test, Spearman, with 95 % interval")
     axes.set_title("Variants: area is size on disk; grey is the reference")
     axes.grid(alpha=0.3)
+    return figure
+
+
+def similarity_map(matrix: NDArray[np.float64], selection: LayerSelection, *, title: str) -> Figure:
+    """How alike the sentence vectors at all depths are, 0 to 1; on both axes, the dropped layers say so in red.
+
+    *Shape:* (depth + 1, depth + 1), index 0 the embeddings, index k what layer k-1 gives.
+    """
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(matrix, vmin=0, vmax=1, origin="lower")
+    figure.colorbar(image, ax=axes, label="linear CKA of sentence vectors")
+    labels = ["embeddings", *(f"dropped {index}" if index in selection.dropped else str(index) for index in range(selection.depth))]
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        if label.get_text().startswith("dropped"):
+            label.set_color("tab:red")
+    axes.set_xlabel("behind layer")
+    axes.set_ylabel("behind layer")
+    axes.set_title(title)
     return figure

@@ -45,9 +45,10 @@ def lineage_of(source: SavedModel) -> Lineage:
     """What a saved model was made from; a model without `pruning.json` is itself a base. Raises EncoderError for another model's."""
     found, checkpoint = read_lineage(source.folder), source.checkpoint
     if found is not None and found.selection.num_layers != checkpoint.depth:
+        told = f"{found.selection.num_layers} kept layers ({found.selection})"
         raise EncoderError(
-            f"{source.folder / FILE_NAME} speaks of {found.selection.num_layers} kept layers ({found.selection}), the encoder beside it has "
-            f"{checkpoint.depth}. Restore the file, or delete it to treat the model as one of unknown origin."
+            f"{source.folder / FILE_NAME} speaks of {told}, the encoder beside it has {checkpoint.depth}. Restore the file, "
+            "or delete it to treat the model as one of unknown origin."
         )
     if found is not None:
         return found

@@ -1,4 +1,4 @@
-"""Named ways to choose which layers to keep (Sajjad et al. 2020, arXiv 2004.03844)."""
+"""Named ways to choose which layers to keep: by their place (Sajjad et al. 2020, arXiv 2004.03844), or by what they do."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -43,15 +43,22 @@ STRATEGIES: dict[str, Callable[[int, int], tuple[int, ...]]] = {
 }
 
 
-def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
+MEASURED = ("block-influence", "angular-distance", "leave-one-out", "cka", "loss-per-depth")
+"""The strategies that drop the layers of least importance, by how that is measured (see `importance`)."""
+
+
+def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection | None:
     """Turn what the user asked for into a selection: a count goes to the strategy, a list is taken as it is.
+
+    None where the strategy has to look at the model's layers first.
 
     Raises SelectionError for an unknown strategy, a count outside 1..depth, or a wrong list.
     """
-    if strategy not in STRATEGIES:
-        near = get_close_matches(strategy, STRATEGIES, n=1)
+    known = (*STRATEGIES, *MEASURED)
+    if strategy not in known:
+        near = get_close_matches(strategy, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise SelectionError(f"strategy={strategy}: there is no such strategy.{hint} The strategies are {', '.join(STRATEGIES)}.")
+        raise SelectionError(f"strategy={strategy}: there is no such strategy.{hint} The strategies are {', '.join(known)}.")
     if not layers.strip().isdecimal() or len(layers.strip()) > 9:
         return LayerSelection.parse(layers, depth=depth)
     count = int(layers)
@@ -59,4 +66,6 @@ def choose_layers(layers: str, *, strategy: str, depth: int) -> LayerSelection:
         raise SelectionError(
             f"layers={count} cannot be kept: the encoder has {depth} layers. Ask for 1 to {depth}, or list them, such as 0,2,4-7."
         )
+    if strategy in MEASURED:
+        return LayerSelection.all(depth) if count == depth else None
     return LayerSelection(STRATEGIES[strategy](count, depth), depth)

@@ -66,7 +66,7 @@ def test_the_pickle_of_a_further_module_is_converted_too(tiny_base, tmp_path):
     folder = tiny_base()
     (folder / "2_Dense").mkdir()
     torch.save({"linear.weight": torch.eye(3)}, folder / "2_Dense" / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match="holds its weights as pytorch_model.bin, a pickle"):
+    with pytest.raises(EncoderError, match=r"holds its weights as pytorch_model\.bin, a pickle"):
         inspect_checkpoint(folder)
 
     convert_pickles(folder, tmp_path / "out")

@@ -10,6 +10,9 @@ CHANGED = {
     "base_model": "org/other",
     "layers": "3",
     "strategy": "drop-bottom",
+    "schedule": "9,6",
+    "vocabulary": "8000",
+    "vocabulary_corpus": "corpus.txt",
     "pooling": "cls",
     "max_seq_length": "99",
     "nli.data": "other.csv",
@@ -31,8 +34,8 @@ CHANGED = {
     "precision": "bfloat16",
     "on_bad_rows": "skip",
 }
-WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other"}
-THE_CHOICE_OF_LAYERS = ("layers", "strategy")
+WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true"}
+WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
 
 OWN = """
 name: mine
@@ -69,7 +72,7 @@ def test_single_values_are_overridden_by_their_path():
 
 
 def test_a_recipe_shown_flat_can_be_given_back_as_overrides():
-    recipe = load_recipe("quickstart", {key: value for key, value in CHANGED.items() if key != "sts.score_range"})
+    recipe = load_recipe("quickstart", {key: value for key, value in CHANGED.items() if key not in {"sts.score_range", "layers"}})
 
     again = load_recipe("quickstart", {key: value for key, value in recipe.flat().items() if value})
 
@@ -124,7 +127,7 @@ def test_where_a_recipe_runs_and_is_registered_does_not_change_its_digest(key, v
 def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, value):
     recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
 
-    assert (changed.reference_digest == recipe.reference_digest) == (key in {*THE_CHOICE_OF_LAYERS, *WHERE_IT_RUNS})
+    assert (changed.reference_digest == recipe.reference_digest) == (key in {*WHAT_MAKES_IT_SMALLER, *WHERE_IT_RUNS})
 
 
 def test_equal_settings_written_differently_have_one_digest():
@@ -134,25 +137,52 @@ def test_equal_settings_written_differently_have_one_digest():
     assert plain.digest == other.digest
 
 
-def test_the_same_recipe_for_other_layers_has_a_digest_of_its_own():
-    recipe = load_recipe("quickstart")
-    seen = (recipe.digest, recipe.reference_digest)
+@pytest.mark.parametrize("smaller", [{"layers": "3"}, {"strategy": "cka"}, {"schedule": "12,9,6"}, {"vocabulary": "8000"}], ids=str)
+def test_what_makes_a_variant_smaller_leaves_its_reference_the_same(smaller):
+    plain, recipe = load_recipe("quickstart"), load_recipe("quickstart", smaller)
 
-    other = recipe.with_layers("0,2,4")
+    assert recipe.reference_digest == plain.reference_digest
+    assert recipe.of_reference(12) == plain.of_reference(12)
+    assert (recipe.of_reference(12).layers, recipe.of_reference(12).vocabulary, recipe.of_reference(12).schedule) == ("12", "all", None)
 
-    assert other.digest == load_recipe("quickstart", {"layers": "0,2,4"}).digest
-    assert (other.digest != seen[0], other.reference_digest == seen[1]) == (True, True)
+
+def test_the_recipe_of_the_reference_has_a_digest_of_its_own():
+    recipe = load_recipe("quickstart", {"vocabulary": "0.99"})
+
+    assert recipe.digest != recipe.of_reference(12).digest  # a frozen value remembers its digest: the copy must not
 
 
-def test_other_layers_keep_the_strategy():
-    recipe = load_recipe("quickstart", {"strategy": "drop-middle"})
+def test_a_schedule_says_at_how_many_layers_it_ends():
+    recipe = load_recipe("quickstart", {"schedule": "12, 8,4"})
 
-    assert recipe.with_layers("3").strategy == "drop-middle"
+    assert (recipe.schedule, recipe.layers) == ((12, 8, 4), "4")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("all", "all"), ("8000", "8000"), ("0.9990", "0.999"), ("1.0", "1.0")])
+def test_a_vocabulary_is_written_in_one_way(text, expected):
+    assert load_recipe("quickstart", {"vocabulary": text}).vocabulary == expected
+
+
+@pytest.mark.parametrize(("written", "expected"), [("8000", "8000"), ("0.999", "0.999"), ("all", "all")])
+def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
+    path = own_recipe(OWN.format(layers=6, score_range="null") + f"vocabulary: {written}\nschedule: [12, 6]\n")
+
+    recipe = load_recipe(str(path))
+
+    assert (recipe.vocabulary, recipe.schedule) == (expected, (12, 6))
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("schedule", "12", "schedule=12: write the numbers of layers to pass through, such as 12,9,6."),
+        ("schedule", "12,x", "schedule=12,x: write the numbers of layers to pass through, such as 12,9,6."),
+        ("schedule", "6,9", "schedule=6,9: write two or more numbers of layers, each smaller than the one before, such as 12,9,6."),
+        ("schedule", "6,0", "schedule=6,0: write two or more"),
+        ("vocabulary", "abc", "vocabulary=abc: not a limit. Write all, a number of pieces such as 8000, or a share of a corpus"),
+        ("vocabulary", "0", "vocabulary=0: at least 1 piece must stay."),
+        ("vocabulary", "1.5", "vocabulary=1.5: a share lies above 0 and is at most 1.0."),
+        ("convert_pickle", "perhaps", "convert_pickle=perhaps: input should be a valid boolean"),
         ("nli.epochs", "many", "nli_epochs=many: input should be a valid number"),
         ("nli.epochs", "0", "nli_epochs=0: input should be greater than 0."),
         ("nli.epochs", "nan", "nli_epochs=nan: input should be"),
@@ -241,7 +271,7 @@ def test_an_unknown_recipe_is_answered_with_the_known_ones(name, message):
         ("- a\n- b\n", "holds list, not a mapping of settings. Start from one of"),
         ("", "holds NoneType, not a mapping of settings."),
         ("name: mine\n", "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n"),
-        ("1: 2\n", "keys should be strings"),
+        ("1: 2\n", "Keys should be strings"),
     ],
 )
 def test_a_file_that_is_no_recipe_says_why(own_recipe, text, message):

@@ -1,10 +1,12 @@
-"""The picture of all variants."""
+"""The pictures of all variants and of the layers' similarity."""
 
+import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from sbert_prune.layers import LayerSelection
 from sbert_prune.registry import Version
-from sbert_prune.report import scatter
+from sbert_prune.report import scatter, similarity_map
 
 
 def version(number: str, *, size: float, role: str = "variant", **left_out: None) -> Version:
@@ -45,3 +47,21 @@ def test_every_disc_says_its_version_layers_and_size():
 
 def test_no_variant_yet_is_an_empty_picture():
     assert discs(scatter([])) == []
+
+
+def test_the_similarity_map_names_every_depth_and_marks_the_dropped_layers_on_both_axes():
+    figure = similarity_map(np.eye(4), LayerSelection((0, 2), 3), title="bert, cka")
+
+    axes = figure.axes[0]
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["embeddings", "0", "dropped 1", "2"]
+        assert [label.get_color() == "tab:red" for label in labels] == [False, False, True, False]
+    assert axes.get_title() == "bert, cka"
+
+
+def test_the_similarity_map_shows_the_numbers_it_was_given():
+    matrix = np.linspace(0, 1, 9).reshape(3, 3)
+
+    figure = similarity_map(matrix, LayerSelection.all(2), title="")
+
+    assert np.array_equal(figure.axes[0].images[0].get_array(), matrix)

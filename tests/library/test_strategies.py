@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 
 from sbert_prune.errors import SelectionError
+from sbert_prune.importance.methods import IMPORTANCE
 from sbert_prune.layers import LayerSelection
-from sbert_prune.strategies import EXPLICIT, STRATEGIES, choose_layers
+from sbert_prune.strategies import EXPLICIT, MEASURED, STRATEGIES, choose_layers
 
 SIZES = [(count, depth) for depth in range(1, 25) for count in range(1, depth + 1)]
 
@@ -82,7 +83,8 @@ def test_the_name_of_a_list_is_no_strategy():
             "6",
             "drop-tpo",
             "strategy=drop-tpo: there is no such strategy. Did you mean 'drop-top'? "
-            "The strategies are drop-top, drop-middle, drop-bottom, drop-alternate.",
+            "The strategies are drop-top, drop-middle, drop-bottom, drop-alternate, "
+            "block-influence, angular-distance, leave-one-out, cka, loss-per-depth.",
         ),
         ("6", "xyz", "strategy=xyz: there is no such strategy. The strategies are"),
         ("0-3", "xyz", "strategy=xyz: there is no such strategy."),
@@ -103,3 +105,16 @@ def test_a_wrong_choice_says_what_is_right(layers, strategy, message):
 def test_a_count_of_thousands_of_digits_is_a_wrong_choice_like_any_other():
     with pytest.raises(SelectionError):
         choose_layers("9" * 5000, strategy="drop-top", depth=12)
+
+
+@pytest.mark.parametrize("strategy", MEASURED)
+def test_a_measured_strategy_waits_for_the_model(strategy):
+    assert choose_layers("6", strategy=strategy, depth=12) is None
+    assert choose_layers("12", strategy=strategy, depth=12) == LayerSelection.all(12)
+    assert choose_layers("0,5", strategy=strategy, depth=12) == LayerSelection((0, 5), 12)
+    with pytest.raises(SelectionError, match="layers=13 cannot be kept"):
+        choose_layers("13", strategy=strategy, depth=12)
+
+
+def test_every_measured_strategy_has_its_measurement():
+    assert set(MEASURED) == set(IMPORTANCE)

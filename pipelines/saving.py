@@ -1,0 +1,45 @@
+"""What a step leaves: a sentence model with its lineage, in a folder or in MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipelines.records import lineage_tags
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.evaluation.efficiency import measure_size
+from sbert_prune.models import log_model
+from sbert_prune.saved_model import SavedModel
+from sbert_prune.sentence import load_saved, save_sentence_model, with_pooling
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.context import Context
+    from sbert_prune.lineage import Lineage
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.tracking import Run
+
+
+def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:
+    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on."""
+    folder = context.workspace / run.run_id
+    save_sentence_model(model, folder, lineage)
+    saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
+    run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
+    run.log_metrics(size_metrics(model, saved))
+    if context.parent is not None:
+        return saved
+    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
+    return SavedModel(f"models:/{model_id}", None, saved.checkpoint)
+
+
+def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
+    """Parameters and bytes of a saved model, by their names in MLflow."""
+    return {f"size/{key}": float(value) for key, value in asdict(measure_size(model, source.checkpoint)).items()}
+
+
+def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
+    """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
+    model = load_saved(source.checkpoint)
+    return model if source.is_sentence_model else with_pooling(model, None, max_seq_length=recipe.max_seq_length)

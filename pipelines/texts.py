@@ -1,0 +1,77 @@
+"""The texts that choosing layers and trimming a vocabulary look at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sbert_prune.data.texts import load_texts
+from sbert_prune.lineage import DataRecord
+from sbert_prune.rows import Label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sbert_prune.data.sources import NliData, StsData
+    from sbert_prune.importance.calibration import Calibration
+
+_AT_MOST = 512  # sentences, and pairs, to measure layers by: more changes the scores in the third digit
+
+_Entry = TypeVar("_Entry")
+
+
+@dataclass(frozen=True)
+class TrainingTexts:
+    """What both phases train on, and the pairs that choose."""
+
+    nli: NliData
+    sts: StsData
+
+    def unique(self) -> list[str]:
+        """Every sentence of the train splits once, in the files' order."""
+        nli = (text for row in self.nli.train.rows for text in (row.premise, row.hypothesis))
+        sts = (text for row in self.sts.train.rows for text in (row.sentence1, row.sentence2))
+        return list(dict.fromkeys((*nli, *sts)))
+
+    def calibration(self) -> Calibration:
+        """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
+        from sbert_prune.importance.calibration import Calibration
+
+        entailed = [(row.premise, row.hypothesis) for row in self.nli.train.rows if row.label is Label.ENTAILMENT]
+        return Calibration(sentences=_spread(self.unique()), dev=self.sts.dev.rows, positives=_spread(entailed))
+
+
+def _spread(entries: Sequence[_Entry]) -> tuple[_Entry, ...]:
+    step = max(1, len(entries) // _AT_MOST)
+    return tuple(entries[::step][:_AT_MOST])
+
+
+class Corpus:
+    """Texts on their way to be counted, and their record once all have passed."""
+
+    def __init__(self, name: str, source: str, texts: Iterable[str]) -> None:
+        self._name, self._source, self._texts = name, source, texts
+        self._digest, self._num_texts = hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._texts:
+            self._digest.update(f"{len(text)}:{text}".encode())
+            self._num_texts += 1
+            yield text
+
+    def record(self) -> DataRecord:
+        """Name, source, digest and number of the texts that have passed."""
+        digest = self._digest.hexdigest()
+        return DataRecord(name=self._name, source=self._source, digest=digest, rows=self._num_texts, skipped=0)
+
+
+def open_corpus(file: str | None, training: TrainingTexts | None) -> Corpus:
+    """The corpus that a vocabulary is trimmed to: a text file with one sentence a line, or the training texts."""
+    if file is not None:
+        path = Path(file)
+        return Corpus(path.name, str(path.resolve()), load_texts(path))
+    assert training is not None  # what finds the inputs loads them where no file is named
+    return Corpus("training texts", f"{training.nli.train.source}, {training.sts.train.source}", training.unique())

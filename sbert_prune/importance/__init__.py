@@ -1,0 +1,1 @@
+"""Scoring the layers of a sentence model without training, to choose which to keep."""

@@ -1,0 +1,93 @@
+"""What the methods find: scores, distances of blocks, or a curve of losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, final
+
+from sbert_prune.importance.result import Importance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def _highest(scores: tuple[float | None, ...], num_layers: int, *, first_stays: bool) -> tuple[int, ...]:
+    stays = [score is None or (first_stays and index == 0) for index, score in enumerate(scores)]
+    ranked = sorted(range(len(scores)), key=lambda index: (not stays[index], -(scores[index] or 0.0), index))
+    return tuple(sorted(ranked[:num_layers]))
+
+
+@final
+@dataclass(frozen=True)
+class LayerScores(Importance):
+    """A score a layer; the highest are kept. scores: None where a layer has to stay."""
+
+    scores: tuple[float | None, ...]
+
+    def layer_scores(self) -> tuple[float | None, ...]:
+        return self.scores
+
+    def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]:
+        return _highest(self.scores, num_layers, first_stays=first_stays)
+
+    def _numbers(self) -> Iterable[float]:
+        return (score for score in self.scores if score is not None)
+
+    def _more(self) -> dict[str, Any]:
+        return {}
+
+
+@final
+@dataclass(frozen=True)
+class BlockDistances(Importance):
+    """How far each block of neighbouring layers moves the vectors; the block that moves them least is dropped.
+
+    distances: by the block's length minus one, then by its first layer.
+    """
+
+    distances: tuple[tuple[float, ...], ...]
+
+    def layer_scores(self) -> tuple[float | None, ...]:
+        return self.distances[0]
+
+    def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]:
+        depth = len(self.distances)
+        length = depth - num_layers
+        if length == 0:
+            return tuple(range(depth))
+        starts = range(int(first_stays), num_layers + 1)
+        start = min(starts, key=lambda start: (self.distances[length - 1][start], -start))
+        return (*range(start), *range(start + length, depth))
+
+    def _numbers(self) -> Iterable[float]:
+        return (distance for row in self.distances for distance in row)
+
+    def _more(self) -> dict[str, Any]:
+        return {"block_distances": {str(length): list(row) for length, row in enumerate(self.distances, start=1)}}
+
+
+@final
+@dataclass(frozen=True)
+class LossCurve(Importance):
+    """The loss at each depth; the layers that lower it most are kept. losses: index 0 straight from the embeddings."""
+
+    losses: tuple[float, ...]
+
+    def layer_scores(self) -> tuple[float | None, ...]:
+        return tuple(before - after for before, after in pairwise(self.losses))
+
+    def suggested_depths(self) -> dict[str, int]:
+        """How many first layers to keep: where the loss is lowest in either half (L3Prune's small and large), and overall."""
+        depth = len(self.losses) - 1
+        halves = {"lower_half": range(1, depth // 2 + 1), "upper_half": range(depth // 2 + 1, depth + 1), "overall": range(1, depth + 1)}
+        return {name: min(depths, key=self.losses.__getitem__) for name, depths in halves.items() if depths}
+
+    def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]:
+        return _highest(self.layer_scores(), num_layers, first_stays=first_stays)
+
+    def _numbers(self) -> Iterable[float]:
+        return self.losses
+
+    def _more(self) -> dict[str, Any]:
+        return {"losses": list(self.losses), "suggested_depths": self.suggested_depths()}

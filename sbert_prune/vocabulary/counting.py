@@ -1,0 +1,78 @@
+"""How often each piece occurs in a corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sbert_prune.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tokenizers import Tokenizer
+
+HELD_OUT_EVERY = 10
+MOST_HELD_OUT = 10_000
+_BATCH_TEXTS = 1000
+_BATCH_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True)
+class PieceCounts:
+    """What a corpus was counted to hold.
+
+    occurrences: by piece id.  num_counted: texts counted.  held_out: texts left out of the counting, to measure the outcome on.
+    sample: the first few texts counted, to measure on where the corpus is too short to hold any out.
+    """
+
+    occurrences: Counter[int]
+    num_counted: int
+    held_out: tuple[str, ...]
+    sample: tuple[str, ...]
+
+
+def count_pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> PieceCounts:
+    """Count the pieces of all texts that are not blank, but for every tenth, of which the first 10,000 are held out.
+
+    The tokenizer must neither truncate nor pad. Memory stays bounded however many texts there are.
+    Raises DataError for a corpus without text.
+    """
+    held_out: list[str] = []
+    sample: list[str] = []
+    occurrences: Counter[int] = Counter()
+    num_counted = 0
+    for batch in _batches(_counted(texts, held_out)):
+        num_counted += len(batch)
+        sample.extend(batch[: HELD_OUT_EVERY - len(sample)])
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            occurrences.update(encoding.ids)
+    if not occurrences:
+        raise DataError(f"The corpus to choose pieces by holds no text ({num_counted} texts). Give sentences such as the model will embed.")
+    return PieceCounts(occurrences, num_counted, tuple(held_out), tuple(sample))
+
+
+def _counted(texts: Iterable[str], held_out: list[str]) -> Iterator[str]:
+    position = 0
+    for text in texts:
+        if not text.strip():
+            continue
+        position += 1
+        if position % HELD_OUT_EVERY == 0 and len(held_out) < MOST_HELD_OUT:
+            held_out.append(text)
+        else:
+            yield text
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) >= _BATCH_TEXTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
