@@ -41,7 +41,7 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
         began = time.perf_counter()
         trimmed, report = trim_vocabulary(model, load_texts(corpus), VocabularyLimit.parse(limit))
         seconds = time.perf_counter() - began
-        if limit == vocabulary.split(",")[0]:
+        if limit == vocabulary.split(",", maxsplit=1)[0]:
             show("all", report.pieces_before, report.parameters_before, report.pieces_per_word_before, report.unknown_rate_before, before)
         same = [index for index, text in enumerate(texts) if model.tokenizer.tokenize(text) == trimmed.tokenizer.tokenize(text)]
         change = float(np.abs(embed(trimmed, [texts[index] for index in same]) - embed(model, [texts[index] for index in same])).max())

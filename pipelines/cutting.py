@@ -23,7 +23,7 @@ from sbert_prune.report import similarity_map
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved, with_pooling
 from sbert_prune.strategies import choose_layers
-from sbert_prune.vocabulary import trim_vocabulary
+from sbert_prune.vocabulary.trimming import trim_vocabulary
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,9 @@ from sbert_prune.lineage import read_lineage
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
 from sbert_prune.strategies import EXPLICIT, MEASURED, choose_layers
+from sbert_prune.vocabulary.choosing import must_stay
+from sbert_prune.vocabulary.pieces import read_pieces
+from sbert_prune.vocabulary.rewriting import named_ids
 
 if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
@@ -105,7 +109,7 @@ def find_base(recipe: Recipe) -> PruneInputs:
     """Locate the recipe's base, and check how it is to be made smaller."""
     base = find_model(recipe.base_model, convert_pickle=recipe.convert_pickle)
     check_length(base, recipe)
-    _check_vocabulary(recipe)
+    _check_vocabulary(recipe, base)
     cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
     depth, model_type = base.checkpoint.depth, str(base.checkpoint.config["model_type"])
     for layers in cuts:
@@ -116,15 +120,21 @@ def find_base(recipe: Recipe) -> PruneInputs:
     return PruneInputs(base, cuts, recipe.strategy if cuts[-1].isdecimal() else EXPLICIT)
 
 
-def _check_vocabulary(recipe: Recipe) -> None:
-    if recipe.vocabulary_corpus is None:
-        return
-    if not recipe.vocabulary_limit.trims:
-        raise RecipeError(
-            f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
-            "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
-        )
-    load_texts(Path(recipe.vocabulary_corpus))  # refuses a file that cannot be read
+def _check_vocabulary(recipe: Recipe, base: SavedModel) -> None:
+    """Refuse what trimming would refuse later, as far as it can be told without loading the base."""
+    limit = recipe.vocabulary_limit
+    if recipe.vocabulary_corpus is not None:
+        if not limit.trims:
+            raise RecipeError(
+                f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
+                "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
+            )
+        load_texts(Path(recipe.vocabulary_corpus))
+    path = base.folder / "tokenizer.json"
+    if limit.pieces is not None and path.is_file():
+        parsed = json.loads(path.read_bytes())
+        if parsed["model"].get("type") in {"WordPiece", "Unigram"}:  # what BPE must keep is known when its merges are read
+            must_stay(read_pieces(parsed), limit, named_ids(parsed))
 
 
 def needs_texts(recipe: Recipe) -> bool:

@@ -14,8 +14,8 @@ from vocabularies import CORPUS, TOKENIZERS, build_model, late_padding_tokenizer
 
 from sbert_prune.errors import DataError, EncoderError, RecipeError
 from sbert_prune.sentence import encoder_of
-from sbert_prune.vocabulary import trim_vocabulary
 from sbert_prune.vocabulary.embedding import counts_positions_from_padding, token_table
+from sbert_prune.vocabulary.trimming import trim_vocabulary
 from sbert_prune.vocabulary_limit import VocabularyLimit
 
 MODEL_TYPES = list(TOKENIZERS)
