@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 
 class Merges:
@@ -35,6 +38,18 @@ class Merges:
             return set()
         seen = self._run(self._characters(piece))
         return seen - {piece} if piece in seen else self._all_halves(piece)
+
+    def without(self, piece: str, known: Container[str]) -> list[str]:
+        """What a text that is a piece is cut into where that one is not known, and of the others only those in `known`."""
+        symbols = self._characters(piece)
+        while ranked := [
+            (self._ranks[pair], index)
+            for index, pair in enumerate(pairwise(symbols))
+            if pair in self._ranks and (joined := self.joined(*pair)) != piece and joined in known
+        ]:
+            _, index = min(ranked)
+            symbols[index : index + 2] = [self.joined(symbols[index], symbols[index + 1])]
+        return symbols
 
     def _characters(self, piece: str) -> list[str]:
         """The characters of a piece as the model looks them up: "##x" behind another, "x</w>" at the end of a word."""

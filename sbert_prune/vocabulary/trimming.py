@@ -55,7 +55,8 @@ def trim_vocabulary(
     required.intersection_update(pieces.ids)
     must_stay(pieces, limit, required)  # a mistake is told before a large corpus is counted
     counts = count_pieces(full, texts)
-    kept = choose_pieces(pieces, counts.occurrences, limit, required)
+    rows = token_table(encoder).weight.detach().float().cpu().numpy()
+    kept = choose_pieces(pieces, counts.occurrences, limit, required, rows)
     trimmed = _repack(model, kept)
     small = bare_tokenizer(tokenizer_json(trimmed.tokenizer))
     return trimmed, report_of((encoder, encoder_of(trimmed)), (full, small), counts, pieces, kept)
