@@ -49,6 +49,8 @@ def _slices(rows: NDArray[np.intp], batch_size: int) -> Iterable[NDArray[np.intp
 
 def _without_repeats(examples: Examples, rows: NDArray[np.intp], batch_size: int) -> list[NDArray[np.intp]]:
     """Each row goes to the first open batch that holds none of its sentences; near neighbours in length stay together."""
+    if batch_size == 1:
+        return list(_slices(rows, 1))
     closed: list[NDArray[np.intp]] = []
     open_batches: list[tuple[list[int], set[int]]] = []
     for row in rows.tolist():

@@ -51,6 +51,10 @@ def test_rows_of_a_unique_batch_share_no_sentence(index, batch_size, seed):
         assert len(set().union(*distinct)) == sum(map(len, distinct))
 
 
+def test_a_batch_of_one_row_stays_one_row():
+    assert [len(batch) for batch in plan(examples([(0, 0, 0), (1, 1, 1)]), 1, unique=True)] == [1, 1]
+
+
 def test_rows_that_share_nothing_fill_their_batches():
     rows = examples(np.arange(300).reshape(100, 3))
 

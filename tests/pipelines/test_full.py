@@ -169,9 +169,9 @@ def test_the_models_folder_holds_the_whole_lineage(made):
 
     assert lineage["kept_layers"] == [0, 5, 11]
     assert lineage["base"]["depth"] == 12
-    assert [phase["phase"] for phase in lineage["phases"]] == ["nli", "sts"]
-    assert lineage["phases"][0]["data"]["source"] == str(project.nli)
-    assert lineage["phases"][1]["settings"]["epochs"] == 1.0
+    assert [(change["kind"], change.get("phase")) for change in lineage["chain"]] == [("prune", None), ("train", "nli"), ("train", "sts")]
+    assert lineage["chain"][1]["data"]["source"] == str(project.nli)
+    assert lineage["chain"][2]["settings"]["epochs"] == 1.0
 
 
 def test_a_version_loads_in_three_ways_with_equal_embeddings(made):
