@@ -40,7 +40,7 @@ class Inputs:
     def reference_key(self, recipe: Recipe) -> str:
         """Names what a variant and its reference share: base, data and all settings but the choice of layers."""
         splits = (self.nli.train, self.sts.train, self.sts.dev, self.sts.test)
-        parts = (recipe.reference_digest, self.pruning.base.checkpoint.sha256(), *(rows.digest for rows in splits))
+        parts = (recipe.reference_digest, self.pruning.base.checkpoint.fingerprint(), *(rows.digest for rows in splits))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

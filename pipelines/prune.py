@@ -22,7 +22,7 @@ _DATA = ("nli_data", "sts_data", "sts_score_range", "on_bad_rows")
 def command(recipe: Recipe) -> None:
     """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
     check_machine(recipe)
-    inputs = find_base(recipe)
+    inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
     if needs_texts(recipe):
         inputs = replace(inputs, texts=TrainingTexts(find_nli(recipe)[0], find_sts(recipe)[0]))
     say(describe_pruning(inputs, recipe))
@@ -33,7 +33,7 @@ def command(recipe: Recipe) -> None:
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = prune(context, inputs.base, recipe.layers.strip(), inputs)
+        saved = prune(context, inputs.base, inputs.cuts[0], inputs)
         kept = lineage_of(saved).selection
     say(
         f"kept layers {kept} of {kept.depth} ({inputs.strategy})",

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sbert_prune.agreement import check_depth, check_embeddings, encoder_tensors
 from sbert_prune.encoders import architecture_of, depth_in_config
 from sbert_prune.errors import EncoderError
+from sbert_prune.lineage import FILE_NAME
 from sbert_prune.safetensors_file import StoredTensor, read_tensors
 
+_DECIDING = (".json", ".safetensors", ".txt", ".model")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -39,16 +43,31 @@ class Checkpoint:
 
     def sha256(self) -> str:
         """SHA-256 over the bytes of all weight files."""
-        digest = hashlib.sha256()
-        for path in self.weights:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 22):
-                    digest.update(chunk)
-        return digest.hexdigest()
+        return _sha256(_stamped(self.weights))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that decides an embedding: weights, config, tokenizer, and a sentence model's further modules."""
+        files = (path for pattern in ("*", "*_*/*") for path in self.folder.glob(pattern) if path.suffix in _DECIDING)
+        return _sha256(_stamped(path for path in sorted(files) if path.is_file() and path.name != FILE_NAME))
 
     def num_bytes(self) -> int:
         """Bytes of the whole folder on disk: weights, tokenizer, configs."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hash files one behind the other; a command that asks again for files that nobody wrote to since is answered at once."""
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:

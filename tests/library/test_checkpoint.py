@@ -272,3 +272,32 @@ def test_a_damaged_tokenizer_is_refused(tiny_base):
     (folder / "tokenizer.json").write_text("{")
 
     assert "tokenizer.json is not valid JSON" in message_of(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "model.safetensors", "2_Dense/model.safetensors", "1_Pooling/config.json"]
+)
+def test_the_fingerprint_changes_with_whatever_decides_an_embedding(tiny_base, name):
+    folder = tiny_base()
+    for part in ("2_Dense/model.safetensors", "1_Pooling/config.json"):
+        (folder / part).parent.mkdir()
+        shutil.copy(folder / ("model.safetensors" if part.endswith("safetensors") else "config.json"), folder / part)
+    checkpoint = inspect_checkpoint(folder)
+    before = (checkpoint.fingerprint(), checkpoint.sha256())
+
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+
+    assert checkpoint.fingerprint() != before[0]
+    assert (checkpoint.sha256() != before[1]) == (name == "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["README.md", "pruning.json", ".gitattributes"])
+def test_the_fingerprint_is_not_that_of_what_stands_beside(tiny_base, name):
+    folder = tiny_base()
+    before = inspect_checkpoint(folder).fingerprint()
+
+    (folder / name).write_text("{}")
+
+    assert inspect_checkpoint(folder).fingerprint() == before
