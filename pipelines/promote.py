@@ -7,7 +7,7 @@ import click
 from pipelines.console import Command, say
 from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS, Parameter, option
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe import load_recipe
+from sbert_prune.recipe_files import load_recipe
 from sbert_prune.store_uri import check_store
 
 DEFAULT_STAGE = "Production"

@@ -13,7 +13,7 @@ from sbert_prune.bases import locate_base
 from sbert_prune.data.sources import load_nli, load_sts
 from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.pruning import prune_layers
-from sbert_prune.recipe import load_recipe
+from sbert_prune.recipe_files import load_recipe
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from sbert_prune.strategies import choose_layers
 from sbert_prune.training.hardware import choose_hardware

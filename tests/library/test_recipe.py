@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe import load_recipe, parameter_name, presets
+from sbert_prune.recipe_files import load_recipe, parameter_name, presets
 
 CHANGED = {
     "base_model": "org/other",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sbert_prune.quickstart.generator import generate_nli, generate_sts
-from sbert_prune.recipe import Recipe, load_recipe
+from sbert_prune.recipe import Recipe
+from sbert_prune.recipe_files import load_recipe
 
 
 @dataclass(frozen=True)
