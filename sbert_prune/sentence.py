@@ -60,7 +60,20 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
             "together; put the model's own tokenizer beside its weights."
         )
     _zero_missing_pooler(saved[0].auto_model, checkpoint.tensors)
+    _ensure_padding(saved, checkpoint)
     return saved.eval()
+
+
+def _ensure_padding(saved: SentenceTransformer, checkpoint: Checkpoint) -> None:
+    """Decoders such as Llama come without a padding piece; the mask hides what stands there, so the end piece serves."""
+    if saved.tokenizer.pad_token is not None:
+        return
+    if saved.tokenizer.eos_token is None:
+        raise EncoderError(
+            f"{checkpoint.folder}: the tokenizer has neither a padding nor an end piece, so sentences of different length cannot be "
+            'embedded together. Name one as "pad_token" in tokenizer_config.json.'
+        )
+    saved.tokenizer.pad_token = saved.tokenizer.eos_token
 
 
 def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_length: int) -> SentenceTransformer:

@@ -1,6 +1,7 @@
 """A saved sentence model comes back as it was, and a save that fails leaves nothing behind."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -278,3 +279,31 @@ def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_f
 
     assert again[1].pooling_mode == "cls"
     assert again.prompts["query"] == "find: "
+
+
+def without_padding_piece(folder, **changes):
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    del config["pad_token"]
+    path.write_text(json.dumps(config | changes))
+
+
+def test_a_decoder_without_a_padding_piece_pads_with_its_end_piece(tiny_base, tmp_path, sentences):
+    folder = tiny_base("llama")
+    expected = embed(load_saved(inspect_checkpoint(folder)), sentences)
+    without_padding_piece(folder, eos_token="[SEP]")
+
+    model = load_saved(inspect_checkpoint(folder))
+    save_sentence_model(model, tmp_path / "saved", LINEAGE.model_copy(update={"kept_layers": (0, 1, 2, 3)}))
+
+    assert model.tokenizer.pad_token == "[SEP]"
+    assert np.abs(embed(model, sentences) - expected).max() < 1e-6
+    assert np.abs(embed(SentenceTransformer(str(tmp_path / "saved"), device="cpu"), sentences) - expected).max() < 1e-6
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(tiny_base):
+    folder = tiny_base("llama")
+    without_padding_piece(folder)
+
+    with pytest.raises(EncoderError, match="neither a padding nor an end piece"):
+        load_saved(inspect_checkpoint(folder))
