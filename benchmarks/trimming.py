@@ -57,9 +57,10 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
 def unchanged(model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]) -> tuple[float, float]:
     """Share of the sentences that are cut as before, and the largest change of their embeddings."""
     from sbert_prune.sentence import embed
+    from sbert_prune.vocabulary.report import share_unchanged
 
     same = [text for text in sentences if model.tokenizer.tokenize(text) == trimmed.tokenizer.tokenize(text)]
-    return len(same) / len(sentences), float(np.abs(embed(trimmed, same) - embed(model, same)).max())
+    return share_unchanged(model.tokenizer, trimmed.tokenizer, sentences), float(np.abs(embed(trimmed, same) - embed(model, same)).max())
 
 
 def show(limit: str, *values: Any) -> None:

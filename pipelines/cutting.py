@@ -23,6 +23,7 @@ from sbert_prune.report import similarity_map
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved, with_pooling
 from sbert_prune.strategies import choose_layers
+from sbert_prune.vocabulary.report import share_unchanged
 from sbert_prune.vocabulary.trimming import trim_vocabulary
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pipelines.inputs import PruneInputs
     from sbert_prune.checkpoint import Checkpoint
     from sbert_prune.tracking import Run
+
+_MUCH_LESS = 0.9
 
 _READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling", "max_seq_length", "convert_pickle")
 
@@ -116,10 +119,13 @@ def _trim(
     run.log_data(data, "vocabulary")
     say(
         f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {report.parameters_after / 1e6:.2f} of "
-        f"{report.parameters_before / 1e6:.2f} M parameters; on {report.measured_on}: {report.coverage:.2%} of the pieces survive, "
-        f"{report.covered_sentences:.1%} of the sentences keep all of theirs, {report.pieces_per_word_after:.2f} pieces a word "
-        f"(before: {report.pieces_per_word_before:.2f}), unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%})"
+        f"{report.parameters_before / 1e6:.2f} M parameters",
+        f"vocabulary: on {report.measured_on} {report.coverage:.2%} of the pieces survive, "
+        f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f}), unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%}); "
+        f"{report.covered_sentences:.1%} of the sentences are cut as before",
     )
+    if inputs.texts is not None:
+        _look_at_dev(run, model, trimmed, inputs.texts.dev(), report.covered_sentences)
     record = TrimRecord(
         pieces=report.pieces_after,
         pieces_before=report.pieces_before,
@@ -129,3 +135,13 @@ def _trim(
         run_id=run.run_id,
     )
     return trimmed, lineage.after(record)
+
+
+def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float) -> None:
+    """Held-out text of the same corpus cannot tell that a task speaks of something else; dev can."""
+    share = share_unchanged(model.tokenizer, trimmed.tokenizer, dev)
+    run.log_metrics({"vocabulary/covered_dev_sentences": share})
+    advice = ""
+    if share < _MUCH_LESS * expected:
+        advice = ": they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus"
+    say(f"vocabulary: of the dev sentences {share:.1%} are cut as before{advice}")

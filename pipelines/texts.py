@@ -36,6 +36,10 @@ class TrainingTexts:
         sts = (text for row in self.sts.train.rows for text in (row.sentence1, row.sentence2))
         return list(dict.fromkeys((*nli, *sts)))
 
+    def dev(self) -> list[str]:
+        """Every sentence of the dev pairs once."""
+        return list(dict.fromkeys(text for row in self.sts.dev.rows for text in (row.sentence1, row.sentence2)))
+
     def calibration(self) -> Calibration:
         """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
         from sbert_prune.importance.calibration import Calibration

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sbert_prune.vocabulary.tokenizer import bare_tokenizer, tokenizer_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,3 +98,10 @@ def _share(texts: Iterable[Sequence[int]], ids: set[int]) -> float:
     """Share of piece occurrences that are among these ids."""
     occurrences = [number in ids for text in texts for number in text]
     return sum(occurrences) / max(len(occurrences), 1)
+
+
+def share_unchanged(before: Any, after: Any, texts: Sequence[str]) -> float:
+    """Share of the texts (0 to 1) that two Transformers tokenizers cut into the same pieces: those embed as before the trim."""
+    full, small = (bare_tokenizer(tokenizer_json(tokenizer)) for tokenizer in (before, after))
+    pairs = zip(full.encode_batch(list(texts)), small.encode_batch(list(texts)), strict=True)
+    return sum(left.tokens == right.tokens for left, right in pairs) / len(texts)

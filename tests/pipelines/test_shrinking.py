@@ -70,9 +70,12 @@ def test_a_vocabulary_is_trimmed_to_a_corpus_of_the_users_and_the_record_says_so
 def test_without_a_corpus_the_training_texts_are_what_is_covered(project: Project):
     output = call("prune", "--layers", "12", "--vocabulary", "1.0", *with_data(project))
 
-    trim = read_lineage(fetch_model(model_uri(output))).trim
+    trim, metrics = read_lineage(fetch_model(model_uri(output))).trim, latest(project).data.metrics
     assert trim.corpus.name == "training texts"
     assert trim.pieces < 12_000
+    # The generated dev pairs use words that the train split lacks, which its own held-out texts cannot tell.
+    assert metrics["vocabulary/covered_dev_sentences"] < 0.5 < metrics["vocabulary/covered_sentences"]
+    assert "they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus" in output
 
 
 def test_a_trimmed_model_is_not_trimmed_again_and_the_chain_goes_on(project: Project):
