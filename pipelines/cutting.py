@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.inputs import PruneInputs
     from sbert_prune.checkpoint import Checkpoint
     from sbert_prune.tracking import Run
+    from sbert_prune.vocabulary.report import TrimReport
 
 _MUCH_LESS = 0.9
 
@@ -117,13 +118,7 @@ def _trim(
     run.log_json(asdict(report), "vocabulary.json")
     data = corpus.record()
     run.log_data(data, "vocabulary")
-    say(
-        f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {report.parameters_after / 1e6:.2f} of "
-        f"{report.parameters_before / 1e6:.2f} M parameters",
-        f"vocabulary: on {report.measured_on} {report.coverage:.2%} of the pieces survive, "
-        f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f}), unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%}); "
-        f"{report.covered_sentences:.1%} of the sentences are cut as before",
-    )
+    say(*_told(report))
     if inputs.texts is not None:
         _look_at_dev(run, model, trimmed, inputs.texts.dev(), report.covered_sentences)
     record = TrimRecord(
@@ -135,6 +130,17 @@ def _trim(
         run_id=run.run_id,
     )
     return trimmed, lineage.after(record)
+
+
+def _told(report: TrimReport) -> list[str]:
+    parameters = f"{report.parameters_after / 1e6:.2f} of {report.parameters_before / 1e6:.2f} M parameters"
+    per_word = f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f})"
+    unknown = f"unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%})"
+    return [
+        f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {parameters}",
+        f"vocabulary: on {report.measured_on} {report.coverage:.2%} of the pieces survive, {per_word}, {unknown}; "
+        f"{report.covered_sentences:.1%} of the sentences are cut as before",
+    ]
 
 
 def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float) -> None:
