@@ -40,8 +40,11 @@ _MUCH_LESS = 0.9
 _READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling", "max_seq_length", "convert_pickle")
 
 
-def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs) -> SavedModel:
-    """Cut a model to the layers to keep (a count or a list), and trim its vocabulary unless that was done before."""
+def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True) -> SavedModel:
+    """Cut a model to the layers to keep (a count or a list), and trim its vocabulary as far as the recipe says.
+
+    trims: False leaves the vocabulary alone; the first cut of a schedule has trimmed it.
+    """
     origin = lineage_of(source)
     with context.step("prune", lineage_tags(origin), reads=_READS) as run:
         selection = _choose(context, run, source, layers, inputs)
@@ -49,7 +52,7 @@ def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs
         model = _load_cut(context, source, selection, origin)
         _check_pruned(model, source)
         lineage = lineage.pooled(context.recipe.pooling or source.pooling or DEFAULT_POOLING)
-        if context.recipe.vocabulary_limit.trims and origin.trim is None:
+        if trims and context.recipe.vocabulary_limit.trims:
             model, lineage = _trim(context, run, model, lineage, inputs)
         run.set_tags(lineage_tags(lineage))
         return save(context, run, model, lineage)

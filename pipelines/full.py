@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_nli, find_sts
+from pipelines.inputs import PruneInputs, check_machine, check_texts, describe_pruning, find_base, find_nli, find_sts
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
 from pipelines.texts import TrainingTexts
 from sbert_prune.recipe import Recipe
@@ -71,8 +71,10 @@ def load_inputs(recipe: Recipe) -> Inputs:
     pruning = find_base(recipe)
     nli, nli_lines = find_nli(recipe)
     sts, sts_lines = find_sts(recipe)
+    texts = TrainingTexts(nli, sts)
+    check_texts(recipe, texts)
     say(describe_pruning(pruning, recipe), *nli_lines, *sts_lines)
-    return Inputs(replace(pruning, texts=TrainingTexts(nli, sts)), nli, sts)
+    return Inputs(replace(pruning, texts=texts), nli, sts)
 
 
 def run_name(recipe: Recipe, pruning: PruneInputs) -> str:
@@ -104,8 +106,8 @@ def build(context: Context, inputs: Inputs, reference: Version | None) -> Versio
     from pipelines import cutting, steps
 
     model, cuts = _where_to_begin(inputs, reference)
-    for layers in cuts:
-        pruned = cutting.prune(context, model, layers, inputs.pruning)
+    for place, layers in enumerate(cuts):
+        pruned = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
         after_nli = steps.train_nli(context, pruned, inputs.nli.train)
         model = steps.train_sts(context, after_nli, inputs.sts.train)
     score = reference.metrics["sts_test/spearman_cosine"] if reference else None

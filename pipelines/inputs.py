@@ -16,7 +16,7 @@ from sbert_prune.data.sts import check_pairs
 from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.encoders import check_selection
-from sbert_prune.errors import RecipeError, SbertPruneError
+from sbert_prune.errors import DataError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
 from sbert_prune.saved_model import SavedModel
@@ -129,18 +129,29 @@ def _check_vocabulary(recipe: Recipe, base: SavedModel) -> None:
                 f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
                 "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
             )
-        load_texts(Path(recipe.vocabulary_corpus))
+        for _ in load_texts(Path(recipe.vocabulary_corpus)):
+            pass  # to the end: a line that cannot be read is told now, not when the reference has been trained
     path = base.folder / "tokenizer.json"
     if limit.pieces is not None and path.is_file():
-        parsed = json.loads(path.read_bytes())
-        if parsed["model"].get("type") in {"WordPiece", "Unigram"}:  # what BPE must keep is known when its merges are read
-            must_stay(read_pieces(parsed), limit, named_ids(parsed))
+        parsed = {"added_tokens": [], "post_processor": None} | json.loads(path.read_bytes())
+        if "type" in parsed["model"]:  # files of old do not say
+            merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in parsed["model"].get("merges", [])]
+            must_stay(read_pieces(parsed | {"model": parsed["model"] | {"merges": merges}}), limit, named_ids(parsed))
 
 
 def needs_texts(recipe: Recipe) -> bool:
     """Whether choosing the layers, or trimming the vocabulary, looks at the training data."""
     measures = recipe.strategy in MEASURED and recipe.layers.strip().isdecimal()
     return measures or (recipe.vocabulary_limit.trims and recipe.vocabulary_corpus is None)
+
+
+def check_texts(recipe: Recipe, texts: TrainingTexts) -> None:
+    """Refuse a measured strategy that the data say nothing for, before anything is trained."""
+    if recipe.strategy == "loss-per-depth" and len(texts.entailments()) < 2:
+        raise DataError(
+            f"strategy=loss-per-depth measures by entailments, and {texts.nli.train.source} has {len(texts.entailments())}. "
+            "Give NLI rows with entailments, or take another strategy."
+        )
 
 
 def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:

@@ -40,12 +40,15 @@ class TrainingTexts:
         """Every sentence of the dev pairs once."""
         return list(dict.fromkeys(text for row in self.sts.dev.rows for text in (row.sentence1, row.sentence2)))
 
+    def entailments(self) -> list[tuple[str, str]]:
+        """Every premise of the train split with a hypothesis that follows from it."""
+        return [(row.premise, row.hypothesis) for row in self.nli.train.rows if row.label is Label.ENTAILMENT]
+
     def calibration(self) -> Calibration:
         """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
         from sbert_prune.importance.calibration import Calibration
 
-        entailed = [(row.premise, row.hypothesis) for row in self.nli.train.rows if row.label is Label.ENTAILMENT]
-        return Calibration(sentences=_spread(self.unique()), dev=self.sts.dev.rows, positives=_spread(entailed))
+        return Calibration(sentences=_spread(self.unique()), dev=self.sts.dev.rows, positives=_spread(self.entailments()))
 
 
 def _spread(entries: Sequence[_Entry]) -> tuple[_Entry, ...]:

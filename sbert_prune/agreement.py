@@ -18,13 +18,20 @@ _WIDTHS = ("embedding_size", "hidden_size", "dim", "d_model")
 
 
 def encoder_tensors(folder: Path, architecture: Architecture, tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """The tensors of the bare encoder: without a head's or decoder's, and without the prefix that a model with a head puts before names."""
+    """The tensors of the bare encoder: without a head's or decoder's, and without the prefix that a model with a head puts before names.
+
+    Raises EncoderError where the layers stand where Transformers would not look for them: loaded, they would be random.
+    """
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith(architecture.not_encoder)}
     pattern = re.compile(rf"(.*\.)?{re.escape(architecture.layers)}\.\d+\.")
     prefixes = {match[1] or "" for match in map(pattern.match, own) if match}
+    if wrong := sorted(prefixes - {"", architecture.prefix}):
+        raise EncoderError(
+            f"{folder} keeps its layers under {wrong[0]}{architecture.layers}, where Transformers does not look for them: loaded, they "
+            "would be random. Load the model by its own class, and save its bare encoder (model.base_model.save_pretrained)."
+        )
     if len(prefixes) > 1:
-        places = " and ".join(f"{prefix}{architecture.layers}" for prefix in sorted(prefixes))
-        raise EncoderError(f"{folder} holds more than one encoder: {places}. Save the one that you want by itself.")
+        raise EncoderError(f"{folder} holds two encoders, one under {architecture.prefix!r}. Save the one that you want by itself.")
     prefix = "".join(prefixes)
     return {name.removeprefix(prefix): tensor for name, tensor in own.items() if name.startswith(prefix)}
 

@@ -12,11 +12,12 @@ from sbert_prune.agreement import check_depth, check_embeddings, encoder_tensors
 from sbert_prune.encoders import architecture_of, depth_in_config
 from sbert_prune.errors import EncoderError
 from sbert_prune.lineage import FILE_NAME
+from sbert_prune.modules import PICKLE, read_modules
 from sbert_prune.safetensors_file import StoredTensor, read_tensors
 
 _DECIDING = (".json", ".safetensors", ".txt", ".model")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+PICKLES = (PICKLE, f"{PICKLE}.index.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +83,37 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
     depth = depth_in_config(config)
     weights = _weight_files(folder)
     architecture = architecture_of(str(config["model_type"]))
-    tensors = encoder_tensors(folder, architecture, {name: tensor for path in weights for name, tensor in read_tensors(path).items()})
+    tensors = encoder_tensors(folder, architecture, _all_tensors(folder, weights))
     check_depth(folder, architecture, depth, tensors)
     check_embeddings(folder, architecture, config, tensors)
     _check_tokenizer(folder)
-    for path in module_weights(folder):
-        read_tensors(path)
+    for module in read_modules(folder):
+        if module.is_pickled:
+            _refuse_pickle(module.folder / PICKLE)
+        if module.weights:
+            read_tensors(module.weights)
     return Checkpoint(folder, config, depth, weights, tensors)
 
 
-def module_weights(folder: Path) -> list[Path]:
-    """The weights of a sentence model's further modules, a Dense layer, say. Raises EncoderError for a pickle."""
-    for path in folder.glob("*_*/pytorch_model.bin"):
-        if not path.with_name("model.safetensors").is_file():
-            _refuse_pickle(path)
-    return sorted(folder.glob("*_*/model.safetensors"))
+def _all_tensors(folder: Path, weights: tuple[Path, ...]) -> dict[str, StoredTensor]:
+    found: dict[str, StoredTensor] = {}
+    for path in weights:
+        tensors = read_tensors(path)
+        if twice := sorted(found.keys() & tensors.keys()):
+            raise EncoderError(f"{folder}: {twice[0]} stands in {found[twice[0]].path.name} and in {path.name}. Fetch the folder again.")
+        found |= tensors
+    return found
 
 
 def _check_tokenizer(folder: Path) -> None:
     """Without its files, Transformers makes up a tokenizer that knows no word, and says nothing."""
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise EncoderError(f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}). Copy it beside the weights.")
-    if (folder / "tokenizer.json").is_file():
-        _read_json(folder / "tokenizer.json", "")
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        parsed = _read_json(path, "")
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), dict) or not parsed["model"].get("vocab"):
+            raise EncoderError(f"{path} holds no vocabulary, so it is no tokenizer. Restore it from where the model came from.")
 
 
 def _read_json(path: Path, advice: str) -> Any:
@@ -112,31 +121,34 @@ def _read_json(path: Path, advice: str) -> Any:
         raise EncoderError(f"{path.parent} holds no {path.name}. {advice}")
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EncoderError(f"{path} is not valid JSON ({error}). Restore it from where the model came from.") from error
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
+    """The single file where there is one, else the shards: the order in which Transformers looks."""
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        content = _read_json(index, "")
-        listed = content.get("weight_map") if isinstance(content, dict) else None
-        names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
-        if not names or not all(name.endswith(".safetensors") for name in names):
-            raise EncoderError(f"{index} lists no weight files. Restore it from where the model came from.")
-        if missing := [name for name in names if not (folder / Path(name).name).is_file()]:
-            raise EncoderError(
-                f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest."
-            )
-        return tuple(folder / Path(name).name for name in names)
     if (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)
+    if index.is_file():
+        return _shards(folder, index)
     if pickles := [name for name in PICKLES if (folder / name).exists()]:
         _refuse_pickle(folder / pickles[0])
     raise EncoderError(
         f"{folder} holds no model.safetensors. Give a model that has one; weights of another kind become one by "
         "AutoModel.from_pretrained(folder).save_pretrained(folder), where you trust them."
     )
+
+
+def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+    content = _read_json(index, "")
+    listed = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+    if not names or not all(name.endswith(".safetensors") and Path(name).name == name for name in names):
+        raise EncoderError(f"{index} lists no weight files beside it. Restore it from where the model came from.")
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+    return tuple(folder / name for name in names)
 
 
 def _refuse_pickle(path: Path) -> NoReturn:

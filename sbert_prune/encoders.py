@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,11 +27,13 @@ class Architecture:
     per_layer_keys: the lists in the config that hold one entry a layer.
     first_has: parts that layer 0 alone has and every layer uses; they go to whichever layer comes first.
     first_lacks: parts that layer 0 alone does without; then it has to stay, for a saved model cannot say so of another.
+    prefix: what a model with a head puts before its encoder's names; Transformers looks for the encoder there, and nowhere else.
     not_encoder: how the names of tensors begin that belong to no sentence encoder, in a checkpoint of the whole model.
     positions_behind_padding: whether the first position's number is the padding piece's plus one.
     """
 
     layers: str = "encoder.layer"
+    prefix: str = "bert."
     depth_keys: tuple[str, ...] = ("num_hidden_layers",)
     word_embeddings: str = "embeddings.word_embeddings"
     final_norm: str | None = None
@@ -42,11 +44,14 @@ class Architecture:
     positions_behind_padding: bool = False
 
 
-_ROBERTA = Architecture(positions_behind_padding=True)
-_DECODER = Architecture(layers="layers", word_embeddings="embed_tokens", final_norm="norm")
-_TYPED_DECODER = Architecture(layers="layers", word_embeddings="embed_tokens", final_norm="norm", per_layer_keys=("layer_types",))
+_ROBERTA = Architecture(prefix="roberta.", positions_behind_padding=True)
+_DECODER = Architecture(layers="layers", prefix="model.", word_embeddings="embed_tokens", final_norm="norm")
+_TYPED_DECODER = Architecture(
+    layers="layers", prefix="model.", word_embeddings="embed_tokens", final_norm="norm", per_layer_keys=("layer_types",)
+)
 _T5 = Architecture(
     layers="encoder.block",
+    prefix="transformer.",
     depth_keys=("num_layers",),
     word_embeddings="shared",
     final_norm="encoder.final_layer_norm",
@@ -59,12 +64,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "mpnet": _ROBERTA,
-    "electra": Architecture(),
-    "distilbert": Architecture(layers="transformer.layer", depth_keys=("n_layers",)),
-    "deberta-v2": Architecture(),
+    "mpnet": replace(_ROBERTA, prefix="mpnet."),
+    "electra": Architecture(prefix="electra."),
+    "distilbert": Architecture(layers="transformer.layer", prefix="distilbert.", depth_keys=("n_layers",)),
+    "deberta-v2": Architecture(prefix="deberta."),
     "modernbert": Architecture(
         layers="layers",
+        prefix="model.",
         word_embeddings="embeddings.tok_embeddings",
         final_norm="final_norm",
         per_layer_keys=("layer_types",),
@@ -119,7 +125,7 @@ def check_selection(model_type: str, selection: LayerSelection) -> None:
     """Refuse a selection that a saved model of this architecture could not hold. Raises SelectionError."""
     architecture = architecture_of(model_type)
     if architecture.first_lacks and 0 not in selection.kept:
-        fixed = ",".join(map(str, (0, *selection.kept)))
+        fixed = ",".join(map(str, (0, *selection.kept[1:])))
         raise SelectionError(
             f"Layers {selection} leave out layer 0, which has to stay in a {model_type}: it alone has no {architecture.first_lacks[0]}, "
             f"and whichever layer came first would lose its own as soon as it is loaded again. Did you mean layers={fixed}?"
@@ -135,7 +141,13 @@ def config_after(config: dict[str, Any], selection: LayerSelection) -> dict[str,
 
 
 def _per_layer_list(config: dict[str, Any], key: str) -> list[Any]:
-    if isinstance(config.get(key), list):
+    if config.get(key) is not None:
+        if not isinstance(config[key], list) or len(config[key]) != depth_in_config(config):
+            depth = depth_in_config(config)
+            raise EncoderError(
+                f"config.json of this {config['model_type']} should list one entry a layer under {key!r}, {depth} in all. "
+                "Restore it from where the model came from."
+            )
         return list(config[key])
     # Configs of old leave the list out: Transformers makes it from a rule about a layer's number, which no longer holds after a cut.
     from transformers import AutoConfig

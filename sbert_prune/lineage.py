@@ -157,7 +157,7 @@ def read_lineage(folder: Path) -> Lineage | None:
     try:
         lineage = Lineage.model_validate(json.loads(path.read_bytes()))
         lineage.selection  # noqa: B018 - raises a ValueError for layers that cannot be
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EncoderError(
             f"{path} cannot be read: {str(error).rstrip('.')}. Restore it, or delete it to treat the model as one of unknown origin."
         ) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.checkpoint import PICKLES
+from sbert_prune.companions import copy_companions
 from sbert_prune.errors import EncoderError
+from sbert_prune.lineage import FILE_NAME
+from sbert_prune.modules import PICKLE, read_modules
 from sbert_prune.whole_folder import whole_folder
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def holds_pickles(folder: Path) -> bool:
     """Whether the encoder's weights, or those of a further module, lie there as pickles alone."""
     encoder = any((folder / name).is_file() for name in PICKLES) and not any(folder.glob("model*.safetensors*"))
-    return encoder or any(not path.with_name("model.safetensors").is_file() for path in folder.glob("*_*/pytorch_model.bin"))
+    return encoder or any(module.is_pickled for module in read_modules(folder))
 
 
 def convert_pickles(folder: Path, out: Path) -> None:
@@ -28,15 +30,18 @@ def convert_pickles(folder: Path, out: Path) -> None:
 
     Raises EncoderError for such a pickle, a damaged one, and an output folder that is not empty.
     """
-    with whole_folder(out, num_bytes=sum(path.stat().st_size for path in folder.rglob("*.bin"))) as beside:
-        skipped = shutil.ignore_patterns("*.bin", "*.bin.index.json", "*.h5", "*.msgpack", "*.ot", "*.onnx", ".*")
-        shutil.copytree(folder, beside, ignore=skipped, dirs_exist_ok=True)
+    with whole_folder(out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())) as beside:
+        copy_companions(folder, beside)
+        for path in (folder / "config.json", folder / FILE_NAME, *folder.glob("model*.safetensors*")):
+            if path.is_file():
+                shutil.copyfile(path, beside / path.name)
         if not any(folder.glob("model*.safetensors*")):
-            _save(_load_all(folder), beside / "model.safetensors")
-        for path in folder.glob("*_*/pytorch_model.bin"):
-            target = beside / path.parent.name / "model.safetensors"
-            if not target.is_file():
-                _save(_load(path), target)
+            _save(_load_all(folder), beside / "model.safetensors", folder)
+        for module in read_modules(folder):
+            if module.is_pickled:
+                target = beside / module.folder.relative_to(folder) / "model.safetensors"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _save(_load(module.folder / PICKLE), target, module.folder)
 
 
 def _load_all(folder: Path) -> dict[str, Tensor]:
@@ -57,18 +62,22 @@ def _load(path: Path) -> dict[str, Tensor]:
 
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # a damaged pickle raises whatever its first wrong byte leads to
+        # Not in torch's words: they advise to load it without weights_only.
         raise EncoderError(
-            f"{path} is damaged, or holds more than tensors, and is not loaded: {reason} Fetch it again, or ask its author for safetensors."
+            f"{path} is damaged, or holds more than tensors ({type(error).__name__}), and is not loaded. Fetch it again, or ask its author "
+            "for safetensors."
         ) from error
     if not isinstance(found, dict) or not found or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise EncoderError(f"{path} holds no table of tensors by name, so these are no weights. Fetch it again.")
     return found
 
 
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
+def _save(tensors: dict[str, Tensor], path: Path, source: Path) -> None:
     from safetensors.torch import save_file
 
-    # Copies, because names that share memory (tied weights) cannot stand in one safetensors file.
-    save_file({str(name): tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    try:
+        # Copies, because names that share memory (tied weights) cannot stand in one safetensors file.
+        save_file({str(name): tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    except (RuntimeError, NotImplementedError, KeyError, ValueError) as error:
+        raise EncoderError(f"The weights in {source} are of a kind that safetensors cannot hold: {error}. Take another base.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sbert_prune.agreement import layer_and_part
 from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.companions import copy_companions
 from sbert_prune.encoders import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
 from sbert_prune.errors import EncoderError, SelectionError
-from sbert_prune.lineage import FILE_NAME
 from sbert_prune.safetensors_file import StoredTensor, write_tensors
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.strategies import EXPLICIT
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
     from sbert_prune.layers import LayerSelection
     from sbert_prune.lineage import Lineage
-
-_OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf", ".tflite")
-_OTHER_FOLDERS = ("onnx", "openvino", "coreml")
 
 
 def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrainedModel:
@@ -65,7 +61,7 @@ def prune_checkpoint(
     Raises SelectionError for a selection that does not fit, EncoderError for a folder that is damaged, an output folder that is not
     empty, and a disk without room; nothing is left of the output then.
     """
-    folder, out = Path(folder), Path(out)
+    folder, out = Path(folder), Path(out).absolute()
     source = inspect_checkpoint(folder)
     if selection.depth != source.depth:
         raise SelectionError(
@@ -81,7 +77,7 @@ def prune_checkpoint(
         write_tensors(beside / "model.safetensors", tensors)
         config = config_after(source.config, selection)
         (beside / "config.json").write_text(json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _copy_others(source, beside)
+        copy_companions(folder, beside)
         origin.result().after_cut(selection, strategy=strategy).write(beside)
     return inspect_checkpoint(out)
 
@@ -104,21 +100,6 @@ def _renumbered(source: Checkpoint, selection: LayerSelection) -> dict[str, Stor
 
 def _headless(config: dict[str, Any]) -> dict[str, Any]:
     """Without the name of a class whose head stays behind."""
-    bare = [name for name in config.get("architectures") or [] if str(name).endswith("Model")]
+    named = config.get("architectures")
+    bare = [name for name in named if str(name).endswith("Model")] if isinstance(named, list) else []
     return {key: value for key, value in config.items() if key != "architectures"} | ({"architectures": bare} if bare else {})
-
-
-def _copy_others(source: Checkpoint, out: Path) -> None:
-    """Copy tokenizer, further modules, prompts, licence: all but the encoder's own weights, in whatever format they are."""
-    for path in sorted(source.folder.rglob("*")):
-        inside = path.relative_to(source.folder)
-        if path.is_file() and not _is_left_behind(inside, source):
-            (out / inside).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, out / inside)
-
-
-def _is_left_behind(inside: Path, source: Checkpoint) -> bool:
-    if any(part.startswith(".") for part in inside.parts) or inside.suffix in _OTHER_FORMATS or inside.parts[0] in _OTHER_FOLDERS:
-        return True
-    written = {"config.json", FILE_NAME, "model.safetensors", "model.safetensors.index.json", *(path.name for path in source.weights)}
-    return len(inside.parts) == 1 and inside.name in written

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.vocabulary_limit import VocabularyLimit
@@ -93,7 +93,7 @@ class Recipe(Settings):
     base_model: Text
     layers: Text
     strategy: Text = "drop-top"
-    schedule: tuple[int, ...] | None = None
+    schedule: tuple[StrictInt, ...] | None = None
     vocabulary: Text = "all"
     vocabulary_corpus: Text | None = None
     convert_pickle: bool = False
@@ -115,9 +115,9 @@ class Recipe(Settings):
     @field_validator("schedule", mode="before")
     @classmethod
     def _parse_schedule(cls, value: object) -> object:
-        if not isinstance(value, str):
+        if value is None or isinstance(value, list | tuple):
             return value
-        if not re.fullmatch(r"\s*\d{1,6}\s*(,\s*\d{1,6}\s*)+", value):
+        if not isinstance(value, str) or not re.fullmatch(r"\s*\d{1,6}\s*(,\s*\d{1,6}\s*)+", value):
             raise ValueError("write the numbers of layers to pass through, such as 12,9,6")
         return tuple(int(count) for count in value.split(","))
 

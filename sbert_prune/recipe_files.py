@@ -28,13 +28,19 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
         raise RecipeError(f"The recipe {path} holds {type(tree).__name__}, not a mapping of settings. Start from one of {PRESETS}.")
     for key, value in (overrides or {}).items():
         _set(tree, key, value)
-    if (overrides or {}).get("schedule") and "layers" not in (overrides or {}):
-        tree["layers"] = tree["schedule"].rpartition(",")[2].strip()  # a schedule says where it ends
+    if tree.get("schedule") and ("layers" not in tree or ("schedule" in (overrides or {}) and "layers" not in (overrides or {}))):
+        tree["layers"] = _end_of(tree["schedule"])
     tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise RecipeError(_explain(error, path)) from error
+
+
+def _end_of(schedule: Any) -> str:
+    """A schedule says how many layers are left in the end; one that is malformed is told of by its own name."""
+    last = str(schedule[-1] if isinstance(schedule, list | tuple) else schedule).rpartition(",")[2].strip()
+    return str(int(last)) if last.isdecimal() else "1"
 
 
 def _set(tree: dict[str, Any], key: str, value: str) -> None:

@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
             header = json.loads(file.read(length))
             entries = {name: _parse(path, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
             end = max(tensor.start + tensor.num_bytes for tensor in entries.values())
-        except (ValueError, AttributeError, LookupError, TypeError) as error:
+        except (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise EncoderError(f"{path} has a damaged header ({error}). Fetch it again.") from error
     if end != size:
         raise EncoderError(f"{path} should be {end} bytes by its own header, and is {size}: it was cut off or damaged. Fetch it again.")
@@ -57,14 +57,19 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
 
 def _parse(path: Path, entry: dict[str, Any], begin: int) -> StoredTensor:
     start, end = entry["data_offsets"]
+    if not all(isinstance(number, int) for number in (start, end, *entry["shape"])):
+        raise ValueError("an offset or a size that is no whole number")
     return StoredTensor(path, str(entry["dtype"]), tuple(map(int, entry["shape"])), begin + start, end - start)
 
 
 def _check_ranges(path: Path, tensors: Mapping[str, StoredTensor], begin: int) -> None:
     """The tensors lie one behind the other, each as long as its shape says."""
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].num_bytes)):
-        bits = _BITS.get(tensor.dtype)
-        expected = tensor.num_bytes if bits is None else prod(tensor.shape) * bits // 8
+        if tensor.dtype not in _BITS:
+            raise EncoderError(
+                f"{path}: {name} is of the type {tensor.dtype}, which is not known. Known: {', '.join(_BITS)}. Fetch it again."
+            )
+        expected = prod(tensor.shape) * _BITS[tensor.dtype] // 8
         if tensor.start != begin or tensor.num_bytes != expected:
             raise EncoderError(
                 f"{path} has a damaged header: {name} ({tensor.dtype} {list(tensor.shape)}) should be {expected} bytes from byte {begin} "
@@ -75,7 +80,7 @@ def _check_ranges(path: Path, tensors: Mapping[str, StoredTensor], begin: int) -
 
 def write_tensors(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
     """Copy tensors into a new file under the names given, byte by byte as the safetensors library would write them."""
-    ordered = sorted(tensors.items(), key=lambda item: (-_BITS.get(item[1].dtype, 8), item[0]))
+    ordered = sorted(tensors.items(), key=lambda item: (-_BITS[item[1].dtype], item[0]))
     with ExitStack() as opened, path.open("wb") as out:
         sources = {source: opened.enter_context(source.open("rb", buffering=0)) for source in {tensor.path for _, tensor in ordered}}
         out.write(_header(ordered))

@@ -1,12 +1,12 @@
 """A saved encoder or sentence model, by the name that people give it, and what it was made from."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from sbert_prune.checkpoint import Checkpoint
 from sbert_prune.errors import EncoderError
 from sbert_prune.lineage import FILE_NAME, BaseRecord, Lineage, read_lineage
+from sbert_prune.modules import pooling_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,7 @@ class SavedModel:
     @property
     def pooling(self) -> str | None:
         """The pooling that was saved along with the encoder: mean, cls, or what else sentence-transformers knows."""
-        for path in sorted(self.folder.glob("*_Pooling/config.json")):
-            config = json.loads(path.read_bytes())
-            legacy = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-            modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
-            return modes if isinstance(modes, str) else "+".join(modes) or "other"
-        return None
+        return pooling_of(self.folder)
 
 
 def lineage_of(source: SavedModel) -> Lineage:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import EncoderError, RoundTripError
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 # Weights are float32 whatever the checkpoint's own type is: Transformers 5 would keep float16, which does not train.
 _LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
 
+_LOAD_FAULTS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What the libraries raise on a folder whose parts do not fit each other."""
+
 _LONG = 1000
 
 PROBES = (
@@ -48,20 +62,36 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
     """Load an encoder or a sentence model as it was saved, in float32 on the CPU."""
     try:
         saved = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except _LOAD_FAULTS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EncoderError(f"{checkpoint.folder} cannot be loaded: {reason}. Fetch it again from where it came from.") from error
-    if not isinstance(saved[0], Transformer):
-        raise EncoderError(f"{checkpoint.folder} begins with a {type(saved[0]).__name__}; a Transformer encoder is expected.")
+        raise EncoderError(
+            f"{checkpoint.folder} cannot be loaded: {reason.rstrip('.')}. Fetch it again from where it came from."
+        ) from error
     rows = saved[0].auto_model.get_input_embeddings().num_embeddings
     if len(saved.tokenizer) > rows:
         raise EncoderError(
             f"{checkpoint.folder}: the tokenizer knows {len(saved.tokenizer)} pieces, the weights have {rows}. They do not belong "
             "together; put the model's own tokenizer beside its weights."
         )
+    _check_complete(saved[0].auto_model, checkpoint)
     _zero_missing_pooler(saved[0].auto_model, checkpoint.tensors)
     _ensure_padding(saved, checkpoint)
     return saved.eval()
+
+
+def _pooled(old: Pooling, pooling: str) -> Pooling:
+    return Pooling(old.embedding_dimension, pooling)
+
+
+def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
+    """Transformers fills what the weights lack with random numbers, and says so in passing only."""
+    held = {name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in checkpoint.tensors}  # names of old BERTs
+    wanted = {name for name, _ in encoder.named_parameters()} - {"shared.weight"}  # T5's may stand under the encoder's own name
+    if lacking := sorted(name for name in wanted - held if not name.startswith("pooler.")):
+        raise EncoderError(
+            f"{checkpoint.folder}: the weights lack {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}, which a "
+            f"{type(encoder).__name__} has. Loaded like this, they would be random. Fetch the folder again."
+        )
 
 
 def _ensure_padding(saved: SentenceTransformer, checkpoint: Checkpoint) -> None:
@@ -79,15 +109,18 @@ def _ensure_padding(saved: SentenceTransformer, checkpoint: Checkpoint) -> None:
 def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_length: int) -> SentenceTransformer:
     """The same encoder with "mean" or "cls" pooling and a normalisation behind it; None keeps the pooling that it has.
 
-    A model's further modules (a Dense layer, say) stay between the two, its prompts stay as they are.
+    A model's further modules (a Dense layer, say) stay where they are, and so do its prompts.
     """
-    encoder = model[0]
+    encoder, *behind = model
     encoder.max_seq_length = max_seq_length
-    others = [module for module in list(model)[1:] if not isinstance(module, Pooling | Normalize)]
-    own = next((module for module in model if isinstance(module, Pooling)), None)
-    pooled = own if own is not None and pooling is None else Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING)
+    if not any(isinstance(module, Pooling) for module in behind):
+        behind.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
+    elif pooling is not None:
+        behind = [_pooled(module, pooling) if isinstance(module, Pooling) else module for module in behind]
+    if not isinstance(behind[-1], Normalize):
+        behind.append(Normalize())
     return SentenceTransformer(
-        modules=[encoder, pooled, *others, Normalize()],
+        modules=[encoder, *behind],
         device="cpu",
         prompts=model.prompts,
         default_prompt_name=model.default_prompt_name,

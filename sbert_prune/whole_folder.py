@@ -1,6 +1,9 @@
 """A folder that appears whole or not at all."""
 
 import os
+import platform
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,24 +20,31 @@ def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
 
     Raises EncoderError when the folder exists and holds something, or cannot be written.
     """
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are, "." and ".." get a name
+    _check_free(folder)
+    beside = folder.with_name(f".{folder.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_room(folder, num_bytes)
         _clear_dead(folder)
         beside.mkdir()
         yield beside
+        _check_free(folder)  # somebody else may have been faster
         if folder.exists():
             folder.rmdir()
         beside.rename(folder)
     except OSError as error:
-        raise EncoderError(
-            f"{folder} could not be written: {error.strerror or error}. Nothing is left of it. Make room, or name another folder."
-        ) from error
+        reason = error.strerror or str(error).partition("\n")[0]
+        if error.filename and not str(error.filename).startswith((str(beside), str(folder.parent))):
+            raise EncoderError(f"{error.filename} could not be read: {reason}. Nothing was written to {folder}.") from error
+        raise EncoderError(f"{folder} could not be written: {reason}. Nothing is left of it. Make room, or name another folder.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
 
 
 def _check_room(folder: Path, num_bytes: int) -> None:
@@ -44,14 +54,23 @@ def _check_room(folder: Path, num_bytes: int) -> None:
         raise EncoderError(f"{folder} needs {num_bytes / 1e6:,.0f} MB, and {left}. Make room, or name another folder.")
 
 
+def _host() -> str:
+    return re.sub(r"\W", "_", platform.node()) or "here"
+
+
 def _clear_dead(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote the same folder has left."""
-    for left in folder.parent.glob(f".{folder.name}.*.partial"):
-        pid = left.name.split(".")[-2]
-        if pid.isdecimal():
-            try:
-                os.kill(int(pid), 0)  # 0 sends nothing: it asks whether the process is there
-            except ProcessLookupError:
-                shutil.rmtree(left, ignore_errors=True)
-            except PermissionError:
-                continue
+    """Remove what a process of this machine that was killed while it wrote the same folder has left."""
+    pattern = re.compile(rf"\.{re.escape(folder.name[:100])}\.{_host()}-(\d+)-[0-9a-f]+\.partial")
+    for left in folder.parent.iterdir():
+        if (match := pattern.fullmatch(left.name)) and not _is_running(int(match[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # 0 sends nothing: it asks whether the process is there
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -147,7 +147,7 @@ def test_a_hub_model_is_found_with_its_commit(locate, tiny_base):
 
 def test_a_sentence_model_on_the_hub_comes_with_its_modules(locate, tiny_base):
     folder = tiny_base()
-    (folder / "modules.json").write_text("[]")
+    (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]')
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}")
 

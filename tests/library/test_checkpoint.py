@@ -129,7 +129,7 @@ def test_missing_shards_are_named(sharded):
 def test_an_index_that_lists_nothing_is_refused(sharded, index):
     (sharded / "model.safetensors.index.json").write_text(index)
 
-    assert message_of(sharded).endswith("lists no weight files. Restore it from where the model came from.")
+    assert message_of(sharded).endswith("lists no weight files beside it. Restore it from where the model came from.")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
@@ -256,7 +256,7 @@ def test_the_bytes_on_disk_are_those_of_every_file(tiny_base):
 def test_a_sentence_model_is_told_by_its_modules(tiny_base, has_modules):
     folder = tiny_base()
     if has_modules:
-        (folder / "modules.json").write_text("[]")
+        (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]')
 
     assert SavedModel("name", None, inspect_checkpoint(folder)).is_sentence_model is has_modules
 

@@ -66,6 +66,8 @@ def test_the_pickle_of_a_further_module_is_converted_too(tiny_base, tmp_path):
     folder = tiny_base()
     (folder / "2_Dense").mkdir()
     torch.save({"linear.weight": torch.eye(3)}, folder / "2_Dense" / "pytorch_model.bin")
+    listed = [{"type": "x.Transformer", "path": ""}, {"type": "x.Dense", "path": "2_Dense"}]
+    (folder / "modules.json").write_text(json.dumps(listed))
     with pytest.raises(EncoderError, match=r"holds its weights as pytorch_model\.bin, a pickle"):
         inspect_checkpoint(folder)
 
@@ -73,6 +75,9 @@ def test_the_pickle_of_a_further_module_is_converted_too(tiny_base, tmp_path):
 
     assert same(load_file(tmp_path / "out" / "2_Dense" / "model.safetensors"), {"linear.weight": torch.eye(3)})
     inspect_checkpoint(tmp_path / "out")
+
+
+DAMAGED = r"is damaged, or holds more than tensors \(\w+\), and is not loaded"
 
 
 class Malicious:
@@ -83,12 +88,16 @@ class Malicious:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (lambda path: path.write_bytes(pickle.dumps({"a": Malicious()})), "is damaged, or holds more than tensors, and is not loaded"),
-        (lambda path: torch.save({"a": Malicious()}, path), "is damaged, or holds more than tensors, and is not loaded"),
-        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is damaged, or holds more than tensors, and is not loaded"),
-        (lambda path: path.write_bytes(b""), "is damaged, or holds more than tensors, and is not loaded"),
+        (
+            lambda path: path.write_bytes(pickle.dumps({"a": Malicious()})),
+            DAMAGED,
+        ),
+        (lambda path: torch.save({"a": Malicious()}, path), DAMAGED),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), DAMAGED),
+        (lambda path: path.write_bytes(b""), DAMAGED),
         (lambda path: torch.save([1, 2], path), "holds no table of tensors by name"),
         (lambda path: torch.save({"epoch": 3}, path), "holds no table of tensors by name"),
+        (lambda path: torch.save({"a": torch.eye(3).to_sparse()}, path), "are of a kind that safetensors cannot hold"),
     ],
 )
 def test_a_pickle_that_holds_anything_else_is_refused_and_nothing_is_left(pickled, tmp_path, capfd, content, expected):

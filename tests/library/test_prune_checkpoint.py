@@ -2,16 +2,20 @@
 
 import json
 import os
+import platform
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForMaskedLM, T5ForConditionalGeneration
+from transformers import AutoModel, AutoModelForMaskedLM, LlamaForQuestionAnswering, T5ForConditionalGeneration
 
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.encoders import ARCHITECTURES
@@ -27,6 +31,13 @@ CUTS = [(0,), (0, 3), (1, 3), (0, 1, 2, 3)]
 
 def legal(model_type, kept):
     return LayerSelection(tuple(sorted({0, *kept})) if ARCHITECTURES[model_type].first_lacks else kept, 4)
+
+
+def list_modules(folder, *behind):
+    """Write modules.json: the encoder, and what stands behind it, as (class, folder)."""
+    entries = [("Transformer", ""), *behind]
+    listed = [{"idx": place, "name": str(place), "path": path, "type": f"x.{kind}"} for place, (kind, path) in enumerate(entries)]
+    (folder / "modules.json").write_text(json.dumps(listed))
 
 
 def weights_of(folder):
@@ -124,6 +135,7 @@ def test_other_files_come_along_and_weights_in_other_formats_do_not(tiny_base, t
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("{}")
     save_file({"linear.weight": torch.ones(2, 2)}, folder / "2_Dense" / "model.safetensors")
+    list_modules(folder, ("Dense", "2_Dense"))
 
     prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
@@ -177,6 +189,32 @@ def test_a_lineage_that_speaks_of_another_model_is_refused(tiny_base, tmp_path):
         prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "once"]
+
+
+@pytest.mark.parametrize("place", ["onnx", ".dense", "deep/dense"])
+def test_a_module_comes_along_whatever_its_folder_is_called(tiny_base, tmp_path, place):
+    folder = tiny_base(depth=4)
+    (folder / place).mkdir(parents=True)
+    save_file({"linear.weight": torch.ones(2, 2)}, folder / place / "model.safetensors")
+    list_modules(folder, ("Dense", place))
+
+    prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
+
+    assert (tmp_path / "out" / place / "model.safetensors").is_file()
+
+
+def test_a_module_behind_a_link_comes_along(tiny_base, tmp_path):
+    folder = tiny_base(depth=4)
+    (tmp_path / "elsewhere").mkdir()
+    save_file({"linear.weight": torch.ones(2, 2)}, tmp_path / "elsewhere" / "model.safetensors")
+    (folder / "2_Dense").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / "dead").symlink_to(folder / "nowhere")
+    list_modules(folder, ("Dense", "2_Dense"))
+
+    prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
+
+    assert (tmp_path / "out" / "2_Dense" / "model.safetensors").is_file()
 
 
 # What goes wrong
@@ -273,7 +311,8 @@ def test_what_a_killed_cut_has_left_goes_with_the_next(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead, alive = (tmp_path / f".out.{pid}.partial" for pid in (gone.pid, os.getppid()))
+    host = re.sub(r"\W", "_", platform.node()) or "here"
+    dead, alive = (tmp_path / f".out.{host}-{pid}-0123abcd.partial" for pid in (gone.pid, os.getppid()))
     for left in (dead, alive):
         left.mkdir()
         (left / "model.safetensors").write_text("half")
@@ -296,3 +335,82 @@ def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
     running.wait(timeout=30)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
+
+
+@pytest.mark.parametrize(
+    ("modules", "expected"),
+    [
+        ((("Transformer", "0_Transformer"),), "keeps its encoder in 0_Transformer, an old layout. Save it anew"),
+        ((("Transformer", ""), ("WeightedLayerPooling", "1_W")), "has a WeightedLayerPooling behind its encoder, which sbert-prune cannot"),
+        ((("Transformer", ""), ("Dense", "2_Dense")), "2_Dense holds no weights of its Dense"),
+        ((("Transformer", ""), ("Dense", "../2_Dense")), "outside of the folder's own"),
+        ((("CNN", ""),), "begins with CNN; a Transformer encoder is expected"),
+    ],
+)
+def test_modules_that_cannot_be_carried_along_are_refused(tiny_base, tmp_path, modules, expected):
+    folder = tiny_base(depth=4)
+    listed = [{"type": f"x.{kind}", "path": path} for kind, path in modules]
+    (folder / "modules.json").write_text(json.dumps(listed))
+
+    with pytest.raises(EncoderError, match=re.escape(expected)):
+        prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
+
+
+@pytest.mark.parametrize("path", [".", "a**b[", "ünï çödé"])
+def test_any_name_serves_as_output(tiny_base, tmp_path, monkeypatch, path):
+    folder = tiny_base(depth=4)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    prune_checkpoint(folder, LayerSelection((0,), 4), Path(path))
+
+    assert inspect_checkpoint((tmp_path / "work" / path).resolve()).depth == 1
+
+
+def test_two_cuts_to_one_output_at_once_end_in_one_whole_folder(tiny_base, tmp_path):
+    folder = tiny_base(depth=4)
+
+    def cut(_):
+        try:
+            return prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out").depth
+        except EncoderError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(cut, range(4)))
+
+    assert outcomes.count(1) == 1
+    assert all("is there already and is not empty" in outcome or "Directory not empty" in outcome for outcome in outcomes if outcome != 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "out"]
+
+
+def test_the_single_file_is_what_counts_where_shards_were_left_beside_it(tiny_encoder, tiny_base, tmp_path):
+    folder = tiny_base(depth=4)
+    tiny_encoder(depth=4, seed=9).save_pretrained(tmp_path / "other", max_shard_size="20KB")
+    for path in (tmp_path / "other").glob("model*"):
+        shutil.copy(path, folder)
+    selection = LayerSelection((0, 3), 4)
+    prune_layers(AutoModel.from_pretrained(folder), selection).save_pretrained(tmp_path / "memory")
+
+    prune_checkpoint(folder, selection, tmp_path / "disk")
+
+    assert weights_of(tmp_path / "disk") == weights_of(tmp_path / "memory")
+
+
+def test_layers_where_transformers_does_not_look_are_refused(tiny_encoder, tiny_tokenizer, tmp_path):
+    LlamaForQuestionAnswering(tiny_encoder("llama").config).save_pretrained(tmp_path / "base")
+    tiny_tokenizer(0).save_pretrained(tmp_path / "base")
+
+    with pytest.raises(EncoderError, match=r"keeps its layers under transformer\.layers, where Transformers does not look for them"):
+        inspect_checkpoint(tmp_path / "base")
+
+
+@pytest.mark.parametrize(("model_type", "entries"), [("modernbert", ["full_attention"]), ("qwen3", "full_attention")])
+def test_a_list_with_another_number_of_entries_than_layers_is_refused(tiny_base, tmp_path, model_type, entries):
+    folder = tiny_base(model_type, depth=4)
+    (folder / "config.json").write_text(json.dumps(config_of(folder) | {"layer_types": entries}))
+
+    with pytest.raises(EncoderError, match="should list one entry a layer under 'layer_types', 4 in all"):
+        prune_checkpoint(folder, LayerSelection((0, 1), 4), tmp_path / "out")

@@ -181,5 +181,5 @@ def test_layer_0_of_a_modernbert_has_to_stay(tiny_encoder):
 
     assert str(caught.value) == (
         "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, and whichever layer came first "
-        "would lose its own as soon as it is loaded again. Did you mean layers=0,1,3?"
+        "would lose its own as soon as it is loaded again. Did you mean layers=0,3?"
     )

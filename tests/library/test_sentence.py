@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from transformers import BertModel
 
@@ -228,7 +230,7 @@ def test_a_base_that_does_not_begin_with_an_encoder_is_refused(tiny_base):
     with pytest.raises(EncoderError) as caught:
         load_saved(inspect_checkpoint(folder))
 
-    assert str(caught.value) == f"{folder} begins with a Normalize; a Transformer encoder is expected."
+    assert str(caught.value) == f"{folder / 'modules.json'} begins with Normalize; a Transformer encoder is expected."
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -279,6 +281,41 @@ def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_f
 
     assert again[1].pooling_mode == "cls"
     assert again.prompts["query"] == "find: "
+
+
+@pytest.mark.parametrize("lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"])
+def test_weights_that_are_not_there_are_told_before_random_ones_are_used(tiny_base, lost):
+    folder = tiny_base()
+    tensors = load_file(folder / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if lost not in name}, folder / "model.safetensors", metadata={"format": "pt"}
+    )
+
+    with pytest.raises(EncoderError, match=r"the weights lack .*, which a BertModel has. Loaded like this, they would be random"):
+        load_saved(inspect_checkpoint(folder))
+
+
+def test_weights_under_the_names_of_old_are_whole(tiny_base, sentences):
+    folder = tiny_base()
+    expected = embed(load_saved(inspect_checkpoint(folder)), sentences)
+    names = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = load_file(folder / "model.safetensors")
+    old = {re.sub("|".join(names), lambda found: names[found[0]], name): tensor for name, tensor in tensors.items()}
+    save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
+
+    assert np.array_equal(embed(load_saved(inspect_checkpoint(folder)), sentences), expected)
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_modules_stay_in_their_order(tiny_model, sentences, pooling):
+    encoder, pooled, _ = tiny_model()
+    torch.manual_seed(0)
+    own = SentenceTransformer(modules=[encoder, pooled, Normalize(), Dense(16, 8), Dense(8, 4)], device="cpu").eval()
+    expected = embed(own, sentences)
+
+    found = embed(with_pooling(own, pooling, max_seq_length=32), sentences)
+
+    assert np.abs(found - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
 
 
 def without_padding_piece(folder, **changes):

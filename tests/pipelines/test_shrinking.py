@@ -78,13 +78,14 @@ def test_without_a_corpus_the_training_texts_are_what_is_covered(project: Projec
     assert "they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus" in output
 
 
-def test_a_trimmed_model_is_not_trimmed_again_and_the_chain_goes_on(project: Project):
+def test_a_trimmed_model_is_trimmed_further_and_the_chain_goes_on(project: Project):
     first = model_uri(call("prune", "--layers", "0,2,4,6", "--vocabulary", "4000", *with_data(project)))
 
-    second = model_uri(call("prune", "--base-model", first, "--layers", "1,3", "--vocabulary", "4000", *with_data(project)))
+    second = model_uri(call("prune", "--base-model", first, "--layers", "1,3", "--vocabulary", "2000", *with_data(project)))
 
     lineage = read_lineage(fetch_model(second))
-    assert [record.kind for record in lineage.chain] == ["prune", "trim", "prune"]
+    assert [record.kind for record in lineage.chain] == ["prune", "trim", "prune", "trim"]
+    assert (lineage.trim.pieces, lineage.trim.pieces_before) == (2000, 4000)
     assert (lineage.kept_layers, lineage.base.id) == ((2, 6), "quickstart")
     assert len(lineage.base.sha256) == 64
 

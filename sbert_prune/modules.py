@@ -1,0 +1,84 @@
+"""The modules of a saved sentence model behind its encoder, as `modules.json` lists them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sbert_prune.errors import EncoderError
+
+FILE_NAME = "modules.json"
+PICKLE = "pytorch_model.bin"
+
+_KINDS = ("Pooling", "Dense", "Normalize", "Dropout", "LayerNorm")
+_WITH_WEIGHTS = ("Dense", "LayerNorm")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModule:
+    """One module. kind: the name of its class.  folder: where it was saved; it may be empty, or missing where it holds nothing."""
+
+    kind: str
+    folder: Path
+
+    @property
+    def is_pickled(self) -> bool:
+        """Whether its weights lie there as a pickle alone."""
+        return (self.folder / PICKLE).is_file() and not (self.folder / "model.safetensors").is_file()
+
+    @property
+    def weights(self) -> Path | None:
+        """Its weights as safetensors, where it has any."""
+        path = self.folder / "model.safetensors"
+        return path if path.is_file() else None
+
+
+def read_modules(folder: Path) -> tuple[SavedModule, ...]:
+    """The modules behind the encoder, in their order; none for a bare encoder.
+
+    Raises EncoderError for a damaged list, a module that sbert-prune cannot carry along, and one whose weights are missing.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return ()
+    try:
+        listed = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in json.loads(path.read_bytes())]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise EncoderError(f"{path} is no list of modules ({error}). Restore it from where the model came from.") from error
+    if not listed or listed[0][0] != "Transformer":
+        raise EncoderError(f"{path} begins with {listed[0][0] if listed else 'nothing'}; a Transformer encoder is expected.")
+    if listed[0][1]:
+        raise EncoderError(
+            f"{folder} keeps its encoder in {listed[0][1]}, an old layout. Save it anew: SentenceTransformer(folder).save(another_folder)."
+        )
+    modules = tuple(_module(folder, kind, place) for kind, place in listed[1:])
+    for module in modules:
+        if module.kind in _WITH_WEIGHTS and not (module.weights or module.is_pickled):
+            raise EncoderError(f"{module.folder} holds no weights of its {module.kind}. Fetch the folder again.")
+    return modules
+
+
+def _module(folder: Path, kind: str, place: str) -> SavedModule:
+    if kind not in _KINDS:
+        raise EncoderError(
+            f"{folder} has a {kind} behind its encoder, which sbert-prune cannot carry along. It can: {', '.join(_KINDS)}. "
+            "Give the bare encoder, or a sentence model of these."
+        )
+    if not place or Path(place).is_absolute() or ".." in Path(place).parts:
+        raise EncoderError(f"{folder / FILE_NAME} places its {kind} at {place!r}, outside of the folder's own. Restore the file.")
+    return SavedModule(kind, folder / place)
+
+
+def pooling_of(folder: Path) -> str | None:
+    """How a saved sentence model pools: mean, cls, or what else sentence-transformers knows; None for a bare encoder."""
+    module = next((module for module in read_modules(folder) if module.kind == "Pooling"), None)
+    if module is None:
+        return None
+    path = module.folder / "config.json"
+    try:
+        config: Any = json.loads(path.read_bytes())
+        legacy = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+        modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
+        return modes if isinstance(modes, str) else "+".join(modes) or "other"
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise EncoderError(f"{path} does not say how to pool ({error}). Restore it from where the model came from.") from error
