@@ -63,15 +63,29 @@ def prepare_process() -> None:
     """Quieten the libraries, and turn signals into an exit, so that runs are closed on the way out."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    _signals.clear()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
 
 
+_signals: list[int] = []
+"""The signals that this process was sent."""
+
+
 def _stop(number: int, _frame: object) -> None:
-    # Once: a second signal, as MLflow's launcher sends it, would interrupt the closing of the runs.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(128 + number)
+    _signals.append(number)
+    if len(_signals) == 1:  # a second one, as MLflow's launcher sends it, would interrupt the closing of the runs
+        end_if_told()
+
+
+def end_if_told() -> None:
+    """Exit when a signal has asked for it.
+
+    Asked again between steps and while training: where the signal came in a destructor or in a library that catches everything, the
+    first exit was swallowed, and the command would go on as if nobody had spoken.
+    """
+    if _signals:
+        sys.exit(128 + _signals[0])
 
 
 def quieten_libraries() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.console import say, warn_if_busy
+from pipelines.console import end_if_told, say, warn_if_busy
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
 
@@ -30,6 +30,7 @@ class Context:
     @contextmanager
     def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
         """Open the run of one step. reads: the settings that it depends on, by name or group ("nli."); they become parameters."""
+        end_if_told()
         say(f"step {name}")
         settings = {f"recipe.{key}": value for key, value in self.recipe.flat().items() if key.startswith(reads)}
         with open_run(self.store, name, {"step": name, "seed": str(self.recipe.seed), **tags}, parent=self.parent) as run:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.console import phase_progress
+from pipelines.console import end_if_told, phase_progress
 
 if TYPE_CHECKING:
     from sbert_prune.tracking import Run
@@ -26,6 +26,7 @@ def phase_report(run: Run, phase: str) -> Iterator[Report]:
 
         def report(progress: Progress) -> None:
             nonlocal flushed
+            end_if_told()
             show(progress)
             values = {"loss": progress.loss, "learning_rate": progress.learning_rate, "sentences_per_s": progress.sentences_per_s}
             points.append((progress.optimizer_step, {f"{phase}/{key}": value for key, value in values.items()}))

@@ -46,3 +46,31 @@ def test_a_signal_leaves_killed_runs_and_no_version(project: Project, sent, stat
         "train_nli": "KILLED",
     }
     assert client.search_registered_models() == []
+
+
+def test_an_exit_that_was_swallowed_is_made_up_for_while_training(project: Project):
+    """A signal that arrives in a destructor raises an exit that Python only prints: the next report ends the command all the same."""
+    code = (
+        "import os, signal, sys\n"
+        "from pipelines.__main__ import main\n"
+        "from sbert_prune.training import loop\n"
+        "class Swallows:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); [None for _ in range(1000)]\n"
+        "check = loop._check_finite\n"
+        "def told(*given):\n"
+        "    Swallows()\n"
+        "    return check(*given)\n"
+        "loop._check_finite = told\n"
+        "main(sys.argv[1:])"
+    )
+    arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
+    command = [sys.executable, "-c", code, *arguments]
+
+    done = subprocess.run(
+        command, cwd=project.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 143
+    assert "Exception ignored" in done.stderr
+    runs = MlflowClient(project.uri).search_runs(["0"])
+    assert {run.info.status for run in runs if run.info.run_name != "prune"} == {"KILLED"}
