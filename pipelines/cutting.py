@@ -115,10 +115,11 @@ def _trim(
     """Trim the vocabulary to the recipe's limit, and log what that does to size and to held-out text."""
     limit, corpus = context.recipe.vocabulary_limit, open_corpus(context.recipe.vocabulary_corpus, inputs.texts)
     trimmed, report = trim_vocabulary(model, corpus, limit)
-    measured = {f"vocabulary/{key}": float(value) for key, value in asdict(report).items() if not isinstance(value, str)}
+    told = asdict(report) | {"bytes_before": report.bytes_before, "bytes_after": report.bytes_after}
+    measured = {f"vocabulary/{key}": float(value) for key, value in told.items() if not isinstance(value, str)}
     refuse_non_finite(measured)
     run.log_metrics(measured)
-    run.log_json(asdict(report), "vocabulary.json")
+    run.log_json(told, "vocabulary.json")
     data = corpus.record()
     run.log_data(data, "vocabulary")
     say(*_told(report))
@@ -137,10 +138,11 @@ def _trim(
 
 def _told(report: TrimReport) -> list[str]:
     parameters = f"{report.parameters_after / 1e6:.2f} of {report.parameters_before / 1e6:.2f} M parameters"
+    size = f"{report.bytes_after / 1e6:.1f} of {report.bytes_before / 1e6:.1f} MB"
     per_word = f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f})"
     unknown = f"unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%})"
     return [
-        f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {parameters}",
+        f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {parameters}, {size}",
         f"vocabulary: on {report.measured_on} {report.coverage:.2%} of the pieces survive, {per_word}, {unknown}; "
         f"{report.covered_sentences:.1%} of the sentences are cut as before",
     ]

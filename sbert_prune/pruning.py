@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.agreement import layer_and_part
@@ -13,6 +14,7 @@ from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.companions import copy_companions
 from sbert_prune.encoders import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
 from sbert_prune.errors import EncoderError, SelectionError
+from sbert_prune.pickles import convert_pickles, holds_pickles
 from sbert_prune.safetensors_file import StoredTensor, write_tensors
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.strategies import EXPLICIT
@@ -50,18 +52,25 @@ def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrai
 
 
 def prune_checkpoint(
-    folder: Path, selection: LayerSelection, out: Path, *, strategy: str = EXPLICIT, lineage: Lineage | None = None
+    folder: Path, selection: LayerSelection, out: Path, *, lineage: Lineage | None = None, convert_pickle: bool = False
 ) -> Checkpoint:
     """Cut a saved encoder or sentence model as it lies on disk: no model is built, only the kept tensors are copied.
 
     Weights (single or sharded) come out as one file, byte by byte what `prune_layers` and `save_pretrained` would write in the same
     dtype; the config follows, tokenizer and modules come along, weights in other formats stay behind, `pruning.json` is written.
     lineage: of what is cut, where more is known than the folder itself says (a hub's id and commit, say).
+    convert_pickle: take weights that are pickled as well, for their tensors alone; they are converted in a temporary folder first.
 
     Raises SelectionError for a selection that does not fit, EncoderError for a folder that is damaged, an output folder that is not
     empty, and a disk without room; nothing is left of the output then.
     """
     folder, out = Path(folder), Path(out).absolute()
+    if convert_pickle and holds_pickles(folder):
+        with TemporaryDirectory() as scratch:
+            converted = Path(scratch) / "converted"
+            convert_pickles(folder, converted)
+            known = lineage or lineage_of(SavedModel(str(folder.resolve()), None, inspect_checkpoint(converted)))
+            return prune_checkpoint(converted, selection, out, lineage=known)
     source = inspect_checkpoint(folder)
     if selection.depth != source.depth:
         raise SelectionError(
@@ -78,7 +87,7 @@ def prune_checkpoint(
         config = config_after(source.config, selection)
         (beside / "config.json").write_text(json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         copy_companions(folder, beside)
-        origin.result().after_cut(selection, strategy=strategy).write(beside)
+        origin.result().after_cut(selection, strategy=EXPLICIT).write(beside)
     return inspect_checkpoint(out)
 
 

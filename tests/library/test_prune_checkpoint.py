@@ -147,22 +147,22 @@ def test_other_files_come_along_and_weights_in_other_formats_do_not(tiny_base, t
 def test_the_lineage_names_the_base_by_the_digest_of_its_weights(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
 
-    prune_checkpoint(folder, LayerSelection((0, 2), 4), tmp_path / "out", strategy="drop-something")
+    prune_checkpoint(folder, LayerSelection((0, 2), 4), tmp_path / "out")
 
     lineage = read_lineage(tmp_path / "out")
     assert (lineage.base.id, lineage.base.sha256) == (str(folder), inspect_checkpoint(folder).sha256())
-    assert (lineage.kept_layers, lineage.strategy, lineage.base.depth) == ((0, 2), "drop-something", 4)
+    assert (lineage.kept_layers, lineage.strategy, lineage.base.depth) == ((0, 2), "explicit", 4)
 
 
 def test_cutting_twice_reports_the_layers_of_the_first_base(tiny_base, tmp_path):
     folder = tiny_base(depth=5)
     prune_checkpoint(folder, LayerSelection((0, 2, 3, 4), 5), tmp_path / "once")
 
-    prune_checkpoint(tmp_path / "once", LayerSelection((1, 3), 4), tmp_path / "twice", strategy="drop-top")
+    prune_checkpoint(tmp_path / "once", LayerSelection((1, 3), 4), tmp_path / "twice")
 
     lineage = read_lineage(tmp_path / "twice")
     assert (lineage.kept_layers, lineage.base.id) == ((2, 4), str(folder))
-    assert [(cut.kept_layers, cut.strategy) for cut in lineage.chain] == [((0, 2, 3, 4), "explicit"), ((2, 4), "drop-top")]
+    assert [(cut.kept_layers, cut.strategy) for cut in lineage.chain] == [((0, 2, 3, 4), "explicit"), ((2, 4), "explicit")]
     assert inspect_checkpoint(tmp_path / "twice").depth == 2
 
 
@@ -215,6 +215,21 @@ def test_a_module_behind_a_link_comes_along(tiny_base, tmp_path):
     prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
     assert (tmp_path / "out" / "2_Dense" / "model.safetensors").is_file()
+
+
+def test_pickled_weights_are_cut_only_when_asked_for_and_come_out_as_the_same_bytes(tiny_base, tmp_path):
+    folder, selection = tiny_base(depth=4), LayerSelection((0, 3), 4)
+    prune_checkpoint(folder, selection, tmp_path / "expected")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match="Have it converted with convert_pickle=true"):
+        prune_checkpoint(folder, selection, tmp_path / "out")
+
+    prune_checkpoint(folder, selection, tmp_path / "out", convert_pickle=True)
+
+    assert weights_of(tmp_path / "out") == weights_of(tmp_path / "expected")
+    assert read_lineage(tmp_path / "out").base.id == str(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "expected", "out"]
 
 
 # What goes wrong

@@ -62,6 +62,7 @@ def test_a_vocabulary_is_trimmed_to_a_corpus_of_the_users_and_the_record_says_so
     assert trim.corpus.rows == len(corpus.read_text().splitlines())
     assert load_file(folder / "model.safetensors")["embeddings.word_embeddings.weight"].shape[0] == 3000
     assert run.data.metrics["vocabulary/pieces_after"] == 3000
+    assert run.data.metrics["vocabulary/bytes_before"] - run.data.metrics["vocabulary/bytes_after"] == 9000 * 128 * 4
     assert run.data.tags["sbert_prune.vocabulary"] == "3000 of 12000"
     assert json.loads(artifact(run, "vocabulary.json"))["digest"] == trim.digest
     assert "3,000 of 12,000 pieces kept" in output
