@@ -1,5 +1,7 @@
 """`python -m pipelines COMMAND`; a command's module is imported only when it is called."""
 
+import os
+import signal
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -10,6 +12,7 @@ COMMANDS = {
     "prune": "Cut a base to the layers to keep.",
     "train_nli": "First phase: natural language inference.",
     "train_sts": "Second phase: semantic textual similarity.",
+    "distil": "Learn a teacher's embeddings, sentence by sentence.",
     "evaluate": "Judge a sentence model: STS, size, speed.",
     "register": "Make a sentence model a version in the registry.",
     "promote": "Move a stage and its alias to a version.",
@@ -44,5 +47,29 @@ def main() -> None:
     """Prune a sentence encoder to the smallest one that is provably good enough."""
 
 
+def run() -> None:
+    """The command; or, where torchrun started several processes, all but the first help that one to train."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        main(prog_name="python -m pipelines")
+    elif int(os.environ.get("RANK", "0")) > 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process writes its checkpoint, and takes the others along
+        from sbert_prune.training.loop import help_train
+
+        help_train()
+    else:
+        _lead()
+
+
+def _lead() -> None:
+    try:
+        main(prog_name="python -m pipelines")
+    except SystemExit as end:
+        if end.code not in {None, 0}:
+            raise  # the helpers may be in the middle of a batch: torchrun ends them
+        from sbert_prune.training.crew import leave_crew
+
+        leave_crew()
+
+
 if __name__ == "__main__":
-    main(prog_name="python -m pipelines")
+    run()

@@ -16,7 +16,7 @@ import click
 from sbert_prune.errors import SbertPruneError
 
 if TYPE_CHECKING:
-    from sbert_prune.training.loop import Progress
+    from sbert_prune.training.progress import Progress
 
 _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -72,10 +72,26 @@ _signals: list[int] = []
 """The signals that this process was sent."""
 
 
+_waiting = False
+"""Whether a phase is in training, which asks for signals itself, between two optimizer steps."""
+
+
 def _stop(number: int, _frame: object) -> None:
     _signals.append(number)
-    if len(_signals) == 1:  # a second one, as MLflow's launcher sends it, would interrupt the closing of the runs
+    # A second one, as MLflow's launcher sends it, would interrupt the closing of the runs.
+    if len(_signals) == 1 and not _waiting:
         end_if_told()
+
+
+@contextmanager
+def waiting_for_a_good_moment() -> Iterator[None]:
+    """Signals end nothing in here until `end_if_told` is asked: an optimizer step is done whole, and a checkpoint follows it."""
+    global _waiting  # noqa: PLW0603 - signals are the process's
+    _waiting = True
+    try:
+        yield
+    finally:
+        _waiting = False
 
 
 def end_if_told() -> None:
@@ -133,7 +149,7 @@ def phase_progress(label: str) -> Iterator[Any]:
         task = bar.add_task(label, total=None, note="")
 
         def report(progress: Progress) -> None:
-            note = f"loss {progress.loss:.4f}, {progress.sentences_per_s:,.0f} sentences/s"
+            note = f"loss {progress.loss:.4f}, {progress.sentences_per_s:,.0f} sentences/s{_dev(progress)}"
             bar.update(task, total=progress.num_optimizer_steps, completed=progress.optimizer_step, note=note)
 
         yield report
@@ -146,13 +162,17 @@ def _plain_reporter(label: str) -> Any:
         nonlocal last
         now = time.monotonic()
         done = progress.optimizer_step == progress.num_optimizer_steps
-        if done or now - last >= _PLAIN_EVERY_S:
+        if done or progress.dev_score is not None or now - last >= _PLAIN_EVERY_S:
             last = now
             left = (now - began) / progress.optimizer_step * (progress.num_optimizer_steps - progress.optimizer_step)
             ending = f"{now - began:.0f} s" if done else f"{left:.0f} s left"
             say(
                 f"{label}: optimizer step {progress.optimizer_step}/{progress.num_optimizer_steps}, loss {progress.loss:.4f}, "
-                f"{progress.sentences_per_s:,.0f} sentences/s, {ending}"
+                f"{progress.sentences_per_s:,.0f} sentences/s, {ending}{_dev(progress)}"
             )
 
     return report
+
+
+def _dev(progress: Progress) -> str:
+    return "" if progress.dev_score is None else f", dev {progress.dev_score:.4f}"

@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.console import end_if_told, say, warn_if_busy
+from pipelines.unfinished import Unfinished
+from sbert_prune.store_uri import own_folder
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
 
@@ -19,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """parent: the run under which steps open theirs; None when the command is a single step."""
+    """parent: the run under which steps open theirs; None when the command is a single step.
+
+    unfinished: the checkpoints of phases under way.
+    """
 
     recipe: Recipe
     store: Store
     hardware: Hardware
     workspace: Path
+    unfinished: Unfinished
     parent: Run | None = None
 
     @contextmanager
@@ -64,5 +70,10 @@ def open_context(recipe: Recipe) -> Iterator[Context]:
     warn_if_busy()
     hardware = choose_hardware(recipe.device, recipe.precision)
     store = connect()
-    with TemporaryDirectory(prefix="sbert-prune-") as folder:
-        yield Context(recipe, store, hardware, Path(folder))
+    unfinished = Unfinished(own_folder() / "unfinished")
+    try:
+        with TemporaryDirectory(prefix="sbert-prune-") as folder:
+            yield Context(recipe, store, hardware, Path(folder), unfinished)
+        unfinished.clear()
+    finally:
+        unfinished.release()

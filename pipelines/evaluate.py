@@ -3,10 +3,9 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model
+from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model, find_sts_splits
 from pipelines.parameters import MODEL, Parameter, option, recipe_options
-from sbert_prune.data.sources import describe_rows, load_sts_for_evaluation
-from sbert_prune.data.sts import check_pairs
+from sbert_prune.data.sources import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 
@@ -20,9 +19,8 @@ REFERENCE = Parameter(None, "The model to measure retention against: a folder, a
 def command(recipe: Recipe, model: str, reference: str | None) -> None:
     """Judge a sentence model: STS on dev and test (a single file is the test), size, speed, retention."""
     check_machine(recipe)
-    splits = load_sts_for_evaluation(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    splits = find_sts_splits(recipe)
     for split, rows in splits.items():
-        check_pairs(rows.rows, f"{split} ({rows.name})")
         say(*(f"sts {line}" for line in describe_rows(split, rows)))
     if reference and "test" not in splits:
         raise RecipeError(

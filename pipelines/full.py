@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import PruneInputs, check_machine, check_texts, describe_pruning, find_base, find_nli, find_sts
+from pipelines.inputs import (
+    PruneInputs,
+    check_machine,
+    check_texts,
+    describe_pruning,
+    find_base,
+    find_given_teacher,
+    find_model,
+    find_texts,
+)
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
-from pipelines.texts import TrainingTexts
+from pipelines.texts import TrainingTexts, distillation_texts
 from sbert_prune.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipelines.context import Context
-    from sbert_prune.data.sources import NliData, StsData
+    from sbert_prune.lineage import DataRecord
     from sbert_prune.registry import Version
+    from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
 
@@ -31,16 +41,28 @@ def command(recipe: Recipe) -> None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that `full` reads, checked before anything is trained."""
+    """All that `full` reads, checked before anything is trained.
+
+    sentences: what a student learns from its teacher, with their record.  teacher: where the recipe names one besides the reference.
+    """
 
     pruning: PruneInputs
-    nli: NliData
-    sts: StsData
+    texts: TrainingTexts
+    sentences: tuple[list[str], DataRecord] | None
+    teacher: SavedModel | None
+
+    @property
+    def splits(self) -> dict[str, RowSet[NliRow] | RowSet[StsRow]]:
+        """Every split that a variant and its reference see, by what it is for."""
+        nli = {"nli train": self.texts.nli.train} if self.texts.nli else {}
+        sts = self.texts.sts
+        return {**nli, "sts train": sts.train, "sts dev": sts.dev, "sts test": sts.test}
 
     def reference_key(self, recipe: Recipe) -> str:
-        """Names what a variant and its reference share: base, data and all settings but the choice of layers."""
-        splits = (self.nli.train, self.sts.train, self.sts.dev, self.sts.test)
-        parts = (recipe.reference_digest, self.pruning.base.checkpoint.fingerprint(), *(rows.digest for rows in splits))
+        """Names what a variant and its reference share: base, data and all settings but what makes it smaller and who teaches."""
+        seen = {use: rows for use, rows in self.splits.items() if use != "nli train" or "nli" in recipe.of_reference(1).phases}
+        digests = (rows.digest for rows in seen.values())
+        parts = (recipe.reference_digest, self.pruning.base.checkpoint.fingerprint(), *digests)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -69,18 +91,21 @@ def load_inputs(recipe: Recipe) -> Inputs:
     """Find the base, check how it is made smaller, parse all data, and say what was understood."""
     check_machine(recipe)
     pruning = find_base(recipe)
-    nli, nli_lines = find_nli(recipe)
-    sts, sts_lines = find_sts(recipe)
-    texts = TrainingTexts(nli, sts)
+    teacher = find_given_teacher(recipe)
+    texts, lines = find_texts(recipe)
     check_texts(recipe, texts)
-    say(describe_pruning(pruning, recipe), *nli_lines, *sts_lines)
-    return Inputs(replace(pruning, texts=texts), nli, sts)
+    sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
+    if sentences is not None:
+        lines.append(f"distil {sentences[1].rows:,} sentences")
+    say(describe_pruning(pruning, recipe), *lines)
+    return Inputs(replace(pruning, texts=texts), texts, sentences, teacher)
 
 
 def run_name(recipe: Recipe, pruning: PruneInputs) -> str:
-    """A run's name for people: "full L6 drop-top v8000 s42"."""
+    """A run's name for people: "full L6 drop-top v8000 s42", with the phases where they are not the paper's."""
+    phases = [] if recipe.phases == ("nli", "sts") else ["+".join(recipe.phases)]
     vocabulary = [f"v{recipe.vocabulary}"] if recipe.vocabulary_limit.trims else []
-    return " ".join(["full", f"L{pruning.num_layers}", pruning.strategy, *vocabulary, f"s{recipe.seed}"])
+    return " ".join(["full", f"L{pruning.num_layers}", pruning.strategy, *vocabulary, *phases, f"s{recipe.seed}"])
 
 
 def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
@@ -107,21 +132,36 @@ def build(context: Context, inputs: Inputs, reference: Version | None) -> Versio
 
     model, cuts = _where_to_begin(inputs, reference)
     for place, layers in enumerate(cuts):
-        pruned = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
-        after_nli = steps.train_nli(context, pruned, inputs.nli.train)
-        model = steps.train_sts(context, after_nli, inputs.sts.train)
+        model = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
+        for phase in context.recipe.phases:
+            model = heal(context, phase, model, inputs, reference)
     score = reference.metrics["sts_test/spearman_cosine"] if reference else None
-    splits = {"dev": inputs.sts.dev, "test": inputs.sts.test}
+    splits = {"dev": inputs.texts.sts.dev, "test": inputs.texts.sts.test}
     metrics = steps.evaluate(context, model, splits, base=inputs.pruning.base, reference_score=score)
     if reference is None:
         metrics["quality/retention"] = 1.0  # its own measure
     return steps.register(context, model, metrics, _tags(context.recipe, inputs, is_reference=reference is None))
 
 
+def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, reference: Version | None) -> SavedModel:
+    """One phase of the recipe; the reference teaches where nobody else is named."""
+    from pipelines import healing
+
+    teacher = inputs.teacher
+    if teacher is None and reference is not None and context.recipe.has_teacher:
+        teacher = find_model(reference.uri)
+    judged = healing.Judged(inputs.texts.sts.dev, teacher)
+    if phase == "distil":
+        assert inputs.sentences is not None  # found with the other inputs
+        return healing.distil(context, model, inputs.sentences, judged)
+    if phase == "sts":
+        return healing.train_sts(context, model, inputs.texts.sts.train, judged)
+    assert inputs.texts.nli is not None
+    return healing.train_nli(context, model, inputs.texts.nli.train, judged)
+
+
 def _where_to_begin(inputs: Inputs, reference: Version | None) -> tuple[SavedModel, tuple[str, ...]]:
     """A schedule that begins with the whole depth begins with the reference: that is the whole model, healed."""
-    from pipelines.inputs import find_model
-
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
     if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
         say(f"schedule: begins with version {reference.version} of {reference.name}, all {cuts[0]} layers healed")
@@ -138,8 +178,8 @@ def _tags(recipe: Recipe, inputs: Inputs, *, is_reference: bool) -> dict[str, st
         "reference_key": inputs.reference_key(recipe),
         "seed": str(recipe.seed),
         "role": registry.REFERENCE if is_reference else registry.VARIANT,
-        "sts_dev_digest": inputs.sts.dev.digest[:16],
-        "sts_test_digest": inputs.sts.test.digest[:16],
+        "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
+        "sts_test_digest": inputs.texts.sts.test.digest[:16],
     }
 
 
@@ -150,9 +190,7 @@ def publish(run: Run, version: Version, inputs: Inputs) -> None:
     shown = ("base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "role")
     run.set_tags({key: version.tags[key] for key in shown if key in version.tags} | {"model": version.uri})
     run.log_params({"kept_layers": version.tags["kept_layers"]})
-    run.log_data(data_record(inputs.nli.train), "training")
-    run.log_data(data_record(inputs.sts.train), "training")
-    run.log_data(data_record(inputs.sts.dev), "testing")
-    run.log_data(data_record(inputs.sts.test), "testing")
+    for use, rows in inputs.splits.items():
+        run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
     run.log_output(version.tags["model_id"])
     run.log_metrics(version.metrics)

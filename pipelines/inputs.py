@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from pipelines.texts import TrainingTexts
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts
+from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.encoders import check_selection
-from sbert_prune.errors import DataError, RecipeError, SbertPruneError
+from sbert_prune.errors import DataError, EncoderError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
+from sbert_prune.recipe import REFERENCE_TEACHER
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
 from sbert_prune.strategies import EXPLICIT, MEASURED, choose_layers
@@ -28,6 +29,7 @@ from sbert_prune.vocabulary.rewriting import named_ids
 
 if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
+    from sbert_prune.rows import RowSet, StsRow
 
 _SCHEMES = ("models:/", "runs:/")
 
@@ -148,8 +150,9 @@ def needs_texts(recipe: Recipe) -> bool:
 def check_texts(recipe: Recipe, texts: TrainingTexts) -> None:
     """Refuse a measured strategy that the data say nothing for, before anything is trained."""
     if recipe.strategy == "loss-per-depth" and len(texts.entailments()) < 2:
+        source = texts.nli.train.source if texts.nli else "the recipe"
         raise DataError(
-            f"strategy=loss-per-depth measures by entailments, and {texts.nli.train.source} has {len(texts.entailments())}. "
+            f"strategy=loss-per-depth measures by entailments, and {source} has {len(texts.entailments())}. "
             "Give NLI rows with entailments, or take another strategy."
         )
 
@@ -165,11 +168,26 @@ def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
     return f"base {inputs.base.uri}: {kept}{trimmed}"
 
 
-def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:
-    """The NLI rows, and the lines that say what was understood. Rows that the loss cannot use are found out here."""
-    data = load_nli(recipe.nli.data, on_bad_rows=recipe.on_bad_rows)
+def find_texts(recipe: Recipe) -> tuple[TrainingTexts, list[str]]:
+    """All rows that a recipe trains on, chooses and tests by, and the lines that say what was understood.
+
+    NLI rows are read where a phase, or the reference's, wants them, and where a teacher or a measure can use their sentences.
+    """
+    wanted = "nli" in (*recipe.phases, *recipe.of_reference(1).phases)
+    useful = recipe.nli.data is not None and ("distil" in recipe.phases or needs_texts(recipe))
+    nli, nli_lines = find_nli(recipe, trains=wanted) if wanted or useful else (None, [])
+    sts, sts_lines = find_sts(recipe)
+    return TrainingTexts(nli, sts), [*nli_lines, *sts_lines]
+
+
+def find_nli(recipe: Recipe, *, trains: bool = True) -> tuple[NliData, list[str]]:
+    """The NLI rows, and the lines that say what was understood. Rows that the loss cannot use are found out here.
+
+    trains: False reads them for their sentences alone.
+    """
+    data = load_nli(_named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
     lines = [f"nli {line}" for line in describe(data)]
-    if recipe.nli.loss == "mnrl":
+    if trains and recipe.nli.loss == "mnrl":
         rows, limit = data.train.rows, recipe.nli.max_rows
         found = triplets(rows if limit is None else sample_by_premise(rows, limit, seed=recipe.seed))
         lines.append(f"nli train: {len(found):,} triplets of anchor, entailment and contradiction")
@@ -178,7 +196,38 @@ def find_nli(recipe: Recipe) -> tuple[NliData, list[str]]:
 
 def find_sts(recipe: Recipe) -> tuple[StsData, list[str]]:
     """The STS pairs, and the lines that say what was understood. Splits that cannot be scored are found out here."""
-    data = load_sts(recipe.sts.data, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    named = _named_data(recipe, "sts", recipe.sts.data)
+    data = load_sts(named, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
     check_pairs(data.dev.rows, f"dev ({data.dev.name})")
     check_pairs(data.test.rows, f"test ({data.test.name})")
     return data, [f"sts {line}" for line in describe(data)]
+
+
+def find_dev(recipe: Recipe) -> RowSet[StsRow] | None:
+    """The dev pairs by which a single step judges its weights on the way; None where the recipe names none."""
+    return find_sts(recipe)[0].dev if recipe.sts.data is not None else None
+
+
+def _named_data(recipe: Recipe, group: str, data: str | None) -> str:
+    if data is None:
+        raise RecipeError(f"The recipe {recipe.name} lacks '{group}.data'. Give it there or as a parameter, -P {group}_data=...")
+    return data
+
+
+def find_sts_splits(recipe: Recipe) -> dict[str, RowSet[StsRow]]:
+    """The pairs to evaluate on, checked, by split; a single file is the test."""
+    named = _named_data(recipe, "sts", recipe.sts.data)
+    splits = load_sts_for_evaluation(named, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
+    for split, rows in splits.items():
+        check_pairs(rows.rows, f"{split} ({rows.name})")
+    return splits
+
+
+def find_given_teacher(recipe: Recipe) -> SavedModel | None:
+    """The teacher, where the recipe names one of its own; None where it is the reference, or nobody teaches."""
+    if not recipe.has_teacher or recipe.distil.teacher == REFERENCE_TEACHER:
+        return None
+    try:
+        return find_sentence_model(recipe.distil.teacher, recipe)
+    except EncoderError as error:
+        raise EncoderError(str(error).replace("base_model=", "distil_teacher=")) from error

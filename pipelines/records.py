@@ -47,8 +47,13 @@ def logged_id(source: SavedModel) -> str | None:
 def log_rows(run: Run, rows: RowSet[NliRow] | RowSet[StsRow], context: str) -> None:
     """Log a split as a dataset input, and the rows that were left out of it by name."""
     run.log_data(data_record(rows), context)
-    if rows.skipped:
-        run.log_text("\n".join(rows.skipped), f"skipped_rows/{rows.name}.txt")
+    log_skipped(run, rows.name, rows.skipped)
+
+
+def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
+    """Log the rows that were left out of a split by name."""
+    if skipped:
+        run.log_text("\n".join(skipped), f"skipped_rows/{name}.txt")
 
 
 def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:

@@ -1,23 +1,20 @@
-"""The steps behind the cut: each opens a run, calls the library, logs, and returns what was made."""
+"""The steps behind healing: each opens a run, calls the library, logs, and returns what was made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipelines.phase_log import phase_report
-from pipelines.records import data_record, lineage_tags, log_rows, logged_id, refuse_non_finite
-from pipelines.saving import as_sentence_model, save, size_metrics
+from pipelines.records import lineage_tags, log_rows, logged_id, refuse_non_finite
+from pipelines.saving import as_sentence_model, size_metrics
 from sbert_prune import registry
 from sbert_prune.evaluation.efficiency import measure_speed
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.lineage import FILE_NAME, Lineage, PhaseRecord
+from sbert_prune.lineage import FILE_NAME, Lineage
 from sbert_prune.models import fetch_model, log_model
 from sbert_prune.saved_model import SavedModel, lineage_of
-from sbert_prune.sentence import PROBES, check_embeddings, embed, fresh_process_difference, load_saved, save_sentence_model
-from sbert_prune.training import phases
-from sbert_prune.training.loop import Setup
+from sbert_prune.sentence import PROBES, embed, fresh_process_difference, load_saved, save_sentence_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,49 +22,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.context import Context
-    from sbert_prune.recipe import PhaseSettings
-    from sbert_prune.rows import NliRow, RowSet, StsRow
-
-
-_TRAINING = ("seed", "precision", "device", "on_bad_rows")
-
-
-def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow]) -> SavedModel:
-    """First phase: natural language inference."""
-    return _train(context, source, "nli", rows, lambda model, setup: phases.train_nli(model, rows.rows, context.recipe.nli, setup))
-
-
-def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow]) -> SavedModel:
-    """Second phase: semantic textual similarity."""
-    return _train(context, source, "sts", rows, lambda model, setup: phases.train_sts(model, rows.rows, context.recipe.sts, setup))
-
-
-def _train(
-    context: Context,
-    source: SavedModel,
-    phase: str,
-    rows: RowSet[NliRow] | RowSet[StsRow],
-    train: Callable[[SentenceTransformer, Setup], None],
-) -> SavedModel:
-    lineage = lineage_of(source)
-    with context.step(f"train_{phase}", lineage_tags(lineage), reads=(f"{phase}.", *_TRAINING)) as run:
-        data = data_record(rows)
-        log_rows(run, rows, "training")
-        run.log_metrics({f"{phase}/rows": len(rows), f"{phase}/skipped_rows": len(rows.skipped)})
-        model = as_sentence_model(source, context.recipe)
-        with phase_report(run, phase) as report:
-            train(model, Setup(context.hardware, context.recipe.seed, report))
-        check_embeddings(embed(model, PROBES), f"The model after train_{phase}")
-        settings: PhaseSettings = getattr(context.recipe, phase)
-        record = PhaseRecord(
-            phase=phase,
-            settings=settings.model_dump(mode="json"),
-            data=data,
-            seed=context.recipe.seed,
-            precision=context.hardware.precision,
-            run_id=run.run_id,
-        )
-        return save(context, run, model, lineage.after(record))
+    from sbert_prune.rows import RowSet, StsRow
 
 
 def evaluate(

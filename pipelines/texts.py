@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sbert_prune.data.texts import load_texts
+from sbert_prune.data.triplets import sample_by_premise
 from sbert_prune.lineage import DataRecord
 from sbert_prune.rows import Label
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from sbert_prune.data.sources import NliData, StsData
     from sbert_prune.importance.calibration import Calibration
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.rows import NliRow
 
 _AT_MOST = 512  # sentences, and pairs, to measure layers by: more changes the scores in the third digit
 
@@ -25,14 +29,24 @@ _Entry = TypeVar("_Entry")
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """What both phases train on, and the pairs that choose."""
+    """What the phases train on, and the pairs that choose. nli: None where no phase wants it."""
 
-    nli: NliData
+    nli: NliData | None
     sts: StsData
+
+    @property
+    def nli_rows(self) -> Sequence[NliRow]:
+        """The rows of the first phase; none where nobody wants them."""
+        return self.nli.train.rows if self.nli else ()
+
+    @property
+    def source(self) -> str:
+        """Where they came from, for people."""
+        return ", ".join(rows.source for rows in (self.nli.train if self.nli else None, self.sts.train) if rows)
 
     def unique(self) -> list[str]:
         """Every sentence of the train splits once, in the files' order."""
-        nli = (text for row in self.nli.train.rows for text in (row.premise, row.hypothesis))
+        nli = (text for row in self.nli_rows for text in (row.premise, row.hypothesis))
         sts = (text for row in self.sts.train.rows for text in (row.sentence1, row.sentence2))
         return list(dict.fromkeys((*nli, *sts)))
 
@@ -42,7 +56,7 @@ class TrainingTexts:
 
     def entailments(self) -> list[tuple[str, str]]:
         """Every premise of the train split with a hypothesis that follows from it."""
-        return [(row.premise, row.hypothesis) for row in self.nli.train.rows if row.label is Label.ENTAILMENT]
+        return [(row.premise, row.hypothesis) for row in self.nli_rows if row.label is Label.ENTAILMENT]
 
     def calibration(self) -> Calibration:
         """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
@@ -81,4 +95,40 @@ def open_corpus(file: str | None, training: TrainingTexts | None) -> Corpus:
         path = Path(file)
         return Corpus(path.name, str(path.resolve()), load_texts(path))
     assert training is not None  # what finds the inputs loads them where no file is named
-    return Corpus("training texts", f"{training.nli.train.source}, {training.sts.train.source}", training.unique())
+    return Corpus("training texts", training.source, training.unique())
+
+
+def distillation_texts(recipe: Recipe, training: TrainingTexts | None) -> tuple[list[str], DataRecord]:
+    """The sentences that a student learns from its teacher: those of the phases' own rows, and a file's.
+
+    Raises DataError for a file that cannot be read.
+    """
+    texts = list(_of_phases(recipe, training)) if training else []
+    sources = [training.source] if training else []
+    if recipe.distil.data is not None:
+        texts += _drawn(load_texts(Path(recipe.distil.data)), recipe.distil.max_rows, recipe.seed)
+        sources.append(str(Path(recipe.distil.data).resolve()))
+    corpus = Corpus("sentences", ", ".join(sources), dict.fromkeys(texts))
+    return list(corpus), corpus.record()
+
+
+def _of_phases(recipe: Recipe, training: TrainingTexts) -> Iterator[str]:
+    rows = training.nli_rows
+    for row in rows if recipe.nli.max_rows is None or not rows else sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed):
+        yield from (row.premise, row.hypothesis)
+    for pair in training.sts.train.rows:
+        yield from (pair.sentence1, pair.sentence2)
+
+
+def _drawn(texts: Iterator[str], at_most: int | None, seed: int) -> list[str]:
+    """All texts, or so many of them, each with the same chance, in the file's order; the others are never held in memory."""
+    if at_most is None:
+        return list(texts)
+    draw = random.Random(seed)
+    kept: list[tuple[int, str]] = []
+    for number, text in enumerate(texts):
+        if len(kept) < at_most:
+            kept.append((number, text))
+        elif (place := draw.randint(0, number)) < at_most:
+            kept[place] = (number, text)
+    return [text for _, text in sorted(kept)]

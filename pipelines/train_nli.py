@@ -3,25 +3,28 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_nli, find_sentence_model
-from pipelines.parameters import MODEL, TRAINING, option, recipe_options
+from pipelines.inputs import check_machine, find_dev, find_nli, find_sentence_model
+from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
 
 
 @click.command("train_nli", cls=Command)
 @option("model", MODEL, required=True)
-@recipe_options("nli_data", "nli_loss", "nli_epochs", "nli_batch_size", "nli_learning_rate", "nli_max_rows", *TRAINING)
+@recipe_options(*settings_of("nli"), "distil_teacher", "sts_data", "sts_score_range", *TRAINING)
 def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on natural language inference and log the result."""
+    recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
     data, lines = find_nli(recipe)
+    dev, teacher = find_dev(recipe), find_teacher(recipe)
     say(*lines)
 
     from pipelines.context import open_context
-    from pipelines.steps import train_nli
+    from pipelines.healing import Judged, train_nli
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = train_nli(context, source, data.train)
+        saved = train_nli(context, source, data.train, Judged(dev, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")

@@ -4,24 +4,27 @@ import click
 
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs import check_machine, find_sentence_model, find_sts
-from pipelines.parameters import MODEL, TRAINING, option, recipe_options
+from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
 
 
 @click.command("train_sts", cls=Command)
 @option("model", MODEL, required=True)
-@recipe_options("sts_data", "sts_score_range", "sts_epochs", "sts_batch_size", "sts_learning_rate", "sts_max_rows", *TRAINING)
+@recipe_options(*settings_of("sts"), "distil_teacher", *TRAINING)
 def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
+    recipe = recipe.model_copy(update={"phases": ("sts",)})
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
     data, lines = find_sts(recipe)
+    teacher = find_teacher(recipe)
     say(*lines)
 
     from pipelines.context import open_context
-    from pipelines.steps import train_sts
+    from pipelines.healing import Judged, train_sts
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = train_sts(context, source, data.train)
+        saved = train_sts(context, source, data.train, Judged(data.dev, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

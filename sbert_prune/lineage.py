@@ -62,8 +62,15 @@ class TrimRecord(_Record):
     run_id: str | None = None
 
 
+class TeacherRecord(_Record):
+    """Who taught. id: its URI.  sha256: of its weight files."""
+
+    id: str
+    sha256: str
+
+
 class PhaseRecord(_Record):
-    """One phase of fine-tuning. settings: as in the recipe."""
+    """One phase of fine-tuning. settings: as in the recipe.  teacher: None where the labels alone taught."""
 
     kind: Literal["train"] = "train"
     phase: str
@@ -71,6 +78,7 @@ class PhaseRecord(_Record):
     data: DataRecord
     seed: int
     precision: str
+    teacher: TeacherRecord | None = None
     run_id: str | None
 
 

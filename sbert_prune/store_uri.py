@@ -17,6 +17,12 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
 
 
+def own_folder() -> Path:
+    """Where we keep what is not finished or not delivered: `.sbert-prune`, beside the SQLite store or in the folder of the command."""
+    path = sqlite_path(tracking_uri())
+    return (path.parent if path else Path.cwd()) / ".sbert-prune"
+
+
 def without_password(text: str) -> str:
     """A URI, or a text with URIs in it, with users and passwords left out: fit for logs and errors."""
     return re.sub(r"://[^/@\s]+@", "://***@", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import time
@@ -92,6 +93,19 @@ class Run:
     def log_json(self, content: Any, name: str) -> None:
         """Log a value as a JSON artifact."""
         self.store.client.log_text(self.run_id, json.dumps(content, indent=2), name)
+
+    @contextmanager
+    def system_metrics(self) -> Iterator[None]:
+        """Record the machine's load, memory, disk and network beside the run's metrics, under `system/`, every ten seconds."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # each start and end would be told
+        monitor = SystemMetricsMonitor(self.run_id, tracking_uri=self.store.uri)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def log_text(self, content: str, name: str) -> None:
         """Log a text artifact."""

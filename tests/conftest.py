@@ -91,6 +91,14 @@ def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
         return encoder.float().eval()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory):
+    """Tests, and the commands that they start, neither find nor leave anything in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder():
     """A function that builds an encoder: tiny_encoder("roberta", depth=4, width=16, spread=0.2, seed=0)."""

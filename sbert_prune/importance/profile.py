@@ -16,7 +16,7 @@ import torch
 
 from sbert_prune.encoders import architecture_of, layers_of
 from sbert_prune.errors import DataError
-from sbert_prune.importance.states import evaluating, watched
+from sbert_prune.layer_states import evaluating, watched
 from sbert_prune.sentence import encoder_of
 
 if TYPE_CHECKING:

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from sbert_prune.cache import cached
+from sbert_prune.training.objective import Batch
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+_AT_ONCE = 20_000  # sentences; tokenizing more without asking for signals would leave a user waiting
+
 
 @dataclass(frozen=True)
-class Examples:
-    """Rows of sentences, all with the same number of columns.
+class Tokens:
+    """Token ids of sentences, special pieces included, one sentence behind the other. ends: where each one's end lies in `flat`."""
 
-    ids: token ids of each distinct sentence, special pieces included, cut to the model's max_seq_length.
-    index: which distinct sentence stands in a row's column. *Shape:* (rows, columns)
-    labels: a class or a score for each row, if the loss wants one. *Shape:* (rows,)
-    """
-
-    ids: tuple[NDArray[np.int32], ...]
-    index: NDArray[np.intp]
-    labels: torch.Tensor | None
-    pad_id: int
+    flat: NDArray[np.int32]
+    ends: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        return self.flat[self.ends[number - 1] if number else 0 : self.ends[number]]
 
     @property
-    def widths(self) -> NDArray[np.intp]:
-        """Pieces in the longest sentence of each row. *Shape:* (rows,)"""
-        lengths = np.fromiter((len(ids) for ids in self.ids), dtype=np.intp, count=len(self.ids))
-        widths: NDArray[np.intp] = lengths[self.index].max(axis=1)
-        return widths
+    def lengths(self) -> NDArray[np.int64]:
+        """Pieces of each sentence. *Shape:* (sentences,)"""
+        return np.diff(self.ends, prepend=0)
 
-    def features(self, rows: NDArray[np.intp], device: torch.device) -> dict[str, torch.Tensor]:
-        """All sentences of a batch for one forward pass, column after column. *Shape:* (columns * batch, pieces)"""
-        sentences = [self.ids[number] for number in self.index[rows].T.reshape(-1)]
+    def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
+        """Some of the sentences for one forward pass. *Shape:* (sentences, pieces)"""
+        sentences = [self[number] for number in numbers.tolist()]
         width = max(map(len, sentences))
-        pieces = np.full((len(sentences), width), self.pad_id, dtype=np.int64)
+        pieces = np.full((len(sentences), width), pad_id, dtype=np.int64)
         mask = np.zeros((len(sentences), width), dtype=np.int64)
         for line, ids in enumerate(sentences):
             pieces[line, : len(ids)] = ids
@@ -51,11 +51,101 @@ class Examples:
         return {"input_ids": torch.from_numpy(pieces).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
 
 
-def tokenize_rows(model: SentenceTransformer, rows: Sequence[Sequence[str]], labels: torch.Tensor | None = None) -> Examples:
-    """Tokenise rows of sentences with the model's own tokenizer."""
+@dataclass(frozen=True)
+class Examples:
+    """Rows of sentences, all with the same number of columns.
+
+    tokens: of each distinct sentence, cut to the model's max_seq_length.
+    index: which distinct sentence stands in a row's column. *Shape:* (rows, columns)
+    labels: a class or a score for each row, if the loss wants one. *Shape:* (rows,)
+    texts: the distinct sentences, in the tokens' order.
+    targets: a teacher's embeddings of the distinct sentences. *Shape:* (exits, sentences, teacher's dim)
+    """
+
+    tokens: Tokens
+    index: NDArray[np.intp]
+    labels: torch.Tensor | None
+    pad_id: int
+    texts: tuple[str, ...] = ()
+    targets: NDArray[np.floating[Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def widths(self) -> NDArray[np.int64]:
+        """Pieces in the longest sentence of each row. *Shape:* (rows,)"""
+        widths: NDArray[np.int64] = self.tokens.lengths[self.index].max(axis=1)
+        return widths
+
+    def sentences(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The sentences of some rows, column after column. *Shape:* (columns * batch,)"""
+        return self.index[rows].T.reshape(-1)
+
+    def features(self, sentences: NDArray[np.intp], device: torch.device) -> dict[str, torch.Tensor]:
+        """Some sentences for one forward pass. *Shape:* (sentences, pieces)"""
+        return self.tokens.features(sentences, self.pad_id, device)
+
+    def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
+        """What the loss looks at besides the embeddings of these rows."""
+        labels = None if self.labels is None else self.labels[torch.from_numpy(rows)].to(device)
+        targets = None
+        if self.targets is not None:
+            found = torch.from_numpy(np.ascontiguousarray(self.targets[:, self.index[rows].T]))
+            targets = found.to(device, torch.float32)
+        return Batch(labels, targets)
+
+
+def tokenize_rows(
+    model: SentenceTransformer,
+    rows: Sequence[Sequence[str]],
+    labels: torch.Tensor | None = None,
+    *,
+    tick: Callable[[], None] = lambda: None,
+) -> Examples:
+    """Tokenise rows of sentences with the model's own tokenizer.
+
+    tick: called now and then; whatever it raises ends the work.
+    """
     numbers: dict[str, int] = {}
     index = np.array([[numbers.setdefault(sentence, len(numbers)) for sentence in row] for row in rows], dtype=np.intp)
-    tokenizer = model.tokenizer
-    encoded = tokenizer(list(numbers), truncation=True, max_length=model.max_seq_length, return_attention_mask=False)
-    ids = tuple(np.asarray(pieces, dtype=np.int32) for pieces in encoded["input_ids"])
-    return Examples(ids, index, labels, int(tokenizer.pad_token_id or 0))
+    texts = tuple(numbers)
+    return Examples(tokenize(model, texts, tick=tick), index, labels, int(model.tokenizer.pad_token_id or 0), texts)
+
+
+def tokenize(model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None) -> Tokens:
+    """Tokenise texts, once for the same tokenizer, length and texts: the ids are kept in the user's cache."""
+    length = int(model.max_seq_length)
+
+    def compute() -> dict[str, NDArray[Any]]:
+        ids: list[Sequence[int]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            tick()
+            part = list(texts[start : start + _AT_ONCE])
+            ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
+        ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)
+        flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)
+        return {"flat": flat, "ends": ends}
+
+    if len(texts) < _WORTH_KEEPING:
+        arrays = compute()
+    else:
+        arrays = cached("tokens", digest_of(_tokenizer_digest(model.tokenizer), str(length), *texts), compute)  # type: ignore[assignment]
+    return Tokens(np.asarray(arrays["flat"]), np.asarray(arrays["ends"]))
+
+
+_WORTH_KEEPING = 2_000  # sentences; fewer are tokenised faster than they are read back
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 (hex) of some texts in their order."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(f"{len(part)}:{part}".encode())
+    return state.hexdigest()
+
+
+def _tokenizer_digest(tokenizer: Any) -> str:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    described = backend.to_str() if backend is not None else json.dumps([str(tokenizer), sorted(tokenizer.get_vocab().items())])
+    return digest_of(described)

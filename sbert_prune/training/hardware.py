@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Hardware:
                 # torch 2.13's fused attention, narrow heads: its backward pass is 7 times slower in bfloat16 than in float32.
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
+
+    def of_helper(self) -> Hardware:
+        """The same for a helper process: where the leading one has a GPU, the one of torchrun's LOCAL_RANK."""
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if self.device.type == "cuda" else self.device
+        return Hardware(device, self.bfloat16)
 
     @property
     def precision(self) -> str:

@@ -1,119 +1,235 @@
-"""One phase of fine-tuning: planned batches in, a trained sentence model out."""
+"""One phase of fine-tuning: planned batches in, a trained sentence model out; killed at any moment, it goes on from its last checkpoint."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import distributed
 
 from sbert_prune.errors import TrainingError
+from sbert_prune.training.checkpoints import Saved
+from sbert_prune.training.compact import compact_vocabulary
+from sbert_prune.training.crew import Crew, join_crew
+from sbert_prune.training.lesson import Lesson, Setup
+from sbert_prune.training.memory import peak_memory_mb
+from sbert_prune.training.progress import Progress
+from sbert_prune.training.stepping import Place, Stepped, Stepper
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
+
     from sentence_transformers import SentenceTransformer
 
     from sbert_prune.recipe import PhaseSettings
-    from sbert_prune.training.examples import Examples
-    from sbert_prune.training.hardware import Hardware
-    from sbert_prune.training.losses import EmbeddingLoss
 
-_MAX_GRADIENT_NORM = 1.0
 _REPORT_EVERY = 10  # optimizer steps; reading the loss more often would stall a GPU
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a phase stands. loss: mean since the last report."""
-
-    optimizer_step: int
-    num_optimizer_steps: int
-    loss: float
-    learning_rate: float
-    sentences_per_s: float
-
-
-Report = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a phase runs on, its seed, and whom it reports to."""
-
-    hardware: Hardware
-    seed: int
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a phase learns: tokenised rows, the rows of each optimizer step, and the loss on them."""
-
-    examples: Examples
-    batches: list[NDArray[np.intp]]
-    loss: EmbeddingLoss
+_SHOWN = 60  # characters of a sentence in an error
 
 
 def train(model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, setup: Setup) -> None:
     """Train the model in place with AdamW, linear warm-up and linear decay, and leave it on the CPU in evaluation mode.
 
-    Raises TrainingError when the loss stops being a finite number.
+    Raises TrainingError when the loss or the gradient stops being a finite number, or one sentence alone does not fit into memory.
     """
-    hardware, batches = setup.hardware, lesson.batches
-    model.to(hardware.device).train()
-    parameters = [*model.parameters(), *lesson.loss.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=hardware.device.type != "mps")
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_decay(len(batches), settings.warmup_ratio))
-    losses: list[torch.Tensor] = []
-    sentences, since = 0, time.perf_counter()
-    for step, rows in enumerate(batches, start=1):
-        value = _batch_loss(model, lesson, rows, hardware)
-        value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        torch.nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(value.detach())
-        sentences += len(rows) * lesson.examples.index.shape[1]
-        if step % _REPORT_EVERY == 0 or step == len(batches):
-            mean = float(torch.stack(losses).mean())
-            _check_finite(mean, step, len(batches))
-            now = time.perf_counter()
-            setup.report(Progress(step, len(batches), mean, float(schedule.get_last_lr()[0]), sentences / (now - since)))
-            losses, sentences, since = [], 0, now
-        schedule.step()
-    model.to("cpu").eval()
+    crew = join_crew()
+    saved = setup.checkpoints.load() if setup.checkpoints else None
+    crew.tell((model, lesson, settings, setup.hardware, setup.seed, saved))
+    _train(model, lesson, settings, (setup, crew, saved))
 
 
-def _batch_loss(model: SentenceTransformer, lesson: Lesson, rows: NDArray[np.intp], hardware: Hardware) -> torch.Tensor:
-    examples = lesson.examples
-    encoder, *others = model
-    with hardware.autocast():
-        features = encoder(examples.features(rows, hardware.device))
-    # Pooling sums over tokens and normalises: in float32, where bfloat16 would lose the third digit of a similarity.
-    features["token_embeddings"] = features["token_embeddings"].float()
-    for module in others:
-        features = module(features)
-    embeddings = list(features["sentence_embedding"].chunk(examples.index.shape[1]))
-    labels = None if examples.labels is None else examples.labels[torch.from_numpy(rows)].to(hardware.device)
-    return lesson.loss(embeddings, labels)
+def help_train() -> None:
+    """What a helper does until the leading process parts: its share of every phase."""
+    crew = join_crew()
+    while (told := crew.tell(None)) is not None:
+        model, lesson, settings, hardware, seed, saved = told
+        setup = Setup(hardware.of_helper(), seed, report=lambda _progress: None, notice=lambda _text: None)
+        _train(model, lesson, settings, (setup, crew, saved))
+    distributed.destroy_process_group()
 
 
-def _warm_up_then_decay(num_steps: int, warmup_ratio: float) -> Callable[[int], float]:
-    warmup = math.ceil(num_steps * warmup_ratio)
+def _train(model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, how: tuple[Setup, Crew, Saved | None]) -> None:
+    setup, crew, saved = how
+    parts = (lesson.examples,) if lesson.dev is None else (lesson.examples, lesson.dev.examples)
+    with compact_vocabulary(model, parts) as (examples, *dev):
+        lesson = replace(lesson, examples=examples, dev=lesson.dev.with_examples(dev[0]) if lesson.dev else None)
+        model.to(setup.hardware.device).train()
+        try:
+            _Phase(model, lesson, settings, setup, crew).run(saved)
+        finally:
+            model.to("cpu").eval()
 
-    def factor(step: int) -> float:
-        return (step + 1) / (warmup + 1) if step < warmup else max(0.0, (num_steps - step) / max(1, num_steps - warmup))
 
-    return factor
+@dataclass
+class _Position:
+    """Where a phase is. done: optimizer steps.  best_at: the one with the best dev score.  looks: since then.  limit: see Stepper."""
+
+    done: int = 0
+    best_score: float | None = None
+    best_at: int = 0
+    looks: int = 0
+    limit: int | None = None
+    finished: bool = False
+    told: list[Progress] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> _Position:
+        return cls(**{**plain, "told": [Progress(**progress) for progress in plain["told"]]})
 
 
-def _check_finite(loss: float, step: int, num_steps: int) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"The loss became {loss} by optimizer step {step} of {num_steps}. "
-            "Lower the learning rate, or set precision=float32; nothing was saved."
+class _Phase:
+    """A phase on its way."""
+
+    def __init__(self, model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, setup: Setup, crew: Crew) -> None:
+        self.model, self.lesson, self.settings, self.setup, self.crew = model, lesson, settings, setup, crew
+        self.stepper = Stepper(model, lesson, settings, Place(setup.hardware, crew, setup.seed, setup.notice))
+        self.num_steps = len(self.stepper.steps)
+        self.looks_at = _looks(self.num_steps, settings) if lesson.dev else frozenset()
+        self.position = _Position(limit=settings.mini_batch_size)
+        self.best: dict[str, torch.Tensor] = {}
+        self.pending: list[Stepped] = []
+        self.since = time.perf_counter()
+
+    def run(self, saved: Saved | None) -> None:
+        if saved is not None:
+            self._restore(saved)
+            if self.position.finished:
+                return
+        while not self.position.finished:
+            self.pending.append(self.stepper.step(self.position.done))
+            self.position.done += 1
+            self._look_up()
+        self._take_best()
+        self._write_checkpoint()
+
+    def _look_up(self) -> None:
+        """Between two optimizer steps: report, look at the dev pairs, write a checkpoint, ask for signals."""
+        position, last = self.position, self.position.done == self.num_steps
+        looks = position.done in self.looks_at
+        if looks or last or position.done % _REPORT_EVERY == 0:
+            self._report(looks=looks)
+        elif self.setup.hardware.device.type == "cpu":
+            self._check()
+        patience = self.settings.patience
+        position.finished = last or (looks and bool(self.crew.tell(patience is not None and position.looks >= patience)))
+        if position.finished or not self.crew.leads:
+            return
+        if self.setup.checkpoints is not None and self.setup.checkpoints.due:
+            self._write_checkpoint()
+        try:
+            self.setup.tick()
+        except BaseException:
+            self._write_checkpoint()
+            raise
+
+    def _report(self, *, looks: bool) -> None:
+        self._check()
+        count, seconds = len(self.pending), time.perf_counter() - self.since
+        score = self._look() if looks and self.crew.leads else None
+        progress = Progress(
+            optimizer_step=self.position.done,
+            num_optimizer_steps=self.num_steps,
+            loss=sum(float(stepped.loss) for stepped in self.pending) / count,
+            learning_rate=self.stepper.learning_rate,
+            gradient_norm=sum(float(stepped.norm) for stepped in self.pending) / count,
+            sentences_per_s=sum(stepped.num_sentences for stepped in self.pending) / seconds,
+            peak_memory_mb=peak_memory_mb(self.setup.hardware.device),
+            dev_score=score,
         )
+        self.position.told.append(progress)
+        self.setup.report(progress)
+        self.pending, self.since = [], time.perf_counter()
+
+    def _check(self) -> None:
+        """Find the first optimizer step that went wrong. On a GPU this waits for the device, so it is not asked after every one."""
+        if not self.pending:
+            return
+        values = torch.stack([torch.stack([stepped.loss.float(), stepped.norm.float()]) for stepped in self.pending])
+        good = torch.isfinite(values).all(dim=1)
+        if bool(good.all()):
+            return
+        wrong = self.pending[int(good.logical_not().nonzero()[0])]
+        what = f"The loss became {float(wrong.loss)}" if not math.isfinite(wrong.loss) else f"The gradient became {float(wrong.norm)}"
+        rows = self.stepper.steps[wrong.number - 1][0]
+        first = self.lesson.examples.texts[self.lesson.examples.index[rows[0], 0]]
+        raise TrainingError(
+            f"{what} at optimizer step {wrong.number} of {self.num_steps}, on the batch of {len(rows)} rows that begins with "
+            f"{first[:_SHOWN]!r}. Lower the learning rate, or set precision=float32; "
+            f"nothing was saved.{self._last_good()}"
+        )
+
+    def _last_good(self) -> str:
+        checkpoints = self.setup.checkpoints
+        saved = checkpoints.load() if checkpoints else None
+        if checkpoints is None or saved is None:
+            return ""
+        return f" The checkpoint of optimizer step {saved.position['done']} is kept in {checkpoints.folder}."
+
+    def _look(self) -> float | None:
+        """The dev score now, None for a model that has none; the weights are put aside when it is the best so far."""
+        assert self.lesson.dev is not None
+        position = self.position
+        score = self.lesson.dev.score(self.model, self.setup.hardware)
+        position.looks += 1
+        if score is not None and (position.best_score is None or score > position.best_score):
+            position.best_score, position.best_at, position.looks = score, position.done, 0
+            if self.settings.keep == "best" and position.done < self.num_steps:
+                self.best = {name: weight.detach().to("cpu", copy=True) for name, weight in self.stepper.weights.items()}
+        return score
+
+    def _take_best(self) -> None:
+        position = self.position
+        if self.best and position.best_at < position.done:
+            _put(self.stepper.weights, self.best)
+            self.setup.notice(
+                f"kept the weights of optimizer step {position.best_at}, dev {position.best_score:.4f}; later ones were no better"
+            )
+
+    def _write_checkpoint(self) -> None:
+        """The end of a phase takes its weights alone; on the way there, going on takes more."""
+        if self.setup.checkpoints is None:
+            return
+        self._check()
+        self.position.limit = self.stepper.limit
+        tensors = {f"model.{name}": weight.detach().cpu() for name, weight in self.stepper.weights.items()}
+        if not self.position.finished:
+            tensors |= self.stepper.state() | {f"best.{name}": weight for name, weight in self.best.items()}
+            for number, stepped in enumerate(self.pending):
+                tensors[f"pending.{number:03}"] = torch.stack([stepped.loss.float(), stepped.norm.float()]).cpu()
+        problem = self.setup.checkpoints.save(self.position.done, Saved(asdict(self.position), tensors))
+        if problem is not None:
+            self.setup.notice(f"no checkpoint at optimizer step {self.position.done}, training goes on: {problem}")
+
+    def _restore(self, saved: Saved) -> None:
+        self.position = position = _Position.of(saved.position)
+        _put(self.stepper.weights, {name: saved.tensors[f"model.{name}"] for name in self.stepper.weights})
+        where = "at its end" if position.finished else f"after optimizer step {position.done} of {self.num_steps}"
+        self.setup.notice(f"taken up again {where}")
+        for progress in position.told:
+            self.setup.report(progress)
+        if position.finished:
+            return
+        self.stepper.limit = position.limit
+        self.stepper.restore(saved.tensors)
+        self.best = {name: saved.tensors[f"best.{name}"] for name in self.stepper.weights if f"best.{name}" in saved.tensors}
+        found = sorted(name for name in saved.tensors if name.startswith("pending."))
+        first = position.done - len(found) + 1
+        for place, name in enumerate(found):
+            loss, norm = saved.tensors[name].unbind()
+            self.pending.append(Stepped(first + place, loss, norm, 0))
+
+
+def _put(weights: Mapping[str, torch.nn.Parameter], values: Mapping[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(values[name])
+
+
+def _looks(num_steps: int, settings: PhaseSettings) -> frozenset[int]:
+    """After which optimizer steps the dev pairs are looked at: every so many epochs, and at the end."""
+    count = max(1, math.floor(settings.epochs / settings.evaluate_every))
+    between = num_steps * settings.evaluate_every / settings.epochs
+    return frozenset({min(num_steps, max(1, round(between * number))) for number in range(1, count + 1)} | {num_steps})

@@ -1,15 +1,22 @@
-"""What each phase minimises, computed on embeddings."""
+"""What the labels ask of the embeddings of a batch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss, MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    AnglELoss,
+    CoSENTLoss,
+    CosineSimilarityLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch import nn
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from sbert_prune.recipe import NliSettings, StsSettings
 
 
 class EmbeddingLoss(Protocol):
@@ -27,7 +34,7 @@ class EmbeddingLoss(Protocol):
 class LibraryLoss:
     """A loss of sentence-transformers, fed with embeddings that are there already."""
 
-    def __init__(self, loss: MultipleNegativesRankingLoss | CosineSimilarityLoss) -> None:
+    def __init__(self, loss: MultipleNegativesRankingLoss | CosineSimilarityLoss | CoSENTLoss) -> None:
         self._loss = loss
 
     def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
@@ -58,11 +65,35 @@ class PairClassifierLoss:
         return list(self._classifier.parameters())
 
 
-def ranking_loss(model: SentenceTransformer, scale: float) -> EmbeddingLoss:
-    """MultipleNegativesRankingLoss over (anchor, entailment, contradiction)."""
-    return LibraryLoss(MultipleNegativesRankingLoss(model, scale=scale))
+class MatryoshkaLoss:
+    """The mean of another loss over the whole embedding and over its first dimensions, normalised anew (arXiv 2205.13147)."""
+
+    def __init__(self, loss: EmbeddingLoss, dims: tuple[int, ...]) -> None:
+        self._loss, self._dims = loss, dims
+
+    def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
+        """See EmbeddingLoss."""
+        cut = ([nn.functional.normalize(column[:, :dim], dim=1) for column in embeddings] for dim in self._dims)
+        return torch.stack([self._loss(columns, labels) for columns in (embeddings, *cut)]).mean()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of the loss inside."""
+        return self._loss.parameters()
 
 
-def cosine_loss(model: SentenceTransformer) -> EmbeddingLoss:
-    """Mean squared error between cosine similarity and a score of 0 to 1."""
-    return LibraryLoss(CosineSimilarityLoss(model))
+def nli_loss(model: SentenceTransformer, settings: NliSettings, device: torch.device) -> EmbeddingLoss:
+    """MultipleNegativesRankingLoss over (anchor, entailment[, contradiction]), or the 3-way classifier."""
+    if settings.loss == "softmax":
+        return PairClassifierLoss(int(model.get_embedding_dimension()), device)
+    if settings.directions == "forward":
+        return LibraryLoss(MultipleNegativesRankingLoss(model, scale=settings.scale))
+    both = ("query_to_doc", "doc_to_query")
+    return LibraryLoss(MultipleNegativesRankingLoss(model, scale=settings.scale, directions=both, partition_mode="per_direction"))
+
+
+def sts_loss(model: SentenceTransformer, settings: StsSettings) -> EmbeddingLoss:
+    """Mean squared error between cosine and score, or one of the two losses that compare the order of pairs."""
+    if settings.loss == "cosine":
+        return LibraryLoss(CosineSimilarityLoss(model))
+    kind = {"cosent": CoSENTLoss, "angle": AnglELoss}[settings.loss]
+    return LibraryLoss(kind(model, scale=settings.scale))

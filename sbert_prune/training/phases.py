@@ -1,63 +1,122 @@
-"""The two phases: which rows, batches and loss each of them takes."""
+"""The phases: which rows, batches and objective each of them takes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from sbert_prune.data.triplets import sample_by_premise, triplets
+from sbert_prune.encoders import layers_of
 from sbert_prune.rows import Label
+from sbert_prune.sentence import encoder_of
 from sbert_prune.training.batching import plan_batches
-from sbert_prune.training.examples import tokenize_rows
-from sbert_prune.training.loop import Lesson, train
-from sbert_prune.training.losses import PairClassifierLoss, cosine_loss, ranking_loss
+from sbert_prune.training.dev import DevPairs
+from sbert_prune.training.examples import Examples, tokenize_rows
+from sbert_prune.training.lesson import Lesson
+from sbert_prune.training.loop import train
+from sbert_prune.training.losses import MatryoshkaLoss, nli_loss, sts_loss
+from sbert_prune.training.objective import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.recipe import NliSettings, StsSettings
+    from sbert_prune.recipe import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
     from sbert_prune.rows import NliRow, StsRow
-    from sbert_prune.training.loop import Setup
+    from sbert_prune.training.lesson import Setup
+    from sbert_prune.training.losses import EmbeddingLoss
+    from sbert_prune.training.teacher import Teacher
 
 _CLASSES = {label: number for number, label in enumerate(Label)}
 
 
-def train_nli(model: SentenceTransformer, rows: Sequence[NliRow], settings: NliSettings, setup: Setup) -> None:
-    """First phase, in place: triplets with mnrl, or 3-way pairs with softmax."""
-    rows = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=setup.seed)
-    torch.manual_seed(setup.seed)
-    lesson = _NLI_LESSONS[settings.loss](model, rows, settings, setup)
-    train(model, lesson, settings, setup)
+class Healer:
+    """Trains a sentence model in place, phase after phase.
 
+    dev: the pairs whose score says which weights are kept; without them it is the last.  teacher: whose embeddings are learnt from.
+    """
 
-def _ranking_lesson(model: SentenceTransformer, rows: Sequence[NliRow], settings: NliSettings, setup: Setup) -> Lesson:
-    found = triplets(rows)
-    examples = tokenize_rows(model, [(row.anchor, row.entailment, row.contradiction) for row in found])
-    batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=setup.seed, unique=True)
-    return Lesson(examples, batches, ranking_loss(model, settings.scale))
+    def __init__(
+        self, model: SentenceTransformer, setup: Setup, *, dev: Sequence[StsRow] | None = None, teacher: Teacher | None = None
+    ) -> None:
+        self._model, self._setup, self._dev, self._teacher = model, setup, dev, teacher
 
+    def train_nli(self, rows: Sequence[NliRow], settings: NliSettings) -> None:
+        """First phase: triplets with mnrl, or 3-way pairs with softmax."""
+        rows = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=self._setup.seed)
+        loss = self._seeded_loss(settings)
+        if settings.loss == "mnrl":
+            columns = 3 if settings.hard_negatives else 2
+            self._train_task(self._tokenized([row[:columns] for row in triplets(rows)]), settings, loss, unique=True)
+        else:
+            labels = torch.tensor([_CLASSES[row.label] for row in rows])
+            self._train_task(self._tokenized([(row.premise, row.hypothesis) for row in rows], labels), settings, loss, unique=False)
 
-def _classifying_lesson(model: SentenceTransformer, rows: Sequence[NliRow], settings: NliSettings, setup: Setup) -> Lesson:
-    labels = torch.tensor([_CLASSES[row.label] for row in rows])
-    examples = tokenize_rows(model, [(row.premise, row.hypothesis) for row in rows], labels)
-    batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=setup.seed, unique=False)
-    return Lesson(examples, batches, PairClassifierLoss(int(model.get_embedding_dimension()), setup.hardware.device))
+    def _seeded_loss(self, settings: NliSettings) -> EmbeddingLoss:
+        torch.manual_seed(self._setup.seed)
+        return nli_loss(self._model, settings, self._setup.hardware.device)
 
+    def train_sts(self, rows: Sequence[StsRow], settings: StsSettings) -> None:
+        """Second phase: similarity against the score."""
+        if settings.max_rows is not None and settings.max_rows < len(rows):
+            chosen = np.random.default_rng(self._setup.seed).choice(len(rows), settings.max_rows, replace=False)
+            rows = [rows[number] for number in sorted(chosen)]
+        scores = torch.tensor([row.score for row in rows], dtype=torch.float32)
+        pairs = [(row.sentence1, row.sentence2) for row in rows]
+        self._train_task(self._tokenized(pairs, scores), settings, sts_loss(self._model, settings), unique=False)
 
-_NLI_LESSONS = {"mnrl": _ranking_lesson, "softmax": _classifying_lesson}
+    def distil(self, texts: Sequence[str], settings: DistilSettings) -> None:
+        """A phase without labels: every sentence is to lie where the teacher puts it."""
+        examples = self._taught(self._tokenized([(text,) for text in texts]))
+        objective = Objective(
+            None,
+            self._num_layers,
+            distillation=1.0,
+            layer_weight=settings.layer_weight,
+            projection=self._projection(examples),
+            seed=self._setup.seed,
+        )
+        self._train(examples, objective, settings, unique=False)
 
+    def _train_task(self, examples: Examples, settings: TaskSettings, loss: EmbeddingLoss, *, unique: bool) -> None:
+        if settings.distillation > 0:
+            examples = self._taught(examples)
+        objective = Objective(
+            MatryoshkaLoss(loss, settings.matryoshka_dims) if settings.matryoshka_dims else loss,
+            self._num_layers,
+            distillation=settings.distillation,
+            projection=self._projection(examples),
+            adaptive=settings.adaptive_layers,
+            seed=self._setup.seed,
+        )
+        self._train(examples, objective, settings, unique=unique)
 
-def train_sts(model: SentenceTransformer, rows: Sequence[StsRow], settings: StsSettings, setup: Setup) -> None:
-    """Second phase, in place: cosine similarity against the score."""
-    if settings.max_rows is not None and settings.max_rows < len(rows):
-        chosen = np.random.default_rng(setup.seed).choice(len(rows), settings.max_rows, replace=False)
-        rows = [rows[number] for number in sorted(chosen)]
-    torch.manual_seed(setup.seed)
-    scores = torch.tensor([row.score for row in rows], dtype=torch.float32)
-    examples = tokenize_rows(model, [(row.sentence1, row.sentence2) for row in rows], scores)
-    batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=setup.seed, unique=False)
-    train(model, Lesson(examples, batches, cosine_loss(model)), settings, setup)
+    @property
+    def _num_layers(self) -> int:
+        return len(layers_of(encoder_of(self._model)))
+
+    def _tokenized(self, rows: Sequence[Sequence[str]], labels: torch.Tensor | None = None) -> Examples:
+        return tokenize_rows(self._model, rows, labels, tick=self._setup.tick)
+
+    def _taught(self, examples: Examples) -> Examples:
+        if self._teacher is None:
+            raise ValueError("distillation needs a teacher")
+        return replace(examples, targets=self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick))
+
+    def _projection(self, examples: Examples) -> nn.Linear | None:
+        """A map into the teacher's dimensions, where they are not the student's."""
+        if examples.targets is None or examples.targets.shape[2] == self._model.get_embedding_dimension():
+            return None
+        torch.manual_seed(self._setup.seed)
+        return nn.Linear(int(self._model.get_embedding_dimension()), examples.targets.shape[2], bias=False)
+
+    def _train(self, examples: Examples, objective: Objective, settings: PhaseSettings, *, unique: bool) -> None:
+        batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=self._setup.seed, unique=unique)
+        dev = None if self._dev is None else DevPairs.of(self._model, self._dev)
+        torch.manual_seed(self._setup.seed)
+        train(self._model, Lesson(examples, batches, objective, dev), settings, self._setup)

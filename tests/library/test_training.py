@@ -1,21 +1,23 @@
 """Training lowers the loss, repeats itself bit for bit, and refuses what is not a number."""
 
 import math
+from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import DataError, RecipeError, TrainingError
-from sbert_prune.recipe import NliSettings, StsSettings
+from sbert_prune.recipe import DistilSettings, NliSettings, StsSettings
 from sbert_prune.rows import Label, NliRow, StsRow
-from sbert_prune.sentence import embed, encoder_of
+from sbert_prune.saved_model import SavedModel
+from sbert_prune.sentence import encoder_of
 from sbert_prune.training import phases
-from sbert_prune.training.examples import tokenize_rows
 from sbert_prune.training.hardware import Hardware, choose_hardware
-from sbert_prune.training.loop import Lesson, Setup, _batch_loss, _warm_up_then_decay
-from sbert_prune.training.losses import PairClassifierLoss, ranking_loss
-from sbert_prune.training.phases import train_nli, train_sts
+from sbert_prune.training.lesson import Setup
+from sbert_prune.training.phases import Healer
+from sbert_prune.training.stepping import rate_factor
+from sbert_prune.training.teacher import Teacher
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
@@ -55,20 +57,37 @@ def sts_settings(**changes):
     return StsSettings(data="generated", **{"epochs": 8, "batch_size": 16, "learning_rate": 3e-3} | changes)
 
 
+def texts():
+    return [row.hypothesis for row in nli_rows()]
+
+
+def healer(model, setup, teacher=None):
+    return Healer(model, setup, dev=sts_rows()[::3], teacher=teacher)
+
+
+def distil(model, setup, **changes):
+    teacher = Teacher(SavedModel("teacher", None, inspect_checkpoint(Path(model.teacher))))
+    settings = DistilSettings(**{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3} | changes)
+    healer(model, setup, teacher).distil(texts(), settings)
+
+
 PHASES = {
-    "nli mnrl": lambda model, setup, **changes: train_nli(model, nli_rows(), nli_settings("mnrl", **changes), setup),
-    "nli softmax": lambda model, setup, **changes: train_nli(model, nli_rows(), nli_settings("softmax", **changes), setup),
-    "sts": lambda model, setup, **changes: train_sts(model, sts_rows(), sts_settings(**changes), setup),
+    "nli mnrl": lambda model, setup, **changes: healer(model, setup).train_nli(nli_rows(), nli_settings("mnrl", **changes)),
+    "nli softmax": lambda model, setup, **changes: healer(model, setup).train_nli(nli_rows(), nli_settings("softmax", **changes)),
+    "sts": lambda model, setup, **changes: healer(model, setup).train_sts(sts_rows(), sts_settings(**changes)),
+    "distil": distil,
 }
 every_phase = pytest.mark.parametrize("phase", PHASES)
 
 
 @pytest.fixture
-def small_model(tiny_model):
+def small_model(tiny_model, tiny_base):
     """A sentence model of two layers, small enough to train in a blink."""
 
     def build(name="base"):
-        return tiny_model(name=name, depth=2, width=32, spread=0.05)
+        model = tiny_model(name=name, depth=2, width=32, spread=0.05)
+        model.teacher = tiny_base(name=f"{name} teacher", depth=3, width=32, seed=7)
+        return model
 
     return build
 
@@ -151,7 +170,7 @@ def test_a_loss_that_is_not_finite_ends_the_phase_with_advice(small_model, phase
     with pytest.raises(TrainingError) as caught:
         train(phase, model)
 
-    assert str(caught.value).startswith("The loss became nan by optimizer step ")
+    assert str(caught.value).startswith("The loss became nan at optimizer step 1 of ")
     assert str(caught.value).endswith("Lower the learning rate, or set precision=float32; nothing was saved.")
 
 
@@ -170,77 +189,9 @@ def test_rows_without_contradictions_make_no_triplets(small_model):
     rows = [row for row in nli_rows() if row.label is Label.ENTAILMENT]
 
     with pytest.raises(DataError) as caught:
-        train_nli(small_model(), rows, nli_settings(), Setup(CPU, 1, print))
+        Healer(small_model(), Setup(CPU, 1, print)).train_nli(rows, nli_settings())
 
     assert str(caught.value).startswith("No triplet can be made of 25 premises with 25 entailments and 0 contradictions")
-
-
-@pytest.mark.parametrize("max_seq_length", [4, 32])
-def test_features_are_those_of_the_tokenizers_own_padding(tiny_model, sentences, max_seq_length):
-    model = tiny_model("roberta", max_seq_length=max_seq_length)
-    rows = list(zip(sentences[:15], sentences[15:], strict=True))
-    examples = tokenize_rows(model, rows)
-    chosen = np.array([4, 0, 11])
-
-    features = examples.features(chosen, torch.device("cpu"))
-
-    batch = [rows[row][column] for column in (0, 1) for row in chosen]
-    expected = model.tokenizer(batch, padding=True, truncation=True, max_length=max_seq_length, return_tensors="pt")
-    assert torch.equal(features["input_ids"], expected["input_ids"])
-    assert torch.equal(features["attention_mask"], expected["attention_mask"])
-
-
-def test_each_distinct_sentence_is_tokenised_once(tiny_model):
-    examples = tokenize_rows(tiny_model(), [("a man", "a dog"), ("a dog", "a man"), ("a man", "a man")])
-
-    assert len(examples.ids) == 2
-    assert examples.index.tolist() == [[0, 1], [1, 0], [0, 0]]
-    assert len(examples) == 3
-
-
-@pytest.mark.parametrize("model_type", ["bert", "mpnet", "distilbert"])
-def test_a_batch_is_embedded_as_the_model_embeds_its_sentences(tiny_model, sentences, model_type):
-    model = tiny_model(model_type)
-    rows = list(zip(sentences[:15], sentences[15:], strict=True))
-    labels = torch.linspace(0, 1, 15)
-    seen = Recorder()
-    chosen = np.array([3, 14, 0, 7])
-
-    with torch.inference_mode():
-        _batch_loss(model, Lesson(tokenize_rows(model, rows, labels), [chosen], seen), chosen, CPU)
-
-    left, right = seen.embeddings
-    assert np.allclose(left, embed(model, [rows[row][0] for row in chosen]), atol=1e-5)
-    assert np.allclose(right, embed(model, [rows[row][1] for row in chosen]), atol=1e-5)
-    assert torch.equal(seen.labels, labels[[3, 14, 0, 7]])
-
-
-class Recorder:
-    """A loss that keeps what it is given."""
-
-    def __call__(self, embeddings, labels):
-        self.embeddings, self.labels = embeddings, labels
-        return torch.zeros(())
-
-    def parameters(self):
-        return []
-
-
-def test_the_ranking_loss_is_the_cross_entropy_of_finding_the_entailment(tiny_model):
-    torch.manual_seed(0)
-    anchors, entailments, contradictions = (torch.nn.functional.normalize(torch.randn(5, 16), dim=1) for _ in range(3))
-
-    loss = ranking_loss(tiny_model(), 20.0)([anchors, entailments, contradictions], None)
-
-    scores = 20 * anchors @ torch.cat([entailments, contradictions]).T
-    assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(scores, torch.arange(5))), rel=1e-5)
-
-
-def test_the_classifier_wants_a_class_for_each_pair():
-    loss = PairClassifierLoss(4, torch.device("cpu"))
-
-    with pytest.raises(ValueError, match="needs the class of each pair"):
-        loss([torch.zeros(2, 4), torch.zeros(2, 4)], None)
 
 
 def test_the_classifier_is_trained_and_not_part_of_the_model(small_model):
@@ -255,9 +206,7 @@ def test_the_classifier_is_trained_and_not_part_of_the_model(small_model):
 @pytest.mark.parametrize("steps", [1, 2, 10, 101])
 @pytest.mark.parametrize("warmup_ratio", [0.0, 0.1, 0.5, 1.0])
 def test_the_learning_rate_rises_then_falls_and_never_stands_at_zero(steps, warmup_ratio):
-    factor = _warm_up_then_decay(steps, warmup_ratio)
-
-    rates = [factor(step) for step in range(steps)]
+    rates = [rate_factor(step, steps, warmup_ratio) for step in range(steps)]
 
     top = rates.index(max(rates))
     assert all(0 < rate <= 1 for rate in rates)

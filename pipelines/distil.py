@@ -1,0 +1,35 @@
+"""`distil`: learn a teacher's embeddings."""
+
+import click
+
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs import check_machine, find_dev, find_sentence_model, find_texts
+from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.teaching import find_teacher
+from pipelines.texts import distillation_texts
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe import Recipe
+
+
+@click.command("distil", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options(*settings_of("distil"), "nli_data", "nli_max_rows", "sts_data", "sts_score_range", *TRAINING)
+def command(recipe: Recipe, model: str) -> None:
+    """Teach a sentence model the embeddings of another one, sentence by sentence, and log the result."""
+    recipe = recipe.model_copy(update={"phases": ("distil",)})
+    check_machine(recipe)
+    source = find_sentence_model(model, recipe)
+    teacher = find_teacher(recipe)
+    if recipe.distil.data is None and recipe.sts.data is None:
+        raise RecipeError(f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data.")
+    training = find_texts(recipe)[0] if recipe.sts.data is not None else None
+    texts, record = distillation_texts(recipe, training)
+    say(f"distil {record.rows:,} sentences of {record.source}")
+
+    from pipelines.context import open_context
+    from pipelines.healing import Judged, distil
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        saved = distil(context, source, (texts, record), Judged(find_dev(recipe), teacher))
+    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

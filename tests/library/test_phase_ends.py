@@ -1,0 +1,182 @@
+"""The best weights are kept, a phase that no longer helps ends early, batches add up, and too large ones are cut."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbert_prune.errors import TrainingError
+from sbert_prune.sentence import encoder_of
+from sbert_prune.training import gradients
+from sbert_prune.training.dev import DevPairs
+from sbert_prune.training.lesson import Setup
+from tests.library.test_training import CPU, PHASES, sts_rows, train, weights
+
+ROOT = Path(__file__).parents[2]
+LABELLED = [phase for phase in PHASES if phase != "distil"]
+
+
+@pytest.fixture
+def model(tiny_model):
+    def build(name, *, dropout=True):
+        made = tiny_model(name=name, depth=2, width=32, spread=0.05)
+        if not dropout:
+            for module in made.modules():
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+        return made
+
+    return build
+
+
+def dev_scores(reports):
+    return [report.dev_score for report in reports if report.dev_score is not None]
+
+
+def test_the_weights_with_the_best_dev_score_are_kept(model):
+    one = model("one")
+
+    reports = train("sts", one, learning_rate=0.5, evaluate_every=0.5)
+
+    one.train()
+    kept = DevPairs.of(one, sts_rows()[::3]).score(one, CPU)
+    assert kept == pytest.approx(max(dev_scores(reports)))
+    assert kept > dev_scores(reports)[-1]
+
+
+@pytest.mark.parametrize(("epochs", "every", "looks"), [(1, 1, 1), (3, 1, 3), (2, 0.5, 4), (0.5, 1, 1), (2.5, 1, 3), (1, 5, 1)])
+def test_dev_is_looked_at_every_so_many_epochs_and_at_the_end(model, epochs, every, looks):
+    reports = train("sts", model("one"), epochs=epochs, evaluate_every=every)
+
+    assert len(dev_scores(reports)) == looks
+    assert reports[-1].dev_score is not None
+
+
+def test_a_phase_without_progress_ends_when_patience_does(model):
+    reports = train("sts", model("one"), learning_rate=0.5, epochs=100, patience=2)
+
+    scores = dev_scores(reports)
+    assert len(scores) == scores.index(max(scores)) + 1 + 2
+    assert reports[-1].optimizer_step < reports[-1].num_optimizer_steps
+
+
+@pytest.mark.parametrize("phase", ["sts", "nli softmax"])
+def test_gradients_of_several_batches_add_up_to_that_of_a_large_one(model, phase):
+    large, small = model("large", dropout=False), model("small", dropout=False)
+    # Both losses are means over rows: two batches of half the size are the large one, whoever shares which.
+    changes = {"epochs": 1, "max_rows": 24, "learning_rate": 1e-3}
+
+    train(phase, large, batch_size=24, **changes)
+    train(phase, small, batch_size=12, accumulate=2, **changes)
+
+    assert all(torch.allclose(tensor, weights(small)[name], atol=1e-5) for name, tensor in weights(large).items())
+
+
+@pytest.mark.parametrize("phase", LABELLED)
+def test_mini_batches_change_no_weight(model, phase):
+    whole, parts = model("whole", dropout=False), model("parts", dropout=False)
+
+    train(phase, whole, epochs=1)
+    train(phase, parts, epochs=1, mini_batch_size=3)
+
+    assert all(torch.allclose(tensor, weights(parts)[name], atol=1e-4) for name, tensor in weights(whole).items())
+
+
+@pytest.mark.parametrize("phase", LABELLED)
+def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_the_result_is_the_same(model, phase, monkeypatch):
+    plenty, tight = model("plenty", dropout=False), model("tight", dropout=False)
+    train(phase, plenty, epochs=1)
+    monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=7))
+    notices = []
+
+    healed = Setup(CPU, 1, lambda _: None, notice=notices.append)
+    PHASES[phase](tight, healed, epochs=1)
+
+    assert notices[0].startswith("out of memory with ")
+    assert "going on with 8" in notices[-2] or "going on with" in notices[-1]
+    assert all(torch.allclose(tensor, weights(tight)[name], atol=1e-4) for name, tensor in weights(plenty).items())
+
+
+def scarce(embed, *, sentences):
+    """What a machine does that has room for so many sentences."""
+
+    def embed_some(model, features, *given):
+        if len(features["input_ids"]) > sentences:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return embed(model, features, *given)
+
+    return embed_some
+
+
+def test_a_sentence_that_does_not_fit_alone_ends_the_phase(model, monkeypatch):
+    monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=0))
+
+    with pytest.raises(TrainingError) as caught:
+        train("sts", model("one"))
+
+    assert str(caught.value) == (
+        "Out of memory at optimizer step 1 of 48, with 1 sentences in one forward pass. "
+        "Lower max_seq_length, or take a machine with more memory."
+    )
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(model, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(gradients, "embed_batch", broken)
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        train("sts", model("one"))
+
+
+_SMALL_MACHINE = """
+import resource, sys
+import torch
+from sbert_prune.bases import locate_base
+from sbert_prune.layers import LayerSelection
+from sbert_prune.pruning import prune_layers
+from sbert_prune.recipe import StsSettings
+from sbert_prune.rows import StsRow
+from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from sbert_prune.training.hardware import Hardware
+from sbert_prune.training.lesson import Setup
+from sbert_prune.training.phases import Healer
+
+model = with_pooling(load_saved(locate_base("quickstart").checkpoint), None, max_seq_length=128)
+with_encoder(model, prune_layers(encoder_of(model), LayerSelection((0, 1), 12)))
+rows = [StsRow("word " * 120 + str(n), "other " * 120 + str(n), n / 400) for n in range(400)]
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000, resource.RLIM_INFINITY))
+settings = StsSettings(data="generated", epochs=1, batch_size=400, learning_rate=1e-4, keep="last")
+reports = []
+Healer(model, Setup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)).train_sts(rows, settings)
+print("loss", reports[-1].loss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space hold on Linux")
+@pytest.mark.slow
+def test_on_a_machine_with_little_memory_training_goes_on_in_smaller_passes():
+    done = subprocess.run([sys.executable, "-c", _SMALL_MACHINE], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "out of memory with 800 sentences in one forward pass: going on with 400 at a time" in done.stdout
+    assert "loss 0." in done.stdout, done.stderr[-2000:]
+
+
+def test_peak_memory_and_gradient_norm_are_reported(model):
+    reports = train("sts", model("one"), epochs=1)
+
+    assert all(report.peak_memory_mb > 50 for report in reports)
+    assert all(report.gradient_norm > 0 for report in reports)
+
+
+def test_the_encoder_keeps_all_its_rows(model):
+    one = model("one")
+    before = encoder_of(one).get_input_embeddings().weight.shape
+
+    train("sts", one, epochs=1)
+
+    assert encoder_of(one).get_input_embeddings().weight.shape == before

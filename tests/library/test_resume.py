@@ -1,0 +1,207 @@
+"""A phase that was ended at any optimizer step goes on from its checkpoint to the very same weights."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sbert_prune.errors import TrainingError
+from sbert_prune.sentence import encoder_of
+from sbert_prune.training import loop, stepping
+from sbert_prune.training.checkpoints import Checkpoints, Saved
+from sbert_prune.training.lesson import Setup
+from tests.library.test_training import CPU, CPU_BFLOAT16, PHASES, every_phase, weights
+
+
+@pytest.fixture
+def small_model(tiny_model, tiny_base):
+    """Two layers with dropout: what is random has to be taken up again as well."""
+
+    def build(name):
+        model = tiny_model(name=name, depth=2, width=32, spread=0.05)
+        model.teacher = tiny_base(name=f"{name} teacher", depth=3, width=32, seed=7)
+        return model
+
+    return build
+
+
+class Told(BaseException):
+    """What a signal raises."""
+
+
+class Run:
+    """A phase that ends after some optimizer steps, and what it said."""
+
+    def __init__(self, folder, *, hardware=CPU, every_s=math.inf):
+        self.checkpoints = Checkpoints(folder, every_s)
+        self.hardware = hardware
+        self.reports, self.notices = [], []
+
+    def train(self, phase, model, *, stop_after=None, **changes):
+        steps = 0
+
+        def tick():
+            nonlocal steps
+            steps += 1
+            if steps == stop_after:
+                raise Told
+
+        # Tokenising and teaching ask for signals as well: here only optimizer steps count.
+        begun = Setup(self.hardware, 1, self.reports.append, notice=self.notices.append, checkpoints=self.checkpoints)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "_train", lambda *given, inner=loop._train: inner(*given[:3], (replace(given[3][0], tick=tick), *given[3][1:])))
+            PHASES[phase](model, begun, **changes)
+
+
+def folders(checkpoints):
+    return sorted(path.name for path in checkpoints.folder.glob("[0-9]*"))
+
+
+@every_phase
+@pytest.mark.parametrize("hardware", [CPU, CPU_BFLOAT16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("stop_after", [1, 7, 11])
+def test_a_phase_that_was_told_to_stop_goes_on_to_the_same_weights_and_reports(small_model, tmp_path, phase, hardware, stop_after):
+    undisturbed, disturbed, again = small_model("one"), small_model("two"), small_model("two again")
+    whole, first, second = (Run(tmp_path / name, hardware=hardware) for name in ("whole", "parts", "parts"))
+    whole.train(phase, undisturbed)
+
+    with pytest.raises(Told):
+        first.train(phase, disturbed, stop_after=stop_after)
+    second.train(phase, again)
+
+    assert second.notices[0].startswith(f"taken up again after optimizer step {stop_after} of ")
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+    told = [(report.optimizer_step, report.loss, report.gradient_norm, report.dev_score) for report in whole.reports]
+    assert [(report.optimizer_step, report.loss, report.gradient_norm, report.dev_score) for report in second.reports] == told
+
+
+def test_many_ends_one_after_the_other_lead_to_the_same_weights(small_model, tmp_path):
+    undisturbed, last = small_model("one"), small_model("last")
+    Run(tmp_path / "whole").train("sts", undisturbed)
+
+    for attempt in range(6):
+        with pytest.raises(Told):
+            Run(tmp_path / "parts").train("sts", small_model(f"try {attempt}"), stop_after=3)
+    Run(tmp_path / "parts").train("sts", last)
+
+    assert all(torch.equal(tensor, weights(last)[name]) for name, tensor in weights(undisturbed).items())
+
+
+@every_phase
+def test_a_finished_phase_is_not_trained_again(small_model, tmp_path, monkeypatch, phase):
+    done, again = small_model("done"), small_model("again")
+    first, second = Run(tmp_path), Run(tmp_path)
+    first.train(phase, done)
+    monkeypatch.setattr(stepping.Stepper, "step", None)
+
+    second.train(phase, again)
+
+    assert second.notices[0] == "taken up again at its end"
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(done).items())
+    assert second.reports == first.reports
+    assert not any(module.training for module in again.modules())
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_what_was_best_before_the_end_is_still_known_after_it(small_model, tmp_path, keep):
+    changes = {"learning_rate": 0.5, "evaluate_every": 0.5, "keep": keep}
+    undisturbed, disturbed, again = small_model("one"), small_model("two"), small_model("two again")
+    whole, first, second = (Run(tmp_path / name) for name in ("whole", "parts", "parts"))
+    whole.train("sts", undisturbed, **changes)
+
+    with pytest.raises(Told):
+        first.train("sts", disturbed, stop_after=25, **changes)
+    second.train("sts", again, **changes)
+
+    assert (keep == "best") == any("kept the weights of optimizer step" in notice for notice in whole.notices)
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def test_at_most_two_checkpoints_lie_on_the_disk(small_model, tmp_path):
+    run = Run(tmp_path, every_s=0)
+
+    with pytest.raises(Told):
+        run.train("sts", small_model("one"), stop_after=9)
+
+    assert folders(run.checkpoints) == ["000000008", "000000009"]
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(small_model, tmp_path):
+    undisturbed, again = small_model("one"), small_model("again")
+    Run(tmp_path / "whole").train("sts", undisturbed)
+    with pytest.raises(Told):
+        Run(tmp_path / "parts", every_s=0).train("sts", small_model("two"), stop_after=9)
+    file = tmp_path / "parts" / "000000009" / "tensors.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    second = Run(tmp_path / "parts")
+
+    second.train("sts", again)
+
+    assert second.notices[0].startswith("taken up again after optimizer step 8 of ")
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def test_what_a_killed_process_left_half_written_is_no_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "phase", 0)
+    checkpoints.save(3, Saved({"done": 3}, {"weight": torch.ones(2)}))
+    (tmp_path / "phase" / ".000000004.here-1-abcd.partial").mkdir()
+
+    found = checkpoints.load()
+
+    assert found is not None
+    assert found.position == {"done": 3}
+
+
+def test_a_place_that_cannot_be_written_costs_the_checkpoint_and_not_the_training(small_model, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    run = Run(tmp_path / "file" / "phase", every_s=0)
+
+    run.train("sts", small_model("one"), epochs=1)
+
+    assert run.reports[-1].optimizer_step == run.reports[-1].num_optimizer_steps
+    assert run.notices[0].startswith("no checkpoint at optimizer step 1, training goes on: ")
+
+
+def test_a_checkpoint_is_plain_values_and_safetensors(small_model, tmp_path):
+    run = Run(tmp_path)
+
+    with pytest.raises(Told):
+        run.train("sts", small_model("one"), stop_after=12)
+
+    assert sorted(path.name for path in (tmp_path / "000000012").iterdir()) == ["position.json", "tensors.safetensors"]
+    assert json.loads((tmp_path / "000000012" / "position.json").read_text())["done"] == 12
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_went_wrong_never_reach_a_checkpoint_and_the_last_good_one_is_named(small_model, tmp_path, value):
+    model = small_model("one")
+    run = Run(tmp_path, every_s=0)
+    with pytest.raises(Told):
+        run.train("sts", model, stop_after=4)
+    tensors = run.checkpoints.load()
+
+    def poison():
+        with torch.no_grad():
+            encoder_of(again).embeddings.word_embeddings.weight.fill_(value)
+
+    again = small_model("again")
+    second = Run(tmp_path, every_s=math.inf)
+    second.reports = Poisoned(poison)
+    with pytest.raises(TrainingError) as caught:
+        second.train("sts", again)
+
+    assert "The checkpoint of optimizer step 4 is kept in " in str(caught.value)
+    assert str(caught.value).startswith("The loss became nan at optimizer step 7 of ")
+    assert tensors.position == run.checkpoints.load().position
+
+
+class Poisoned(list):
+    """Damages the weights at the first report."""
+
+    def __init__(self, poison):
+        self.poison = poison
+
+    def append(self, report):
+        self.poison()
