@@ -11,6 +11,7 @@ from torch import nn
 
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.encoders import layers_of
+from sbert_prune.errors import RecipeError
 from sbert_prune.rows import Label
 from sbert_prune.sentence import encoder_of
 from sbert_prune.training.batching import plan_batches
@@ -86,8 +87,11 @@ class Healer:
     def _train_task(self, examples: Examples, settings: TaskSettings, loss: EmbeddingLoss, *, unique: bool) -> None:
         if settings.distillation > 0:
             examples = self._taught(examples)
+        if settings.matryoshka_dims:
+            self._check_dims(settings.matryoshka_dims)
+            loss = MatryoshkaLoss(loss, settings.matryoshka_dims)
         objective = Objective(
-            MatryoshkaLoss(loss, settings.matryoshka_dims) if settings.matryoshka_dims else loss,
+            loss,
             self._num_layers,
             distillation=settings.distillation,
             projection=self._projection(examples),
@@ -95,6 +99,12 @@ class Healer:
             seed=self._setup.seed,
         )
         self._train(examples, objective, settings, unique=unique)
+
+    def _check_dims(self, dims: tuple[int, ...]) -> None:
+        """Raises RecipeError for more dimensions than there are."""
+        dimension = int(self._model.get_embedding_dimension())
+        if max(dims) >= dimension:
+            raise RecipeError(f"matryoshka_dims={','.join(map(str, dims))}: the embeddings have {dimension} dimensions. Ask for fewer.")
 
     @property
     def _num_layers(self) -> int:

@@ -23,6 +23,17 @@ CHANGED = {
     "nli.max_rows": "100",
     "nli.loss": "softmax",
     "nli.scale": "10",
+    "nli.directions": "both",
+    "nli.hard_negatives": "false",
+    "nli.accumulate": "2",
+    "nli.mini_batch_size": "5",
+    "nli.evaluate_every": "0.5",
+    "nli.keep": "last",
+    "nli.patience": "2",
+    "nli.pooling": "cls",
+    "nli.distillation": "0.5",
+    "nli.adaptive_layers": "true",
+    "nli.matryoshka_dims": "64,32",
     "sts.data": "other.csv",
     "sts.epochs": "0.5",
     "sts.batch_size": "7",
@@ -30,12 +41,38 @@ CHANGED = {
     "sts.warmup_ratio": "0.3",
     "sts.max_rows": "100",
     "sts.score_range": "0-4",
+    "sts.loss": "cosent",
+    "sts.scale": "10",
+    "sts.accumulate": "2",
+    "sts.mini_batch_size": "5",
+    "sts.evaluate_every": "0.5",
+    "sts.keep": "last",
+    "sts.patience": "2",
+    "sts.pooling": "cls",
+    "sts.distillation": "0.5",
+    "sts.adaptive_layers": "true",
+    "sts.matryoshka_dims": "64,32",
+    "phases": "distil,sts",
+    "distil.teacher": "org/teacher",
+    "distil.data": "corpus.txt",
+    "distil.layer_weight": "1",
+    "distil.epochs": "0.5",
+    "distil.batch_size": "7",
+    "distil.learning_rate": "1e-5",
+    "distil.warmup_ratio": "0.3",
+    "distil.max_rows": "100",
+    "distil.accumulate": "2",
+    "distil.mini_batch_size": "5",
+    "distil.evaluate_every": "0.5",
+    "distil.keep": "last",
+    "distil.patience": "2",
     "seed": "7",
     "precision": "bfloat16",
     "on_bad_rows": "skip",
 }
-WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true"}
+WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true", "checkpoint_minutes": "1"}
 WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
+WHO_TEACHES = ("nli.distillation", "sts.distillation", *(key for key in CHANGED if key.startswith("distil.")))
 
 OWN = """
 name: mine
@@ -127,7 +164,7 @@ def test_where_a_recipe_runs_and_is_registered_does_not_change_its_digest(key, v
 def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, value):
     recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
 
-    assert (changed.reference_digest == recipe.reference_digest) == (key in {*WHAT_MAKES_IT_SMALLER, *WHERE_IT_RUNS})
+    assert (changed.reference_digest == recipe.reference_digest) == (key in {*WHAT_MAKES_IT_SMALLER, *WHO_TEACHES, *WHERE_IT_RUNS})
 
 
 def test_equal_settings_written_differently_have_one_digest():
@@ -232,7 +269,7 @@ def test_every_wrong_value_is_named_at_once():
     [
         ("sed", "The recipe quickstart.yaml has an unknown setting 'sed'. Did you mean 'seed'?"),
         ("nli.epocs", "The recipe quickstart.yaml has an unknown setting 'nli.epocs'. Did you mean 'epochs'?"),
-        ("sts.loss", "The recipe quickstart.yaml has an unknown setting 'sts.loss'."),
+        ("sts.lose", "The recipe quickstart.yaml has an unknown setting 'sts.lose'."),
         ("xyz", "The recipe quickstart.yaml has an unknown setting 'xyz'. Known: name, base_model, layers"),
         ("xyz.abc", "The recipe quickstart.yaml has an unknown setting 'xyz'."),
         ("seed.abc", ""),
@@ -294,3 +331,44 @@ def test_an_override_inside_something_that_is_no_phase_is_an_error_like_any_othe
 
 def test_settings_are_named_as_users_give_them():
     assert (parameter_name("nli.epochs"), parameter_name("seed")) == ("nli_epochs", "seed")
+
+
+@pytest.mark.parametrize(
+    ("phases", "teacher", "expected"),
+    [
+        ("nli,sts", "reference", ("nli", "sts")),
+        ("nli,distil,sts", "reference", ("nli", "sts")),
+        ("distil,nli,sts", "org/teacher", ("nli", "sts")),
+        ("sts", "reference", ("sts",)),
+        ("distil,sts", "reference", ("sts",)),
+        ("distil", "reference", ("nli", "sts")),
+        ("distil", "org/teacher", ()),
+    ],
+)
+def test_the_reference_learns_from_the_labels_alone(phases, teacher, expected):
+    recipe = load_recipe("quickstart", {"phases": phases, "distil.teacher": teacher, "sts.distillation": "1"})
+
+    reference = recipe.of_reference(12)
+
+    assert reference.phases == expected
+    assert not reference.has_teacher
+    assert recipe.has_teacher == ("distil" in phases or "sts" in phases)
+
+
+@pytest.mark.parametrize("phases", ["", "nli,nli", "nli;sts", "heal", "nli,"])
+def test_phases_are_named_once_each(phases):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", {"phases": phases})
+
+    assert str(caught.value) == (
+        f"phases={phases}: write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts."
+    )
+
+
+@pytest.mark.parametrize("dims", ["0", "128,x", "-3", "64;32"])
+def test_matryoshka_dimensions_are_whole_numbers(dims):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", {"sts.matryoshka_dims": dims})
+
+    assert str(caught.value).startswith(f"sts_matryoshka_dims={dims}: write ")
+    assert str(caught.value).endswith("such as 128,64.")

@@ -50,8 +50,13 @@ class Run:
 
         # Tokenising and teaching ask for signals as well: here only optimizer steps count.
         begun = Setup(self.hardware, 1, self.reports.append, notice=self.notices.append, checkpoints=self.checkpoints)
+        within = loop._train
+
+        def ticking(model, lesson, settings, how):
+            within(model, lesson, settings, (replace(how[0], tick=tick), *how[1:]))
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_train", lambda *given, inner=loop._train: inner(*given[:3], (replace(given[3][0], tick=tick), *given[3][1:])))
+            patch.setattr(loop, "_train", ticking)
             PHASES[phase](model, begun, **changes)
 
 
@@ -203,5 +208,5 @@ class Poisoned(list):
     def __init__(self, poison):
         self.poison = poison
 
-    def append(self, report):
+    def append(self, _report):
         self.poison()

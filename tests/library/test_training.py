@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from sbert_prune.errors import DataError, RecipeError, TrainingError
 from sbert_prune.recipe import DistilSettings, NliSettings, StsSettings
 from sbert_prune.rows import Label, NliRow, StsRow
 from sbert_prune.saved_model import SavedModel
-from sbert_prune.sentence import encoder_of
+from sbert_prune.sentence import embed, encoder_of, load_saved
 from sbert_prune.training import phases
 from sbert_prune.training.hardware import Hardware, choose_hardware
 from sbert_prune.training.lesson import Setup
@@ -265,3 +266,49 @@ def test_auto_takes_the_cpu_where_there_is_nothing_better(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
     assert choose_hardware("auto", "float32") == CPU
+
+
+@pytest.mark.parametrize("loss", ["cosine", "cosent", "angle"])
+def test_every_sts_loss_brings_similar_pairs_together(small_model, loss):
+    reports = train("sts", small_model(), loss=loss)
+
+    scores = [report.dev_score for report in reports if report.dev_score is not None]
+    assert scores[-1] > 0.8  # most pairs share a score, so 1 is out of reach
+    assert reports[-1].loss < reports[0].loss
+
+
+@pytest.mark.parametrize(
+    "changes", [{"directions": "both"}, {"hard_negatives": False}, {"adaptive_layers": True}, {"matryoshka_dims": (16, 8)}], ids=str
+)
+def test_every_way_of_nli_lowers_its_loss(small_model, changes):
+    reports = train("nli mnrl", small_model(), **changes)
+
+    assert reports[-1].loss < 0.85 * reports[0].loss
+
+
+def test_more_dimensions_than_there_are_are_refused(small_model):
+    with pytest.raises(RecipeError) as caught:
+        train("sts", small_model(), matryoshka_dims=(16, 32))
+
+    assert str(caught.value) == "matryoshka_dims=16,32: the embeddings have 32 dimensions. Ask for fewer."
+
+
+def test_a_student_of_its_own_size_comes_near_its_teacher(small_model, tiny_base):
+    reports = train("distil", small_model(), epochs=40)
+
+    assert reports[-1].loss < 0.1 * reports[0].loss
+
+
+def test_a_teacher_beside_the_labels_is_listened_to(small_model):
+    model, labels_alone = small_model("taught"), small_model("alone")
+    teacher = Teacher(SavedModel("teacher", None, inspect_checkpoint(Path(model.teacher))))
+    target = embed(load_saved(teacher.source.checkpoint), texts())
+
+    def distance(student):
+        vectors = embed(student, texts())
+        return float(np.mean(1 - (vectors * target).sum(axis=1) / np.linalg.norm(target, axis=1)))
+
+    healer(model, Setup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
+    healer(labels_alone, Setup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
+
+    assert distance(model) < 0.5 * distance(labels_alone)
