@@ -22,6 +22,7 @@ from pipelines.inputs import PruneInputs, find_base, find_nli, find_sts
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe import PhaseSettings, Recipe
+from sbert_prune.strategies import choose_layers
 
 
 @click.command()
@@ -30,8 +31,11 @@ from sbert_prune.recipe import PhaseSettings, Recipe
 def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Train with SentenceTransformerTrainer and print the test score and the seconds of each phase."""
     inputs = find_base(recipe)
-    selections = [LayerSelection.all(inputs.selection.depth)] if with_reference else []
-    for selection in (*selections, inputs.selection):
+    depth = inputs.base.checkpoint.depth
+    chosen = choose_layers(inputs.cuts[-1], strategy=recipe.strategy, depth=depth)
+    if chosen is None or len(inputs.cuts) > 1:
+        raise click.UsageError(f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script cuts once, at named places.")
+    for selection in (*([LayerSelection.all(depth)] if with_reference else []), chosen):
         began = time.perf_counter()
         score, nli_s, sts_s = train_plainly(recipe, inputs, selection)
         total = time.perf_counter() - began

@@ -64,11 +64,12 @@ def _lead() -> None:
     try:
         main(prog_name="python -m pipelines")
     except SystemExit as end:
-        if end.code not in {None, 0}:
+        if end.code not in {None, 0, 3}:
             raise  # the helpers may be in the middle of a batch: torchrun ends them
         from sbert_prune.training.crew import leave_crew
 
         leave_crew()
+        raise
 
 
 if __name__ == "__main__":

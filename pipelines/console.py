@@ -31,20 +31,28 @@ _PLAIN_EVERY_S = 10.0
 
 
 class Command(click.Command):
-    """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs."""
+    """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs.
+
+    Where it has done its work, but something could not be recorded, it ends with exit status 3.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         prepare_process()
         try:
             with _scratch():
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+            if _unrecorded:
+                ctx.exit(3)
+            return done
         except SbertPruneError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
         except PermissionError as error:
             click.echo(f"Error: {error.filename}: this user may not read or write it. Change its permissions, or work elsewhere.", err=True)
             ctx.exit(2)
+        finally:
+            click.echo("".join(f"Warning: {line}\n" for line in _unrecorded), err=True, nl=False)
 
 
 @contextmanager
@@ -64,12 +72,22 @@ def prepare_process() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     _signals.clear()
+    _unrecorded.clear()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
 
 
 _signals: list[int] = []
 """The signals that this process was sent."""
+
+
+_unrecorded: list[str] = []
+"""What could not be recorded, in words."""
+
+
+def not_recorded(line: str) -> None:
+    """Say at the very end that something could not be recorded; the command then ends with exit status 3."""
+    _unrecorded.append(line)
 
 
 _waiting = False
@@ -113,6 +131,8 @@ def quieten_libraries() -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for name in ("alembic", "mlflow.store", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # a store that does not answer: ours is one line, theirs a traceback
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def warn_if_busy() -> None:
@@ -156,18 +176,19 @@ def phase_progress(label: str) -> Iterator[Any]:
 
 
 def _plain_reporter(label: str) -> Any:
-    began = last = time.monotonic()
+    began = shown = told = time.monotonic()
+    told_step = 0
 
     def report(progress: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        done = progress.optimizer_step == progress.num_optimizer_steps
-        if done or progress.dev_score is not None or now - last >= _PLAIN_EVERY_S:
-            last = now
-            left = (now - began) / progress.optimizer_step * (progress.num_optimizer_steps - progress.optimizer_step)
-            ending = f"{now - began:.0f} s" if done else f"{left:.0f} s left"
+        nonlocal shown, told, told_step
+        now, step, steps = time.monotonic(), progress.optimizer_step, progress.num_optimizer_steps
+        left = (now - told) / (step - told_step) * (steps - step)  # by the last steps: what came before them, a teacher say, is no measure
+        told, told_step = now, step
+        if step == steps or progress.dev_score is not None or now - shown >= _PLAIN_EVERY_S:
+            shown = now
+            ending = f"{now - began:.0f} s" if step == steps else f"{left:.0f} s left"
             say(
-                f"{label}: optimizer step {progress.optimizer_step}/{progress.num_optimizer_steps}, loss {progress.loss:.4f}, "
+                f"{label}: optimizer step {step}/{steps}, loss {progress.loss:.4f}, "
                 f"{progress.sentences_per_s:,.0f} sentences/s, {ending}{_dev(progress)}"
             )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.console import end_if_told, say, warn_if_busy
+from pipelines.console import end_if_told, not_recorded, say, warn_if_busy
 from pipelines.unfinished import Unfinished
 from sbert_prune.store_uri import own_folder
 from sbert_prune.tracking import Run, Store, connect, open_run
@@ -17,6 +17,7 @@ from sbert_prune.training.hardware import Hardware, choose_hardware
 
 if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
+    from sbert_prune.spool import Outbox
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,14 @@ class Context:
 
 @contextmanager
 def open_context(recipe: Recipe) -> Iterator[Context]:
-    """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends."""
+    """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends.
+
+    What an earlier command could not record is delivered first, and what this one could not, last.
+    """
     warn_if_busy()
     hardware = choose_hardware(recipe.device, recipe.precision)
-    store = connect()
+    store = connect(say=say)
+    deliver_inherited(store.outbox)
     unfinished = Unfinished(own_folder() / "unfinished")
     try:
         with TemporaryDirectory(prefix="sbert-prune-") as folder:
@@ -77,3 +82,31 @@ def open_context(recipe: Recipe) -> Iterator[Context]:
         unfinished.clear()
     finally:
         unfinished.release()
+        settle(store.outbox)
+
+
+def deliver_inherited(outbox: Outbox) -> None:
+    """Deliver what earlier commands left for this store, and say so."""
+    outbox.deliver()
+    inherited = outbox.inherited
+    if inherited.late:
+        say(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
+    if inherited.refused:
+        say(f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}")
+
+
+def settle(outbox: Outbox) -> None:
+    """Deliver what this command could not record so far; what stays undelivered makes its exit status 3."""
+    (kept, lost), mine = outbox.close(), outbox.mine
+    if mine.failures and not kept and not lost:
+        say(f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})")
+    if mine.refused:
+        not_recorded(f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}")
+    if kept:
+        not_recorded(f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them")
+    if lost:
+        not_recorded(f"{_entries(lost)} lost: neither the tracking store nor {outbox.spool.folder} took them")
+
+
+def _entries(number: int) -> str:
+    return f"{number:,} {'entry' if number == 1 else 'entries'}"

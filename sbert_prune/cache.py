@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,13 +17,22 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
+_NAMES = "names.json"  # of an entry's arrays: one that lacks a file is no entry
+
 _AT_MOST_BYTES = 10 << 30
 """What the least recently used entries give way to."""
 
+_DEAD_S = 86_400.0  # what is still half written after a day, a killed process has left
+
 
 def cache_folder() -> Path:
-    """XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sbert-prune"
+    """XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune; among the temporary files of a user who has no home."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "sbert-prune"
+    try:
+        return Path.home() / ".cache" / "sbert-prune"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "sbert-prune-cache"
 
 
 def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
@@ -41,11 +53,12 @@ def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
 
 def _read(entry: Path) -> Arrays | None:
     try:
-        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in entry.glob("*.npy")}
+        names = json.loads((entry / _NAMES).read_bytes())
+        arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
         os.utime(entry)
     except (OSError, ValueError, EOFError):
         return None
-    return arrays or None
+    return arrays
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
@@ -55,6 +68,7 @@ def _write(entry: Path, arrays: Arrays) -> None:
         beside.mkdir()
         for name, array in arrays.items():
             np.save(beside / f"{name}.npy", array, allow_pickle=False)
+        (beside / _NAMES).write_text(json.dumps(list(arrays)), encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)  # there, but not readable
         beside.rename(entry)
     finally:
@@ -62,7 +76,11 @@ def _write(entry: Path, arrays: Arrays) -> None:
 
 
 def _make_room(root: Path, newest: Path) -> None:
-    entries = sorted((path for path in root.glob("*/*") if path != newest), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = [(path.stat().st_mtime, path) for path in root.glob("*/*") if path != newest]
+    for written, path in found:
+        if path.name.startswith(".") and time.time() - written > _DEAD_S:
+            shutil.rmtree(path, ignore_errors=True)
+    entries = [path for _, path in sorted(found, reverse=True) if not path.name.startswith(".")]
     room = _AT_MOST_BYTES - _num_bytes(newest)
     for entry in entries:
         room -= _num_bytes(entry)

@@ -14,8 +14,8 @@ import numpy as np
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking import FAULTS, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
+from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking import FAULTS, TAG, first_line
+from sbert_prune.tracking import TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

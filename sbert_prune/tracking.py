@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import re
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.delivery import FAULTS, first_line, send
 from sbert_prune.errors import TrackingError
-from sbert_prune.store_uri import check_store, sqlite_path, tracking_uri, without_password
+from sbert_prune.spool import Entry, Kind, Outbox, Spool
+from sbert_prune.store_uri import check_store, own_folder, sqlite_path, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,100 +36,117 @@ if TYPE_CHECKING:
     from sbert_prune.lineage import DataRecord
 
 TAG = "sbert_prune."
-FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
-"""What MLflow's client raises when a store does not answer as it should."""
-
 _KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow 3.17's pages go by ?workflowType= instead: see pipelines/summary.py
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
-_BATCH = 100  # parameters and tags that MLflow takes in one call
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store that answers, and the experiment that runs go to."""
+    """A tracking store that answers, the experiment that runs go to, and what keeps their record while it does not answer."""
 
     client: MlflowClient
     uri: str
     experiment_id: str
+    outbox: Outbox
 
 
 @dataclass(frozen=True)
 class Run:
-    """One open run."""
+    """One open run. Nothing that is logged raises because of the store: what it does not take is kept, and delivered later."""
 
     store: Store
     run_id: str
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log parameters; values longer than MLflow holds are cut."""
-        for part in _parts([Param(key, value[:6000]) for key, value in params.items()]):
-            self.store.client.log_batch(self.run_id, params=part)
+        self._put("params", {key: value[:6000] for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
         """Log final metrics, on a logged model as well where its id is given."""
-        now = int(time.time() * 1000)
-        entries = [Metric(key, value, now, 0, model_id=model_id, run_id=self.run_id) for key, value in metrics.items()]
-        self.store.client.log_batch(self.run_id, metrics=entries)
+        now = _now_ms()
+        self._put("metrics", [(key, float(value), now, 0, model_id) for key, value in metrics.items()])
 
     def log_series(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics of several optimizer steps in one call."""
-        now = int(time.time() * 1000)
-        entries = [Metric(key, value, now, step) for step, metrics in points for key, value in metrics.items()]
-        self.store.client.log_batch(self.run_id, metrics=entries)
+        now = _now_ms()
+        self._put("metrics", [(key, float(value), now, step, None) for step, metrics in points for key, value in metrics.items()])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set our tags; keys get the prefix `sbert_prune.`."""
-        self.store.client.log_batch(self.run_id, tags=[RunTag(TAG + key, value) for key, value in tags.items()])
+        self._put("tags", {TAG + key: value for key, value in tags.items()})
 
     def log_data(self, record: DataRecord, context: str) -> None:
         """Log a split as a dataset input. context: training or testing."""
-        dataset = Dataset(
-            name=record.name,
-            digest=record.digest[:16],
-            source_type="local",
-            source=json.dumps({"uri": record.source}),
-            profile=json.dumps({"num_rows": record.rows, "num_skipped": record.skipped}),
-        )
-        self.store.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        dataset = {
+            "name": record.name,
+            "digest": record.digest[:16],
+            "source_type": "local",
+            "source": json.dumps({"uri": record.source}),
+            "profile": json.dumps({"num_rows": record.rows, "num_skipped": record.skipped}),
+        }
+        self._put("inputs", {"dataset": dataset, "context": context})
 
     def log_output(self, model_id: str) -> None:
         """Show a logged model as what this run made."""
-        self.store.client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
+        self._put("outputs", {"model_id": model_id})
 
     def log_json(self, content: Any, name: str) -> None:
         """Log a value as a JSON artifact."""
-        self.store.client.log_text(self.run_id, json.dumps(content, indent=2), name)
+        self.log_text(json.dumps(content, indent=2), name)
+
+    def log_text(self, content: str, name: str) -> None:
+        """Log a text artifact."""
+        self._put("text", {"name": name, "text": content})
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a picture as an artifact, in the format that its name ends in."""
+        picture = io.BytesIO()
+        figure.savefig(picture, format=name.rpartition(".")[2])
+        self._put("picture", {"name": name, "base64": b64encode(picture.getvalue()).decode()})
+
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """Close the run, now or, in a record that is delivered later, at this time."""
+        self._put("terminated", {"status": status})
 
     @contextmanager
     def system_metrics(self) -> Iterator[None]:
         """Record the machine's load, memory, disk and network beside the run's metrics, under `system/`, every ten seconds."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # each start and end would be told
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it would tell of GPUs that are not there
         monitor = SystemMetricsMonitor(self.run_id, tracking_uri=self.store.uri)
-        monitor.start()
+        monitor.mlflow_logger = SimpleNamespace(record_metrics=lambda metrics, step: self.log_series([(step, metrics)]))
+        over = threading.Event()
+
+        def watch() -> None:  # MLflow's own loop ends for good at the first answer that it does not get
+            while True:
+                for _ in range(monitor.samples_before_logging):
+                    monitor.collect_metrics()
+                    if over.wait(monitor.sampling_interval):
+                        return
+                monitor.publish_metrics(monitor.aggregate_metrics())
+
+        thread = threading.Thread(target=watch, daemon=True, name="system metrics")
+        thread.start()
         try:
             yield
         finally:
-            monitor.finish()
+            over.set()
+            thread.join()
 
-    def log_text(self, content: str, name: str) -> None:
-        """Log a text artifact."""
-        self.store.client.log_text(self.run_id, content, name)
-
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a picture as an artifact."""
-        self.store.client.log_figure(self.run_id, figure, name)
+    def _put(self, kind: Kind, content: Any) -> None:
+        if content:
+            self.store.outbox.put(Entry(self.run_id, kind, content, _now_ms()))
 
 
-def _parts(entries: list[Any]) -> Iterator[list[Any]]:
-    return (entries[start : start + _BATCH] for start in range(0, len(entries), _BATCH))
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
-def connect() -> Store:
+def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
-    Raises TrackingError when the store does not answer.
+    say: is told when the store stops answering.  Raises TrackingError when it does not answer now.
     """
     check_store()
     uri = tracking_uri()
@@ -137,7 +160,8 @@ def connect() -> Store:
             client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
-    return Store(client, uri, experiment_id)
+    spool = Spool(own_folder() / "spool", without_password(uri))
+    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, say))
 
 
 @contextmanager
@@ -156,11 +180,6 @@ def _experiment(client: MlflowClient) -> str:
     return str(found.experiment_id if found else client.create_experiment(name))
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without passwords."""
-    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])
-
-
 @contextmanager
 def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
     """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
@@ -169,19 +188,19 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
     """
     try:
         run = _begin(store, name, parent)
-        run.set_tags(tags)
     except FAULTS as error:
         raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
+    store.outbox.wake()
     try:
+        run.set_tags(tags)
         yield run
     except BaseException as error:
-        with suppress(*FAULTS):  # the error under way says more than a store that fails as well
-            run.set_tags({"error": first_line(error)[:500]})
-            store.client.set_terminated(run.run_id, "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+        run.set_tags({"error": first_line(error)[:500]})
+        run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
         if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
             raise TrackingError(f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}") from error
         raise
-    store.client.set_terminated(run.run_id, "FINISHED")
+    run.end("FINISHED")
 
 
 def _begin(store: Store, name: str, parent: Run | None) -> Run:

@@ -33,7 +33,7 @@ def compact_vocabulary(model: SentenceTransformer, examples: tuple[Examples, ...
     Rows up to the padding piece's stay where they are: some encoders count positions from its number.
     """
     table = encoder_of(model).get_input_embeddings()
-    used = _used(examples)
+    used = _used(examples, getattr(table, "padding_idx", None) or 0)
     if not isinstance(table, nn.Embedding) or len(used) > _WORTH_IT * table.num_embeddings:
         yield examples
         return
@@ -59,8 +59,8 @@ def compact_vocabulary(model: SentenceTransformer, examples: tuple[Examples, ...
         table.padding_idx = padding
 
 
-def _used(examples: tuple[Examples, ...]) -> NDArray[np.int64]:
-    pad_id = examples[0].pad_id
+def _used(examples: tuple[Examples, ...], padding: int) -> NDArray[np.int64]:
+    pad_id = max(examples[0].pad_id, padding)  # the tokenizer may pad with another piece than the encoder counts from
     return np.unique(np.concatenate([*(one.tokens.flat for one in examples), np.arange(pad_id + 1)]))
 
 

@@ -42,7 +42,7 @@ class Tokens:
     def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
         """Some of the sentences for one forward pass. *Shape:* (sentences, pieces)"""
         sentences = [self[number] for number in numbers.tolist()]
-        width = max(map(len, sentences))
+        width = max(1, *map(len, sentences))  # a sentence may have no piece at all
         pieces = np.full((len(sentences), width), pad_id, dtype=np.int64)
         mask = np.zeros((len(sentences), width), dtype=np.int64)
         for line, ids in enumerate(sentences):
@@ -146,6 +146,9 @@ def digest_of(*parts: str) -> str:
 
 
 def _tokenizer_digest(tokenizer: Any) -> str:
+    """Names a tokenizer by what it knows, not by how it was last asked to cut and to pad."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    described = backend.to_str() if backend is not None else json.dumps([str(tokenizer), sorted(tokenizer.get_vocab().items())])
-    return digest_of(described)
+    if backend is None:
+        return digest_of(json.dumps([str(type(tokenizer)), sorted(tokenizer.get_vocab().items())]), tokenizer.truncation_side)
+    parsed = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+    return digest_of(json.dumps(parsed, sort_keys=True), str(type(tokenizer)), tokenizer.truncation_side)

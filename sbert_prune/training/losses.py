@@ -51,13 +51,14 @@ class PairClassifierLoss:
     """SoftmaxLoss: a 3-way classifier on (u, v, |u - v|), dropped after the phase (SBERT, arXiv 1908.10084)."""
 
     def __init__(self, dimension: int, device: torch.device) -> None:
+        self._dimension = dimension
         self._classifier = nn.Linear(3 * dimension, 3, device=device)
 
     def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """See EmbeddingLoss; labels are classes 0, 1, 2."""
+        """See EmbeddingLoss; labels are classes 0, 1, 2. Embeddings that were cut are filled up with zeros."""
         if labels is None:
             raise ValueError("PairClassifierLoss needs the class of each pair")
-        left, right = embeddings
+        left, right = (nn.functional.pad(column, (0, self._dimension - column.shape[1])) for column in embeddings)
         return nn.functional.cross_entropy(self._classifier(torch.cat([left, right, (left - right).abs()], dim=1)), labels)
 
     def parameters(self) -> list[nn.Parameter]:

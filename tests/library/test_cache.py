@@ -1,0 +1,242 @@
+"""Arrays come back as they were computed, whatever happened to their files, and nothing about a cache ever costs a result."""
+
+import errno
+import os
+import pwd
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbert_prune import cache
+from sbert_prune.cache import cache_folder, cached
+
+ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dtype=np.int64)}
+
+
+class Computation:
+    """Gives the same arrays whenever it is asked, and counts."""
+
+    def __init__(self, arrays=ARRAYS):
+        self.arrays, self.times = arrays, 0
+
+    def __call__(self):
+        self.times += 1
+        return self.arrays
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """Where the cache lies in a test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "sbert-prune"
+
+
+def are_equal(found, expected):
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in expected.items()
+    )
+
+
+def keep(kind, key, *, num_bytes=1000, used=0.0):
+    """Put an entry into the cache that was used at a time. Returns its folder."""
+    cached(kind, key, Computation({"numbers": np.zeros(num_bytes - 128, dtype=np.uint8)}))  # the header of the file has 128 bytes
+    folder = cache_folder() / kind / key
+    os.utime(folder, (used, used))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.int32).reshape(3, 4),
+        np.linspace(0, 1, 24, dtype=np.float16).reshape(2, 3, 4),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(24)[::-2],
+        np.array([], dtype=np.int64),
+        np.zeros((2, 0, 3), dtype=np.float32),
+        np.array(7.5),
+    ],
+    ids=["whole numbers", "half precision", "by columns", "backwards", "empty", "empty in the middle", "a scalar"],
+)
+def test_the_same_key_computes_once_and_gives_the_same_array(array):
+    compute = Computation({"array": array})
+
+    first, second = cached("tokens", "one", compute), cached("tokens", "one", compute)
+
+    assert compute.times == 1
+    assert are_equal(first, {"array": array})
+    assert are_equal(second, {"array": array})
+
+
+@pytest.mark.parametrize("other", [("tokens", "two"), ("teacher", "one")])
+def test_another_key_or_kind_is_computed_for_itself(other):
+    one, two = Computation(), Computation({"flat": np.ones(3)})
+
+    cached("tokens", "one", one)
+    found = cached(*other, two)
+
+    assert are_equal(found, two.arrays)
+    assert are_equal(cached("tokens", "one", one), ARRAYS)
+
+
+def truncate(entry):
+    os.truncate(entry / "flat.npy", 400)
+
+
+def empty(entry):
+    os.truncate(entry / "flat.npy", 0)
+
+
+def overwrite(entry):
+    (entry / "flat.npy").write_bytes(b"\x00" * 1328)
+
+
+def lose_one(entry):
+    (entry / "flat.npy").unlink()
+
+
+def lose_all(entry):
+    for path in entry.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, overwrite, lose_one, lose_all])
+def test_a_damaged_entry_is_computed_again_and_kept(root, damage):
+    compute = Computation()
+    cached("tokens", "one", compute)
+    damage(root / "tokens" / "one")
+
+    again, kept = cached("tokens", "one", compute), cached("tokens", "one", compute)
+
+    assert are_equal(again, ARRAYS)
+    assert are_equal(kept, ARRAYS)
+    assert compute.times == 2
+
+
+@pytest.mark.parametrize("place", [".", "sbert-prune", "sbert-prune/tokens", "sbert-prune/tokens/one"])
+def test_a_file_where_a_folder_should_be_costs_no_result(tmp_path, monkeypatch, place):
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    (home / place).parent.mkdir(parents=True, exist_ok=True)
+    (home / place).touch()
+
+    found = cached("tokens", "one", Computation())
+
+    assert are_equal(found, ARRAYS)
+
+
+def test_a_user_without_a_home_gets_the_result(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container that runs under any number
+
+    found = cached("tokens", "one", Computation())
+
+    assert are_equal(found, ARRAYS)
+
+
+def test_a_full_disk_costs_no_result_and_nothing_half_written_stays(root, monkeypatch):
+    def save(path, *_, **__):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.np, "save", save)
+
+    found = cached("tokens", "one", Computation())
+
+    assert are_equal(found, ARRAYS)
+    assert not list((root / "tokens").iterdir())
+
+
+def test_a_computation_that_fails_leaves_nothing(root):
+    def fail():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached("tokens", "one", fail)
+
+    assert not list(root.glob("*/*"))
+
+
+def test_what_another_process_is_still_writing_is_not_read_and_stays(root):
+    beside = root / "tokens" / ".one.0123abcd.partial"
+    beside.mkdir(parents=True)
+    np.save(beside / "flat.npy", np.ones(3))
+    compute = Computation()
+
+    found = cached("tokens", "one", compute)
+
+    assert compute.times == 1
+    assert are_equal(found, ARRAYS)
+    assert (beside / "flat.npy").exists()
+
+
+def test_what_another_process_is_still_writing_stays_where_room_is_short(root, monkeypatch):
+    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 1000)
+    beside = root / "tokens" / ".one.0123abcd.partial"
+    beside.mkdir(parents=True)
+    np.save(beside / "flat.npy", np.ones(300))
+
+    cached("tokens", "two", Computation())
+
+    assert (beside / "flat.npy").exists()
+
+
+def test_the_least_recently_used_go_first(monkeypatch):
+    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 3500)
+    now = time.time()
+    oldest, older, newer = keep("tokens", "1", used=now - 300), keep("teacher", "2", used=now - 200), keep("tokens", "3", used=now - 100)
+
+    cached("tokens", "1", Computation())  # now the last one used
+    newest = keep("tokens", "4")
+
+    assert [folder.exists() for folder in (oldest, older, newer, newest)] == [True, False, True, True]
+
+
+def test_all_that_fits_stays(monkeypatch):
+    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 4500)
+
+    folders = [keep("tokens", str(number), used=number) for number in range(4)]
+
+    assert all(folder.exists() for folder in folders)
+
+
+def test_what_is_larger_than_all_the_room_is_kept_alone(monkeypatch):
+    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 1500)
+    small = keep("tokens", "small")
+
+    large = keep("teacher", "large", num_bytes=9000)
+
+    assert not small.exists()
+    assert large.exists()
+
+
+def test_arrays_in_use_stay_whole_when_their_entry_goes(monkeypatch):
+    cached("tokens", "one", Computation())
+    found = cached("tokens", "one", Computation())
+    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 0)
+
+    keep("tokens", "two")
+
+    assert not (cache_folder() / "tokens" / "one").exists()
+    assert are_equal(found, ARRAYS)
+
+
+def test_many_who_ask_at_once_all_get_the_whole_result():
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: cached("tokens", "one", Computation()), range(64)))
+
+    assert all(are_equal(arrays, ARRAYS) for arrays in found)
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_without_a_cache_folder_of_the_users_choice_it_lies_in_the_home_folder(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME") if value is None else monkeypatch.setenv("XDG_CACHE_HOME", value)
+
+    cached("tokens", "one", Computation())
+
+    assert (tmp_path / ".cache" / "sbert-prune" / "tokens" / "one" / "flat.npy").is_file()

@@ -1,0 +1,270 @@
+"""Two processes compute what one does: the same loss, the same gradient, the same trained weights."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.recipe import NliSettings, StsSettings
+from sbert_prune.sentence import load_saved
+from sbert_prune.training.batching import plan_batches
+from sbert_prune.training.crew import Crew, join_crew, leave_crew
+from sbert_prune.training.examples import tokenize_rows
+from sbert_prune.training.gradients import Gradient
+from sbert_prune.training.hardware import Hardware
+from sbert_prune.training.lesson import Lesson, Setup
+from sbert_prune.training.loop import train
+from sbert_prune.training.losses import nli_loss, sts_loss
+from sbert_prune.training.objective import Objective
+
+ROOT = Path(__file__).parents[2]
+CPU = Hardware(torch.device("cpu"), bfloat16=False)
+NLI = NliSettings(epochs=1.5, batch_size=5, learning_rate=1e-3, accumulate=2)
+STS = StsSettings(epochs=1, batch_size=4, learning_rate=1e-3)
+TAILS = ("", "and the dog", "in the street and not on the river", "quickly and the child sings a song in the street on the river")
+
+BATCHES = {
+    "mnrl": {"rows": range(8)},
+    "mnrl, odd": {"rows": [3, 0, 6, 1, 9]},
+    "mnrl, one row": {"rows": [4]},
+    "mnrl, two sentences at a time": {"rows": range(7), "limit": 2},
+    "mnrl, with an earlier exit": {"rows": range(7), "how": {"adaptive": True, "seed": 3}},
+    "cosine": {"columns": 2, "rows": range(8)},
+    "cosine, odd": {"columns": 2, "rows": [2, 5, 7]},
+    "cosine, one row": {"columns": 2, "rows": [4]},
+    "softmax": {"columns": 2, "rows": range(5)},
+    "distillation, fewer sentences than processes": {"columns": 1, "rows": [6], "how": {"distillation": 1.0}},
+    "distillation, fewer sentences than processes, one at a time": {"columns": 1, "rows": [6], "limit": 1, "how": {"distillation": 1.0}},
+    "distillation of every layer": {"columns": 1, "rows": range(5), "how": {"distillation": 1.0, "layer_weight": 0.5}},
+    "distillation, projected": {"columns": 1, "rows": range(5), "how": {"distillation": 1.0}, "dim": 9},
+}
+
+
+def load(folder):
+    """The sentence model in a folder, without dropout."""
+    model = load_saved(inspect_checkpoint(Path(folder)))
+    model.max_seq_length = 32
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def rows_of_three():
+    sentences = [
+        f"{one} {two}" for one in ("a man", "the woman", "a child", "the dog", "the cat") for two in ("sings", "sleeps", "eats bread")
+    ]
+    spread = [f"{sentence} {TAILS[place % 4]}".strip() for place, sentence in enumerate(sentences)]
+    return [(spread[row], spread[row - 5], spread[row - 8]) for row in range(10)]
+
+
+def loss_of(name, model):
+    torch.manual_seed(0)
+    if name.startswith("distillation"):
+        return None
+    return (
+        sts_loss(model, STS)
+        if name.startswith("cosine")
+        else nli_loss(model, NLI.model_copy(update={"loss": name.partition(",")[0]}), CPU.device)
+    )
+
+
+def gradient_of(name, model, crew):
+    """Loss and gradient of one batch, by all of a crew together."""
+    case = {"columns": 3, "limit": None, "how": {}, "dim": 16} | BATCHES[name]
+    labels = {"cosine": torch.linspace(0, 1, 10), "softmax": torch.arange(10) % 3}.get(name.partition(",")[0])
+    examples = tokenize_rows(model, [row[: case["columns"]] for row in rows_of_three()], labels)
+    if "distillation" in case["how"]:
+        exits = 2 if "layer_weight" in case["how"] else 1
+        targets = np.random.default_rng(0).normal(size=(exits, len(examples.texts), case["dim"])).astype(np.float16)
+        examples = type(examples)(**vars(examples) | {"targets": targets})
+    torch.manual_seed(1)
+    projection = None if case["dim"] == 16 else torch.nn.Linear(16, case["dim"], bias=False)
+    objective = Objective(loss_of(name, model), 2, projection=projection, **case["how"])
+    model.zero_grad()
+    loss = Gradient(model.train(), examples, objective, CPU, case["limit"], crew).add(np.array(case["rows"]), 4)
+    crew.add_up(model.parameters())
+    learning = {**dict(model.named_parameters()), **{f"loss.{place}": own for place, own in enumerate(objective.parameters())}}
+    zeros = {key: torch.zeros_like(own) for key, own in learning.items()}
+    return float(loss), {key: zeros[key] if own.grad is None else own.grad.clone() for key, own in learning.items()}
+
+
+def lesson_of(kind, model):
+    columns, labels = (3, None) if kind == "nli" else (2, torch.linspace(0, 1, 10))
+    settings = NLI if kind == "nli" else STS
+    examples = tokenize_rows(model, [row[:columns] for row in rows_of_three()], labels)
+    batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=3, unique=False)
+    loss = nli_loss(model, NLI, CPU.device) if kind == "nli" else sts_loss(model, STS)
+    return Lesson(examples, batches, Objective(loss, 2)), settings
+
+
+def train_two_phases(model):
+    """Returns the losses that were reported."""
+    losses = []
+    setup = Setup(CPU, 3, report=lambda progress: losses.append(progress.loss), notice=lambda _: None)
+    for kind in ("nli", "sts"):
+        lesson, settings = lesson_of(kind, model)
+        train(model, lesson, settings, setup)
+    return losses
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+
+import torch
+
+from sbert_prune.training.crew import join_crew, leave_crew
+from sbert_prune.training.loop import help_train
+from tests.library.test_crew import BATCHES, gradient_of, load, train_two_phases
+
+base, out = Path(sys.argv[1]), Path(sys.argv[2])
+crew = join_crew()
+untrained = load(base)
+found = {name: gradient_of(name, untrained, crew) for name in BATCHES}
+told = crew.tell({"numbers": torch.arange(3), "rank": crew.rank})
+nothing = crew.tell(None if crew.leads else "something")
+parts = {count: crew.gather(torch.arange(count * 2.0).view(count, 2)[crew.share(count)], count) for count in range(6)}
+torch.save({"gradients": found, "told": told, "nothing": nothing, "parts": parts}, out / f"{crew.rank}.pt")
+if crew.leads:
+    model = load(base)
+    losses = train_two_phases(model)
+    torch.save({"losses": losses, "weights": model.state_dict()}, out / "trained.pt")
+    leave_crew()
+else:
+    help_train()
+(out / f"{crew.rank}.left").touch()
+
+# Another crew, as if another torchrun had started it, and nothing to train.
+os.environ |= {"MASTER_PORT": sys.argv[3], "TORCHELASTIC_USE_AGENT_STORE": "False"}
+leave_crew() if crew.leads else help_train()
+(out / f"{crew.rank}.left again").touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, tiny_encoder, tiny_tokenizer):
+    folder = tmp_path_factory.mktemp("crew") / "base"
+    tiny_encoder("bert", depth=2).save_pretrained(folder)
+    tiny_tokenizer(0).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untrained(base):
+    return load(base)
+
+
+@pytest.fixture(scope="module")
+def together(base):
+    """What two processes left in a folder, started as torchrun starts them."""
+    script, out, (port, other_port) = base.parent / "script.py", base.parent, free_ports()
+    script.write_text(SCRIPT, encoding="utf-8")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    command = [*torchrun, "--master-port", port, str(script), str(base), str(out), other_port]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    with (out / "log").open("w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT) as process:
+        try:
+            code = process.wait(timeout=400)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # which ends its processes, too
+            code = process.wait()
+    assert code == 0, (out / "log").read_text()
+    return out
+
+
+def free_ports():
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1]), str(other.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def both(together):
+    """What each process found."""
+    return [torch.load(together / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_loss_and_gradient_are_those_of_one_process_alone(untrained, both, name):
+    loss, gradient = gradient_of(name, untrained, Crew())
+
+    found = [one["gradients"][name] for one in both]
+
+    assert any(bool(expected.abs().max() > 1e-3) for expected in gradient.values())
+    for their_loss, theirs in found:
+        assert their_loss == pytest.approx(loss, rel=1e-5, abs=1e-6)
+        assert theirs.keys() == gradient.keys()
+        for key, expected in gradient.items():
+            torch.testing.assert_close(theirs[key], expected, rtol=1e-3, atol=2e-6, msg=lambda told, key=key: f"{key}: {told}")
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_every_process_has_the_same_gradient_to_the_last_bit(both, name):
+    (one_loss, one), (other_loss, other) = (found["gradients"][name] for found in both)
+
+    assert one_loss == other_loss
+    assert all(torch.equal(gradient, other[key]) for key, gradient in one.items())
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_shares_are_put_together_in_their_order_everywhere(both, count):
+    for found in both:
+        assert torch.equal(found["parts"][count], torch.arange(count * 2.0).view(count, 2))
+
+
+def test_the_leading_process_tells_and_all_know(both):
+    for found in both:
+        assert found["told"]["rank"] == 0
+        assert found["told"]["numbers"].tolist() == [0, 1, 2]
+        assert found["nothing"] is None
+
+
+def test_two_phases_give_the_weights_and_losses_of_one_process_alone(base, together):
+    model = load(base)
+
+    losses = train_two_phases(model)
+
+    found, before = torch.load(together / "trained.pt"), load(base).state_dict()
+    assert found["losses"] == pytest.approx(losses, rel=1e-4)
+    # A key's bias moves no attention, so its gradient is nothing but rounding, which AdamW blows up.
+    learnt = {key: weight for key, weight in model.state_dict().items() if not key.endswith("key.bias")}
+    for key, expected in learnt.items():
+        torch.testing.assert_close(found["weights"][key], expected, rtol=0, atol=2e-5, msg=lambda told, key=key: f"{key}: {told}")
+    assert any(not torch.allclose(expected, before[key], rtol=0, atol=1e-3) for key, expected in learnt.items())
+
+
+@pytest.mark.parametrize("mark", ["left", "left again"], ids=["after two phases", "where nothing was trained"])
+def test_helpers_go_home_when_the_leading_process_parts(together, mark):
+    assert [(together / f"{rank}.{mark}").exists() for rank in (0, 1)] == [True, True]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 50])
+def test_every_sentence_is_somebodys_and_nobody_has_two_more_than_another(count, size):
+    shares = [list(range(count))[Crew(rank, size).share(count)] for rank in range(size)]
+
+    assert sorted(place for share in shares for place in share) == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_one_process_is_a_crew_that_says_nothing_to_anybody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    crew, value, parameter = join_crew(), object(), torch.nn.Parameter(torch.zeros(2))
+
+    gathered = crew.gather(torch.arange(3), 3)
+    crew.add_up([parameter])
+    leave_crew()
+
+    assert crew == Crew(0, 1)
+    assert crew.leads
+    assert crew.tell(value) is value
+    assert gathered.tolist() == [0, 1, 2]
+    assert parameter.grad is None
