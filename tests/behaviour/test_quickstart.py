@@ -17,8 +17,8 @@ from sbert_prune.recipe_files import load_recipe
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from sbert_prune.strategies import choose_layers
 from sbert_prune.training.hardware import choose_hardware
-from sbert_prune.training.loop import Setup
-from sbert_prune.training.phases import train_nli, train_sts
+from sbert_prune.training.lesson import Setup
+from sbert_prune.training.phases import Healer
 
 pytestmark = pytest.mark.slow
 
@@ -96,8 +96,10 @@ def test_fine_tuning_beats_none(test_score):
 def test_the_bases_weights_beat_random_ones_after_the_same_fine_tuning(test_score):
     model = six_layers(pretrained=False)
     setup = Setup(choose_hardware("cpu", RECIPE.precision), RECIPE.seed, lambda _: None)
-    train_nli(model, load_nli("quickstart").train.rows, RECIPE.nli, setup)
-    train_sts(model, load_sts("quickstart").train.rows, RECIPE.sts, setup)
+    sts = load_sts("quickstart")
+    healer = Healer(model, setup, dev=sts.dev.rows)
+    healer.train_nli(load_nli("quickstart").train.rows, RECIPE.nli)
+    healer.train_sts(sts.train.rows, RECIPE.sts)
 
     from_scratch = score_on_test(model)
 
