@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.training.batching import plan_batches
-from sbert_prune.training.examples import Examples
+from sbert_prune.training.examples import Examples, Tokens
 
 
 def examples(index, lengths=None):
@@ -16,7 +16,8 @@ def examples(index, lengths=None):
     index = np.asarray(index, dtype=np.intp)
     count = int(index.max()) + 1
     lengths = range(3, 3 + count) if lengths is None else lengths
-    return Examples(tuple(np.zeros(length, dtype=np.int32) for length in lengths), index, None, 0)
+    ends = np.cumsum(np.fromiter(lengths, dtype=np.int64))
+    return Examples(Tokens(np.zeros(ends[-1], dtype=np.int32), ends), index, None, 0)
 
 
 def plan(rows, batch_size=8, *, epochs=1.0, seed=0, unique=False):

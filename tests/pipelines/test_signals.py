@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def training_has_begun(client: MlflowClient) -> bool:
-    return bool(client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'"))
+    found = client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'")
+    return any("nli/loss" in run.data.metrics for run in found)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_leaves_killed_runs_and_no_version(project: Project, sent, status):
+def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Project, sent, status):
     client = MlflowClient(project.uri)
     client.search_experiments()
     arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
@@ -46,21 +47,23 @@ def test_a_signal_leaves_killed_runs_and_no_version(project: Project, sent, stat
         "train_nli": "KILLED",
     }
     assert client.search_registered_models() == []
+    (checkpoint,) = (project.folder / ".sbert-prune" / "unfinished").glob("*/[0-9]*")
+    assert (checkpoint / "position.json").is_file()
 
 
-def test_an_exit_that_was_swallowed_is_made_up_for_while_training(project: Project):
-    """A signal that arrives in a destructor raises an exit that Python only prints: the next report ends the command all the same."""
+def test_an_exit_that_was_swallowed_is_made_up_for_at_the_next_step(project: Project):
+    """A signal that arrives in a destructor raises an exit that Python only prints: the next step ends the command all the same."""
     code = (
         "import os, signal, sys\n"
         "from pipelines.__main__ import main\n"
-        "from sbert_prune.training import loop\n"
+        "from pipelines import cutting\n"
         "class Swallows:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); [None for _ in range(1000)]\n"
-        "check = loop._check_finite\n"
+        "check = cutting._check_pruned\n"
         "def told(*given):\n"
         "    Swallows()\n"
         "    return check(*given)\n"
-        "loop._check_finite = told\n"
+        "cutting._check_pruned = told\n"
         "main(sys.argv[1:])"
     )
     arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
