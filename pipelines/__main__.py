@@ -52,7 +52,8 @@ def run() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         main(prog_name="python -m pipelines")
     elif int(os.environ.get("RANK", "0")) > 0:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process writes its checkpoint, and takes the others along
+        for told in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and takes the others along
+            signal.signal(told, signal.SIG_IGN)
         from sbert_prune.training.loop import help_train
 
         help_train()

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,19 @@ _DEAD_S = 86_400.0  # what is still half written after a day, a killed process h
 
 
 def cache_folder() -> Path:
-    """XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune; among the temporary files of a user who has no home."""
+    """XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune; a folder of its own in each process of a user who has no home."""
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given) / "sbert-prune"
     try:
         return Path.home() / ".cache" / "sbert-prune"
     except RuntimeError:
-        return Path(tempfile.gettempdir()) / "sbert-prune-cache"
+        # No name that another user could have put something under before.
+        return _of_process()
+
+
+@lru_cache(maxsize=1)
+def _of_process() -> Path:
+    return Path(tempfile.mkdtemp(prefix="sbert-prune-cache-"))
 
 
 def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
@@ -55,9 +62,10 @@ def _read(entry: Path) -> Arrays | None:
     try:
         names = json.loads((entry / _NAMES).read_bytes())
         arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
-        os.utime(entry)
     except (OSError, ValueError, EOFError):
         return None
+    with suppress(OSError):  # of another user's: it can be read all the same
+        os.utime(entry)
     return arrays
 
 

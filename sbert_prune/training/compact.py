@@ -33,8 +33,11 @@ def compact_vocabulary(model: SentenceTransformer, examples: tuple[Examples, ...
     Rows up to the padding piece's stay where they are: some encoders count positions from its number.
     """
     table = encoder_of(model).get_input_embeddings()
-    used = _used(examples, getattr(table, "padding_idx", None) or 0)
-    if not isinstance(table, nn.Embedding) or len(used) > _WORTH_IT * table.num_embeddings:
+    if not isinstance(table, nn.Embedding):
+        yield examples
+        return
+    used = _used(examples, table.num_embeddings, table.padding_idx or 0)
+    if len(used) > _WORTH_IT * table.num_embeddings:
         yield examples
         return
     numbers = np.full(table.num_embeddings, -1, dtype=np.int32)
@@ -59,9 +62,12 @@ def compact_vocabulary(model: SentenceTransformer, examples: tuple[Examples, ...
         table.padding_idx = padding
 
 
-def _used(examples: tuple[Examples, ...], padding: int) -> NDArray[np.int64]:
-    pad_id = max(examples[0].pad_id, padding)  # the tokenizer may pad with another piece than the encoder counts from
-    return np.unique(np.concatenate([*(one.tokens.flat for one in examples), np.arange(pad_id + 1)]))
+def _used(examples: tuple[Examples, ...], num_rows: int, padding: int) -> NDArray[np.intp]:
+    used = np.zeros(num_rows, dtype=bool)
+    for one in examples:
+        used[one.tokens.flat] = True
+    used[: max(examples[0].pad_id, padding) + 1] = True  # the tokenizer may pad with another piece than the encoder counts from
+    return np.flatnonzero(used)
 
 
 def _renumbered(examples: Examples, numbers: NDArray[np.int32]) -> Examples:

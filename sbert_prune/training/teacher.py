@@ -32,7 +32,6 @@ class Teacher:
     """A saved model whose embeddings are the target.
 
     layers: of the teacher, those that the student's layers were, where it is to be followed layer by layer.
-    max_seq_length: in pieces, where it is a bare encoder; a sentence model keeps its own.
     """
 
     source: SavedModel
