@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pipelines.inputs import PruneInputs, find_base, find_nli, find_sts
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe import PhaseSettings, Recipe
+from sbert_prune.phase_settings import PhaseSettings
+from sbert_prune.recipe import Recipe
 from sbert_prune.strategies import choose_layers
 
 

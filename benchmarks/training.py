@@ -36,7 +36,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.inputs import find_nli, find_sts
 from sbert_prune.data.triplets import sample_by_premise, triplets
-from sbert_prune.recipe import PhaseSettings, Recipe
+from sbert_prune.phase_settings import PhaseSettings
+from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.rows import Label, NliRow, StsRow
 

@@ -21,7 +21,7 @@ from sbert_prune.training.teacher import Teacher
 if TYPE_CHECKING:
     from pipelines.context import Context
     from sbert_prune.lineage import DataRecord
-    from sbert_prune.recipe import PhaseSettings
+    from sbert_prune.phase_settings import PhaseSettings
     from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.saved_model import SavedModel
 

@@ -19,7 +19,7 @@ from sbert_prune.encoders import check_selection
 from sbert_prune.errors import DataError, EncoderError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
-from sbert_prune.recipe import REFERENCE_TEACHER
+from sbert_prune.phase_settings import REFERENCE_TEACHER
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
 from sbert_prune.strategies import EXPLICIT, MEASURED, choose_layers

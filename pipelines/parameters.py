@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from sbert_prune.recipe import GROUPS, Recipe
+from sbert_prune.phase_settings import GROUPS
+from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.strategies import MEASURED, STRATEGIES
 

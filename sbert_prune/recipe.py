@@ -5,138 +5,15 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_validator, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.phase_settings import REFERENCE_TEACHER, DistilSettings, NliSettings, Settings, StsSettings, Text, whole_numbers
 from sbert_prune.vocabulary_limit import VocabularyLimit
 
 DEFAULT_POOLING = "mean"
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class Settings(BaseModel):
-    """Frozen, and an unknown key is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class PhaseSettings(Settings):
-    """What all phases have in common.
-
-    epochs: passes over the rows; may end in a fraction.
-    batch_size: rows of a batch.  accumulate: batches of an optimizer step, whose gradients are averaged.
-    mini_batch_size: sentences of one forward pass; the gradient is the whole batch's (GradCache, arXiv 2101.06983). None: all at once.
-    max_rows: at most so many training rows, drawn by the seed; None takes all.
-    warmup_ratio: share of the optimizer steps during which the learning rate rises, 0 to 1.
-    evaluate_every: epochs between two looks at the dev score; the end of the phase is always looked at.
-    keep: the weights with the best dev score, or the last.  patience: looks without a better score before the phase ends; None: never.
-    """
-
-    epochs: float = Field(gt=0, le=1000)
-    batch_size: int = Field(ge=1, le=65_536)
-    learning_rate: float = Field(gt=0, le=1)
-    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
-    max_rows: int | None = Field(default=None, ge=1)
-    accumulate: int = Field(default=1, ge=1, le=65_536)
-    mini_batch_size: int | None = Field(default=None, ge=1)
-    evaluate_every: float = Field(default=1.0, gt=0)
-    keep: Literal["best", "last"] = "best"
-    patience: int | None = Field(default=None, ge=1)
-
-
-class TaskSettings(PhaseSettings):
-    """What the two phases with labelled rows have in common.
-
-    data: a file, a folder of splits, or "quickstart" (generated); None where the phase is not wanted.
-    pooling: set before the phase; None keeps what the model has.
-    distillation: weight of the teacher's embeddings beside the labels; 0 learns from the labels alone.
-    adaptive_layers: train an earlier layer's exit along, another one each optimizer step (2DMSE, arXiv 2402.14776).
-    matryoshka_dims: train the first so many dimensions along (arXiv 2205.13147); None trains the whole embedding only.
-    """
-
-    data: Text | None = None
-    pooling: Literal["mean", "cls"] | None = None
-    distillation: float = Field(default=0.0, ge=0)
-    adaptive_layers: bool = False
-    matryoshka_dims: tuple[StrictInt, ...] | None = None
-
-    @field_validator("matryoshka_dims", mode="before")
-    @classmethod
-    def _parse_dims(cls, value: object) -> object:
-        return _whole_numbers(value, "the numbers of dimensions, such as 128,64")
-
-    @field_validator("matryoshka_dims")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or min(value) < 1):
-            raise ValueError("write numbers of dimensions from 1 up, such as 128,64")
-        return value
-
-
-class NliSettings(TaskSettings):
-    """The first phase. mnrl: MultipleNegativesRankingLoss on triplets; softmax: a 3-way classifier on pairs.
-
-    scale: what mnrl multiplies cosine similarities with (20 in arXiv 2211.11187).
-    directions: forward finds the entailment for the premise; both finds the premise for the entailment as well.
-    hard_negatives: whether mnrl sees the contradictions; without them only the other rows of a batch are negatives.
-    """
-
-    loss: Literal["mnrl", "softmax"] = "mnrl"
-    scale: float = Field(default=20.0, gt=0)
-    directions: Literal["forward", "both"] = "forward"
-    hard_negatives: bool = True
-
-
-class StsSettings(TaskSettings):
-    """The second phase: CosineSimilarityLoss, CoSENTLoss or AnglELoss.
-
-    scale: what cosent and angle multiply similarities with.  score_range: the lowest and highest score of the files; None infers it.
-    """
-
-    loss: Literal["cosine", "cosent", "angle"] = "cosine"
-    scale: float = Field(default=20.0, gt=0)
-    score_range: tuple[float, float] | None = None
-
-    @field_validator("score_range", mode="before")
-    @classmethod
-    def _parse_range(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        match = re.fullmatch(r"\s*([+-]?[^\s-]+)\s*-\s*([+-]?[^\s-]+)\s*", value)
-        if match is None:
-            raise ValueError("write a range as LOW-HIGH, such as 0-5")
-        return match.groups()
-
-    @field_validator("score_range")
-    @classmethod
-    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and not value[0] < value[1]:
-            raise ValueError("write the lower end first, such as 0-5")
-        return value
-
-
-REFERENCE_TEACHER = "reference"
-
-
-class DistilSettings(PhaseSettings):
-    """Distillation: the embeddings of a teacher are the target (arXiv 2004.09813).
-
-    teacher: "reference" (the unpruned base after the same recipe), or a model's name, folder or URI.
-    data: a text file, one sentence a line, besides the sentences of the other phases' training data; None takes those alone.
-    max_rows: at most so many sentences of the file.
-    layer_weight: weight of each kept layer's exit against the teacher's layer that it was; 0 compares final embeddings alone.
-    """
-
-    teacher: Text = REFERENCE_TEACHER
-    data: Text | None = None
-    layer_weight: float = Field(default=0.0, ge=0)
-    epochs: float = Field(default=1.0, gt=0, le=1000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    learning_rate: float = Field(default=2e-4, gt=0, le=1)
-
 
 PHASES = ("distil", "nli", "sts")
 
@@ -189,7 +66,7 @@ class Recipe(Settings):
     @field_validator("schedule", mode="before")
     @classmethod
     def _parse_schedule(cls, value: object) -> object:
-        return _whole_numbers(value, "the numbers of layers to pass through, such as 12,9,6", at_least=2)
+        return whole_numbers(value, "the numbers of layers to pass through, such as 12,9,6", at_least=2)
 
     @field_validator("phases", mode="before")
     @classmethod
@@ -276,21 +153,6 @@ class Recipe(Settings):
         whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
         # Not model_copy: it would carry the cached digests along.
         return type(self).model_construct(**(dict(self) | whole))
-
-
-GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings, "distil": DistilSettings}
-"""The settings of each phase, by the name of their group in a recipe."""
-
-
-def _whole_numbers(value: object, what: str, *, at_least: int = 1) -> object:
-    """Numbers with commas between them, as a tuple; what is none of it is told of."""
-    if value is None or isinstance(value, list | tuple):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not re.fullmatch(rf"\s*\d{{1,6}}\s*(,\s*\d{{1,6}}\s*){{{at_least - 1},}}", value):
-        raise ValueError(f"write {what}")
-    return tuple(int(count) for count in value.split(","))
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -9,7 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe import GROUPS, Recipe
+from sbert_prune.phase_settings import GROUPS
+from sbert_prune.recipe import Recipe
 
 PRESETS = Path(__file__).parent / "recipes"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.recipe import PhaseSettings
+    from sbert_prune.phase_settings import PhaseSettings
 
 _REPORT_EVERY = 10  # optimizer steps; reading the loss more often would stall a GPU
 _SHOWN = 60  # characters of a sentence in an error

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.recipe import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
+    from sbert_prune.phase_settings import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
     from sbert_prune.rows import NliRow, StsRow
     from sbert_prune.training.lesson import Setup
     from sbert_prune.training.losses import EmbeddingLoss

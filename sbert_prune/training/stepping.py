@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.recipe import PhaseSettings
+    from sbert_prune.phase_settings import PhaseSettings
     from sbert_prune.training.crew import Crew
     from sbert_prune.training.hardware import Hardware
     from sbert_prune.training.lesson import Lesson

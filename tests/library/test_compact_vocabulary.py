@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sbert_prune.encoders import ARCHITECTURES
-from sbert_prune.recipe import NliSettings
+from sbert_prune.phase_settings import NliSettings
 from sbert_prune.sentence import encoder_of
 from sbert_prune.training import compact
 from sbert_prune.training.compact import compact_vocabulary

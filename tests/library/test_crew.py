@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.recipe import NliSettings, StsSettings
+from sbert_prune.phase_settings import NliSettings, StsSettings
 from sbert_prune.sentence import load_saved
 from sbert_prune.training.batching import plan_batches
 from sbert_prune.training.crew import Crew, join_crew, leave_crew

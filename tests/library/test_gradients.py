@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers.sentence_transformer import losses as theirs
 
-from sbert_prune.recipe import NliSettings, StsSettings
+from sbert_prune.phase_settings import NliSettings, StsSettings
 from sbert_prune.training import gradients
 from sbert_prune.training.examples import tokenize_rows
 from sbert_prune.training.exits import embed_batch

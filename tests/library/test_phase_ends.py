@@ -138,7 +138,7 @@ import torch
 from sbert_prune.bases import locate_base
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
-from sbert_prune.recipe import StsSettings
+from sbert_prune.phase_settings import StsSettings
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from sbert_prune.training.hardware import Hardware

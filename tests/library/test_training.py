@@ -9,7 +9,7 @@ import torch
 
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import DataError, RecipeError, TrainingError
-from sbert_prune.recipe import DistilSettings, NliSettings, StsSettings
+from sbert_prune.phase_settings import DistilSettings, NliSettings, StsSettings
 from sbert_prune.rows import Label, NliRow, StsRow
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.sentence import embed, encoder_of, load_saved
