@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -42,6 +43,11 @@ class NliRow:
         if not isinstance(self.label, Label):
             raise DataError(f"the label is {self.label!r}; expected one of {', '.join(Label)}")
 
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """Premise and hypothesis."""
+        return (self.premise, self.hypothesis)
+
     def content(self) -> tuple[str, ...]:
         """What the row says, as text that no file format changes."""
         return (self.premise, self.hypothesis, self.label.value)
@@ -65,6 +71,11 @@ class StsRow:
         _check_sentence("sentence2", self.sentence2)
         if not 0.0 <= self.score <= 1.0:
             raise DataError(f"the score is {self.score}; expected 0 to 1")
+
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """The two sentences."""
+        return (self.sentence1, self.sentence2)
 
     def content(self) -> tuple[str, ...]:
         """What the row says, as text that no file format changes; six decimals, because parquet may hold 32-bit floats."""
@@ -91,17 +102,20 @@ class RowSet(Generic[Row]):
 
     name: for people: the file's name.
     source: a path, or "generated".
-    skipped: one message for each row that could not be used.
+    skipped: messages about rows that could not be used: the first thousand.  num_skipped: how many there are.
     notes: what was understood about the file (quoting, layout, score range), for people.
     num_unlabelled: rows left out because they carry no gold label (NLI only).
+    num_leaks: rows left out because they stand in dev or test too (train only).
     """
 
     name: str
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     source: str
     skipped: tuple[str, ...] = ()
+    num_skipped: int = 0
     notes: tuple[str, ...] = ()
     num_unlabelled: int = 0
+    num_leaks: int = 0
 
     @cached_property
     def digest(self) -> str:
@@ -113,3 +127,10 @@ class RowSet(Generic[Row]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def take(rows: Sequence[Row], places: Sequence[int]) -> list[Row]:
+    """Some rows by their places, in the order asked for; rows that lie on disk are read together."""
+    at_once = getattr(rows, "take", None)
+    found: list[Row] = at_once(places) if at_once is not None else [rows[place] for place in places]
+    return found

@@ -1,54 +1,55 @@
 """Rows that cannot be used: refused with their place, or skipped with a count."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError, RecipeError
 
 ON_BAD_ROWS = ("error", "skip")
 
+_KEPT = 1_000
+
 Parsed = TypeVar("Parsed")
 
 
-class Problem(NamedTuple):
-    """A row that cannot be used, and why."""
+@dataclass
+class BadRows:
+    """The rows of a table that could not be used, as they are met. messages: of the first thousand."""
 
-    line: int
-    message: str
+    num: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, message: str) -> None:
+        """Count one more."""
+        self.num += 1
+        if len(self.messages) < _KEPT:
+            self.messages.append(message)
 
 
-def parse_each(table: Table, records: Iterable[Record], parse: Callable[[Record], Parsed | None]) -> tuple[list[Parsed], list[Problem]]:
-    """What `parse` makes of every record (None is left out), and a problem for each that it refuses with a DataError."""
-    parsed: list[Parsed] = []
-    problems: list[Problem] = []
+def parse_each(table: Table, records: Iterable[Record], parse: Callable[[Record], Parsed], bad: BadRows) -> Iterator[Parsed]:
+    """What `parse` makes of every record; those that it refuses with a DataError go to the bad rows."""
     for record in records:
         try:
             if record.fault:
                 raise DataError(record.fault)
             value = parse(record)
         except DataError as error:
-            problems.append(Problem(record.line, f"{table.place(record)}: {error}."))
+            bad.add(f"{table.place(record)}: {error}.")
         else:
-            if value is not None:
-                parsed.append(value)
-    return parsed, problems
+            yield value
 
 
-def settle(path: str, *, num_good: int, problems: Iterable[Problem], on_bad_rows: str) -> tuple[str, ...]:
-    """The messages of the rows to skip, in the file's order.
-
-    Raises DataError for any bad row unless `on_bad_rows` is "skip", and then still when no row is left or most are bad.
-    """
+def settle(path: str, *, num_good: int, bad: BadRows, on_bad_rows: str) -> None:
+    """Raises DataError for any bad row unless `on_bad_rows` is "skip", and then still when no row is left or most are bad."""
     check_on_bad_rows(on_bad_rows)
-    messages = tuple(problem.message for problem in sorted(problems))
-    total = num_good + len(messages)
-    if messages and on_bad_rows == "error":
-        raise DataError(f"{messages[0]} {_others(len(messages), total)}")
-    if len(messages) > num_good or not num_good:
-        first = " ".join(messages[:3])
-        raise DataError(f"{path}: {len(messages):,} of {total:,} rows cannot be used, so its layout is probably misunderstood. {first}")
-    return messages
+    total = num_good + bad.num
+    if bad.num and on_bad_rows == "error":
+        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}")
+    if bad.num > num_good or not num_good:
+        first = " ".join(bad.messages[:3])
+        raise DataError(f"{path}: {bad.num:,} of {total:,} rows cannot be used, so its layout is probably misunderstood. {first}")
 
 
 def check_on_bad_rows(on_bad_rows: str) -> None:

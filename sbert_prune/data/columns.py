@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sbert_prune.data.normal import clean
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
 
@@ -48,7 +49,7 @@ def first_cells(table: Table) -> tuple[str, ...]:
     """
     if table.header is not None:
         return table.header
-    first = table.records[0]
+    first = next(table.records())
     if first.fault:
         raise DataError(f"{table.place(first)}: {first.fault}. It is the first line, so the columns cannot be told.")
     return tuple(map(str, first.cells))
@@ -59,7 +60,7 @@ def find_header(table: Table, synonyms: Synonyms) -> Columns | None:
 
     Raises DataError when some are named and some are missing or named twice.
     """
-    names = [_normalise(name) for name in first_cells(table)]
+    names = column_names(table)
     found = {wanted: next((name for name in accepted if name in names), None) for wanted, accepted in synonyms.items()}
     if table.header is None and not any(found.values()):
         return None
@@ -70,8 +71,13 @@ def find_header(table: Table, synonyms: Synonyms) -> Columns | None:
     return Columns(tuple(names.index(name) for name in found.values() if name), len(names), f"columns {', '.join(names)}")
 
 
+def column_names(table: Table) -> list[str]:
+    """The cells that may name the columns, as `find_header` compares them: case, blanks and dashes do not count."""
+    return [_normalise(name) for name in first_cells(table)]
+
+
 def text_of(cell: object, name: str) -> str:
-    """The sentence in a cell, without the white space around it.
+    """The sentence in a cell, clean: in Unicode's composed form, without what cannot be seen around it.
 
     Raises DataError for a missing cell or one that is not text.
     """
@@ -79,7 +85,7 @@ def text_of(cell: object, name: str) -> str:
         is_missing = cell is None or str(cell) == "nan"
         found = "missing" if is_missing else f"{str(cell)[:40]!r} ({type(cell).__name__})"
         raise DataError(f"the {name} is {found}; expected a sentence")
-    text = cell.strip().strip("\ufeff")
+    text = clean(cell)
     if text in MISSING:
         raise DataError(f"the {name} is {text!r}, which stands for a missing value; expected a sentence")
     return text

@@ -1,8 +1,8 @@
 """Records of csv and tsv text, read so that one damaged line costs one record."""
 
 import csv
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from sbert_prune.data.tables import Record
 
@@ -14,50 +14,69 @@ _FAULTS = {
 }
 
 
-def split_lines(text: str) -> list[str]:
-    """Physical lines with their ends; only real line ends count, not the other separators that str.splitlines knows."""
-    end = "\n" if "\n" in text else "\r"
-    lines = [line + end for line in text.split(end)]
-    return lines[:-1] if lines[-1] == end else lines
-
-
-def parse_lines(lines: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Record]:
+def parse_lines(lines: Iterable[str], delimiter: str, *, quoted: bool) -> Iterator[Record]:
     """The records of the lines, blank lines left out."""
     return _quoted_records(lines, delimiter) if quoted else _plain_records(lines, delimiter)
 
 
-def usual_width(records: Sequence[Record]) -> tuple[int, int]:
+def usual_width(records: Iterable[Record]) -> tuple[int, int]:
     """The most frequent number of cells, and how many records have it."""
     widths = Counter(len(record.cells) for record in records if not record.fault)
     return max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
 
 
-def _plain_records(lines: Sequence[str], delimiter: str) -> Iterator[Record]:
+def _plain_records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
     for number, line in enumerate(lines, start=1):
         cells = line.rstrip("\r\n").split(delimiter)
         if not _is_blank(cells):
             yield Record(number, tuple(cells))
 
 
-def _quoted_records(lines: Sequence[str], delimiter: str) -> Iterator[Record]:
-    start = 0
-    while start < len(lines):
-        fault = yield from _until_fault(lines, start, delimiter)
+class _Rewindable:
+    """Lines that can be given again from behind the first line of the record that is being read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._coming, self._again, self._given = iter(lines), deque[str](), list[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._coming)
+        self._given.append(line)
+        return line
+
+    def mark(self) -> None:
+        """The record is whole: its lines are not wanted again."""
+        self._given.clear()
+
+    def rewind(self) -> None:
+        """Give the lines since the mark again, but for the first."""
+        self._again.extendleft(reversed(self._given[1:]))
+        self._given.clear()
+
+
+def _quoted_records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
+    source, line = _Rewindable(lines), 1
+    while True:
+        fault = yield from _until_fault(source, line, delimiter)
         if fault is None:
             return
         yield fault
-        start = fault.line  # the line after the damaged one, not the line on which the reader gave up
+        line = fault.line + 1  # the line after the damaged one, not the line on which the reader gave up
+        source.rewind()
 
 
-def _until_fault(lines: Sequence[str], start: int, delimiter: str) -> Generator[Record, None, Record | None]:
-    """Records from line `start` (from 0) on; returns the first that cannot be read, with no cells."""
-    reader = csv.reader((lines[index] for index in range(start, len(lines))), delimiter=delimiter, strict=True)
-    line = start + 1
+def _until_fault(source: _Rewindable, line: int, delimiter: str) -> Generator[Record, None, Record | None]:
+    """Records from line number `line` on; returns the first that cannot be read, with no cells."""
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    first = line
     try:
         for cells in reader:
+            source.mark()
             if not _is_blank(cells):
                 yield Record(line, tuple(cells))
-            line = start + reader.line_num + 1
+            line = first + reader.line_num
     except csv.Error as error:
         return Record(line, (), _fault(error))
     return None

@@ -1,25 +1,33 @@
-"""The bytes of one data file, plain or compressed."""
+"""The bytes of one data file, plain or compressed, read as a stream."""
 
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from io import BufferedReader
 from pathlib import Path
+from typing import IO, cast
 
 from sbert_prune.errors import DataError
 
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
 
-_NOT_TEXT = {
-    b"\xff\xfe": "text in UTF-16; save it again as UTF-8",
-    b"\xfe\xff": "text in UTF-16; save it again as UTF-8",
-    b"\x1f\x8b": "a gzip file; let its name end in .gz",
-    b"\xfd7zXZ": "an xz file; let its name end in .xz",
-    b"PK\x03\x04": "a zip or Excel file; unpack it, or save it as csv",
-    b"PAR1": "a parquet file; let its name end in .parquet",
+def _open_zst(path: Path) -> IO[bytes]:
+    import pyarrow
+
+    return BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+
+
+_OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
+    "": lambda path: path.open("rb"),
+    ".gz": lambda path: cast("IO[bytes]", gzip.open(path, "rb")),  # noqa: SIM115 - `opened` closes it
+    ".xz": lambda path: lzma.open(path, "rb"),  # noqa: SIM115 - likewise
+    ".zst": _open_zst,
 }
-"""What a file is that begins so."""
+
+COMPRESSIONS = tuple(suffix for suffix in _OPENERS if suffix)
+"""The endings of compressed files that can be read."""
 
 
 def split_suffixes(path: Path) -> tuple[str, str]:
@@ -40,58 +48,36 @@ def names_like(path: Path) -> str:
     return f"{folder} holds {', '.join(names[:8]) + (', ...' if len(names) > 8 else '') if names else 'nothing'}."
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, decompressed when its name ends in .gz or .xz.
+def check_file(path: Path, *, expected: str) -> None:
+    """Refuse what cannot be read at all. expected: what should be there, such as "rows".
 
-    Raises DataError for a missing, unreadable, empty or damaged file, and for a folder.
+    Raises DataError for a missing, unreadable or empty file, and for a folder.
     """
     if path.is_dir():
-        raise DataError(f"{path} is a folder; expected one file.")
+        raise DataError(f"{path} is a folder; expected {expected}.")
     if not path.exists():
         raise DataError(f"{path} does not exist. {names_like(path)}")
     if not path.is_file():
-        raise DataError(f"{path} is not a regular file; give a csv, tsv, jsonl or parquet file.")
+        raise DataError(f"{path} is not a regular file; expected {expected}.")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            empty = not file.read(1)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
-    if not data:
-        raise DataError(f"{path} is empty (0 bytes); expected rows.")
-    return _decompress(path, data)
+    if empty:
+        raise DataError(f"{path} is empty (0 bytes); expected {expected}.")
 
 
-def _decompress(path: Path, data: bytes) -> bytes:
-    _, compression = split_suffixes(path)
-    if not compression:
-        return data
-    try:
-        return COMPRESSIONS[compression](data)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{path} is truncated or not a {compression} file ({error}). Copy it again from where it came from.") from error
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed as they are read when its name ends in .gz, .xz or .zst.
 
-
-def decode(path: Path, data: bytes) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark.
-
-    Raises DataError, with line and byte, for another encoding, a NUL byte, or a file without text.
+    Raises DataError, also while reading, for a file that is damaged or cannot be read.
     """
-    if other := next((kind for start, kind in _NOT_TEXT.items() if data.startswith(start)), None):
-        raise DataError(f"{path}, line 1, byte 1: expected text in UTF-8, but the file begins like {other}.")
-    if (position := data.find(b"\0")) >= 0:
-        raise DataError(f"{path}, {_place(data, position)}: a NUL byte; expected text in UTF-8. The file is damaged or not a text file.")
+    _, compression = split_suffixes(path)
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        found = f"the byte 0x{data[error.start]:02x} is not UTF-8"
-        raise DataError(
-            f"{path}, {_place(data, error.start)}: {found}. Save the file again as UTF-8 (it may be in Latin-1 or Windows-1252)."
-        ) from error
-    if not text.strip():
-        raise DataError(f"{path} holds no text, only blank lines at most; expected rows.")
-    return text
-
-
-def _place(data: bytes, position: int) -> str:
-    line = data.count(b"\n", 0, position) + 1
-    byte = position - data.rfind(b"\n", 0, position)
-    return f"line {line}, byte {byte}"
+        with _OPENERS[compression](path) as file:
+            yield file
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        what = f"truncated or not a {compression} file" if compression else "not readable"
+        raise DataError(f"{path} is {what} ({error}). Copy it again from where it came from.") from error

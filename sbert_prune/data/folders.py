@@ -1,8 +1,10 @@
-"""The splits that a folder holds, found by the names of its files."""
+"""The splits that a folder holds, found by the names of its files and folders."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from sbert_prune.data.columnar import is_dataset_folder
 from sbert_prune.data.records import FORMATS, is_data_file
 from sbert_prune.errors import DataError
 
@@ -17,35 +19,68 @@ SPLIT_WORDS = {
 }
 """Words in a file's name, and the split that they mean."""
 
+_SHARD = re.compile(r"(.*?)[-_.]?(\d{4,})([-_]of[-_]\d+)?")
+"""A part of a split: train-00000-of-00003, train_0001, 0001."""
 
-def find_splits(folder: Path, wanted: tuple[str, ...]) -> dict[str, Path]:
-    """The file of each wanted split that the folder has, in the order of `wanted`.
 
-    Raises DataError when two files could be the same split.
+def find_splits(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+    """The files of each wanted split that the folder has: one file, the parts of one, or what lies in a folder of the split's name.
+
+    A folder that `datasets` saved counts as a file. Raises DataError when two files could be the same split.
     """
     candidates: dict[str, list[Path]] = {}
     for path in data_files(folder):
-        if split := _split_of(path):
+        if split := split_of(path.name):
             candidates.setdefault(split, []).append(path)
-    for split in wanted:
-        if len(paths := candidates.get(split, [])) > 1:
-            names = " and ".join(path.name for path in paths)
-            raise DataError(f"{folder} has {len(paths)} files for the split {split}: {names}. Keep one of them there, or give a file.")
-    return {split: candidates[split][0] for split in wanted if split in candidates}
+    return {split: _parts(folder, split, candidates[split]) for split in wanted if split in candidates}
 
 
-def require_splits(folder: Path, found: dict[str, Path], required: tuple[str, ...]) -> None:
+def require_splits(folder: Path, found: Iterable[str], required: tuple[str, ...]) -> None:
     """Raises DataError that names the first required split that the folder lacks, and what it holds."""
     if missing := [split for split in required if split not in found]:
         names = ", ".join(path.name for path in data_files(folder)) or _no_data_file(folder)
         words = ", ".join(word for word, split in SPLIT_WORDS.items() if split == missing[0])
-        expected = f"Expected a file with {words} in its name, ending in {', '.join(FORMATS)}, also with .gz or .xz."
+        expected = (
+            f"Expected a file or folder with {words} in its name, its files ending in {', '.join(FORMATS)}, also with .gz, .xz or .zst."
+        )
         raise DataError(f"{folder} has no {' and no '.join(missing)} split; it holds {names}. {expected}")
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files of known formats in a folder, by name."""
-    return [path for path in _entries(folder) if path.is_file() and is_data_file(path)]
+    """What can be read in a folder, by name: files of known formats, folders that `datasets` saved, and folders of a split's parts."""
+    return [path for path in _entries(folder) if (path.is_file() and is_data_file(path)) or (path.is_dir() and _holds_split(path))]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name tells; None when it tells none or more than one."""
+    words = re.split(r"[^a-z]+", name.split(".", maxsplit=1)[0].lower())
+    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def _holds_split(folder: Path) -> bool:
+    return is_dataset_folder(folder) or (split_of(folder.name) is not None and any(map(is_data_file, _files(folder))))
+
+
+def _parts(folder: Path, split: str, paths: list[Path]) -> tuple[Path, ...]:
+    """One split's files, in their order."""
+    if len(paths) == 1 and paths[0].is_dir() and not is_dataset_folder(paths[0]):
+        inside = [path for path in _files(paths[0]) if is_data_file(path)]
+        return tuple(inside) if len(inside) == 1 else _parts(paths[0], split, inside)
+    if len(paths) > 1 and not _is_sharded(paths):
+        names = " and ".join(path.name for path in paths)
+        raise DataError(f"{folder} has {len(paths)} files for the split {split}: {names}. Keep one of them there, or give a file.")
+    return tuple(paths)
+
+
+def _is_sharded(paths: list[Path]) -> bool:
+    """Whether the files are the numbered parts of one."""
+    parts = [(_SHARD.fullmatch(path.name.split(".")[0]), path.name.partition(".")[2]) for path in paths]
+    return all(match is not None for match, _ in parts) and len({(match[1], ending) for match, ending in parts if match}) == 1
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_file()]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -58,10 +93,3 @@ def _entries(folder: Path) -> list[Path]:
 def _no_data_file(folder: Path) -> str:
     folders = ", ".join(path.name for path in _entries(folder) if path.is_dir())
     return f"no data file, but the folders {folders}" if folders else "no data file"
-
-
-def _split_of(path: Path) -> str | None:
-    """The split that the name tells; None when it tells none or more than one."""
-    words = re.split(r"[^a-z]+", path.name.split(".")[0].lower())
-    splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
-    return splits.pop() if len(splits) == 1 else None

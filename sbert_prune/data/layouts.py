@@ -1,10 +1,11 @@
 """STS files without a header, told by what their columns hold."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from sbert_prune.data.columns import Columns, shorten
-from sbert_prune.data.delimited import usual_width
 from sbert_prune.data.scores import parse_number
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
@@ -26,12 +27,15 @@ def detect_layout(table: Table) -> Columns:
 
     Raises DataError when it fits fewer than half of them.
     """
-    sample = [record for record in table.records[:_SAMPLE] if not record.fault]
+    sample = [record for record in islice(table.records(), _SAMPLE) if not record.fault]
     best = max(LAYOUTS, key=lambda layout: _num_fitting(layout, sample))
     if not sample or 2 * _num_fitting(best, sample) < len(sample):
         raise DataError(_no_layout(table, sample))
-    width, count = usual_width(table.records)
-    is_regular = best.fits(width) and count >= _REGULAR * len(table.records)
+    if not best.open_ended:
+        return best
+    widths = Counter(len(record.cells) for record in table.records())  # one that cannot be read has none
+    width, count = widths.most_common(1)[0]
+    is_regular = best.fits(width) and count >= _REGULAR * widths.total()
     return replace(best, width=width, open_ended=False) if is_regular else best
 
 
@@ -48,8 +52,9 @@ def _fits(layout: Columns, record: Record) -> bool:
 
 def _no_layout(table: Table, sample: Sequence[Record]) -> str:
     if not sample:
-        return f"{table.place(table.records[0])}: {table.records[0].fault}. None of the first {_SAMPLE} lines can be read."
-    width, _ = usual_width(sample)
+        unreadable = next(table.records())
+        return f"{table.place(unreadable)}: {unreadable.fault}. None of the first {_SAMPLE} lines can be read."
+    width = Counter(len(record.cells) for record in sample).most_common(1)[0][0]
     known = "; ".join(layout.layout.removeprefix("no header: ") for layout in LAYOUTS)
     first = shorten([str(cell) for cell in sample[0].cells])
     return (

@@ -1,19 +1,23 @@
 """NLI files: premise, hypothesis and label."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sbert_prune.data.badrows import parse_each, settle
-from sbert_prune.data.columns import Columns, find_header, first_cells, shorten, text_of
-from sbert_prune.data.records import read_table
+from sbert_prune.data.badrows import BadRows, parse_each, settle
+from sbert_prune.data.columns import Columns, Synonyms, column_names, first_cells, shorten, text_of
+from sbert_prune.data.sheets import Sheet, name_of, source_of
+from sbert_prune.data.stored import StoredRows
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
 from sbert_prune.rows import Label, NliRow, RowSet
 
-COLUMNS = {
+_SENTENCES = {
     "premise": ("premise", "sentence1", "sentence_1", "sentence_a", "text_a"),
     "hypothesis": ("hypothesis", "sentence2", "sentence_2", "sentence_b", "text_b"),
-    "label": ("label", "gold_label", "labels", "entailment_label", "entailment_judgment"),
 }
+COLUMNS = _SENTENCES | {"label": ("label", "gold_label", "labels", "entailment_label", "entailment_judgment")}
+ONE_HOT = _SENTENCES | {label.value: (label.value, f"label_{label.value}", f"is_{label.value}") for label in Label}
 
 LABELS: dict[str, Label | None] = {
     "entailment": Label.ENTAILMENT,
@@ -29,28 +33,43 @@ LABELS: dict[str, Label | None] = {
 }
 """What a label may be called; None: the annotators agreed on no label."""
 
+_NUMBERS = tuple(Label)
+"""What 0, 1 and 2 stand for where a file does not say: the order of SNLI, MNLI and XNLI."""
+
+_YES, _NO = frozenset({"1", "true", "1.0", "yes"}), frozenset({"0", "false", "0.0", "no"})
+
 _HEADERLESS = Columns((0, 1, 2), 3, "no header: premise, hypothesis, label")
 
 
-def parse_nli(path: Path, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
-    """Read the rows of an NLI file; rows without a gold label are left out and counted.
+def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> RowSet[NliRow]:
+    """Read the rows of one split; those without a gold label are left out and counted.
 
     Raises DataError for a bad file, and for bad rows unless `on_bad_rows` is "skip".
     """
-    table = read_table(path)
-    header = find_header(table, COLUMNS)
-    columns = header or _headerless(table)
-    has_header_line = header is not None and table.header is None
-    records = table.records[1:] if has_header_line else table.records
-    if not records:
-        raise DataError(f"{path} holds a header and no rows; expected rows of premise, hypothesis, label.")
-    rows, problems = parse_each(table, records, lambda record: _parse_row(columns, record))
-    skipped = settle(str(path), num_good=len(records) - len(problems), problems=problems, on_bad_rows=on_bad_rows)
-    num_unlabelled = len(records) - len(problems) - len(rows)
+    files = [files] if isinstance(files, Path) else list(files)
+    sheets = [Sheet.of(path, _synonyms, _headerless) for path in files]
+    reading = _Reading()
+    rows = StoredRows(NliRow, (row for sheet in sheets for row in reading.rows(sheet)))
+    source = source_of(files)
+    settle(source, num_good=len(rows) + reading.num_unlabelled, bad=reading.bad, on_bad_rows=on_bad_rows)
     if not rows:
-        raise DataError(f"{path}: none of its {num_unlabelled:,} rows has a gold label (all are -1 or -); give a split that has labels.")
-    notes = (*table.notes, columns.layout)
-    return RowSet(path.name, tuple(rows), str(path), skipped=skipped, notes=notes, num_unlabelled=num_unlabelled)
+        raise DataError(f"{source}: none of its {reading.num_unlabelled:,} rows has a gold label (all are -1 or -); give labelled rows.")
+    return RowSet(
+        name_of(files),
+        rows,
+        source,
+        skipped=tuple(reading.bad.messages),
+        num_skipped=reading.bad.num,
+        notes=(*sheets[0].notes, *reading.notes()),
+        num_unlabelled=reading.num_unlabelled,
+    )
+
+
+def _synonyms(table: Table) -> Synonyms:
+    """One column for the label, or one a label with a 1 in one of them."""
+    names = set(column_names(table))
+    is_one_hot = all(names.intersection(ONE_HOT[label]) for label in Label) and not names.intersection(COLUMNS["label"])
+    return ONE_HOT if is_one_hot else COLUMNS
 
 
 def _headerless(table: Table) -> Columns:
@@ -61,18 +80,53 @@ def _headerless(table: Table) -> Columns:
     raise DataError(f"{table.path}: its first line has the {len(first)} cells {shorten(first)}; expected {expected}.")
 
 
-def _parse_row(columns: Columns, record: Record) -> NliRow | None:
-    premise, hypothesis, label = columns.cells(record)
-    parsed = _parse_label(label)
-    return None if parsed is None else NliRow(text_of(premise, "premise"), text_of(hypothesis, "hypothesis"), parsed)
+@dataclass
+class _Reading:
+    """What is met while the rows of a split are read."""
 
+    bad: BadRows = field(default_factory=BadRows)
+    num_unlabelled: int = 0
+    saw_numbers: bool = False
+    saw_one_hot: bool = False
 
-def _parse_label(cell: object) -> Label | None:
-    name = cell if isinstance(cell, str) and cell in LABELS else _label_name(cell)
-    if name in LABELS:
-        return LABELS[name]
-    found = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
-    raise DataError(f"the label is {found}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)")
+    def rows(self, sheet: Sheet) -> Iterator[NliRow]:
+        """The labelled rows of one file."""
+        words = next((words for name, words in sheet.table.names.items() if name.casefold() in COLUMNS["label"]), ())
+
+        def parse(record: Record) -> NliRow | None:
+            premise, hypothesis, *said = sheet.columns.cells(record)
+            label = self._one_hot(said) if len(said) > 1 else self._label(said[0], words)
+            return None if label is None else NliRow(text_of(premise, "premise"), text_of(hypothesis, "hypothesis"), label)
+
+        for row in parse_each(sheet.table, sheet.records(), parse, self.bad):
+            if row is None:
+                self.num_unlabelled += 1
+            else:
+                yield row
+
+    def _label(self, cell: object, words: tuple[str, ...]) -> Label | None:
+        name = cell if isinstance(cell, str) and cell in LABELS else _label_name(cell)
+        if words and name.isdecimal() and int(name) < len(words) and words[int(name)].casefold() in LABELS:
+            name = words[int(name)].casefold()
+        if name in LABELS:
+            self.saw_numbers |= name in {"0", "1", "2"}
+            return LABELS[name]
+        found = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
+        raise DataError(f"the label is {found}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)")
+
+    def _one_hot(self, cells: Sequence[object]) -> Label:
+        flags = [_label_name(cell) for cell in cells]
+        self.saw_one_hot = True
+        if sum(flag in _YES for flag in flags) != 1 or not all(flag in _YES | _NO for flag in flags):
+            raise DataError(
+                f"the columns {', '.join(Label)} hold {', '.join(map(str, cells))}; expected a 1 in one of them and 0 in the others"
+            )
+        return _NUMBERS[next(place for place, flag in enumerate(flags) if flag in _YES)]
+
+    def notes(self) -> tuple[str, ...]:
+        """What was understood about the labels, for people."""
+        numbers = (f"labels 0, 1, 2 read as {', '.join(_NUMBERS)}",) if self.saw_numbers else ()
+        return (*numbers, *(("labels one-hot",) if self.saw_one_hot else ()))
 
 
 def _label_name(cell: object) -> str:

@@ -1,34 +1,37 @@
 """One data file read into records, whatever its format."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sbert_prune.data.delimited import parse_lines, split_lines
+from sbert_prune.data.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
+from sbert_prune.data.delimited import parse_lines
 from sbert_prune.data.dialect import DELIMITERS, choose_delimiter, reads_as_quoted
-from sbert_prune.data.files import COMPRESSIONS, decode, read_bytes, split_suffixes
+from sbert_prune.data.files import COMPRESSIONS, check_file, split_suffixes
+from sbert_prune.data.lines import TextLines
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
 
+_SAMPLE = 1_000
+"""JSON objects that tell which columns there are."""
+
 
 def read_table(path: Path) -> Table:
-    """Read a csv, tsv, jsonl or parquet file, also .gz or .xz.
+    """Read a csv, tsv, jsonl, parquet or Arrow file, also .gz, .xz or .zst, or a folder that `datasets` saved.
 
-    Raises DataError for a file that is missing, empty, damaged, not UTF-8, or of an unknown format.
+    Raises DataError for a file that is missing, empty, damaged, not UTF-8 or UTF-16, or of an unknown format; damage behind the
+    first record is told while the records are read.
     """
+    if is_dataset_folder(path):
+        return _checked(read_dataset_folder(path))
     suffix, _ = split_suffixes(path)
     if suffix not in FORMATS and not path.is_dir() and path.exists():
-        known = f"{', '.join(FORMATS)}, each also with {' or '.join(COMPRESSIONS)}"
-        raise DataError(f"{path} is of no known format: it ends in {suffix!r}. The formats are {known}.")
-    data = read_bytes(path)
-    table = FORMATS[suffix](path, data)
-    if not table.records:
-        raise DataError(f"{path} holds no rows; expected at least one.")
-    if all(record.fault for record in table.records):
-        first = table.records[0]
-        raise DataError(f"{table.place(first)}: {first.fault}. No {table.unit} of the file can be read.")
-    return table
+        raise DataError(f"{path} is of no known format: it ends in {suffix!r}. {known_formats()}")
+    check_file(path, expected="rows")
+    return _checked(FORMATS[suffix](path))
 
 
 def is_data_file(path: Path) -> bool:
@@ -36,30 +39,50 @@ def is_data_file(path: Path) -> bool:
     return split_suffixes(path)[0] in FORMATS
 
 
-def _read_csv(path: Path, data: bytes) -> Table:
-    lines = split_lines(decode(path, data))
-    delimiter = choose_delimiter(lines)
-    return _read_delimited(path, lines, delimiter)
+def known_formats() -> str:
+    """What can be read, for people."""
+    return f"The formats are {', '.join(FORMATS)}, each also with {' or '.join(COMPRESSIONS)}."
 
 
-def _read_tsv(path: Path, data: bytes) -> Table:
-    return _read_delimited(path, split_lines(decode(path, data)), "\t")
+def _checked(table: Table) -> Table:
+    """Refuse a table without any record that can be read."""
+    records = table.records()
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{table.path} holds no rows; expected at least one.")
+    if first.fault and all(record.fault for record in records):
+        raise DataError(f"{table.place(first)}: {first.fault}. No {table.unit} of the file can be read.")
+    return table
 
 
-def _read_delimited(path: Path, lines: list[str], delimiter: str) -> Table:
+def _read_delimited(likely: str, path: Path) -> Table:
+    lines = TextLines.of(path)
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{path} holds no text, only blank lines at most; expected rows.")
+    delimiter = choose_delimiter(lines, likely=likely)
     quoted = delimiter != "\t" or reads_as_quoted(lines, delimiter)
-    held = sum('"' in line for line in lines)
-    quoting = "quoted" if quoted else f"quotes are text (on {held:,} lines)" if held else "no quotes"
-    records = tuple(parse_lines(lines, delimiter, quoted=quoted))
-    return Table(str(path), records, notes=(f"{DELIMITERS[delimiter]}-separated, {quoting}",))
+    if quoted:
+        quoting = "quoted"
+    else:
+        held = sum('"' in line for line in lines)
+        quoting = f"quotes are text (on {held:,} lines)" if held else "no quotes"
+    encoding = ", UTF-16" if lines.encoding == "utf-16" else ""
+    notes = (f"{DELIMITERS[delimiter]}-separated, {quoting}{encoding}",)
+    return Table(str(path), lambda: parse_lines(lines, delimiter, quoted=quoted), notes=notes)
 
 
-def _read_jsonl(path: Path, data: bytes) -> Table:
-    lines = enumerate(split_lines(decode(path, data)), start=1)
-    parsed = [(number, *_parse_object(line)) for number, line in lines if line.strip()]
-    header = tuple(dict.fromkeys(key for _, found, _ in parsed for key in found))
-    records = (Record(number, tuple(found.get(key) for key in header), fault) for number, found, fault in parsed)
-    return Table(str(path), tuple(records), header=header, notes=("one JSON object per line",))
+def _read_jsonl(path: Path) -> Table:
+    lines = TextLines.of(path)
+    sample = islice((line for line in lines if line.strip()), _SAMPLE)
+    header = tuple(dict.fromkeys(key for line in sample for key in _parse_object(line)[0]))
+    return Table(str(path), partial(_objects, lines, header), header=header, notes=("one JSON object per line",))
+
+
+def _objects(lines: TextLines, header: tuple[str, ...]) -> Iterator[Record]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            found, fault = _parse_object(line)
+            yield Record(number, tuple(map(found.get, header)), fault)
 
 
 def _parse_object(line: str) -> tuple[dict[str, Any], str]:
@@ -74,29 +97,12 @@ def _parse_object(line: str) -> tuple[dict[str, Any], str]:
     return found, ""
 
 
-def _read_parquet(path: Path, data: bytes) -> Table:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        columns = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-        times = [field.name for field in columns.schema if pyarrow.types.is_temporal(field.type)]
-        columns = columns.drop_columns(times)  # never sentences, and some have no Python value
-        header = tuple(columns.column_names)
-        cells = [column.to_pylist() for column in columns.columns]
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"{path} is not a readable parquet file ({reason}). Write it again, or copy it again from where it came from."
-        ) from error
-    records = tuple(Record(number, row) for number, row in enumerate(zip(*cells, strict=True), start=1))
-    return Table(str(path), records, header=header, unit="row", notes=("parquet",))
-
-
-FORMATS: dict[str, Callable[[Path, bytes], Table]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+FORMATS: dict[str, Callable[[Path], Table]] = {
+    ".csv": partial(_read_delimited, ","),
+    ".tsv": partial(_read_delimited, "\t"),
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
-    ".parquet": _read_parquet,
+    ".json": _read_jsonl,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
 }

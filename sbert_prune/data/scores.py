@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
@@ -13,6 +12,26 @@ _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 _SHARE_WITHIN_ONE = 0.99
 """Below this share of scores up to 1, the range is 0-5; above it, the few that exceed 1 are mistakes."""
+
+
+_MANY = 100
+"""So many scores without one below 1 begin at 1."""
+
+
+@dataclass
+class ScoreStatistics:
+    """What the range of some scores is inferred from; NaN and infinities do not count."""
+
+    num: int = 0
+    num_within_one: int = 0
+    lowest: float = math.inf
+
+    def add(self, score: float) -> None:
+        """Look at one more score."""
+        if math.isfinite(score):
+            self.num += 1
+            self.num_within_one += score <= 1
+            self.lowest = min(self.lowest, score)
 
 
 @dataclass(frozen=True)
@@ -33,13 +52,12 @@ class ScoreRange:
             )
 
     @classmethod
-    def given_or_inferred(cls, given: tuple[float, float] | None, scores: Sequence[float]) -> Self:
-        """What the user says, or 0-1 when at least 99 % of the scores are 1 or less, else 0-5."""
-        if given is not None:
-            return cls(*given, given=True)
-        finite = [score for score in scores if math.isfinite(score)]
-        within_one = sum(score <= 1 for score in finite)
-        return cls(0.0, 1.0 if within_one >= _SHARE_WITHIN_ONE * len(finite) else 5.0, given=False)
+    def inferred(cls, scores: "ScoreStatistics") -> Self:
+        """0-1 when at least 99 % of the scores are 1 or less; 1-5 when many scores are none below 1; else 0-5."""
+        if scores.num_within_one >= _SHARE_WITHIN_ONE * scores.num:
+            return cls(0.0, 1.0, given=False)
+        begins_at_one = scores.lowest >= 1 and scores.num >= _MANY
+        return cls(1.0 if begins_at_one else 0.0, 5.0, given=False)
 
     def scale(self, score: float) -> float:
         """The score from 0 to 1.

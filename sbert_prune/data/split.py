@@ -1,55 +1,48 @@
-"""One STS file split 80/10/10, so that no sentence stands on two sides."""
+"""One STS file split into train, dev and test, so that no sentence stands on two sides."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from sbert_prune.data.normal import normalised
 from sbert_prune.errors import DataError
-from sbert_prune.rows import StsRow
+from sbert_prune.rows import RowSet, StsRow
+from sbert_prune.shares import DEFAULT_SHARES
 
-SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
+_SPLITS = ("train", "dev", "test")
 
 _FEWEST_ROWS = 30
 
 
-def split_rows(rows: Sequence[StsRow], name: str) -> dict[str, tuple[StsRow, ...]]:
-    """The rows of train, dev and test, each in the file's order; the same rows are split the same way whatever their order.
+def split_rows(rows: RowSet[StsRow], shares: tuple[float, float, float] = DEFAULT_SHARES) -> dict[str, RowSet[StsRow]]:
+    """Train, dev and test, each in the file's order; the same rows are split the same way whatever their order.
 
-    Raises DataError for fewer than 30 rows, or when rows that share sentences leave dev or test less than half filled.
+    Raises DataError for fewer than 30 rows, or when rows that share sentences leave a split less than half filled.
     """
+    told = "/".join(f"{100 * share:g}" for share in shares)
     if len(rows) < _FEWEST_ROWS:
         raise DataError(
-            f"{name} has {len(rows)} rows, too few to split 80/10/10; give at least {_FEWEST_ROWS}, or a folder with train, dev and test."
+            f"{rows.source} has {len(rows)} rows, too few to split {told}; give at least {_FEWEST_ROWS}, or a folder of splits."
         )
-    room = {split: share * len(rows) for split, share in SHARES.items()}
-    split_of: dict[int, str] = {}
-    for group in _groups(rows):
-        split = _roomiest(room, len(group))
+    share_of = dict(zip(_SPLITS, shares, strict=True))
+    room = {split: share * len(rows) for split, share in share_of.items()}
+    places: dict[str, list[int]] = {split: [] for split in _SPLITS}
+    for group in _groups(rows.rows):
+        split = _roomiest(room, share_of, len(group))
         room[split] -= len(group)
-        split_of.update(dict.fromkeys(group, split))
-    result = {split: tuple(row for index, row in enumerate(rows) if split_of[index] == split) for split in SHARES}
-    _check_filled(result, len(rows), name)
-    return result
+        places[split] += group
+    _check_filled({split: len(found) for split, found in places.items()}, share_of, rows)
+    notes = (*rows.notes, f"split {told} by sentence")
+    listed = list(rows.rows)
+    parts = {split: replace(rows, rows=tuple(listed[place] for place in sorted(places[split])), notes=notes) for split in _SPLITS}
+    untold = {split: replace(parts[split], skipped=(), num_skipped=0) for split in ("dev", "test")}  # told once, with train
+    return parts | untold
 
 
-def normalised(sentence: str) -> str:
-    """What makes two sentences the same: upper and lower case and white space do not count."""
-    return " ".join(sentence.casefold().split())
-
-
-def num_shared_pairs(left: Sequence[StsRow], right: Sequence[StsRow]) -> int:
-    """How many rows on the left stand on the right too, with their sentences in either order."""
-    known = {_pair(row) for row in right}
-    return sum(_pair(row) in known for row in left)
-
-
-def _pair(row: StsRow) -> frozenset[str]:
-    return frozenset((normalised(row.sentence1), normalised(row.sentence2)))
-
-
-def _roomiest(room: dict[str, float], size: int) -> str:
+def _roomiest(room: dict[str, float], share_of: dict[str, float], size: int) -> str:
     """The split that is least filled and can take a group of this size; train when none can."""
-    able = [split for split in SHARES if room[split] >= size]
-    return max(able, key=lambda split: room[split] / SHARES[split], default="train")
+    able = [split for split in room if room[split] >= size]
+    return max(able, key=lambda split: room[split] / share_of[split], default="train")
 
 
 def _groups(rows: Sequence[StsRow]) -> list[list[int]]:
@@ -77,10 +70,10 @@ def _hash(pairs: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256("\n".join(sorted({sentence for pair in pairs for sentence in pair})).encode()).hexdigest()
 
 
-def _check_filled(result: dict[str, tuple[StsRow, ...]], total: int, name: str) -> None:
-    for split, share in SHARES.items():
-        if len(result[split]) < share * total / 2:
+def _check_filled(sizes: dict[str, int], share_of: dict[str, float], rows: RowSet[StsRow]) -> None:
+    for split, share in share_of.items():
+        if sizes[split] < share * len(rows) / 2:
             raise DataError(
-                f"{name} cannot be split: its rows share so many sentences that {split} would get {len(result[split])} of {total} rows. "
+                f"{rows.source} cannot be split: its rows share so many sentences that {split} would get {sizes[split]} of {len(rows)}. "
                 "Give a folder with train, dev and test."
             )

@@ -1,13 +1,14 @@
 """Records of one file with their places, whatever the file's format."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
 class Record(NamedTuple):
     """One line of a table.
 
-    line: 1-based; the physical line on which the record starts, or the row of a parquet file.
+    line: 1-based; the physical line on which the record starts, or the row of a parquet or Arrow file.
     fault: why the record could not be read; empty when it could.
     """
 
@@ -18,18 +19,25 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A file's records, not yet understood as NLI or STS.
+    """A file's records, not yet understood as NLI or STS; they are never all in memory.
 
-    header: the column names where the format has them (jsonl, parquet); None where the first record may be a header.
+    read: reads the file from its beginning.
+    header: the column names where the format has them (jsonl, parquet, Arrow); None where the first record may be a header.
     unit: "line" or "row": what `Record.line` counts.
     notes: what was understood about the format, for people.
+    names: of a column whose numbers stand for words (a ClassLabel of `datasets`), the words in the order of the numbers.
     """
 
     path: str
-    records: tuple[Record, ...]
+    read: Callable[[], Iterator[Record]]
     header: tuple[str, ...] | None = None
     unit: str = "line"
     notes: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def records(self) -> Iterator[Record]:
+        """All records, read anew."""
+        return self.read()
 
     def place(self, record: Record) -> str:
         """Where the record stands, as every message about it begins."""

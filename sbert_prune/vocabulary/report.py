@@ -6,10 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sbert_prune.segmentation import pieces_per_word, share_among
 from sbert_prune.vocabulary.tokenizer import bare_tokenizer, tokenizer_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
@@ -70,7 +71,6 @@ def report_of(
     """Compare encoders and tokenizers, each before and after; the tokenizers must neither truncate nor pad."""
     texts = counts.held_out or counts.sample
     before, after = (_segment(tokenizer, texts) for tokenizer in tokenizers)
-    num_words = max(sum(len(text.split()) for text in texts), 1)
     unknown = set() if pieces.unknown is None else {pieces.unknown}
     names = {number: text for text, number in pieces.numbers}
     return TrimReport(
@@ -78,11 +78,11 @@ def report_of(
         pieces_after=len(kept),
         parameters_before=encoders[0].num_parameters(),
         parameters_after=encoders[1].num_parameters(),
-        pieces_per_word_before=sum(map(len, before)) / num_words,
-        pieces_per_word_after=sum(map(len, after)) / num_words,
-        unknown_rate_before=_share(before, unknown),
-        unknown_rate_after=_share(after, {kept.index(number) for number in unknown}),
-        coverage=_share(before, set(kept)),
+        pieces_per_word_before=pieces_per_word(before, texts),
+        pieces_per_word_after=pieces_per_word(after, texts),
+        unknown_rate_before=share_among(before, unknown),
+        unknown_rate_after=share_among(after, {kept.index(number) for number in unknown}),
+        coverage=share_among(before, set(kept)),
         covered_sentences=sum(map(set(kept).issuperset, before)) / max(len(before), 1),
         num_counted=counts.num_counted,
         num_held_out=len(counts.held_out),
@@ -92,12 +92,6 @@ def report_of(
 
 def _segment(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-
-
-def _share(texts: Iterable[Sequence[int]], ids: set[int]) -> float:
-    """Share of piece occurrences that are among these ids."""
-    occurrences = [number in ids for text in texts for number in text]
-    return sum(occurrences) / max(len(occurrences), 1)
 
 
 def share_unchanged(before: Any, after: Any, texts: Sequence[str]) -> float:

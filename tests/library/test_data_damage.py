@@ -31,7 +31,7 @@ DAMAGES = {
     "empty file": ("rows.csv", b"", ["rows.csv is empty (0 bytes)", "expected rows"]),
     "only a byte order mark": ("rows.csv", b"\xef\xbb\xbf", ["rows.csv holds no text"]),
     "only blank lines": ("rows.tsv", b"\n\n  \n", ["rows.tsv holds no text"]),
-    "unknown suffix": ("rows.xlsx", b"x", ["'.xlsx'", ".csv, .tsv, .jsonl, .ndjson, .parquet"]),
+    "unknown suffix": ("rows.xlsx", b"x", ["'.xlsx'", ".csv, .tsv, .jsonl, .ndjson, .json, .parquet, .arrow"]),
     "no suffix": ("rows", b"x", ["it ends in ''", ".csv"]),
     "compressed without a format": ("rows.gz", b"x", ["it ends in ''", ".csv"]),
     "truncated gzip": ("rows.csv.gz", gzip.compress(TEXT)[:-20], ["rows.csv.gz is truncated or not a .gz file"]),
@@ -41,7 +41,8 @@ DAMAGES = {
     "gzip named plain": ("rows.csv", gzip.compress(TEXT), ["rows.csv, line 1", "a gzip file", ".gz"]),
     "Excel named csv": ("rows.csv", b"PK\x03\x04rest", ["a zip or Excel file", "save it as csv"]),
     "parquet named csv": ("rows.csv", b"PAR1....", ["a parquet file", ".parquet"]),
-    "UTF-16": ("rows.csv", "a,b,c".encode("utf-16"), ["UTF-16", "save it again as UTF-8"]),
+    "UTF-16 without a mark": ("rows.csv", "a,b,c".encode("utf-16-le"), ["NUL byte", "UTF-16 needs a byte order mark"]),
+    "UTF-16 cut in a character": ("rows.csv", "a,b,c\n".encode("utf-16")[:-1], ["line 1: begins as UTF-16, but this line is none"]),
     "Latin-1": ("rows.csv", b"a,b,c\ncaf\xe9,e,f\n", ["rows.csv, line 2, byte 4", "0xe9 is not UTF-8", "Latin-1"]),
     "NUL byte": ("rows.tsv", b"a\tb\tc\nd\t\0e\tf\n", ["rows.tsv, line 2, byte 3", "NUL byte"]),
     "no readable csv line": ("rows.csv", b'"a" b,c\n', ["rows.csv, line 1", "not doubled", "No line of the file"]),
@@ -74,7 +75,7 @@ def test_a_parquet_file_without_rows_is_refused(tmp_path):
 def test_a_folder_is_not_a_file(tmp_path):
     (tmp_path / "rows.csv").mkdir()
 
-    with pytest.raises(DataError, match=r"rows\.csv is a folder; expected one file"):
+    with pytest.raises(DataError, match=r"rows\.csv is a folder; expected rows"):
         read_table(tmp_path / "rows.csv")
 
 

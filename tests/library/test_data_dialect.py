@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.delimited import parse_lines, split_lines
+from sbert_prune.data.delimited import parse_lines
 from sbert_prune.data.dialect import choose_delimiter, reads_as_quoted
 
 PLAIN_CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
 LINES_CELL = st.text(st.sampled_from('ab ",\n'), max_size=12)
+
+
+def lines_of(text):
+    return io.StringIO(text, newline="\n").readlines()
 
 
 @settings(deadline=None)
@@ -19,7 +23,7 @@ LINES_CELL = st.text(st.sampled_from('ab ",\n'), max_size=12)
 def test_tab_separated_text_that_a_csv_writer_quoted_is_recognised(rows):
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter="\t", quoting=csv.QUOTE_ALL).writerows([("a", "b", "c"), *rows])
-    lines = split_lines(buffer.getvalue())
+    lines = lines_of(buffer.getvalue())
 
     quoted = reads_as_quoted(lines, "\t")
 
@@ -43,7 +47,7 @@ def test_tab_separated_text_that_a_csv_writer_quoted_is_recognised(rows):
     ],
 )
 def test_quoting_of_tab_separated_text_is_decided_by_evidence(text, quoted):
-    lines = split_lines(text)
+    lines = lines_of(text)
 
     decided = reads_as_quoted(lines, "\t")
 
@@ -61,7 +65,7 @@ def test_quoting_of_tab_separated_text_is_decided_by_evidence(text, quoted):
     ],
 )
 def test_the_delimiter_of_a_csv_file_is_recognised(text, delimiter):
-    lines = split_lines(text)
+    lines = lines_of(text)
 
     chosen = choose_delimiter(lines)
 

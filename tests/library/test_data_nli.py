@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sbert_prune.data.columns import MISSING
 from sbert_prune.data.nli import parse_nli
+from sbert_prune.data.normal import clean
 from sbert_prune.errors import DataError, RecipeError
 from sbert_prune.rows import Label, NliRow, RowSet
 
@@ -184,7 +185,7 @@ def test_an_unknown_way_with_bad_rows_is_refused(tmp_path):
 
 
 VISIBLE = st.characters(blacklist_categories=("Cs", "Cc", "Cf", "Zl", "Zp"))
-SENTENCE = st.text(VISIBLE, min_size=1, max_size=15).map(str.strip).filter(lambda text: text and text not in MISSING)
+SENTENCE = st.text(VISIBLE, min_size=1, max_size=15).map(clean).filter(lambda text: text and text not in MISSING)
 ROWS = st.lists(st.builds(NliRow, SENTENCE, SENTENCE, st.sampled_from(Label)), min_size=1, max_size=10)
 
 
@@ -198,3 +199,41 @@ def test_rows_written_as_csv_are_read_back_equal(tmp_path_factory, rows):
     back = parse_nli(path)
 
     assert back.rows == tuple(rows)
+
+
+@pytest.mark.parametrize(
+    "header", ["premise,hypothesis,entailment,neutral,contradiction", "contradiction,Label_Neutral,is_entailment,hypothesis,premise"]
+)
+def test_labels_may_be_one_hot(tmp_path, header):
+    cells = {"premise": "p", "hypothesis": "h", "entailment": "1", "neutral": "0.0", "contradiction": "false"}
+    names = [name.lower().removeprefix("label_").removeprefix("is_") for name in header.split(",")]
+    path = saved(tmp_path, "nli.csv", header + "\n" + ",".join(cells[name] for name in names) + "\n")
+
+    rows = parse_nli(path)
+
+    assert rows.rows == (NliRow("p", "h", Label.ENTAILMENT),)
+    assert "labels one-hot" in rows.notes
+
+
+@pytest.mark.parametrize("flags", ["1,1,0", "0,0,0", "2,0,0", "1,,0"])
+def test_a_row_that_is_not_one_hot_is_refused(tmp_path, flags):
+    path = saved(tmp_path, "nli.csv", f"premise,hypothesis,entailment,neutral,contradiction\np,h,1,0,0\np,h,{flags}\n")
+
+    with pytest.raises(DataError, match=r"line 3: the columns entailment, neutral, contradiction hold .* expected a 1 in one of them"):
+        parse_nli(path)
+
+
+def test_numbers_as_labels_are_told_with_their_meaning(tmp_path):
+    path = saved(tmp_path, "nli.csv", "premise,hypothesis,label\np,h,0\np,i,2\n")
+
+    assert "labels 0, 1, 2 read as entailment, neutral, contradiction" in parse_nli(path).notes
+
+
+def test_a_file_in_utf_16_is_read(tmp_path):
+    path = tmp_path / "nli.tsv"
+    path.write_bytes("premise\thypothesis\tlabel\nतो झोपतो.\tतो जागा आहे.\tcontradiction\n".encode("utf-16"))
+
+    rows = parse_nli(path)
+
+    assert rows.rows == (NliRow("तो झोपतो.", "तो जागा आहे.", Label.CONTRADICTION),)
+    assert "tab-separated, no quotes, UTF-16" in rows.notes

@@ -13,15 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.delimited import parse_lines, split_lines
+from sbert_prune.data.delimited import parse_lines
 from sbert_prune.data.records import read_table
 
 PLAIN_CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
 ANY_CELL = st.text(st.sampled_from("ab \"\t,;\n'é"), max_size=12)
 
 
+def lines_of(text):
+    return io.StringIO(text, newline="\n").readlines()
+
+
 def cells_of(path):
-    return [record.cells for record in read_table(path).records]
+    return [record.cells for record in read_table(path).records()]
 
 
 def saved(folder, name, content):
@@ -36,7 +40,7 @@ def test_what_a_csv_writer_writes_is_read_back_equal(rows):
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(rows)
 
-    records = list(parse_lines(split_lines(buffer.getvalue()), ",", quoted=True))
+    records = list(parse_lines(lines_of(buffer.getvalue()), ",", quoted=True))
 
     assert [record.cells for record in records] == rows
     assert not any(record.fault for record in records)
@@ -47,7 +51,7 @@ def test_what_a_csv_writer_writes_is_read_back_equal(rows):
 def test_tab_separated_text_without_quoting_is_read_back_equal(rows):
     text = "\n".join("\t".join(row) for row in rows)
 
-    records = list(parse_lines(split_lines(text), "\t", quoted=False))
+    records = list(parse_lines(lines_of(text), "\t", quoted=False))
 
     assert [record.cells for record in records] == rows
 
@@ -70,14 +74,14 @@ def test_a_quoted_cell_may_span_lines_and_the_record_is_placed_where_it_starts(t
 
     table = read_table(path)
 
-    assert [record.line for record in table.records] == [1, 2, 5]
-    assert table.records[1].cells == ("one\ntwo", "d", "e")
+    assert [record.line for record in table.records()] == [1, 2, 5]
+    assert list(table.records())[1].cells == ("one\ntwo", "d", "e")
 
 
 def test_an_unclosed_quote_costs_one_record_and_not_the_rest(tmp_path):
     path = saved(tmp_path, "unclosed.csv", 'a,b,c\n"one,two,3\nd,e,f\n"g, g",h,i\nj,k,l\n')
 
-    records = read_table(path).records
+    records = list(read_table(path).records())
 
     assert [record.line for record in records if record.fault] == [2]
     assert [record.cells for record in records if not record.fault] == [
@@ -143,7 +147,7 @@ def test_json_lines_take_their_columns_from_all_lines(tmp_path):
     table = read_table(path)
 
     assert table.header == ("a", "b")
-    assert [(record.line, record.cells) for record in table.records] == [(1, (1, None)), (3, ("x", None))]
+    assert [(record.line, record.cells) for record in table.records()] == [(1, (1, None)), (3, ("x", None))]
 
 
 def test_parquet_counts_rows_and_leaves_out_times(tmp_path):
@@ -153,7 +157,7 @@ def test_parquet_counts_rows_and_leaves_out_times(tmp_path):
     table = read_table(tmp_path / "rows.parquet")
 
     assert (table.header, table.unit) == (("a", "b"), "row")
-    assert [(record.line, record.cells) for record in table.records] == [(1, ("x", 1)), (2, (None, 2))]
+    assert [(record.line, record.cells) for record in table.records()] == [(1, ("x", 1)), (2, (None, 2))]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_parquet_counts_rows_and_leaves_out_times(tmp_path):
 def test_one_bad_json_line_is_a_fault_of_that_line(tmp_path, content, fault):
     path = saved(tmp_path, "rows.jsonl", content)
 
-    records = read_table(path).records
+    records = list(read_table(path).records())
 
     assert [record.line for record in records if record.fault] == [2]
     assert fault in records[1].fault
@@ -184,7 +188,7 @@ def test_json_lines_come_back_equal(tmp_path_factory, rows):
 
     table = read_table(path)
 
-    assert [dict(zip(table.header, record.cells, strict=True)) for record in table.records] == rows
+    assert [dict(zip(table.header, record.cells, strict=True)) for record in table.records()] == rows
 
 
 def test_the_notes_say_how_a_file_was_read(tmp_path):

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts, load_sts_for_evaluation
+from sbert_prune.data.described import describe_rows, preview
+from sbert_prune.data.sources import StsData, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.errors import DataError, RecipeError
 from sbert_prune.rows import Label, NliRow, RowSet, StsRow
 
@@ -28,8 +29,8 @@ def test_an_nli_file_is_the_train_split(tmp_path):
 
     data = load_nli(str(tmp_path / "pairs.csv"))
 
-    assert data.train.rows[0] == NliRow("A man sleeps.", "A person rests.", Label.ENTAILMENT)
-    assert (len(data.train), data.train.name, data.dev) == (2, "pairs.csv", None)
+    assert data.rows[0] == NliRow("A man sleeps.", "A person rests.", Label.ENTAILMENT)
+    assert (len(data), data.name) == (2, "pairs.csv")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_the_splits_of_a_folder_are_found_by_name(tmp_path, train, dev):
 
     data = load_nli(setting)
 
-    assert (data.train.name, data.dev.name) == (train, dev)
+    assert data.name == train
 
 
 def test_an_sts_folder_gives_train_dev_and_test_with_one_range(tmp_path):
@@ -75,7 +76,7 @@ def test_an_sts_file_is_split_and_says_so(tmp_path):
     data = load_sts(str(tmp_path / "pairs.csv"))
 
     assert (len(data.train), len(data.dev), len(data.test)) == (80, 10, 10)
-    assert "split 80/10/10 by sentence" in describe(data)[0]
+    assert "split 80/10/10 by sentence" in describe_rows("train", data.train)[0]
 
 
 def test_a_file_to_evaluate_on_is_the_test_split(tmp_path):
@@ -99,10 +100,9 @@ def test_a_folder_to_evaluate_on_gives_what_it_has(tmp_path, names):
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("{folder}/tarin", ["tarin does not exist", "Did you mean", "train"]),
-        ("{folder}/train/none/deeper", ["does not exist", "holds rows.csv"]),
-        ("no-such-org/no-such-data", ["'no-such-org/no-such-data' is no local path", "hub are not loaded yet", "local file or folder"]),
-        ("https://example.org/train.csv", ["no local path"]),
+        ("{folder}/tarin", ["tarin does not exist", "Did you mean", "tarn"]),
+        ("{folder}/tarn/none/deeper", ["does not exist", "holds rows.csv"]),
+        ("https://example.org/train.csv", ["does not exist", "a data set of the hub"]),
         ("  ", ["the data setting is empty", "quickstart"]),
         ("{folder}/" + "x" * 300, ["cannot be opened", "a file, a folder of splits"]),
         ("/dev/null", ["/dev/null is of no known format", ".csv, .tsv"]),
@@ -110,8 +110,8 @@ def test_a_folder_to_evaluate_on_gives_what_it_has(tmp_path, names):
     ],
 )
 def test_a_setting_that_names_no_data_is_refused(tmp_path, load, setting, expected):
-    (tmp_path / "train").mkdir()
-    fill(tmp_path / "train", {"rows.csv": NLI})
+    (tmp_path / "tarn").mkdir()
+    fill(tmp_path / "tarn", {"rows.csv": NLI})
 
     with pytest.raises(DataError) as caught:
         load(setting.format(folder=tmp_path))
@@ -159,20 +159,19 @@ def test_the_description_tells_files_rows_ranges_and_what_was_left_out(tmp_path)
     text = "sentence1,sentence2,score\n" + sts_rows(4) + "a,b,9\n"
     setting = fill(tmp_path, {"train.csv": text, "dev.csv": sts_rows(1), "test.csv": "x,y,1\n"})
 
-    lines = describe(load_sts(setting, on_bad_rows="skip"))
+    lines = describe_rows("train", load_sts(setting, on_bad_rows="skip").train)
 
     assert lines[0].startswith(f"train: {tmp_path / 'train.csv'}: 4 rows, 1 bad row skipped (comma-separated, quoted; columns sentence1")
     assert lines[0].endswith("scores 0-5, inferred)")
     assert lines[1].endswith(
         "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)."
     )
-    assert lines[-1] == "note: 1 of the dev pairs stand in train too"
 
 
 def test_rows_without_a_gold_label_are_described(tmp_path):
     fill(tmp_path, {"nli.csv": NLI + "a,b,-\n"})
 
-    lines = describe(load_nli(str(tmp_path / "nli.csv")))
+    lines = describe_rows("train", load_nli(str(tmp_path / "nli.csv")))
 
     assert "2 rows, 1 without a gold label left out" in lines[0]
 
@@ -180,11 +179,10 @@ def test_rows_without_a_gold_label_are_described(tmp_path):
 def test_the_quickstart_data_is_generated():
     nli, sts = load_nli("quickstart"), load_sts("quickstart")
 
-    assert isinstance(nli, NliData)
     assert isinstance(sts, StsData)
-    assert isinstance(nli.train.rows[0], NliRow)
+    assert isinstance(nli.rows[0], NliRow)
     assert isinstance(sts.test.rows[0], StsRow)
-    assert {rows.source for rows in (nli.train, nli.dev, sts.train, sts.dev, sts.test)} == {"generated"}
+    assert {rows.source for rows in (nli, sts.train, sts.dev, sts.test)} == {"generated"}
     assert set(load_sts_for_evaluation("quickstart")) == {"dev", "test"}
 
 
@@ -202,3 +200,41 @@ def test_importing_the_sources_imports_nothing_heavy():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train-00000-of-00002.csv", "train-00001-of-00002.csv"],
+        ["train_0000.csv", "train_0001.csv"],
+        ["train/0000.csv", "train/0001.csv"],
+        ["train/part-00000-of-00002.csv", "train/part-00001-of-00002.csv"],
+    ],
+)
+def test_the_parts_of_a_split_are_read_in_their_order(tmp_path, names):
+    (tmp_path / "train").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text(f"premise,hypothesis,label\np{number},h,entailment\n", encoding="utf-8")
+
+    rows = load_nli(str(tmp_path))
+
+    assert [row.premise for row in rows.rows] == ["p0", "p1"]
+    assert rows.name.endswith("and 1 more")
+
+
+def test_two_files_in_a_split_s_folder_that_are_no_parts_are_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    fill(tmp_path / "train", {"en.csv": NLI, "hi.csv": NLI})
+
+    with pytest.raises(DataError, match=r"2 files for the split train: en\.csv and hi\.csv"):
+        load_nli(str(tmp_path))
+
+
+def test_the_first_rows_are_shown_as_a_table(tmp_path):
+    fill(tmp_path, {"nli.csv": NLI + "क्या हाल है,ठीक है,neutral\nnot shown,x,neutral\n"})
+
+    lines = preview(load_nli(str(tmp_path / "nli.csv")))
+
+    assert lines[0].split() == ["premise", "hypothesis", "label"]
+    assert [line.split()[-1] for line in lines[-3:]] == ["entailment", "contradiction", "neutral"]
+    assert "क्या हाल है" in lines[-1]

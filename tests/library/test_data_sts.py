@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.scores import ScoreRange, parse_number
-from sbert_prune.data.sts import infer_score_range, parse_sts
+from sbert_prune.data import sts as sts_files
+from sbert_prune.data.scores import ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.errors import DataError
 from sbert_prune.rows import StsRow
 
 GOOD = "A man sleeps.,A person rests.,3.5\n"
+
+
+def parse_sts(path, **given):
+    return sts_files.parse_sts({"test": [path]}, **given)[0]["test"]
 
 
 def saved(folder, name, text):
@@ -85,15 +89,22 @@ def test_a_tab_in_a_sentence_is_a_bad_row_and_no_silent_shift(tmp_path):
         ([0.0, 0.5, 1.0], (0.0, 1.0)),
         ([0.0, 3.5], (0.0, 5.0)),
         ([1.0] * 99 + [1.2], (0.0, 1.0)),
-        ([1.0] * 98 + [1.2, 4.0], (0.0, 5.0)),
+        ([0.5] * 98 + [1.2, 4.0], (0.0, 5.0)),
         ([-1.0, 0.3], (0.0, 1.0)),
+        ([1.0, 2.5, 4.7] * 40, (1.0, 5.0)),
+        ([1.0, 2.5, 4.7] * 40 + [0.0], (0.0, 5.0)),
+        ([1.0, 2.5, 4.7], (0.0, 5.0)),
         ([4.0, float("nan"), float("inf")], (0.0, 5.0)),
     ],
 )
 def test_the_range_is_inferred_from_the_scores(scores, expected):
-    inferred = infer_score_range(scores)
+    statistics = ScoreStatistics()
+    for score in scores:
+        statistics.add(score)
 
-    assert inferred == expected
+    inferred = ScoreRange.inferred(statistics)
+
+    assert (inferred.low, inferred.high) == expected
 
 
 def test_a_given_range_scales_the_scores(tmp_path):
@@ -108,7 +119,7 @@ def test_a_given_range_scales_the_scores(tmp_path):
 @pytest.mark.parametrize("bounds", [(5, 0), (1, 1), (0, float("inf")), (float("nan"), 1)])
 def test_a_range_that_does_not_ascend_is_refused(bounds):
     with pytest.raises(DataError, match="not ascending; write it as LOW-HIGH"):
-        ScoreRange.given_or_inferred(bounds, [])
+        ScoreRange(*bounds, given=True)
 
 
 BAD_SCORES = {

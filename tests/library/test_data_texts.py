@@ -3,10 +3,12 @@
 import gzip
 import lzma
 
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbert_prune.data.normal import clean
 from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError
 
@@ -36,7 +38,7 @@ def test_text_is_read_plain_and_compressed_with_and_without_a_mark(tmp_path, nam
 def test_sentences_that_hold_no_line_end_come_back(tmp_path_factory, sentences):
     path = saved(tmp_path_factory.mktemp("texts"), "corpus.txt", "\n".join(sentences).encode())
 
-    assert list(load_texts(path)) == sentences
+    assert list(load_texts(path)) == [clean(sentence) for sentence in sentences]
 
 
 def test_old_line_ends_and_a_mark_on_a_line_of_its_own_are_read(tmp_path):
@@ -60,7 +62,8 @@ MISTAKES = {
     "gzip named text": ("corpus.txt", gzip.compress(TEXT.encode()), ["a gzip file", ".gz"]),
     "text named gzip": ("corpus.gz", TEXT.encode(), ["corpus.gz is truncated or not a .gz file", "Copy it again"]),
     "text named xz": ("corpus.txt.xz", TEXT.encode(), ["is truncated or not a .xz file"]),
-    "UTF-16": ("corpus.txt", TEXT.encode("utf-16"), ["UTF-16", "save it again as UTF-8"]),
+    "UTF-16 without a mark": ("corpus.txt", TEXT.encode("utf-16-le"), ["is not UTF-8", "it may be in UTF-16 without a byte order mark"]),
+    "truncated zstd": ("corpus.zst", pyarrow.compress(TEXT.encode(), "zstd", asbytes=True)[:-4], ["truncated or not a .zst file"]),
     "Latin-1": ("corpus.txt", b"\ncaf\xe9\n", ["line 2, byte 4", "0xe9 is not UTF-8", "Latin-1"]),
     "NUL byte": ("corpus.txt", b"a\0b\n", ["line 1, byte 2", "NUL byte"]),
 }
@@ -89,6 +92,7 @@ def test_a_folder_and_a_near_name_are_told(tmp_path):
 
 LATER = {
     "Latin-1": ("corpus.txt", b"one\ntwo\ncaf\xe9\n", "line 3, byte 4: the byte 0xe9 is not UTF-8"),
+    "half of UTF-16": ("corpus.txt", "one\ntwo\n".encode("utf-16")[:-1], "line 2: begins as UTF-16, but this line is none"),
     "NUL byte": ("corpus.txt", b"one\ntwo\nt\0\n", "line 3, byte 2: a NUL byte"),
     "truncated gzip": (
         "corpus.gz",
@@ -99,16 +103,16 @@ LATER = {
 
 
 @pytest.mark.parametrize(("name", "content", "said"), LATER.values(), ids=LATER)
-def test_damage_behind_the_first_sentence_is_refused_where_it_is_met(tmp_path, name, content, said):
-    sentences = load_texts(saved(tmp_path, name, content))
+def test_damage_behind_the_first_sentence_is_refused_with_its_place(tmp_path, name, content, said):
+    path = saved(tmp_path, name, content)
 
     with pytest.raises(DataError, match=said):
-        list(sentences)
+        list(load_texts(path))
 
 
 def test_a_line_too_long_for_a_sentence_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("sbert_prune.data.texts._LONGEST", 100)
+    monkeypatch.setattr("sbert_prune.data.lines._LONGEST", 100)
     path = saved(tmp_path, "corpus.txt", b"short\n" + b"x" * 101)
 
-    with pytest.raises(DataError, match=r"line 2 is longer than .* MiB; expected one sentence a line"):
+    with pytest.raises(DataError, match=r"line 2 is longer than .* MiB; expected a row or a sentence a line"):
         list(load_texts(path))

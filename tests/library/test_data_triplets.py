@@ -25,7 +25,7 @@ def test_every_entailment_meets_its_premises_contradictions_in_turn():
         NliRow("p", "e3", E),
     ]
 
-    made = triplets(rows)
+    made = list(triplets(rows))
 
     assert made == [Triplet("p", "e1", "c1"), Triplet("p", "e2", "c2"), Triplet("p", "e3", "c1")]
 
@@ -33,7 +33,7 @@ def test_every_entailment_meets_its_premises_contradictions_in_turn():
 def test_a_hypothesis_judged_both_ways_contradicts_nothing():
     rows = [NliRow("p", "h", E), NliRow("p", "h", C), NliRow("p", "c", C)]
 
-    made = triplets(rows)
+    made = list(triplets(rows))
 
     assert made == [Triplet("p", "h", "c")]
 
