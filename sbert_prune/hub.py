@@ -1,0 +1,139 @@
+"""Files of a model or data set on a hub, at one commit.
+
+They come through huggingface_hub, into its cache and from it: https://huggingface.co/docs/huggingface_hub/guides/download
+HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE and HF_TOKEN mean what they mean there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sbert_prune.errors import HubError
+from sbert_prune.hub_cache import COMMIT, RepositoryCache
+from sbert_prune.hub_download import HubFile, download
+from sbert_prune.hub_errors import Asked, Kind, explain, faults, is_out_of_reach, reason_of
+from sbert_prune.hub_patience import patiently
+
+_REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}/\w[\w.-]{0,95}(?<![-.])", re.ASCII)
+_REVISION = re.compile(r"(?!.*\.\.)[^\s/~^:?*\[\\@-][^\s/~^:?*\[\\]*(/[^\s/~^:?*\[\\]+)*")  # what git takes as a branch
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model or data set at one commit.
+
+    revision: what was asked for, a branch, tag or commit.  files: all that the commit has; of a snapshot from the cache, what stands there.
+    note: for people, why it was taken from the cache although the hub was asked; empty otherwise.
+    """
+
+    repo_id: str
+    kind: Kind
+    revision: str
+    commit: str
+    files: tuple[HubFile, ...]
+    is_from_cache: bool = False
+    note: str = ""
+
+    def fetch(self, names: Iterable[str]) -> Path:
+        """The folder of the commit in the cache, with these files whole: those that are not there yet are downloaded, their hashes checked.
+
+        Raises HubError for a file that the commit does not have, that cannot be had, or that arrives damaged twice.
+        """
+        known = {file.path: file for file in self.files}
+        wanted = list(dict.fromkeys(names))
+        if missing := [name for name in wanted if name not in known]:
+            raise HubError(self._lacks(missing))
+        cache = RepositoryCache.of(self.repo_id, self.kind)
+        if not self.is_from_cache:
+            for name in wanted:
+                download(_asked(self.repo_id, self.kind, self.revision), self.commit, known[name])
+            cache.remember(self.revision, self.commit)  # only now: offline, the revision stands for a commit whose files are there
+        return cache.folder(self.commit)
+
+    def _lacks(self, missing: list[str]) -> str:
+        asked = _asked(self.repo_id, self.kind, self.revision)
+        names = ", ".join(missing)
+        if self.is_from_cache:
+            reason = self.note or "HF_HUB_OFFLINE is set"
+            return f"The cache of the {asked} as of commit {self.commit[:8]} lacks {names} ({reason}). {_how_to_get(asked)}"
+        held = ", ".join(file.path for file in self.files[:8]) + (", ..." if len(self.files) > 8 else "")
+        return f"The {asked} at commit {self.commit[:8]} has no {names}; it has {held or 'no files'}. Give another revision."
+
+
+def resolve(repo_id: str, *, kind: Kind, revision: str | None = None, offline: bool = False) -> Snapshot:
+    """The commit that a revision (by default "main") stands for, and its files; nothing is downloaded.
+
+    offline: ask the cache only, as with HF_HUB_OFFLINE. A hub that is out of reach is replaced by the cache where that has the revision.
+
+    Raises HubError for a name that cannot be one, a repository or revision that is missing or closed, and a hub that does not answer.
+    """
+    asked = _asked(repo_id, kind, revision or "main")
+    _check(asked)
+    if offline or _is_offline():
+        return _from_cache(asked) or _raise_uncached(asked)
+    try:
+        return patiently(lambda: _listed(asked))
+    except faults() as error:
+        cached = _from_cache(asked, f"the hub is out of reach ({reason_of(error)})") if is_out_of_reach(error) else None
+        if cached is None:
+            raise explain(error, asked) from None  # httpx2 writes a malformed token into its message
+        return cached
+
+
+def _asked(repo_id: str, kind: Kind, revision: str) -> Asked:
+    from huggingface_hub import constants
+
+    return Asked(repo_id, kind, revision, (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
+
+
+def _check(asked: Asked) -> None:
+    if not _REPO_ID.fullmatch(asked.repo_id):
+        raise HubError(f"{asked.repo_id!r} is no name on a hub. Expected organisation/name, of letters, digits, '-', '_' and '.'.")
+    if not _REVISION.fullmatch(asked.revision):
+        raise HubError(f"{asked.revision!r} is no revision of the {asked}. Expected a branch, a tag, or a commit of 40 characters.")
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
+
+
+def _listed(asked: Asked) -> Snapshot:
+    from huggingface_hub import HfApi, constants
+
+    info = HfApi(endpoint=asked.endpoint).repo_info(
+        asked.repo_id, repo_type=asked.kind, revision=asked.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+    )
+    if not COMMIT.fullmatch(info.sha or ""):
+        raise ValueError
+    files = [
+        HubFile(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id)
+        for file in getattr(info, "siblings", None) or ()
+    ]
+    return Snapshot(asked.repo_id, asked.kind, asked.revision, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
+
+
+def _from_cache(asked: Asked, reason: str = "") -> Snapshot | None:
+    cache = RepositoryCache.of(asked.repo_id, asked.kind)
+    commit = cache.commit_of(asked.revision)
+    if commit is None:
+        return None
+    files = tuple(HubFile(path, size, None) for path, size in cache.files(commit).items())
+    note = f"{reason}; taken from the cache as of commit {commit[:8]}" if reason else ""
+    return Snapshot(asked.repo_id, asked.kind, asked.revision, commit, files, is_from_cache=True, note=note)
+
+
+def _raise_uncached(asked: Asked) -> Snapshot:
+    from huggingface_hub import constants
+
+    found = f"HF_HUB_OFFLINE is set, and the cache in {constants.HF_HUB_CACHE} has no {asked} at revision {asked.revision}."
+    raise HubError(f"{found} {_how_to_get(asked)}")
+
+
+def _how_to_get(asked: Asked) -> str:
+    return f"With a network, unset HF_HUB_OFFLINE and give the same command, or run: {asked.command}"
