@@ -22,8 +22,8 @@ class Parameter:
 
 
 _HELP = {
-    "nli.data": "NLI rows: a file, a folder with train.*, or quickstart.",
-    "sts.data": "STS pairs: a file, a folder of train.*, dev.*, test.*, or quickstart.",
+    "nli.data": "NLI rows: a file, a folder with train.*, a hub id (org/name:config@revision), or quickstart.",
+    "sts.data": "STS pairs: a file, a folder of train.*, dev.*, test.*, a hub id (org/name:config@revision), or quickstart.",
     "distil.data": "Text, one sentence a line, to distil on besides the phases' own sentences.",
     "nli.loss": "mnrl (triplets) or softmax (3-way pairs).",
     "sts.loss": "cosine, cosent or angle.",
@@ -83,11 +83,17 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "checkpoint_minutes": Parameter("checkpoint_minutes", "Minutes between two checkpoints of a phase."),
     "device": Parameter("device", "auto, cpu, cuda, cuda:1 or mps."),
     "on_bad_rows": Parameter("on_bad_rows", "error, or skip: leave bad rows out, count and log them."),
+    "split": Parameter("split", "Shares of train, dev and test where the STS data are one file, such as 0.8,0.1,0.1."),
+    "keep_leaks": Parameter("keep_leaks", "true leaves train rows in that stand in dev or test too."),
 }
+
+WRITE_RECIPE = Parameter(None, "Write every value of the recipe, as it is used, to this new .yaml file.")
+
+PLAN = Parameter(None, "true tells rows, optimizer steps, time and disk, and does nothing.")
 
 MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
 
-TRAINING = ("max_seq_length", "seed", "registered_model", "precision", "device", "on_bad_rows", "checkpoint_minutes")
+TRAINING = ("max_seq_length", "seed", "registered_model", "precision", "device", "on_bad_rows", "split", "keep_leaks", "checkpoint_minutes")
 """What all training steps take besides their own settings."""
 
 
@@ -132,6 +138,20 @@ def option(name: str, parameter: Parameter, *, required: bool = False) -> Callab
         expose_value=True,
         help=parameter.help,
     )
+
+
+def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
+    """One option of a command that is true or false; an empty one is false."""
+    return click.option(
+        f"--{name.replace('_', '-')}", name, metavar="TEXT", callback=_true_or_false, expose_value=True, help=parameter.help
+    )
+
+
+def _true_or_false(context: click.Context, parameter: click.Parameter, value: str | None) -> bool:
+    text = (value or "").strip().lower()
+    if text not in {"", "true", "false"}:
+        raise click.BadParameter(f"{parameter.name}={value}: write true or false.", ctx=context, param=parameter)
+    return text == "true"
 
 
 def _strip_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

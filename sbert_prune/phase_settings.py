@@ -15,9 +15,11 @@ class Settings(BaseModel):
 
 
 def whole_numbers(value: object, what: str, *, at_least: int = 1) -> object:
-    """Numbers with commas between them, as a tuple; what is none of it is told of."""
-    if value is None or isinstance(value, list | tuple):
-        return value
+    """Numbers with commas between them, or a list of them, as a tuple; what is none of it is told of."""
+    if value is None:
+        return None
+    if isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not re.fullmatch(rf"\s*\d{{1,6}}\s*(,\s*\d{{1,6}}\s*){{{at_least - 1},}}", value):
@@ -52,7 +54,8 @@ class PhaseSettings(Settings):
 class TaskSettings(PhaseSettings):
     """What the two phases with labelled rows have in common.
 
-    data: a file, a folder of splits, or "quickstart" (generated); None where the phase is not wanted.
+    data: a file, a folder of splits, a hub id ("org/name:config@revision"), or "quickstart" (generated).
+        None where the phase is not wanted.
     pooling: set before the phase; None keeps what the model has.
     distillation: weight of the teacher's embeddings beside the labels; 0 learns from the labels alone.
     adaptive_layers: train an earlier layer's exit along, another one each optimizer step (2DMSE, arXiv 2402.14776).

@@ -4,13 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.phase_settings import REFERENCE_TEACHER, DistilSettings, NliSettings, Settings, StsSettings, Text, whole_numbers
+from sbert_prune.shares import DEFAULT_SHARES, Shares
 from sbert_prune.vocabulary_limit import VocabularyLimit
 
 DEFAULT_POOLING = "mean"
@@ -19,6 +21,7 @@ PHASES = ("distil", "nli", "sts")
 
 
 _NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
+_NOTES = {"about", "hints", "downloads"}
 WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
 """The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
 
@@ -35,6 +38,10 @@ class Recipe(Settings):
     pooling: None keeps what a sentence model was saved with, and takes the mean for a bare encoder.
     checkpoint_minutes: between two checkpoints of a phase; 0 writes one after every optimizer step.
     device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
+    split: shares of train, dev and test where the STS data are one file.
+    keep_leaks: whether train rows stay that stand in dev or test too.
+    about: one line for the list of recipes.  hints: what to say where a parameter is missing, by the parameter's name.
+    downloads: what a setting's value fetches from a network, in MB, by the parameter's name.
     """
 
     name: Text
@@ -56,7 +63,12 @@ class Recipe(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     on_bad_rows: Literal["error", "skip"] = "error"
+    split: Shares = DEFAULT_SHARES
+    keep_leaks: bool = False
     registered_model: Text
+    about: Text | None = None
+    hints: dict[Text, Text] = Field(default_factory=dict)
+    downloads: dict[Text, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
 
     @field_validator("layers", "vocabulary", mode="before")
     @classmethod
@@ -117,10 +129,21 @@ class Recipe(Settings):
             raise ValueError("use up to 200 letters, digits, spaces, dots, dashes and underscores")
         return value
 
+    @model_validator(mode="after")
+    def _notes_are_of_parameters(self) -> Self:
+        known = {parameter_name(setting) for setting in self.flat()}
+        for note in ("hints", "downloads"):
+            if unknown := sorted(set(getattr(self, note)) - known):
+                near = get_close_matches(unknown[0], known, n=1)
+                advice = f"did you mean {near[0]!r}" if near else "write a parameter's name, such as sts_data"
+                raise ValueError(f"{note} name {unknown[0]!r}, which is no parameter; {advice}")
+        return self
+
     @cached_property
     def digest(self) -> str:
-        """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Where it runs and is registered do not count."""
-        return self._digest(exclude=_NAMES_AND_PLACES)
+        """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Names, places and notes do not count."""
+        canonical = json.dumps(self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
     def reference_digest(self) -> str:
@@ -132,13 +155,13 @@ class Recipe(Settings):
         """Whether any phase looks at a teacher's embeddings."""
         return any(phase == "distil" or getattr(self, phase).distillation > 0 for phase in self.phases)
 
-    def _digest(self, exclude: set[str]) -> str:
-        canonical = json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
     def flat(self) -> dict[str, str]:
         """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
-        return _flatten(self.model_dump(mode="json"))
+        return flatten(self.model_dump(mode="json", exclude=_NOTES))
+
+    def hint(self, parameter: str) -> str:
+        """What the recipe has to say where this parameter is missing, "sts_data" for one; nothing is ""."""
+        return self.hints.get(parameter, "")
 
     def of_reference(self, depth: int) -> Self:
         """The same recipe for the whole base: every layer, every piece, the labels alone.
@@ -155,14 +178,20 @@ class Recipe(Settings):
         return type(self).model_construct(**(dict(self) | whole))
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def parameter_name(path: str) -> str:
+    """A recipe's setting as users give it: "nli.epochs" is nli_epochs."""
+    return path.replace(".", "_")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The leaves of a tree of settings as texts, by their path: {"nli.epochs": "1.0"}."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
     return flat
 
 
 def _as_parameter(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return "" if value is None else str(value)

@@ -5,37 +5,92 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.phase_settings import GROUPS
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe import Recipe, flatten, parameter_name
+from sbert_prune.recipe_yaml import read_yaml
 
 PRESETS = Path(__file__).parent / "recipes"
+
+EXTENDS = "extends"
+
+_OWN = {"name", "registered_model", "about"}
+"""What a recipe does not take from the one that it extends."""
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
     """Read a preset by name, or the user's own YAML file, and override single values ({"nli.epochs": "2"}).
 
+    A file that says `extends` takes another recipe's values, and puts its own over them. One without a name has its file's.
+
     Raises RecipeError naming the value, what was expected, and what to do.
     """
-    path = _locate(name)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} is not readable YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise RecipeError(f"The recipe {path} holds {type(tree).__name__}, not a mapping of settings. Start from one of {PRESETS}.")
-    for key, value in (overrides or {}).items():
-        _set(tree, key, value)
-    if tree.get("schedule") and ("layers" not in tree or ("schedule" in (overrides or {}) and "layers" not in (overrides or {}))):
-        tree["layers"] = _end_of(tree["schedule"])
+    path = _locate(name, Path(), f"recipe={name}")
+    tree = _put_over(_resolve(path, ()), _nested(overrides or {}))
+    if path.parent != PRESETS:
+        tree.setdefault("name", path.stem)
     tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError(_explain(error, path)) from error
+        raise RecipeError(_explain(error, path, tree)) from error
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the recipes in the package."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def _resolve(path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
+    """The values of a file, over those of the recipe that it extends. inside: the files that lead here."""
+    if path.resolve() in inside:
+        way = " -> ".join(file.name for file in (*inside, path))
+        raise RecipeError(f"The recipe {inside[0]} extends itself: {way}. Take `{EXTENDS}` out of one of them.")
+    own = read_yaml(path)
+    extended = own.pop(EXTENDS, None)
+    if extended is None:
+        return _put_over({}, own)
+    if not isinstance(extended, str):
+        raise RecipeError(f"The recipe {path}: {EXTENDS} names one recipe, such as quickstart or other.yaml, not {extended}.")
+    parent = _locate(extended, path.parent, f"The recipe {path} has {EXTENDS}: {extended}")
+    inherited = _resolve(parent, (*inside, path.resolve()))
+    return _put_over({key: value for key, value in inherited.items() if key not in _OWN}, own)
+
+
+def _locate(name: str, folder: Path, asked: str) -> Path:
+    """The file of a preset, or of the user's own recipe as seen from a folder."""
+    if name in presets():
+        return PRESETS / f"{name}.yaml"
+    file = folder / Path(name)
+    if name.endswith((".yaml", ".yml")) and file.is_file():
+        return file
+    near = get_close_matches(name, presets(), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise RecipeError(f"{asked}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own.")
+
+
+def _put_over(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with other values over it.
+
+    A schedule says how many layers are left. What was noted about a value is forgotten with the value.
+    """
+    settled = dict(given)
+    if given.get("schedule") and "layers" not in given:
+        settled["layers"] = _end_of(given["schedule"])
+    replaced = {parameter_name(path) for path in flatten(given)}
+    notes = {key: tree[key] for key in ("hints", "downloads") if isinstance(tree.get(key), dict)}
+    still_true = {key: {name: note for name, note in kept.items() if name not in replaced} for key, kept in notes.items()}
+    return _merged({**tree, **still_true}, settled)
+
+
+def _merged(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(tree)
+    for key, value in given.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _end_of(schedule: Any) -> str:
@@ -44,40 +99,30 @@ def _end_of(schedule: Any) -> str:
     return str(int(last)) if last.isdecimal() else "1"
 
 
-def _set(tree: dict[str, Any], key: str, value: str) -> None:
-    *branches, leaf = key.split(".")
-    for branch in branches:
-        if not isinstance(tree.setdefault(branch, {}), dict):
-            raise RecipeError(f"{parameter_name(key)}={value}: the recipe's {branch} is {tree[branch]!r}, not a group of settings.")
-        tree = tree[branch]
-    tree[leaf] = value
+def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
+    """{"nli.epochs": "2"} as {"nli": {"epochs": "2"}}."""
+    tree: dict[str, Any] = {}
+    for key, value in overrides.items():
+        *groups, leaf = key.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = value
+    return tree
 
 
-def presets() -> tuple[str, ...]:
-    """The names of the recipes in the package."""
-    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def _explain(error: ValidationError, path: Path, tree: Mapping[str, Any]) -> str:
+    return "\n".join(_explain_one(dict(problem), path, tree) for problem in error.errors())
 
 
-def _locate(name: str) -> Path:
-    if name in presets():
-        return PRESETS / f"{name}.yaml"
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return Path(name)
-    near = get_close_matches(name, presets(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(f"recipe={name}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own.")
-
-
-def _explain(error: ValidationError, path: Path) -> str:
-    return "\n".join(_explain_one(dict(problem), path) for problem in error.errors())
-
-
-def _explain_one(problem: dict[str, Any], path: Path) -> str:
+def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -> str:
     where = [part for part in problem["loc"] if isinstance(part, str)]
     name = parameter_name(".".join(where))
     if problem["type"] == "missing":
         advice = "" if name in {"name", *GROUPS} else f" or as a parameter, -P {name}=..."
-        return f"The recipe {path.name} lacks {'.'.join(where)!r}. Give it there{advice or '.'}"
+        hints = tree.get("hints")
+        hint = f" {hints[name]}" if isinstance(hints, dict) and hints.get(name) else ""
+        return f"The recipe {path.name} lacks {'.'.join(where)!r}. Give it there{advice or '.'}{hint}"
     if problem["type"] == "extra_forbidden":
         fields = _fields_beside(where)
         near = get_close_matches(where[-1], fields, n=1)
@@ -86,13 +131,10 @@ def _explain_one(problem: dict[str, Any], path: Path) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if not where:  # about several settings at once
         return f"The recipe {path.name}: {message}."
+    if name in GROUPS:
+        return f"{name}={problem['input']}: this is a group. Write its settings below it, indented, such as epochs: 1, or leave it out."
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 
 def _fields_beside(where: list[str]) -> list[str]:
-    return list(GROUPS.get(where[0], Recipe).model_fields if len(where) > 1 else Recipe.model_fields)
-
-
-def parameter_name(path: str) -> str:
-    """A recipe's setting as users give it: "nli.epochs" is nli_epochs."""
-    return path.replace(".", "_")
+    return list(GROUPS[where[0]].model_fields) if len(where) > 1 and where[0] in GROUPS else [*Recipe.model_fields, EXTENDS]

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe_files import load_recipe, parameter_name, presets
+from sbert_prune.recipe import parameter_name
+from sbert_prune.recipe_files import load_recipe
 
 CHANGED = {
     "base_model": "org/other",
@@ -69,6 +70,8 @@ CHANGED = {
     "seed": "7",
     "precision": "bfloat16",
     "on_bad_rows": "skip",
+    "split": "0.9,0.05,0.05",
+    "keep_leaks": "true",
 }
 WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true", "checkpoint_minutes": "1"}
 WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
@@ -87,18 +90,10 @@ sts: {{data: quickstart, epochs: 1, batch_size: 8, learning_rate: 1.0e-4, score_
 def own_recipe(tmp_path):
     def write(text):
         path = tmp_path / "mine.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.write_text(text)
         return path
 
     return write
-
-
-@pytest.mark.parametrize("name", presets())
-def test_every_preset_loads_under_its_own_name(name):
-    recipe = load_recipe(name, {"nli.data": "quickstart", "sts.data": "quickstart"})
-
-    assert recipe.name == name
-    assert recipe.registered_model == f"sbert-{name}"
 
 
 def test_single_values_are_overridden_by_their_path():
@@ -139,6 +134,35 @@ def test_the_users_own_file_is_read(own_recipe, score_range, expected, layers, a
 
     assert (recipe.name, recipe.layers, recipe.sts.score_range, recipe.seed) == ("mine", as_text, expected, 3)
     assert recipe.registered_model == "sbert-mine"
+
+
+def test_what_is_noted_about_a_recipe_is_no_setting(own_recipe):
+    plain = load_recipe(str(own_recipe(OWN.format(layers=6, score_range="null"))))
+    notes = "about: A line.\nhints: {sts_data: Ask Ann.}\ndownloads: {nli_data: 3}\n"
+
+    noted = load_recipe(str(own_recipe(OWN.format(layers=6, score_range="null") + notes)))
+
+    assert noted != plain
+    assert (noted.flat(), noted.digest) == (plain.flat(), plain.digest)
+    assert (noted.hint("sts_data"), noted.hint("nli_data")) == ("Ask Ann.", "")
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ("hints: {sts.data: Ask Ann.}", "hints name 'sts.data', which is no parameter; did you mean 'sts_data'."),
+        ("downloads: {everything: 3}", "downloads name 'everything', which is no parameter; write a parameter's name, such as sts_data."),
+        ("downloads: {nli_data: much}", "downloads_nli_data=much: input should be a valid number"),
+        ("downloads: {nli_data: -1}", "downloads_nli_data=-1: input should be greater than or equal to 0."),
+    ],
+)
+def test_a_note_is_about_a_parameter(own_recipe, notes, message):
+    path = own_recipe(OWN.format(layers=6, score_range="null") + notes)
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path))
+
+    assert message in str(caught.value)
 
 
 def test_the_table_of_changes_names_every_setting():
@@ -195,6 +219,13 @@ def test_a_schedule_says_at_how_many_layers_it_ends():
     assert (recipe.schedule, recipe.layers) == ((12, 8, 4), "4")
 
 
+@pytest.mark.parametrize("text", ["0.7,0.2,0.1", " 0.7 , 0.2,0.1000001 "])
+def test_one_file_is_split_by_three_shares(text):
+    recipe = load_recipe("quickstart", {"split": text})
+
+    assert recipe.split == pytest.approx((0.7, 0.2, 0.1), abs=1e-6)
+
+
 @pytest.mark.parametrize(("text", "expected"), [("all", "all"), ("8000", "8000"), ("0.9990", "0.999"), ("1.0", "1.0")])
 def test_a_vocabulary_is_written_in_one_way(text, expected):
     assert load_recipe("quickstart", {"vocabulary": text}).vocabulary == expected
@@ -246,7 +277,18 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
         ("registered_model", "a/b", "registered_model=a/b: "),
         ("layers", "", "layers=: string should have at least 1 character."),
         ("base_model", "  ", "base_model="),
-        ("nli", "5", "nli=5: "),
+        ("nli", "5", "nli=5: this is a group. Write its settings below it, indented, such as epochs: 1, or leave it out."),
+        ("split", "0.8,0.2", "split=0.8,0.2: write three shares above 0, of train, dev and test, such as 0.8,0.1,0.1."),
+        ("split", "0.8,0.2,0", "split=0.8,0.2,0: write three shares above 0"),
+        ("split", "80/10/10", "split=80/10/10: write three shares above 0"),
+        ("split", "0.8,x,0.1", "split=0.8,x,0.1: write three shares above 0"),
+        ("split", "nan,0.5,0.5", "split=nan,0.5,0.5: write three shares above 0"),
+        (
+            "split",
+            "0.8,0.2,0.2",
+            "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as 0.8,0.1,0.1.",
+        ),
+        ("keep_leaks", "some", "keep_leaks=some: input should be a valid boolean"),
     ],
 )
 def test_a_wrong_value_is_answered_with_its_parameter_and_what_is_right(key, value, message):
@@ -296,29 +338,6 @@ def test_an_unknown_recipe_is_answered_with_the_known_ones(name, message):
 
     assert str(caught.value).startswith(message)
     assert "or a .yaml file of your own" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("nli: [1, 2", "is not readable YAML"),
-        ("a: b: c", "is not readable YAML"),
-        ("!!python/object:os.system {}", "is not readable YAML"),
-        (b"name: \xff\xfe", "is not readable YAML"),
-        ("- a\n- b\n", "holds list, not a mapping of settings. Start from one of"),
-        ("", "holds NoneType, not a mapping of settings."),
-        ("name: mine\n", "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n"),
-        ("1: 2\n", "Keys should be strings"),
-    ],
-)
-def test_a_file_that_is_no_recipe_says_why(own_recipe, text, message):
-    path = own_recipe(text)
-
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(str(path))
-
-    assert message in str(caught.value)
-    assert "mine.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize("phase", ["5", "null", "[1]"])
