@@ -18,7 +18,8 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.inputs import PruneInputs, find_base, find_nli, find_sts
+from pipelines.data import find_nli, find_sts
+from pipelines.inputs import PruneInputs, find_base
 from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
 from sbert_prune.layers import LayerSelection
 from sbert_prune.phase_settings import PhaseSettings
@@ -59,13 +60,13 @@ def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection
     encoder.encoder.layer = nn.ModuleList([encoder.encoder.layer[index] for index in selection.kept])
     encoder.config.num_hidden_layers = selection.num_layers
 
-    rows = find_nli(recipe)[0].train.rows
+    rows = find_nli(recipe, None).value.rows
     found = triplets(sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows)
     columns = ("anchor", "entailment", "contradiction")
     nli = Dataset.from_dict({column: [getattr(row, column) for row in found] for column in columns})
     nli_s = _phase(model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed)
 
-    pairs = find_sts(recipe)[0]
+    pairs = find_sts(recipe).value
     sts = Dataset.from_list([{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in pairs.train.rows])
     sts_s = _phase(model, sts, losses.CosineSimilarityLoss(model), recipe.sts, recipe.seed)
 

@@ -34,7 +34,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.inputs import find_nli, find_sts
+from pipelines.data import find_nli, find_sts
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.phase_settings import PhaseSettings
 from sbert_prune.recipe import Recipe
@@ -173,7 +173,7 @@ def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
     """A phase of the recipe on all its rows."""
     from sbert_prune.training.hardware import choose_hardware
 
-    rows = (find_nli(recipe) if phase == "nli" else find_sts(recipe))[0].train.rows
+    rows = (find_nli(recipe, None).value if phase == "nli" else find_sts(recipe).value.train).rows
     if phase == "nli" and recipe.nli.max_rows:
         rows = sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed)
     settings = getattr(recipe, phase).model_copy(update={"max_rows": None})
@@ -304,7 +304,7 @@ def compare_scores(base: Any, recipe: Recipe, names: tuple[str, ...], seeds: lis
 
     from sbert_prune.evaluation.sts import evaluate_sts
 
-    dev = find_sts(recipe)[0].dev.rows
+    dev = find_sts(recipe).value.dev.rows
     scores: dict[str, list[float]] = {name: [] for name in names}
     for seed in seeds:
         for name in names:

@@ -3,10 +3,11 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_dev, find_sentence_model, find_texts
+from pipelines.data import find_texts
+from pipelines.inputs import check_machine, find_sentence_model
 from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
-from pipelines.texts import distillation_texts
+from pipelines.texts import describe_sentences, distillation_texts
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 
@@ -22,14 +23,14 @@ def command(recipe: Recipe, model: str) -> None:
     teacher = find_teacher(recipe)
     if recipe.distil.data is None and recipe.sts.data is None:
         raise RecipeError(f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data.")
-    training = find_texts(recipe)[0] if recipe.sts.data is not None else None
+    training = find_texts(recipe).value if recipe.sts.data is not None else None
     texts, record = distillation_texts(recipe, training)
-    say(f"distil {record.rows:,} sentences of {record.source}")
+    say(describe_sentences(record))
 
     from pipelines.context import open_context
     from pipelines.healing import Judged, distil
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = distil(context, source, (texts, record), Judged(find_dev(recipe), teacher))
+        saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

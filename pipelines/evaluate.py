@@ -3,9 +3,10 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model, find_sts_splits
+from pipelines.data import find_sts_splits
+from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model
 from pipelines.parameters import MODEL, Parameter, option, recipe_options
-from sbert_prune.data.sources import describe_rows
+from sbert_prune.data.described import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import (
-    PruneInputs,
-    check_machine,
-    check_texts,
-    describe_pruning,
-    find_base,
-    find_given_teacher,
-    find_model,
-    find_texts,
-)
-from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
-from pipelines.texts import TrainingTexts, distillation_texts
+from pipelines.data import check_texts, find_texts
+from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_given_teacher, find_model
+from pipelines.parameters import PLAN, RECIPE_PARAMETERS, WRITE_RECIPE, flag, option, recipe_options
+from pipelines.teaching import check_teacher
+from pipelines.texts import TrainingTexts, describe_sentences, distillation_texts
 from sbert_prune.recipe import Recipe
+from sbert_prune.recipe_dump import describe_recipe, write_recipe_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.context import Context
+    from sbert_prune.data.leaks import Leaks
     from sbert_prune.lineage import DataRecord
     from sbert_prune.registry import Version
     from sbert_prune.rows import NliRow, RowSet, StsRow
@@ -34,27 +33,43 @@ if TYPE_CHECKING:
 
 @click.command("full", cls=Command)
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
-def command(recipe: Recipe) -> None:
+@option("write_recipe", WRITE_RECIPE)
+@flag("plan", PLAN)
+def command(recipe: Recipe, write_recipe: str | None, plan: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
-    say(*run_full(recipe))
+    say(*describe_recipe(recipe))
+    inputs = load_inputs(recipe)
+    if write_recipe is not None:
+        write_recipe_file(recipe, Path(write_recipe))
+    say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs)))
+
+
+def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
+    """What `full` would do, in lines for people."""
+    from pipelines.plan import plan
+
+    with TemporaryDirectory() as scratch:
+        return plan(recipe, inputs, Path(scratch))
 
 
 @dataclass(frozen=True)
 class Inputs:
     """All that `full` reads, checked before anything is trained.
 
-    sentences: what a student learns from its teacher, with their record.  teacher: where the recipe names one besides the reference.
+    leaks: what train shared with dev and test, by phase.  sentences: what a student learns from its teacher, with their record.
+    teacher: where the recipe names one besides the reference.
     """
 
     pruning: PruneInputs
     texts: TrainingTexts
+    leaks: Mapping[str, Leaks]
     sentences: tuple[list[str], DataRecord] | None
     teacher: SavedModel | None
 
     @property
     def splits(self) -> dict[str, RowSet[NliRow] | RowSet[StsRow]]:
         """Every split that a variant and its reference see, by what it is for."""
-        nli = {"nli train": self.texts.nli.train} if self.texts.nli else {}
+        nli = {"nli train": self.texts.nli} if self.texts.nli else {}
         sts = self.texts.sts
         return {**nli, "sts train": sts.train, "sts dev": sts.dev, "sts test": sts.test}
 
@@ -66,9 +81,9 @@ class Inputs:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def run_full(recipe: Recipe) -> list[str]:
+def run_full(recipe: Recipe, inputs: Inputs | None = None) -> list[str]:
     """Make one variant and return the lines that `full` ends with."""
-    inputs = load_inputs(recipe)
+    inputs = inputs or load_inputs(recipe)
 
     from pipelines.context import open_context
     from pipelines.summary import draw_variants, summarise
@@ -80,6 +95,7 @@ def run_full(recipe: Recipe) -> list[str]:
         say(f"store {context.store.uri}; {context.hardware}")
         role = registry.VARIANT if makes_smaller else registry.REFERENCE
         with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
+            log_understood(inner, run, inputs)
             reference = find_or_build_reference(inner, inputs)
             variant = build(inner, inputs, reference) if makes_smaller else reference
             publish(run, variant, inputs)
@@ -87,18 +103,34 @@ def run_full(recipe: Recipe) -> list[str]:
         return summarise(context.store, variant, reference)
 
 
+def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
+    """Before anything is trained: how the base's tokenizer fits the texts, and what train shared with dev and test."""
+    from pipelines.fitting import log_fit, look_at_fit, tokenizer_of
+
+    base = inputs.pruning.base
+    length = context.recipe.max_seq_length
+    log_fit(run, look_at_fit(tokenizer_of(base), inputs.texts.sample(), length))
+    kept = context.recipe.keep_leaks
+    run.log_json(
+        {phase: leaks.as_dict() | {"left_out": 0 if kept else len(leaks.sentence_rows)} for phase, leaks in inputs.leaks.items()},
+        "leaks.json",
+    )
+
+
 def load_inputs(recipe: Recipe) -> Inputs:
     """Find the base, check how it is made smaller, parse all data, and say what was understood."""
     check_machine(recipe)
     pruning = find_base(recipe)
     teacher = find_given_teacher(recipe)
-    texts, lines = find_texts(recipe)
+    check_teacher(recipe, pruning.base, pruning.selection, teacher)
+    found = find_texts(recipe)
+    texts = found.value
     check_texts(recipe, texts)
     sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
+    say(describe_pruning(pruning, recipe), *found.lines)
     if sentences is not None:
-        lines.append(f"distil {sentences[1].rows:,} sentences")
-    say(describe_pruning(pruning, recipe), *lines)
-    return Inputs(replace(pruning, texts=texts), texts, sentences, teacher)
+        say(describe_sentences(sentences[1]))
+    return Inputs(replace(pruning, texts=texts), texts, found.leaks, sentences, teacher)
 
 
 def run_name(recipe: Recipe, pruning: PruneInputs) -> str:
@@ -157,7 +189,7 @@ def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, refere
     if phase == "sts":
         return healing.train_sts(context, model, inputs.texts.sts.train, judged)
     assert inputs.texts.nli is not None
-    return healing.train_nli(context, model, inputs.texts.nli.train, judged)
+    return healing.train_nli(context, model, inputs.texts.nli, judged)
 
 
 def _where_to_begin(inputs: Inputs, reference: Version | None) -> tuple[SavedModel, tuple[str, ...]]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
+from pipelines.fitting import log_fit, look_at_fit
 from pipelines.phase_log import phase_setup
 from pipelines.records import data_record, lineage_tags, log_skipped
 from pipelines.saving import as_sentence_model, save
 from pipelines.teaching import teacher_layers
+from pipelines.texts import SAMPLE, sentences_of, spread
 from sbert_prune.lineage import PhaseRecord, TeacherRecord, code_version
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, with_pooling
@@ -38,32 +40,35 @@ class Judged:
 
 @dataclass(frozen=True)
 class _Work:
-    """One phase: the record of its rows, those left out, and what trains."""
+    """One phase: the record of its rows, messages about those left out, sentences from all over, and what trains."""
 
     phase: str
     data: DataRecord
     skipped: tuple[str, ...]
+    texts: Callable[[], list[str]]
     train: Callable[[Healer], None]
 
 
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
     """First phase: natural language inference."""
     settings = context.recipe.nli
-    work = _Work("nli", data_record(rows), rows.skipped, lambda healer: healer.train_nli(rows.rows, settings))
+    work = _Work("nli", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_nli(rows.rows, settings))
     return _heal(context, source, work, judged)
 
 
 def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
     """Second phase: semantic textual similarity."""
     settings = context.recipe.sts
-    work = _Work("sts", data_record(rows), rows.skipped, lambda healer: healer.train_sts(rows.rows, settings))
+    work = _Work("sts", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_sts(rows.rows, settings))
     return _heal(context, source, work, judged)
 
 
 def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged) -> SavedModel:
     """Distillation: a teacher's embeddings of sentences without labels."""
     settings = context.recipe.distil
-    return _heal(context, source, _Work("distil", texts[1], (), lambda healer: healer.distil(texts[0], settings)), judged)
+    sentences, record = texts
+    work = _Work("distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings))
+    return _heal(context, source, work, judged)
 
 
 def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
@@ -73,12 +78,14 @@ def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> 
     with context.step(name, lineage_tags(lineage), reads=(f"{phase}.", *_TRAINING)) as run:
         run.log_data(work.data, "training")
         log_skipped(run, work.data.name, work.skipped)
-        run.log_metrics({f"{phase}/rows": work.data.rows, f"{phase}/skipped_rows": work.data.skipped})
+        run.log_metrics({f"{phase}/rows": work.data.rows, f"{phase}/skipped_rows": work.data.skipped, f"{phase}/leaks": work.data.leaks})
         teacher = None
         if judged.teacher is not None and (phase == "distil" or getattr(settings, "distillation", 0) > 0):
             teacher = Teacher(judged.teacher, teacher_layers(recipe, lineage, judged.teacher) if phase == "distil" else None)
             say(f"teacher {judged.teacher.uri}")
         model = as_sentence_model(source, recipe)
+        if context.parent is None:  # a longer command has looked at once, before its first step
+            log_fit(run, look_at_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
         if (pooling := getattr(settings, "pooling", None)) is not None:
             model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
             lineage = lineage.pooled(pooling)

@@ -11,25 +11,21 @@ from typing import TYPE_CHECKING
 from pipelines.texts import TrainingTexts
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.data.sources import NliData, StsData, describe, load_nli, load_sts, load_sts_for_evaluation
-from sbert_prune.data.sts import check_pairs
 from sbert_prune.data.texts import load_texts
-from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.encoders import check_selection
-from sbert_prune.errors import DataError, EncoderError, RecipeError, SbertPruneError
+from sbert_prune.errors import EncoderError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
 from sbert_prune.phase_settings import REFERENCE_TEACHER
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.store_uri import check_store
-from sbert_prune.strategies import EXPLICIT, MEASURED, choose_layers
+from sbert_prune.strategies import EXPLICIT, choose_layers
 from sbert_prune.vocabulary.choosing import must_stay
 from sbert_prune.vocabulary.pieces import read_pieces
 from sbert_prune.vocabulary.rewriting import named_ids
 
 if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
-    from sbert_prune.rows import RowSet, StsRow
 
 _SCHEMES = ("models:/", "runs:/")
 
@@ -52,6 +48,16 @@ class PruneInputs:
         """How many layers are left in the end."""
         last, depth = self.cuts[-1], self.base.checkpoint.depth
         return int(last) if last.isdecimal() else LayerSelection.parse(last, depth=depth).num_layers
+
+    @property
+    def selection(self) -> LayerSelection | None:
+        """Which layers a single cut keeps; None where that is measured, or a schedule leads there."""
+        depth = self.base.checkpoint.depth
+        if len(self.cuts) > 1:
+            return None
+        if self.strategy == EXPLICIT:
+            return LayerSelection.parse(self.cuts[0], depth=depth)
+        return choose_layers(self.cuts[0], strategy=self.strategy, depth=depth)
 
     @property
     def drops_layers(self) -> bool:
@@ -141,86 +147,13 @@ def _check_vocabulary(recipe: Recipe, base: SavedModel) -> None:
             must_stay(read_pieces(parsed | {"model": parsed["model"] | {"merges": merges}}), limit, named_ids(parsed))
 
 
-def needs_texts(recipe: Recipe) -> bool:
-    """Whether choosing the layers, or trimming the vocabulary, looks at the training data."""
-    measures = recipe.strategy in MEASURED and recipe.layers.strip().isdecimal()
-    return measures or (recipe.vocabulary_limit.trims and recipe.vocabulary_corpus is None)
-
-
-def check_texts(recipe: Recipe, texts: TrainingTexts) -> None:
-    """Refuse a measured strategy that the data say nothing for, before anything is trained."""
-    if recipe.strategy == "loss-per-depth" and len(texts.entailments()) < 2:
-        source = texts.nli.train.source if texts.nli else "the recipe"
-        raise DataError(
-            f"strategy=loss-per-depth measures by entailments, and {source} has {len(texts.entailments())}. "
-            "Give NLI rows with entailments, or take another strategy."
-        )
-
-
 def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
     """What will be kept, for people."""
     depth = inputs.base.checkpoint.depth
-    kept = f"keep {', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
-    if len(inputs.cuts) == 1 and (chosen := choose_layers(inputs.cuts[0], strategy=recipe.strategy, depth=depth)) is not None:
-        kept = f"keep {chosen} of {depth} layers ({inputs.strategy})"
+    kept = f"keep {inputs.selection or ', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
     limit = recipe.vocabulary_limit
     trimmed = f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
     return f"base {inputs.base.uri}: {kept}{trimmed}"
-
-
-def find_texts(recipe: Recipe) -> tuple[TrainingTexts, list[str]]:
-    """All rows that a recipe trains on, chooses and tests by, and the lines that say what was understood.
-
-    NLI rows are read where a phase, or the reference's, wants them, and where a teacher or a measure can use their sentences.
-    """
-    wanted = "nli" in (*recipe.phases, *recipe.of_reference(1).phases)
-    useful = recipe.nli.data is not None and ("distil" in recipe.phases or needs_texts(recipe))
-    nli, nli_lines = find_nli(recipe, trains=wanted) if wanted or useful else (None, [])
-    sts, sts_lines = find_sts(recipe)
-    return TrainingTexts(nli, sts), [*nli_lines, *sts_lines]
-
-
-def find_nli(recipe: Recipe, *, trains: bool = True) -> tuple[NliData, list[str]]:
-    """The NLI rows, and the lines that say what was understood. Rows that the loss cannot use are found out here.
-
-    trains: False reads them for their sentences alone.
-    """
-    data = load_nli(_named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
-    lines = [f"nli {line}" for line in describe(data)]
-    if trains and recipe.nli.loss == "mnrl":
-        rows, limit = data.train.rows, recipe.nli.max_rows
-        found = triplets(rows if limit is None else sample_by_premise(rows, limit, seed=recipe.seed))
-        lines.append(f"nli train: {len(found):,} triplets of anchor, entailment and contradiction")
-    return data, lines
-
-
-def find_sts(recipe: Recipe) -> tuple[StsData, list[str]]:
-    """The STS pairs, and the lines that say what was understood. Splits that cannot be scored are found out here."""
-    named = _named_data(recipe, "sts", recipe.sts.data)
-    data = load_sts(named, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
-    check_pairs(data.dev.rows, f"dev ({data.dev.name})")
-    check_pairs(data.test.rows, f"test ({data.test.name})")
-    return data, [f"sts {line}" for line in describe(data)]
-
-
-def find_dev(recipe: Recipe) -> RowSet[StsRow] | None:
-    """The dev pairs by which a single step judges its weights on the way; None where the recipe names none."""
-    return find_sts(recipe)[0].dev if recipe.sts.data is not None else None
-
-
-def _named_data(recipe: Recipe, group: str, data: str | None) -> str:
-    if data is None:
-        raise RecipeError(f"The recipe {recipe.name} lacks '{group}.data'. Give it there or as a parameter, -P {group}_data=...")
-    return data
-
-
-def find_sts_splits(recipe: Recipe) -> dict[str, RowSet[StsRow]]:
-    """The pairs to evaluate on, checked, by split; a single file is the test."""
-    named = _named_data(recipe, "sts", recipe.sts.data)
-    splits = load_sts_for_evaluation(named, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
-    for split, rows in splits.items():
-        check_pairs(rows.rows, f"{split} ({rows.name})")
-    return splits
 
 
 def find_given_teacher(recipe: Recipe) -> SavedModel | None:

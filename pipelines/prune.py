@@ -5,12 +5,13 @@ from dataclasses import replace
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, check_texts, describe_pruning, find_base, find_nli, find_sts, needs_texts
+from pipelines.data import check_texts, find_nli, find_sts, needs_texts
+from pipelines.inputs import check_machine, describe_pruning, find_base
 from pipelines.parameters import recipe_options
 from pipelines.texts import TrainingTexts
 from sbert_prune.recipe import Recipe
 
-_DATA = ("nli_data", "sts_data", "sts_score_range", "on_bad_rows")
+_DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_bad_rows")
 """What a measured strategy chooses by, and what a vocabulary is trimmed to."""
 
 
@@ -24,7 +25,8 @@ def command(recipe: Recipe) -> None:
     check_machine(recipe)
     inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
     if needs_texts(recipe):
-        texts = TrainingTexts(find_nli(recipe, trains=False)[0], find_sts(recipe)[0])
+        sts = find_sts(recipe).value
+        texts = TrainingTexts(find_nli(recipe, sts, trains=False).value, sts)
         check_texts(recipe, texts)
         inputs = replace(inputs, texts=texts)
     say(describe_pruning(inputs, recipe))

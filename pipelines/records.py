@@ -58,7 +58,9 @@ def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
 
 def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:
     """What lineage and dataset inputs keep of a split."""
-    return DataRecord(name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=len(rows.skipped))
+    return DataRecord(
+        name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=rows.num_skipped, leaks=rows.num_leaks
+    )
 
 
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:

@@ -9,6 +9,7 @@ from sbert_prune.errors import RecipeError
 from sbert_prune.saved_model import lineage_of
 
 if TYPE_CHECKING:
+    from sbert_prune.layers import LayerSelection
     from sbert_prune.lineage import Lineage
     from sbert_prune.recipe import Recipe
     from sbert_prune.saved_model import SavedModel
@@ -23,6 +24,13 @@ def find_teacher(recipe: Recipe) -> SavedModel | None:
             "`full` trains the reference and learns from it."
         )
     return given
+
+
+def check_teacher(recipe: Recipe, base: SavedModel, selection: LayerSelection | None, teacher: SavedModel | None) -> None:
+    """Refuse early a given teacher that a student of this base cannot follow layer by layer. selection: None while it is to be measured."""
+    if teacher is not None:
+        origin = lineage_of(base)
+        teacher_layers(recipe, origin if selection is None else origin.after_cut(selection, strategy=recipe.strategy), teacher)
 
 
 def teacher_layers(recipe: Recipe, student: Lineage, teacher: SavedModel) -> tuple[int, ...] | None:

@@ -9,20 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from sbert_prune.data.normal import normalised
 from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise
 from sbert_prune.lineage import DataRecord
-from sbert_prune.rows import Label
+from sbert_prune.rows import Label, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sbert_prune.data.sources import NliData, StsData
+    from sbert_prune.data.sources import StsData
     from sbert_prune.importance.calibration import Calibration
     from sbert_prune.recipe import Recipe
-    from sbert_prune.rows import NliRow
+    from sbert_prune.rows import NliRow, Row, RowSet
 
 _AT_MOST = 512  # sentences, and pairs, to measure layers by: more changes the scores in the third digit
+
+SAMPLE = 2_000
+"""Sentences to look at a tokenizer by."""
 
 _Entry = TypeVar("_Entry")
 
@@ -31,18 +35,18 @@ _Entry = TypeVar("_Entry")
 class TrainingTexts:
     """What the phases train on, and the pairs that choose. nli: None where no phase wants it."""
 
-    nli: NliData | None
+    nli: RowSet[NliRow] | None
     sts: StsData
 
     @property
     def nli_rows(self) -> Sequence[NliRow]:
         """The rows of the first phase; none where nobody wants them."""
-        return self.nli.train.rows if self.nli else ()
+        return self.nli.rows if self.nli else ()
 
     @property
     def source(self) -> str:
         """Where they came from, for people."""
-        return ", ".join(rows.source for rows in (self.nli.train if self.nli else None, self.sts.train) if rows)
+        return ", ".join(rows.source for rows in (self.nli, self.sts.train) if rows)
 
     def unique(self) -> list[str]:
         """Every sentence of the train splits once, in the files' order."""
@@ -54,6 +58,15 @@ class TrainingTexts:
         """Every sentence of the dev pairs once."""
         return list(dict.fromkeys(text for row in self.sts.dev.rows for text in (row.sentence1, row.sentence2)))
 
+    def sample(self) -> list[str]:
+        """Sentences from all over the train splits, to look at the tokenizer by."""
+        return [*(sentences_of(self.nli) if self.nli else ()), *sentences_of(self.sts.train)]
+
+    def held_out(self) -> frozenset[str]:
+        """Every sentence of dev and test, normalised."""
+        pairs = (row.sentences for rows in (self.sts.dev, self.sts.test) for row in rows.rows)
+        return frozenset(normalised(text) for pair in pairs for text in pair)
+
     def entailments(self) -> list[tuple[str, str]]:
         """Every premise of the train split with a hypothesis that follows from it."""
         return [(row.premise, row.hypothesis) for row in self.nli_rows if row.label is Label.ENTAILMENT]
@@ -62,12 +75,23 @@ class TrainingTexts:
         """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
         from sbert_prune.importance.calibration import Calibration
 
-        return Calibration(sentences=_spread(self.unique()), dev=self.sts.dev.rows, positives=_spread(self.entailments()))
+        return Calibration(
+            sentences=tuple(spread(self.unique(), _AT_MOST)),
+            dev=tuple(self.sts.dev.rows),
+            positives=tuple(spread(self.entailments(), _AT_MOST)),
+        )
 
 
-def _spread(entries: Sequence[_Entry]) -> tuple[_Entry, ...]:
-    step = max(1, len(entries) // _AT_MOST)
-    return tuple(entries[::step][:_AT_MOST])
+def sentences_of(rows: RowSet[Row]) -> list[str]:
+    """Both sentences of some rows from all over a split."""
+    chosen = range(0, len(rows), max(1, 2 * len(rows) // SAMPLE))
+    return [text for row in take(rows.rows, chosen) for text in row.sentences]
+
+
+def spread(entries: Sequence[_Entry], at_most: int) -> list[_Entry]:
+    """So many of the entries, at even distances."""
+    step = max(1, len(entries) // at_most)
+    return list(entries[::step][:at_most])
 
 
 class Corpus:
@@ -99,17 +123,27 @@ def open_corpus(file: str | None, training: TrainingTexts | None) -> Corpus:
 
 
 def distillation_texts(recipe: Recipe, training: TrainingTexts | None) -> tuple[list[str], DataRecord]:
-    """The sentences that a student learns from its teacher: those of the phases' own rows, and a file's.
+    """The sentences that a student learns from its teacher: those of the phases' own rows, and a file's that dev and test do not hold.
 
     Raises DataError for a file that cannot be read.
     """
     texts = list(_of_phases(recipe, training)) if training else []
-    sources = [training.source] if training else []
+    sources, num_leaks = [training.source] if training else [], 0
     if recipe.distil.data is not None:
-        texts += _drawn(load_texts(Path(recipe.distil.data)), recipe.distil.max_rows, recipe.seed)
+        drawn = _drawn(load_texts(Path(recipe.distil.data)), recipe.distil.max_rows, recipe.seed)
+        held_out = training.held_out() if training and not recipe.keep_leaks else frozenset()
+        apart = [text for text in drawn if normalised(text) not in held_out]
+        num_leaks = len(drawn) - len(apart)
+        texts += apart
         sources.append(str(Path(recipe.distil.data).resolve()))
     corpus = Corpus("sentences", ", ".join(sources), dict.fromkeys(texts))
-    return list(corpus), corpus.record()
+    return list(corpus), corpus.record().model_copy(update={"leaks": num_leaks})
+
+
+def describe_sentences(record: DataRecord) -> str:
+    """What is distilled on, for people."""
+    apart = f", {record.leaks:,} that stand in dev or test left out" if record.leaks else ""
+    return f"distil {record.rows:,} sentences of {record.source}{apart}"
 
 
 def _of_phases(recipe: Recipe, training: TrainingTexts) -> Iterator[str]:

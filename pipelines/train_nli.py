@@ -3,7 +3,8 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_dev, find_nli, find_sentence_model
+from pipelines.data import find_held_out, find_nli
+from pipelines.inputs import check_machine, find_sentence_model
 from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
@@ -17,14 +18,14 @@ def command(recipe: Recipe, model: str) -> None:
     recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
-    data, lines = find_nli(recipe)
-    dev, teacher = find_dev(recipe), find_teacher(recipe)
-    say(*lines)
+    held_out = find_held_out(recipe)
+    found, teacher = find_nli(recipe, held_out), find_teacher(recipe)
+    say(*found.lines)
 
     from pipelines.context import open_context
     from pipelines.healing import Judged, train_nli
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = train_nli(context, source, data.train, Judged(dev, teacher))
+        saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")

@@ -3,7 +3,8 @@
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs import check_machine, find_sentence_model, find_sts
+from pipelines.data import find_sts
+from pipelines.inputs import check_machine, find_sentence_model
 from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
@@ -17,14 +18,13 @@ def command(recipe: Recipe, model: str) -> None:
     recipe = recipe.model_copy(update={"phases": ("sts",)})
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
-    data, lines = find_sts(recipe)
-    teacher = find_teacher(recipe)
-    say(*lines)
+    found, teacher = find_sts(recipe), find_teacher(recipe)
+    say(*found.lines)
 
     from pipelines.context import open_context
     from pipelines.healing import Judged, train_sts
 
     quieten_libraries()
     with open_context(recipe) as context:
-        saved = train_sts(context, source, data.train, Judged(data.dev, teacher))
+        saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -32,13 +32,17 @@ class BaseRecord(_Record):
 
 
 class DataRecord(_Record):
-    """The text or rows that a phase or a trim saw. digest: SHA-256 of the rows' content, whatever file held them."""
+    """The text or rows that a phase or a trim saw.
+
+    digest: SHA-256 of the rows' content, whatever file held them.  leaks: rows left out because they stand in dev or test too.
+    """
 
     name: str
     source: str
     digest: str
     rows: int
     skipped: int
+    leaks: int = 0
 
 
 class CutRecord(_Record):

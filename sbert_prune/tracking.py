@@ -82,7 +82,7 @@ class Run:
             "digest": record.digest[:16],
             "source_type": "local",
             "source": json.dumps({"uri": record.source}),
-            "profile": json.dumps({"num_rows": record.rows, "num_skipped": record.skipped}),
+            "profile": json.dumps({"num_rows": record.rows, "num_skipped": record.skipped, "num_leaks": record.leaks}),
         }
         self._put("inputs", {"dataset": dataset, "context": context})
 

@@ -12,7 +12,7 @@ from torch import nn
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.encoders import layers_of
 from sbert_prune.errors import RecipeError
-from sbert_prune.rows import Label
+from sbert_prune.rows import Label, take
 from sbert_prune.sentence import encoder_of
 from sbert_prune.training.batching import plan_batches
 from sbert_prune.training.dev import DevPairs
@@ -66,7 +66,7 @@ class Healer:
         """Second phase: similarity against the score."""
         if settings.max_rows is not None and settings.max_rows < len(rows):
             chosen = np.random.default_rng(self._setup.seed).choice(len(rows), settings.max_rows, replace=False)
-            rows = [rows[number] for number in sorted(chosen)]
+            rows = take(rows, sorted(chosen.tolist()))
         scores = torch.tensor([row.score for row in rows], dtype=torch.float32)
         pairs = [(row.sentence1, row.sentence2) for row in rows]
         self._train_task(self._tokenized(pairs, scores), settings, sts_loss(self._model, settings), unique=False)

@@ -21,7 +21,8 @@ PROMISED = {
 
 
 def options_of(command: str) -> dict[str, click.Parameter]:
-    return {str(option.name): option for option in import_module(f"pipelines.{command}").command.params}
+    params = import_module(f"pipelines.{command}").command.params
+    return {str(option.name): option for option in params if isinstance(option, click.Option)}
 
 
 def test_every_command_is_an_entry_point_and_the_other_way_round():

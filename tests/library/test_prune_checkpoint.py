@@ -347,7 +347,7 @@ def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
     assert running.stdout.readline() == b"writing\n"
     assert len(list(tmp_path.glob(".out.*.partial"))) == 1
     running.send_signal(signal.SIGINT)
-    running.wait(timeout=30)
+    running.wait(timeout=120)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
 

@@ -1,0 +1,126 @@
+"""`full -P plan=true`: what a command would do, and how long that would take, told without doing it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.console import quieten_libraries, say
+from pipelines.fitting import look_at_fit, tokenizer_of
+from pipelines.saving import as_sentence_model
+from sbert_prune import registry
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.layers import LayerSelection
+from sbert_prune.pruning import prune_checkpoint
+from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.sentence import save_sentence_model, with_pooling
+from sbert_prune.store_uri import own_folder, sqlite_path, tracking_uri
+from sbert_prune.tracking import connect
+from sbert_prune.training.hardware import choose_hardware
+from sbert_prune.training.memory import peak_memory_mb
+from sbert_prune.training.rehearsal import distil_part, nli_part, rehearse, sts_part
+from sbert_prune.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from pipelines.full import Inputs
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.registry import Version
+    from sbert_prune.training.rehearsal import Part, Rehearsed
+
+_COPIES = 4
+"""A checkpoint on the way holds weights, two moments of AdamW, and the best weights so far."""
+
+
+def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
+    """Rows, optimizer steps, seconds, disk and what is reused; some optimizer steps are timed on copies, nothing is recorded."""
+    quieten_libraries()
+    hardware = choose_hardware(recipe.device, recipe.precision)
+    base = inputs.pruning.base
+    look_at_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
+    reused = _reference(recipe, inputs)
+    whole = _saved(base, recipe, scratch / "whole")
+    lines, seconds = [f"reuse     {_told(reused)}"], 0.0
+    models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
+    for cut in inputs.pruning.cuts if inputs.pruning.drops_layers or recipe.vocabulary_limit.trims else ():
+        variant = _saved(_cut(inputs, cut, scratch), recipe, scratch / f"variant-{cut}")
+        models.append((f"variant {variant.checkpoint.depth} layers", recipe, variant))
+    for name, settings, model in models:
+        teacher = Teacher(inputs.teacher or whole) if settings.has_teacher else None
+        for phase in settings.phases:
+            part = _part(phase, settings, inputs)
+            taught = teacher if phase == "distil" or getattr(settings, phase).distillation > 0 else None
+            fresh = as_sentence_model(model, settings)
+            found = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=taught)
+            lines.append(f"train     {name}, {phase}: {_of_phase(found)}")
+            seconds += found.seconds
+    lines.append(f"time      {_time(seconds)} of training on {hardware}; evaluating, saving and registering come on top")
+    lines += [f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this rehearsal", *_disk([model for *_, model in models])]
+    return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+
+
+def _reference(recipe: Recipe, inputs: Inputs) -> Version | None:
+    """The reference that would be reused; a store that is not there yet is not made for the question."""
+    path = sqlite_path(tracking_uri())
+    if path is not None and not path.is_file():
+        return None
+    return registry.find_reference(connect(say=say), recipe.registered_model, inputs.reference_key(recipe))
+
+
+def _told(reused: Version | None) -> str:
+    if reused is None:
+        return "nothing: no reference for this recipe and data yet, so the whole base is trained first"
+    return f"version {reused.version} of {reused.name} as the reference (run {reused.run_id})"
+
+
+def _cut(inputs: Inputs, cut: str, scratch: Path) -> SavedModel:
+    """The base cut to so many layers: which ones makes no difference to the time."""
+    base = inputs.pruning.base
+    one = replace(inputs.pruning, cuts=(cut,))
+    selection = LayerSelection(tuple(range(one.num_layers)), base.checkpoint.depth)
+    if not selection.dropped:
+        return base
+    folder = scratch / f"cut-{cut}"
+    return SavedModel(str(folder), None, prune_checkpoint(base.folder, selection, folder, lineage=lineage_of(base)))
+
+
+def _saved(model: SavedModel, recipe: Recipe, folder: Path) -> SavedModel:
+    """A bare encoder as the sentence model that it will be."""
+    sentence_model = with_pooling(as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length)
+    save_sentence_model(sentence_model, folder, lineage_of(model))
+    return SavedModel(str(folder), None, inspect_checkpoint(folder))
+
+
+def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
+    if phase == "distil":
+        assert inputs.sentences is not None  # found with the other inputs
+        return distil_part(inputs.sentences[0], recipe.distil)
+    if phase == "sts":
+        return sts_part(inputs.texts.sts.train.rows, recipe.sts)
+    assert inputs.texts.nli is not None
+    return nli_part(inputs.texts.nli.rows, recipe.nli, recipe.seed)
+
+
+def _of_phase(found: Rehearsed) -> str:
+    return (
+        f"{found.examples:,} examples, {found.optimizer_steps:,} optimizer steps of {1000 * found.per_step:,.0f} ms"
+        f"{f', {_time(found.besides)} for dev and teacher' if found.besides >= 1 else ''}: {_time(found.seconds)}"
+    )
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _disk(models: list[SavedModel]) -> list[str]:
+    """What stays, what is needed on the way, and what there is."""
+    sizes = [sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file()) for model in models]
+    needed, place = sum(sizes) + _COPIES * max(sizes, default=0), own_folder().parent
+    free = shutil.disk_usage(place).free
+    short = "; that is not enough: free some, or work elsewhere" if needed > free else ""
+    return [
+        f"disk      {sum(sizes) / 1e6:,.0f} MB to keep, {needed / 1e6:,.0f} MB on the way; {free / 1e6:,.0f} MB are free in {place}{short}"
+    ]
