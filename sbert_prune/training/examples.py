@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,15 +18,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+Features: TypeAlias = dict[str, torch.Tensor | int]
+"""What a sentence model's forward pass takes."""
+
 _AT_ONCE = 20_000  # sentences; tokenizing more without asking for signals would leave a user waiting
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of sentences, special pieces included, one sentence behind the other. ends: where each one's end lies in `flat`."""
+    """Token ids of sentences, the model's prompt and special pieces included, one sentence behind the other.
+
+    ends: where each one's end lies in `flat`.
+    prompt_length: pieces of the prompt before each sentence, which a pooling may leave out; None without a prompt.
+    """
 
     flat: NDArray[np.int32]
     ends: NDArray[np.int64]
+    prompt_length: int | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -39,8 +47,8 @@ class Tokens:
         """Pieces of each sentence. *Shape:* (sentences,)"""
         return np.diff(self.ends, prepend=0)
 
-    def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
-        """Some of the sentences for one forward pass. *Shape:* (sentences, pieces)"""
+    def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> Features:
+        """Some of the sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
         sentences = [self[number] for number in numbers.tolist()]
         width = max(1, *map(len, sentences))  # a sentence may have no piece at all
         pieces = np.full((len(sentences), width), pad_id, dtype=np.int64)
@@ -48,7 +56,8 @@ class Tokens:
         for line, ids in enumerate(sentences):
             pieces[line, : len(ids)] = ids
             mask[line, : len(ids)] = 1
-        return {"input_ids": torch.from_numpy(pieces).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+        features: Features = {"input_ids": torch.from_numpy(pieces).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+        return features if self.prompt_length is None else features | {"prompt_length": self.prompt_length}
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,8 @@ class Examples:
         """The sentences of some rows, column after column. *Shape:* (columns * batch,)"""
         return self.index[rows].T.reshape(-1)
 
-    def features(self, sentences: NDArray[np.intp], device: torch.device) -> dict[str, torch.Tensor]:
-        """Some sentences for one forward pass. *Shape:* (sentences, pieces)"""
+    def features(self, sentences: NDArray[np.intp], device: torch.device) -> Features:
+        """Some sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
         return self.tokens.features(sentences, self.pad_id, device)
 
     def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
@@ -114,14 +123,19 @@ def tokenize_rows(
 
 
 def tokenize(model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None) -> Tokens:
-    """Tokenise texts, once for the same tokenizer, length and texts: the ids are kept in the user's cache."""
+    """Tokenise texts behind the model's default prompt, as encode() does; the ids are kept in the user's cache.
+
+    They are computed once for the same tokenizer, length, prompt and texts.
+    """
     length = int(model.max_seq_length)
+    prompt = model.prompts.get(model.default_prompt_name) or ""
+    prompted = [prompt + text for text in texts]
 
     def compute() -> dict[str, NDArray[Any]]:
         ids: list[Sequence[int]] = []
-        for start in range(0, len(texts), _AT_ONCE):
+        for start in range(0, len(prompted), _AT_ONCE):
             tick()
-            part = list(texts[start : start + _AT_ONCE])
+            part = prompted[start : start + _AT_ONCE]
             ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
         ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)
         flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)
@@ -130,8 +144,10 @@ def tokenize(model: SentenceTransformer, texts: Sequence[str], *, tick: Callable
     if len(texts) < _WORTH_KEEPING:
         arrays = compute()
     else:
-        arrays = cached("tokens", digest_of(_tokenizer_digest(model.tokenizer), str(length), *texts), compute)  # type: ignore[assignment]
-    return Tokens(np.asarray(arrays["flat"]), np.asarray(arrays["ends"]))
+        arrays = cached("tokens", digest_of(_tokenizer_digest(model.tokenizer), str(length), *prompted), compute)  # type: ignore[assignment]
+    # The model itself is asked, so that a pooling hears what it hears in encode().
+    prompt_length = model.preprocess([""], prompt=prompt).get("prompt_length") if prompt else None
+    return Tokens(np.asarray(arrays["flat"]), np.asarray(arrays["ends"]), prompt_length)
 
 
 _WORTH_KEEPING = 2_000  # sentences; fewer are tokenised faster than they are read back

@@ -14,12 +14,11 @@ from sbert_prune.sentence import encoder_of
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from sbert_prune.training.examples import Features
     from sbert_prune.training.hardware import Hardware
 
 
-def embed_batch(
-    model: SentenceTransformer, features: dict[str, torch.Tensor], hardware: Hardware, exits: tuple[int, ...] | None = None
-) -> torch.Tensor:
+def embed_batch(model: SentenceTransformer, features: Features, hardware: Hardware, exits: tuple[int, ...] | None = None) -> torch.Tensor:
     """Embeddings after the given numbers of layers; None: after all of them. *Shape:* (exits, sentences, dim)
 
     An earlier exit gives what the model cut to so many layers would: its state passes the norm behind the last layer

@@ -100,12 +100,15 @@ class Stepper:
         before = random_state(hardware.device)
         while True:
             gradient = Gradient(self._model, self._lesson.examples, self._lesson.objective, hardware, self.limit, self._place.crew)
+            losses: list[torch.Tensor] = []
             try:
-                return torch.stack([self._add(gradient, rows, number, at) for at, rows in enumerate(batches)]).mean()
+                for rows in batches:
+                    losses.append(self._add(gradient, rows, number, len(losses)))
+                return torch.stack(losses).mean()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(number, error)
+                self._halve(number, rows, error)
             self._optimizer.zero_grad()
             set_random_state(hardware.device, before)
             if hardware.device.type == "cuda":
@@ -115,8 +118,11 @@ class Stepper:
         batches = len(self.steps[number])
         return gradient.add(rows, number * self._settings.accumulate + at, share=1 / batches)
 
-    def _halve(self, number: int, error: BaseException) -> None:
-        now = self.limit or max(map(len, self.steps[number])) * self._lesson.examples.index.shape[1]
+    def _halve(self, number: int, rows: NDArray[np.intp], error: BaseException) -> None:
+        """Lower the limit to half of what these rows took. Raises TrainingError where there is no half."""
+        sentences = range(len(rows) * self._lesson.examples.index.shape[1])
+        share = len(sentences[self._place.crew.share(len(sentences))])
+        now = min(self.limit or share, share)  # a limit above the batch has cut nothing
         if now == 1 or self._place.crew.size > 1:
             raise TrainingError(
                 f"Out of memory at optimizer step {number + 1} of {len(self.steps)}, with {now} sentences in one forward pass. "

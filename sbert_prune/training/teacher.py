@@ -11,8 +11,7 @@ import torch
 
 from sbert_prune.cache import cached
 from sbert_prune.encoders import layers_of
-from sbert_prune.errors import RecipeError
-from sbert_prune.sentence import embed, encoder_of, load_saved
+from sbert_prune.sentence import encoder_of, load_saved
 from sbert_prune.training.examples import digest_of, tokenize
 from sbert_prune.training.exits import embed_batch
 
@@ -44,26 +43,16 @@ class Teacher:
         """
         layers = ",".join(map(str, self.layers or ()))
         key = digest_of(self.source.checkpoint.fingerprint(), layers, hardware.precision, *texts)
-        arrays = cached("teacher", key, lambda: {"embeddings": self._compute(texts, hardware, tick)})
+        arrays = cached("teacher", key, lambda: {"embeddings": self.compute(texts, hardware, tick)})
         return arrays["embeddings"]  # type: ignore[return-value]
 
-    def _compute(self, texts: Sequence[str], hardware: Hardware, tick: Callable[[], None]) -> NDArray[np.float16]:
+    def compute(self, texts: Sequence[str], hardware: Hardware, tick: Callable[[], None]) -> NDArray[np.float16]:
+        """The same without a look at what was kept. *Shape:* (exits, texts, dim)"""
         model = load_saved(self.source.checkpoint).to(hardware.device).eval()
-        if model.default_prompt_name is not None:
-            self._check_prompt(model.default_prompt_name)
-            return embed(model, texts)[None].astype(np.float16)
         depth = len(layers_of(encoder_of(model)))
         exits = (*(layer + 1 for layer in (self.layers or ())[:-1]), depth)
         tokens = tokenize(model, texts, tick=tick)
         return embed_tokens(model, tokens, hardware, exits=exits, tick=tick).astype(np.float16)
-
-    def _check_prompt(self, name: str) -> None:
-        """Raises RecipeError where a teacher that puts a prompt before every sentence is to be followed layer by layer."""
-        if self.layers is not None:
-            raise RecipeError(
-                f"The teacher {self.source.uri} puts its prompt {name!r} before every sentence, which its layers see and the student's do "
-                "not. Leave distil_layer_weight out."
-            )
 
 
 def embed_tokens(

@@ -182,6 +182,34 @@ def test_another_length_or_tokenizer_gives_other_tokens(tiny_model, entries, cha
     assert entries() == 2
 
 
+def prompted(model, prompt):
+    model.prompts, model.default_prompt_name = {"query": prompt}, "query"
+    return model
+
+
+def test_sentences_stand_behind_the_models_prompt_and_keep_their_own_words(tiny_model, sentences):
+    model = prompted(tiny_model(), "the river ")
+    texts = list(sentences[:5])
+
+    examples = tokenize_rows(model, [(text,) for text in texts])
+
+    features = examples.features(np.arange(5), CPU)
+    assert as_lists(examples.tokens) == alone(model, [f"the river {text}" for text in texts])
+    assert examples.texts == tuple(texts)
+    assert features["prompt_length"] == model.preprocess(texts, prompt="the river ")["prompt_length"] == 3  # with [CLS]
+
+
+def test_another_prompt_gives_other_tokens(tiny_model, entries):
+    prompts = ["", "the river ", "the street "]
+
+    found = [as_lists(tokenize(prompted(tiny_model(name=f"base {number}"), prompt), NUMBERED)) for number, prompt in enumerate(prompts)]
+
+    again = tokenize(prompted(tiny_model(name="again"), "the street "), NUMBERED)
+    assert as_lists(again) == found[2] != found[1] != found[0]
+    assert again.prompt_length == 3
+    assert entries() == 3
+
+
 def test_other_texts_or_another_order_are_another_entry(tiny_model, entries):
     model = tiny_model()
     one = as_lists(tokenize(model, NUMBERED))

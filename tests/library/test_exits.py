@@ -80,6 +80,26 @@ def test_an_exit_passes_all_further_modules(tiny_model, texts, model_type):
         torch.testing.assert_close(one, torch.from_numpy(embed(first_layers(model, count), texts)), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("model_type", ["bert", "t5", "llama"])
+def test_every_exit_leaves_out_the_prompt_that_the_pooling_leaves_out(tiny_model, texts, model_type, pooling):
+    base = tiny_model(model_type, depth=DEPTH)
+    prompts = {"prompts": {"query": "the river "}, "default_prompt_name": "query"}
+    model, included = (
+        SentenceTransformer(modules=[base[0], Pooling(16, pooling, include_prompt=one), Normalize()], device="cpu", **prompts).eval()
+        for one in (False, True)
+    )
+    features = features_of(model, [f"the river {text}" for text in texts]) | {"prompt_length": 3}
+
+    with torch.no_grad():
+        found, whole = embed_batch(model, features, CPU, (1, 3)), embed_batch(included, features, CPU, (1, 3))
+
+    for count, one, other in zip((1, 3), found, whole, strict=True):
+        torch.testing.assert_close(one, torch.from_numpy(embed(first_layers(model, count), texts)), rtol=0, atol=1e-6)
+        torch.testing.assert_close(other, torch.from_numpy(embed(first_layers(included, count), texts)), rtol=0, atol=1e-6)
+        assert not torch.allclose(one, other, atol=1e-2)
+
+
 @pytest.mark.parametrize("exits", [(3, 1), (2, 2), (2,), (1, 3, 1)])
 def test_exits_come_in_the_order_that_was_asked_for(tiny_model, texts, exits):
     model = tiny_model(depth=DEPTH)

@@ -4,15 +4,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import TrainingError
+from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.sentence import encoder_of
 from sbert_prune.training import gradients
+from sbert_prune.training.crew import Crew
 from sbert_prune.training.dev import DevPairs
-from sbert_prune.training.lesson import Setup
-from tests.library.test_training import CPU, PHASES, sts_rows, train, weights
+from sbert_prune.training.examples import tokenize_rows
+from sbert_prune.training.lesson import Lesson, Setup
+from sbert_prune.training.losses import sts_loss
+from sbert_prune.training.objective import Objective
+from sbert_prune.training.stepping import Place, Stepper
+from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights
 
 ROOT = Path(__file__).parents[2]
 LABELLED = [phase for phase in PHASES if phase != "distil"]
@@ -35,15 +45,29 @@ def dev_scores(reports):
     return [report.dev_score for report in reports if report.dev_score is not None]
 
 
-def test_the_weights_with_the_best_dev_score_are_kept(model):
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_with_the_best_dev_score_or_the_last_are_kept(model, keep):
     one = model("one")
 
-    reports = train("sts", one, learning_rate=0.5, evaluate_every=0.5)
+    reports = train("sts", one, learning_rate=0.5, evaluate_every=0.5, keep=keep)
 
-    one.train()
-    kept = DevPairs.of(one, sts_rows()[::3]).score(one, CPU)
-    assert kept == pytest.approx(max(dev_scores(reports)))
-    assert kept > dev_scores(reports)[-1]
+    kept, scores = DevPairs.of(one, sts_rows()[::3]).score(one, CPU), dev_scores(reports)
+    assert kept == pytest.approx(max(scores) if keep == "best" else scores[-1])
+    assert max(scores) > scores[-1]
+
+
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("prompt", ["", "the river is in the street and "])
+def test_the_dev_score_is_that_of_the_evaluation(model, prompt, include_prompt):
+    modules = [model("base")[0], Pooling(32, "mean", include_prompt=include_prompt), Normalize()]
+    one = SentenceTransformer(modules=modules, prompts={"query": prompt}, default_prompt_name="query", device="cpu")
+
+    found = DevPairs.of(one, sts_rows()).score(one, CPU)
+
+    one.eval()
+    assert found == pytest.approx(evaluate_sts(one, sts_rows(), "dev").spearman.value, abs=1e-6)
+    one.default_prompt_name = None
+    assert (found == pytest.approx(evaluate_sts(one, sts_rows(), "dev").spearman.value, abs=1e-6)) == (not prompt)
 
 
 @pytest.mark.parametrize(("epochs", "every", "looks"), [(1, 1, 1), (3, 1, 3), (2, 0.5, 4), (0.5, 1, 1), (2.5, 1, 3), (1, 5, 1)])
@@ -97,6 +121,67 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_the_result_is_the_sa
     assert notices[0].startswith("out of memory with ")
     assert "going on with 8" in notices[-2] or "going on with" in notices[-1]
     assert all(torch.allclose(tensor, weights(tight)[name], atol=1e-4) for name, tensor in weights(plenty).items())
+
+
+def test_what_went_before_the_batch_that_does_not_fit_is_forgotten(model, monkeypatch):
+    """Its gradient, its loss, and the dropout that it drew."""
+    small, tight, embed_batch, large = model("small"), model("tight"), gradients.embed_batch, []
+    expected = train("sts", small, epochs=1, accumulate=2, mini_batch_size=16)
+
+    def embed(model, features, *given):
+        if len(features["input_ids"]) > 16:
+            large.append(1)
+            if len(large) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return embed_batch(model, features, *given)
+
+    monkeypatch.setattr(gradients, "embed_batch", embed)
+
+    found = train("sts", tight, epochs=1, accumulate=2)
+
+    assert len(large) == 2
+    assert [report.loss for report in found] == [report.loss for report in expected]
+    assert all(torch.equal(tensor, weights(tight)[name]) for name, tensor in weights(small).items())
+
+
+@pytest.mark.parametrize("mini_batch_size", [None, 33, 100_000])
+def test_halving_starts_from_the_batch_where_the_limit_lies_above_it(model, monkeypatch, mini_batch_size):
+    monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=16))
+    notices = []
+
+    PHASES["sts"](model("one"), Setup(CPU, 1, lambda _: None, notice=notices.append), epochs=1, mini_batch_size=mini_batch_size)
+
+    told = "out of memory with 32 sentences in one forward pass: going on with 16 at a time, the gradient is the same"
+    assert [notice for notice in notices if "memory" in notice] == [told]
+
+
+def test_halving_starts_from_the_one_of_several_batches_that_did_not_fit(model, monkeypatch):
+    refused, embed_batch, notices = [], gradients.embed_batch, []
+
+    def embed(model, features, *given):
+        if len(features["input_ids"]) == 10 and not refused:  # the last five rows of the epoch, the longest of all, say
+            refused.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return embed_batch(model, features, *given)
+
+    monkeypatch.setattr(gradients, "embed_batch", embed)
+    setup = Setup(CPU, 1, lambda _: None, notice=notices.append)
+
+    PHASES["sts"](model("one"), setup, epochs=1, max_rows=21, accumulate=2)
+
+    assert notices[0].startswith("out of memory with 10 sentences in one forward pass: going on with 5 at a time")
+
+
+def test_a_process_of_several_names_its_own_share_where_memory_runs_out(model, monkeypatch):
+    monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=0))
+    one, settings = model("one"), sts_settings()
+    examples = tokenize_rows(one, [(row.sentence1, row.sentence2) for row in sts_rows()], torch.rand(len(sts_rows())))
+    lesson = Lesson(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
+
+    with pytest.raises(TrainingError) as caught:
+        Stepper(one, lesson, settings, Place(CPU, Crew(0, 2), 1, print)).step(0)
+
+    assert str(caught.value) == "Out of memory at optimizer step 1 of 1, with 16 sentences in one forward pass. Set mini_batch_size."
 
 
 def scarce(embed, *, sentences):

@@ -9,9 +9,10 @@ import torch
 
 from sbert_prune.errors import TrainingError
 from sbert_prune.sentence import encoder_of
-from sbert_prune.training import loop, stepping
+from sbert_prune.training import gradients, loop, stepping
 from sbert_prune.training.checkpoints import Checkpoints, Saved
 from sbert_prune.training.lesson import Setup
+from tests.library.test_phase_ends import scarce
 from tests.library.test_training import CPU, CPU_BFLOAT16, PHASES, every_phase, weights
 
 
@@ -121,7 +122,35 @@ def test_what_was_best_before_the_end_is_still_known_after_it(small_model, tmp_p
     second.train("sts", again, **changes)
 
     assert (keep == "best") == any("kept the weights of optimizer step" in notice for notice in whole.notices)
+    assert second.notices[1:] == whole.notices
     assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def test_patience_does_not_begin_again_after_an_end(small_model, tmp_path):
+    changes = {"learning_rate": 0.5, "epochs": 100, "patience": 2}
+    undisturbed, disturbed, again = small_model("one"), small_model("two"), small_model("two again")
+    whole, first, second = (Run(tmp_path / name) for name in ("whole", "parts", "parts"))
+    whole.train("sts", undisturbed, **changes)
+    last = whole.reports[-1].optimizer_step
+
+    with pytest.raises(Told):
+        first.train("sts", disturbed, stop_after=last - 1, **changes)
+    second.train("sts", again, **changes)
+
+    assert second.reports[-1].optimizer_step == last < second.reports[-1].num_optimizer_steps
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(undisturbed).items())
+
+
+def test_a_batch_that_was_cut_stays_cut_after_an_end(small_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=16))
+    first, second = Run(tmp_path), Run(tmp_path)
+
+    with pytest.raises(Told):
+        first.train("sts", small_model("one"), stop_after=3, epochs=1)
+    second.train("sts", small_model("again"), epochs=1)
+
+    assert any("out of memory" in notice for notice in first.notices)
+    assert not any("out of memory" in notice for notice in second.notices)
 
 
 def test_at_most_two_checkpoints_lie_on_the_disk(small_model, tmp_path):

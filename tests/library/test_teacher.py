@@ -101,16 +101,61 @@ def test_further_modules_and_what_is_not_normalised_are_the_teachers_own(save, t
     assert np.allclose(found, embed(model, texts), rtol=2e-3, atol=HALF)
 
 
+def with_prompt(base, pooling, *, include_prompt, prompt="the river "):
+    """The encoder of a base behind a prompt of its own."""
+    modules = [base[0], Pooling(16, pooling, include_prompt=include_prompt), Normalize()]
+    return SentenceTransformer(modules=modules, prompts={"query": prompt, "none": ""}, default_prompt_name="query", device="cpu").eval()
+
+
+PROMPTED = [
+    ("bert", "mean", "right"),
+    ("bert", "cls", "right"),
+    ("roberta", "mean", "left"),
+    ("roberta", "cls", "left"),
+    ("t5", "mean", "left"),
+    ("llama", "mean", "left"),
+    ("llama", "lasttoken", "left"),
+    ("llama", "lasttoken", "right"),
+]
+
+
 @pytest.mark.parametrize("include_prompt", [True, False])
-def test_a_teachers_own_prompt_is_given(save, tiny_model, texts, include_prompt):
-    base = tiny_model("bert", name="bare", depth=2)
-    modules = [base[0], Pooling(16, "mean", include_prompt=include_prompt), Normalize()]
-    prompted = SentenceTransformer(modules=modules, prompts={"query": "the river "}, default_prompt_name="query", device="cpu").eval()
-    model, source = save(model=prompted)
+@pytest.mark.parametrize("kind", PROMPTED, ids=" ".join)
+def test_training_embeds_behind_the_models_prompt_as_encode_does(tiny_model, texts, kind, include_prompt):
+    model_type, pooling, padding_side = kind
+    model = with_prompt(tiny_model(model_type, depth=3, max_seq_length=12), pooling, include_prompt=include_prompt)
+    model.tokenizer.padding_side = padding_side
 
-    found = ask(source, texts)[0]
+    found = embed_tokens(model, tokenize(model, texts), CPU, exits=(1, 3))
 
-    assert np.allclose(found, embed(model, texts), rtol=0, atol=HALF)
+    encoder = encoder_of(model)
+    assert np.allclose(found[1], embed(model, texts), rtol=0, atol=1e-5)
+    assert not np.allclose(found[1], model.encode(texts, prompt=""), rtol=0, atol=1e-2)
+    cut = with_encoder(model, prune_layers(encoder, LayerSelection((0,), 3)))
+    assert np.allclose(found[0], embed(cut, texts), rtol=0, atol=1e-5)
+
+
+def test_a_default_prompt_of_no_letters_is_none(tiny_model, texts):
+    base = tiny_model(depth=2)
+
+    found = tokenize(with_prompt(base, "mean", include_prompt=False, prompt=""), texts)
+
+    assert found.prompt_length is None
+    assert found.flat.tolist() == tokenize(base, texts).flat.tolist()
+
+
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("layers", [None, (0, 2)])
+def test_a_teachers_own_prompt_is_given_at_every_exit(save, tiny_model, texts, layers, include_prompt):
+    model, source = save(model=with_prompt(tiny_model(name="bare", depth=3), "mean", include_prompt=include_prompt))
+
+    found = ask(source, texts, layers=layers)
+
+    encoder = encoder_of(model)
+    assert np.allclose(found[-1], embed(model, texts), rtol=0, atol=HALF)
+    if layers is not None:
+        cut = with_encoder(model, prune_layers(encoder, LayerSelection((0,), 3)))
+        assert np.allclose(found[0], embed(cut, texts), rtol=0, atol=HALF)
 
 
 def test_a_bare_encoder_without_a_length_of_its_own_teaches(tiny_encoder, tiny_tokenizer, tmp_path, texts):
