@@ -8,6 +8,8 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "doctor": "Look whether machine, store and data are fit for a recipe.",
+    "recipes": "List the recipes, or show one with every value.",
     "full": "Prune, train NLI, train STS, evaluate, register: one variant.",
     "prune": "Cut a base to the layers to keep.",
     "train_nli": "First phase: natural language inference.",

@@ -1,0 +1,109 @@
+"""`doctor` looks at each thing for real, says what is wrong with the command that mends it, and nothing holds it up."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipelines.checks.finding import Finding, refused
+from pipelines.checks.running import Check, run_checks
+from sbert_prune.errors import DataError
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(folder, *arguments, **environment):
+    """The command as a user gives it, in a folder, away from any network."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HF_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", "doctor", *arguments],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_a_fresh_folder_with_the_quickstart_has_nothing_to_mend(tmp_path):
+    done = call(tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " fail " not in done.stdout
+    assert "quickstart: bert, 12 layers, 3.9 M parameters" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_is_listed_with_its_command_and_ends_with_2_while_everything_else_is_looked_at(tmp_path):
+    (tmp_path / "mlflow.db").write_text("not a database")
+
+    done = call(tmp_path, "--recipe", "marathi", "--base-model", "nowhere", "--nli-data", "nli.csv")
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    rows = {line.split()[0]: line.split()[1] for line in done.stdout.split("To mend")[0].splitlines() if line}
+    assert [rows[name] for name in ("python", "packages", "torch")] == ["ok", "ok", "ok"]
+    assert [rows[name] for name in ("store", "base_model", "nli_data", "sts_data")] == ["fail"] * 4
+    assert f"\n      mv {tmp_path}/mlflow.db {tmp_path}/mlflow.db.damaged\n" in done.stdout
+    assert "github.com/l3cube-pune/MarathiNLP" in done.stdout
+    assert (tmp_path / "mlflow.db").read_text() == "not a database"
+
+
+def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_shown(tmp_path, silent):
+    began = time.monotonic()
+    done = call(tmp_path, MLFLOW_TRACKING_URI=f"http://ann:secret@127.0.0.1:{silent}")
+    took = time.monotonic() - began
+
+    assert done.returncode == 2
+    assert f"http://***@127.0.0.1:{silent} does not answer within 2 s" in done.stdout
+    assert "secret" not in done.stdout + done.stderr
+    assert took < 30, took  # alone on two cores it is 4; here others may be at work
+
+
+def test_one_check_that_fails_or_hangs_takes_no_other_along():
+    never = threading.Event()
+    checks = [
+        Check("broken", partial(_raise, KeyError("x"))),
+        Check("refused", partial(_raise, DataError("x.csv is empty. Fill it.")), ("", "")),
+        Check("hangs", lambda: never.wait() and [], ("It hangs.", "kill it"), within_s=0.2),
+        Check("sound", lambda: [Finding("sound", "ok", "well")]),
+    ]
+
+    began = time.monotonic()
+    found = run_checks(checks)
+    never.set()
+
+    assert [(finding.check, finding.state) for finding in found] == [
+        ("broken", "warn"),
+        ("refused", "fail"),
+        ("hangs", "fail"),
+        ("sound", "ok"),
+    ]
+    assert found[0].found == "could not be looked at (KeyError: 'x')"
+    assert (found[2].found, found[2].command) == ("no answer within 0.2 s", "kill it")
+    assert time.monotonic() - began < 5
+
+
+def _raise(error):
+    raise error
+
+
+def test_an_error_is_told_as_what_was_found_and_what_to_do():
+    finding = refused("sts_data", DataError("x.csv is empty (0 bytes); expected rows. Copy it again. Then try."), "cp a b")
+
+    assert finding == Finding("sts_data", "fail", "x.csv is empty (0 bytes); expected rows.", "Copy it again. Then try.", "cp a b")
