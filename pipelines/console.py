@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sbert_prune.errors import SbertPruneError
+from sbert_prune.errors import RecipeError, SbertPruneError
 
 if TYPE_CHECKING:
     from sbert_prune.training.progress import Progress
@@ -59,7 +59,11 @@ class Command(click.Command):
 def _scratch() -> Iterator[None]:
     """All temporary files of a command, MLflow's downloads among them, lie in one folder that goes with it."""
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="sbert-prune-") as folder:
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="sbert-prune-")
+    except OSError as error:
+        raise RecipeError(f"There is no room for temporary files ({error.strerror}). Set TMPDIR to a folder that has some.") from error
+    with scratch as folder:
         tempfile.tempdir = folder
         try:
             yield

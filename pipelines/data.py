@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from pipelines.texts import TrainingTexts
 from sbert_prune.data.apart import keep_apart
 from sbert_prune.data.described import describe_rows, preview
-from sbert_prune.data.sources import StsData, load_nli, load_sts, load_sts_for_evaluation
+from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, StsData, find_files, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
 from sbert_prune.strategies import MEASURED
@@ -31,18 +31,36 @@ class Found(Generic[Value]):
     leaks: Mapping[str, Leaks]
 
 
+def check_named_data(recipe: Recipe) -> None:
+    """Refuse data that the recipe does not name, or that are not where it says, before anything is fetched.
+
+    Raises RecipeError and DataError.
+    """
+    named: list[tuple[str, tuple[str, ...]]] = [(_named_data(recipe, "sts", recipe.sts.data), STS_SPLITS)]
+    if _trains_on_nli(recipe):
+        named.append((_named_data(recipe, "nli", recipe.nli.data), ("train",)))
+    for setting, splits in named:
+        if setting != QUICKSTART:
+            find_files(setting, splits, required=splits)
+
+
 def find_texts(recipe: Recipe) -> Found[TrainingTexts]:
     """All rows that a recipe trains on, chooses and tests by.
 
     NLI rows are read where a phase, or the reference's, wants them, and where a teacher or a measure can use their sentences.
     """
     sts = find_sts(recipe)
-    wanted = "nli" in (*recipe.phases, *recipe.of_reference(1).phases)
+    wanted = _trains_on_nli(recipe)
     useful = recipe.nli.data is not None and ("distil" in recipe.phases or needs_texts(recipe))
     if not wanted and not useful:
         return replace(sts, value=TrainingTexts(None, sts.value))  # type: ignore[arg-type, return-value]
     nli = find_nli(recipe, sts.value, trains=wanted)
     return Found(TrainingTexts(nli.value, sts.value), (*nli.lines, *sts.lines), {**nli.leaks, **sts.leaks})
+
+
+def _trains_on_nli(recipe: Recipe) -> bool:
+    """Whether a phase of the variant, or of its reference, wants NLI rows."""
+    return "nli" in (*recipe.phases, *recipe.of_reference(1).phases)
 
 
 def needs_texts(recipe: Recipe) -> bool:

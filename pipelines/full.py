@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.data import check_texts, find_texts
+from pipelines.data import check_named_data, check_texts, find_texts
 from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_given_teacher, find_model
 from pipelines.parameters import PLAN, RECIPE_PARAMETERS, WRITE_RECIPE, flag, option, recipe_options
 from pipelines.teaching import check_teacher
@@ -120,6 +120,7 @@ def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
 def load_inputs(recipe: Recipe) -> Inputs:
     """Find the base, check how it is made smaller, parse all data, and say what was understood."""
     check_machine(recipe)
+    check_named_data(recipe)
     pruning = find_base(recipe)
     teacher = find_given_teacher(recipe)
     check_teacher(recipe, pruning.base, pruning.selection, teacher)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sbert_prune.registry import Version
     from sbert_prune.training.rehearsal import Part, Rehearsed
 
-_COPIES = 4
-"""A checkpoint on the way holds weights, two moments of AdamW, and the best weights so far."""
+_COPIES = 3 * 4
+"""Two checkpoints on the way and one being written; each holds weights, two moments of AdamW, and the best weights so far."""
 
 
 def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:

@@ -80,7 +80,7 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
 
 
 def _pooled(old: Pooling, pooling: str) -> Pooling:
-    return Pooling(old.embedding_dimension, pooling)
+    return Pooling(old.embedding_dimension, pooling, include_prompt=old.include_prompt)
 
 
 def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -58,10 +60,12 @@ class Triplets(Sequence[Triplet]):
 def triplets(rows: Sequence[NliRow]) -> Triplets:
     """The triplets that some rows make. Raises DataError when no premise has both an entailment and a contradiction."""
     keys = _Keys.of(rows)
-    places = [pair for group in keys.by_premise() for pair in keys.pairs(group)]
+    places = array("q")
+    for group in _Premises.of(keys.premises):
+        places.extend(keys.pairs(group))
     if not places:
         raise DataError(_no_triplets(keys))
-    return Triplets(rows, np.array(places, dtype=np.int64))
+    return Triplets(rows, np.frombuffer(places, dtype=np.int64).reshape(-1, 2))
 
 
 def sample_by_premise(rows: Sequence[NliRow], max_rows: int, *, seed: int) -> list[NliRow]:
@@ -69,13 +73,14 @@ def sample_by_premise(rows: Sequence[NliRow], max_rows: int, *, seed: int) -> li
 
     A premise with more rows than are left to take is passed over; if that is every premise, the first drawn is cut.
     """
-    groups = _Keys.of(rows).by_premise()
-    random.Random(seed).shuffle(groups)
+    groups = _Premises.of(_Keys.of(rows).premises)
+    drawn = list(range(len(groups)))
+    random.Random(seed).shuffle(drawn)
     taken: list[int] = []
-    for group in groups:
-        if len(taken) + len(group) <= max_rows:
+    for number in drawn:
+        if len(taken) + len(group := groups[number]) <= max_rows:
             taken.extend(group.tolist())
-    return take(rows, sorted(taken or groups[0][:max_rows].tolist()))
+    return take(rows, sorted(taken or groups[drawn[0]][:max_rows].tolist()))
 
 
 class _Keys(NamedTuple):
@@ -93,20 +98,44 @@ class _Keys(NamedTuple):
             premises[place], hypotheses[place], labels[place] = _digest(row.premise), _digest(row.hypothesis), _LABELS[row.label]
         return cls(premises, hypotheses, labels)
 
-    def by_premise(self) -> list[NDArray[np.int64]]:
-        """The rows of each premise, in the order in which premises and rows first come."""
-        order = np.argsort(self.premises, kind="stable")
-        ends = np.flatnonzero(np.diff(self.premises[order])) + 1
-        groups = np.split(order, ends) if len(order) else []
-        return sorted(groups, key=lambda group: int(group[0]))
-
-    def pairs(self, group: NDArray[np.int64]) -> list[tuple[int, int]]:
-        """The entailments of one premise, each with a contradiction in turn; a hypothesis that is both is no contradiction."""
+    def pairs(self, group: NDArray[np.int64]) -> list[int]:
+        """The entailments of one premise, each followed by a contradiction in turn; a hypothesis that is both is no contradiction."""
         entailments = group[self.labels[group] == _LABELS[Label.ENTAILMENT]].tolist()
         entailed = {int(self.hypotheses[place]) for place in entailments}
         contradicted = group[self.labels[group] == _LABELS[Label.CONTRADICTION]].tolist()
         contradictions = [place for place in contradicted if int(self.hypotheses[place]) not in entailed]
-        return [(place, contradictions[turn % len(contradictions)]) for turn, place in enumerate(entailments)] if contradictions else []
+        if not contradictions:
+            return []
+        return [row for turn, place in enumerate(entailments) for row in (place, contradictions[turn % len(contradictions)])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Premises(Sequence["NDArray[np.int64]"]):
+    """The rows of each premise, in the order in which premises and rows first come, without a list of millions of arrays.
+
+    order: the rows, those of one premise together. *Shape:* (rows,)  starts, ends: where each premise's lie in it. *Shapes:* (premises,)
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, premises: NDArray[np.uint64]) -> _Premises:
+        order = np.argsort(premises, kind="stable")
+        between = np.flatnonzero(np.diff(premises[order])) + 1
+        starts = np.concatenate([np.zeros(min(1, len(order)), dtype=np.int64), between])
+        by_first = np.argsort(order[starts])
+        ends = np.append(between, len(order))[: len(starts)]
+        return cls(order, starts[by_first], ends[by_first])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, number: int) -> NDArray[np.int64]:  # type: ignore[override]  # nobody slices it
+        if number >= len(self.starts):
+            raise IndexError(number)
+        return self.order[self.starts[number] : self.ends[number]]
 
 
 def _digest(text: str) -> int:

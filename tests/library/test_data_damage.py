@@ -36,6 +36,8 @@ DAMAGES = {
     "compressed without a format": ("rows.gz", b"x", ["it ends in ''", ".csv"]),
     "truncated gzip": ("rows.csv.gz", gzip.compress(TEXT)[:-20], ["rows.csv.gz is truncated or not a .gz file"]),
     "truncated xz": ("rows.csv.xz", lzma.compress(TEXT)[:-20], ["rows.csv.xz is truncated or not a .xz file"]),
+    "truncated zstd": ("rows.csv.zst", pyarrow.compress(TEXT, "zstd", asbytes=True)[:-4], ["rows.csv.zst is truncated or not a .zst file"]),
+    "plain text named zstd": ("rows.csv.zst", TEXT, ["rows.csv.zst is truncated or not a .zst file", "Copy it again"]),
     "plain text named gzip": ("rows.csv.gz", TEXT, ["rows.csv.gz is truncated or not a .gz file", "Copy it again"]),
     "empty gzip": ("rows.csv.gz", gzip.compress(b""), ["rows.csv.gz holds no text"]),
     "gzip named plain": ("rows.csv", gzip.compress(TEXT), ["rows.csv, line 1", "a gzip file", ".gz"]),

@@ -1,0 +1,26 @@
+"""A machine without a place for temporary files."""
+
+import os
+import subprocess
+import sys
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_told(tmp_path):
+    """Root may write everywhere, so that a file stands in the folder's place, and every other candidate is taken away."""
+    code = (
+        "import tempfile, sys; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']; "
+        "from pipelines.__main__ import main; main(['full', '--plan', 'true'])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )  # noqa: PTH109
+
+    assert done.returncode == 2, done.stderr
+    assert "There is no room for temporary files" in done.stderr
+    assert "Set TMPDIR" in done.stderr
