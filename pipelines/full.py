@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -11,22 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.data import check_named_data, check_texts, find_texts
-from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_given_teacher, find_model
+from pipelines.inputs import PruneInputs, find_model
+from pipelines.loading import Inputs, load_inputs
 from pipelines.parameters import PLAN, RECIPE_PARAMETERS, WRITE_RECIPE, flag, option, recipe_options
-from pipelines.teaching import check_teacher
-from pipelines.texts import TrainingTexts, describe_sentences, distillation_texts
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, write_recipe_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pipelines.context import Context
-    from sbert_prune.data.leaks import Leaks
-    from sbert_prune.lineage import DataRecord
     from sbert_prune.registry import Version
-    from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
 
@@ -50,35 +42,6 @@ def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
 
     with TemporaryDirectory() as scratch:
         return plan(recipe, inputs, Path(scratch))
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that `full` reads, checked before anything is trained.
-
-    leaks: what train shared with dev and test, by phase.  sentences: what a student learns from its teacher, with their record.
-    teacher: where the recipe names one besides the reference.
-    """
-
-    pruning: PruneInputs
-    texts: TrainingTexts
-    leaks: Mapping[str, Leaks]
-    sentences: tuple[list[str], DataRecord] | None
-    teacher: SavedModel | None
-
-    @property
-    def splits(self) -> dict[str, RowSet[NliRow] | RowSet[StsRow]]:
-        """Every split that a variant and its reference see, by what it is for."""
-        nli = {"nli train": self.texts.nli} if self.texts.nli else {}
-        sts = self.texts.sts
-        return {**nli, "sts train": sts.train, "sts dev": sts.dev, "sts test": sts.test}
-
-    def reference_key(self, recipe: Recipe) -> str:
-        """Names what a variant and its reference share: base, data and all settings but what makes it smaller and who teaches."""
-        seen = {use: rows for use, rows in self.splits.items() if use != "nli train" or "nli" in recipe.of_reference(1).phases}
-        digests = (rows.digest for rows in seen.values())
-        parts = (recipe.reference_digest, self.pruning.base.checkpoint.fingerprint(), *digests)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def run_full(recipe: Recipe, inputs: Inputs | None = None) -> list[str]:
@@ -115,23 +78,6 @@ def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
         {phase: leaks.as_dict() | {"left_out": 0 if kept else len(leaks.sentence_rows)} for phase, leaks in inputs.leaks.items()},
         "leaks.json",
     )
-
-
-def load_inputs(recipe: Recipe) -> Inputs:
-    """Find the base, check how it is made smaller, parse all data, and say what was understood."""
-    check_machine(recipe)
-    check_named_data(recipe)
-    pruning = find_base(recipe)
-    teacher = find_given_teacher(recipe)
-    check_teacher(recipe, pruning.base, pruning.selection, teacher)
-    found = find_texts(recipe)
-    texts = found.value
-    check_texts(recipe, texts)
-    sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
-    say(describe_pruning(pruning, recipe), *found.lines)
-    if sentences is not None:
-        say(describe_sentences(sentences[1]))
-    return Inputs(replace(pruning, texts=texts), texts, found.leaks, sentences, teacher)
 
 
 def run_name(recipe: Recipe, pruning: PruneInputs) -> str:

@@ -24,7 +24,7 @@ from sbert_prune.training.rehearsal import distil_part, nli_part, rehearse, sts_
 from sbert_prune.training.teacher import Teacher
 
 if TYPE_CHECKING:
-    from pipelines.full import Inputs
+    from pipelines.loading import Inputs
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
     from sbert_prune.training.rehearsal import Part, Rehearsed

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 
 def test_a_temporary_folder_that_cannot_be_used_is_told(tmp_path):
@@ -12,14 +13,8 @@ def test_a_temporary_folder_that_cannot_be_used_is_told(tmp_path):
         "from pipelines.__main__ import main; main(['full', '--plan', 'true'])"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    )  # noqa: PTH109
+    here = {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | here)
 
     assert done.returncode == 2, done.stderr
     assert "There is no room for temporary files" in done.stderr
