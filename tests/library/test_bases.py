@@ -8,23 +8,15 @@ from threading import Thread
 
 import pytest
 import torch
-from hub import Fault, Hub, use_hub
+from hub import Fault
 from huggingface_hub import close_session
 from safetensors.torch import load_file, save_file
 
-from sbert_prune import bases, hub_patience
+from sbert_prune import bases
 from sbert_prune.bases import locate_base
 from sbert_prune.errors import EncoderError
 
 NOT_HERE = "there is no folder of this name here, and the hub did not give it:"
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 0.02, 0.03))
-    with Hub(tmp_path) as hub:
-        use_hub(monkeypatch, hub)
-        yield hub
 
 
 @pytest.fixture

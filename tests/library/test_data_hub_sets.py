@@ -6,9 +6,8 @@ import io
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hub import Fault, Hub, use_hub
+from hub import Fault
 
-from sbert_prune import hub_patience
 from sbert_prune.data.hub_sets import CONVERTED, fetch_splits, is_hub_setting
 from sbert_prune.errors import DataError, HubError
 
@@ -25,14 +24,6 @@ def table(*premises):
 def named(*paths):
     """Files of which only the names matter; each says its own."""
     return {path: path.encode() for path in paths}
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 0.02, 0.03))
-    with Hub(tmp_path) as hub:
-        use_hub(monkeypatch, hub)
-        yield hub
 
 
 @pytest.fixture

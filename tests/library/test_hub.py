@@ -9,7 +9,7 @@ import time
 
 import pytest
 from httpx2 import ConnectError
-from hub import Fault, Hub, use_hub
+from hub import Fault
 
 from sbert_prune import hub_patience
 from sbert_prune.errors import HubError
@@ -19,14 +19,6 @@ from sbert_prune.hub_errors import Asked, explain
 WEIGHTS = bytes(range(256)) * 400
 CUTTABLE = os.urandom(1 << 16) * (12 << 4)  # 12 MB: huggingface_hub writes, and so resumes, by 10 MB
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": WEIGHTS, "onnx/model.onnx": b"x" * 50_000}
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 0.02, 0.03))
-    with Hub(tmp_path) as hub:
-        use_hub(monkeypatch, hub)
-        yield hub
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A small project that is run for real: the embedded base, a handful of rows, a store of its own."""
 
 import csv
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +60,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
     monkeypatch.chdir(made.folder)
     return made
+
+
+@pytest.fixture
+def everybodys():
+    """A folder that all users may enter and write to; pytest's own are root's alone."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    folder.chmod(0o777)
+    shutil.rmtree(folder)

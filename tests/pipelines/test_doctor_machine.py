@@ -2,9 +2,6 @@
 
 import os
 import platform
-import shutil
-import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,31 +16,9 @@ from pipelines.checks.launcher import check_git, check_managers
 from pipelines.checks.limits import Limits
 from pipelines.checks.memory import check_memory
 from pipelines.checks.packages import check_packages, check_python, wanted
+from tests.users import as_nobody
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def as_nobody():
-    """Root may write everywhere, so it becomes somebody who may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def everybodys():
-    """A folder that all users may enter and write to; pytest's own are root's alone."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
-    yield folder
-    folder.chmod(0o777)
-    shutil.rmtree(folder)
 
 
 def test_another_python_is_refused_with_the_command_that_takes_a_right_one():

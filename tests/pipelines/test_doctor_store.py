@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,32 +24,10 @@ from pipelines.checks.schema import revisions
 from pipelines.checks.store import check_tracking_store
 from pipelines.checks.undelivered import check_undelivered
 from sbert_prune.spool import Entry, Spool
+from tests.users import as_nobody
 
 ROOT = Path(__file__).parents[2]
 OLD = "181f10493468"  # a revision of MLflow 1
-
-
-@contextmanager
-def as_nobody():
-    """Root may write everywhere, so it becomes somebody who may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def everybodys():
-    """A folder that all users may enter and write to; pytest's own are root's alone."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
-    yield folder
-    folder.chmod(0o777)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -1,0 +1,15 @@
+"""What several tests of the library share."""
+
+import pytest
+from hub import Hub, use_hub
+
+from sbert_prune import hub_patience
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub on localhost that this process asks, without long waits."""
+    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 0.02, 0.03))
+    with Hub(tmp_path) as hub:
+        use_hub(monkeypatch, hub)
+        yield hub
