@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from pipelines.texts import TrainingTexts
 from sbert_prune.data.apart import keep_apart
 from sbert_prune.data.described import describe_rows, preview
+from sbert_prune.data.leaks import find_leaks
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, StsData, find_files, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
@@ -93,8 +94,11 @@ def find_sts(recipe: Recipe) -> Found[StsData]:
     for split, rows in held_out.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
     train = _kept_apart(recipe, "sts", data.train, held_out)
-    lines = (*train.lines, *(f"sts {line}" for split, rows in held_out.items() for line in describe_rows(split, rows)))
-    return Found(replace(data, train=train.value), lines, train.leaks)
+    lines = [*train.lines, *(f"sts {line}" for split, rows in held_out.items() for line in describe_rows(split, rows))]
+    shared = find_leaks((row.sentences for row in data.dev.rows), {"test": (row.sentences for row in data.test.rows)}).splits["test"]
+    if shared.pairs:
+        lines.append(f"sts note: {shared.pairs:,} of the dev pairs stand in test too; both are taken as they are")
+    return Found(replace(data, train=train.value), tuple(lines), train.leaks)
 
 
 def _kept_apart(recipe: Recipe, phase: str, rows: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]]) -> Found[RowSet[Row]]:

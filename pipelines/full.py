@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from pipelines.inputs import PruneInputs, find_model
 from pipelines.loading import Inputs, load_inputs
 from pipelines.parameters import PLAN, RECIPE_PARAMETERS, WRITE_RECIPE, flag, option, recipe_options
 from sbert_prune.recipe import Recipe
-from sbert_prune.recipe_dump import describe_recipe, write_recipe_file
+from sbert_prune.recipe_dump import describe_recipe, recipe_written
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 def command(recipe: Recipe, write_recipe: str | None, plan: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
     say(*describe_recipe(recipe))
-    inputs = load_inputs(recipe)
-    if write_recipe is not None:
-        write_recipe_file(recipe, Path(write_recipe))
+    with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
+        inputs = load_inputs(recipe)
     say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs)))
 
 

@@ -105,8 +105,10 @@ def _is_offline() -> bool:
 
 def _listed(asked: Asked) -> Snapshot:
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.hf_api import RepoFile
 
-    info = HfApi(endpoint=asked.endpoint).repo_info(
+    api = HfApi(endpoint=asked.endpoint)
+    info = api.repo_info(
         asked.repo_id, repo_type=asked.kind, revision=asked.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
     )
     if not COMMIT.fullmatch(info.sha or ""):
@@ -115,6 +117,13 @@ def _listed(asked: Asked) -> Snapshot:
         HubFile(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id)
         for file in getattr(info, "siblings", None) or ()
     ]
+    if not files:  # mirrors may list files only when asked for the tree
+        entries = api.list_repo_tree(asked.repo_id, recursive=True, repo_type=asked.kind, revision=info.sha)
+        files = [
+            HubFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        ]
     return Snapshot(asked.repo_id, asked.kind, asked.revision, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
 
 

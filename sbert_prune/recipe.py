@@ -73,6 +73,8 @@ class Recipe(Settings):
     @field_validator("layers", "vocabulary", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("schedule", mode="before")

@@ -1,5 +1,7 @@
 """A recipe written down: as YAML that is read back to an equal recipe, and in a few lines for people."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,20 @@ def _texts(value: Any) -> Any:
     return value if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def write_recipe_file(recipe: Recipe, path: Path) -> None:
-    """Write a recipe to a new file, to be taken again as -P recipe=FILE. One that holds the same already is left as it is.
+@contextmanager
+def recipe_written(recipe: Recipe, path: Path) -> Iterator[None]:
+    """Write a recipe to a file as `write_recipe_file` does; one that is new goes again where the block fails."""
+    is_new = write_recipe_file(recipe, path)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_recipe_file(recipe: Recipe, path: Path) -> bool:
+    """Write a recipe to a new file, to be taken again as -P recipe=FILE; returns whether it is new. One that holds the same stays.
 
     Raises RecipeError for a file that holds anything else, and for a place that cannot hold one.
     """
@@ -61,10 +75,12 @@ def write_recipe_file(recipe: Recipe, path: Path) -> None:
     except FileExistsError as error:
         if not path.is_file() or path.read_bytes() != text.encode():
             raise RecipeError(f"write_recipe={path} exists, and holds something else. Give another name, or move it away first.") from error
+        return False
     except OSError as error:
         raise RecipeError(
             f"write_recipe={path} cannot be written: {error.strerror}. Give a file in a folder that you may write to."
         ) from error
+    return True
 
 
 def describe_recipe(recipe: Recipe) -> list[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     _Opener = Callable[[Path], AbstractContextManager[tuple[pyarrow.Schema, Iterable[pyarrow.RecordBatch]]]]
 
 _ROWS_AT_ONCE = 8_192
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def is_dataset_folder(path: Path) -> bool:
@@ -67,7 +68,12 @@ def _open_arrow(path: Path) -> Iterator[tuple[pyarrow.Schema, Iterable[pyarrow.R
             with pyarrow.ipc.open_file(source) as reader:
                 yield reader.schema, map(reader.get_batch, range(reader.num_record_batches))
         else:
+            source.seek(max(0, source.size() - len(_END_OF_STREAM)))
+            is_whole = source.read() == _END_OF_STREAM
+            source.seek(0)
             with pyarrow.ipc.open_stream(source) as reader:
+                if not is_whole:
+                    raise ValueError("it has no end, so it was cut off")
                 yield reader.schema, reader
 
 
@@ -81,11 +87,10 @@ def _open_dataset(path: Path) -> Iterator[tuple[pyarrow.Schema, Iterable[pyarrow
 
 
 def _table(path: Path, note: str, opener: _Opener) -> Table:
-    import pyarrow
 
     with _sound(path, note), _unpacked(path) as file, opener(file) as (schema, _):
-        # Times are never sentences, and some have no Python value.
-        header = tuple(field.name for field in schema if not pyarrow.types.is_temporal(field.type))
+        places = [place for place, field in enumerate(schema) if _may_be_wanted(field.type)]
+        header = tuple(schema.field(place).name for place in places)
         names = _class_names(schema)
 
     def records() -> Iterator[Record]:
@@ -93,7 +98,7 @@ def _table(path: Path, note: str, opener: _Opener) -> Table:
             number = count(1)
             for batch in batches:
                 for part in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                    columns = [batch.column(name).slice(part, _ROWS_AT_ONCE).to_pylist() for name in header]
+                    columns = [batch.column(place).slice(part, _ROWS_AT_ONCE).to_pylist() for place in places]
                     yield from (Record(next(number), row) for row in zip(*columns, strict=True))
 
     return Table(str(path), records, header=header, unit="row", notes=(note,), names=names)
@@ -105,7 +110,7 @@ def _sound(path: Path, note: str) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError) as error:
         if isinstance(error, DataError):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -124,6 +129,15 @@ def _unpacked(path: Path) -> Iterator[Path]:
         with opened(path) as source, plain.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         yield plain
+
+
+def _may_be_wanted(kind: pyarrow.DataType) -> bool:
+    """Sentences, labels and scores are plain values; times, vectors and what is nested are not even read."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(kind):
+        kind = kind.value_type
+    return not (pyarrow.types.is_temporal(kind) or pyarrow.types.is_nested(kind) or pyarrow.types.is_fixed_size_binary(kind))
 
 
 def _class_names(schema: pyarrow.Schema) -> dict[str, tuple[str, ...]]:

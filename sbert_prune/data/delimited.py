@@ -13,10 +13,15 @@ _FAULTS = {
     "new-line character": "a carriage return stands in a cell that is not quoted; expected quotes around it",
 }
 
+_SWALLOWS = "a quoted cell is opened here and closed on line {}, so that it would swallow rows; expected quotes as csv has them"
 
-def parse_lines(lines: Iterable[str], delimiter: str, *, quoted: bool) -> Iterator[Record]:
-    """The records of the lines, blank lines left out."""
-    return _quoted_records(lines, delimiter) if quoted else _plain_records(lines, delimiter)
+
+def parse_lines(lines: Iterable[str], delimiter: str, *, quoted: bool, may_swallow: bool = True) -> Iterator[Record]:
+    """The records of the lines, blank lines left out.
+
+    may_swallow: whether a quoted cell may hold what looks like records; else its first line is a fault, and the others are read.
+    """
+    return _quoted_records(lines, delimiter, may_swallow) if quoted else _plain_records(lines, delimiter)
 
 
 def usual_width(records: Iterable[Record]) -> tuple[int, int]:
@@ -46,6 +51,11 @@ class _Rewindable:
         self._given.append(line)
         return line
 
+    @property
+    def given(self) -> Sequence[str]:
+        """The lines since the mark."""
+        return self._given
+
     def mark(self) -> None:
         """The record is whole: its lines are not wanted again."""
         self._given.clear()
@@ -56,10 +66,10 @@ class _Rewindable:
         self._given.clear()
 
 
-def _quoted_records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
+def _quoted_records(lines: Iterable[str], delimiter: str, may_swallow: bool) -> Iterator[Record]:  # noqa: FBT001 - handed through
     source, line = _Rewindable(lines), 1
     while True:
-        fault = yield from _until_fault(source, line, delimiter)
+        fault = yield from _until_fault(source, line, delimiter, may_swallow)
         if fault is None:
             return
         yield fault
@@ -67,15 +77,24 @@ def _quoted_records(lines: Iterable[str], delimiter: str) -> Iterator[Record]:
         source.rewind()
 
 
-def _until_fault(source: _Rewindable, line: int, delimiter: str) -> Generator[Record, None, Record | None]:
+def _until_fault(
+    source: _Rewindable,
+    line: int,
+    delimiter: str,
+    may_swallow: bool,  # noqa: FBT001 - handed through
+) -> Generator[Record, None, Record | None]:
     """Records from line number `line` on; returns the first that cannot be read, with no cells."""
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     first = line
     try:
         for cells in reader:
+            num_lines = len(source.given)
+            swallows = num_lines > 1 and all(text.count(delimiter) + 1 == len(cells) for text in source.given if text.strip())
+            if swallows and not may_swallow:
+                return Record(line, (), _SWALLOWS.format(first + reader.line_num - 1))
             source.mark()
             if not _is_blank(cells):
-                yield Record(line, tuple(cells))
+                yield Record(line, tuple(cells), num_lines=num_lines, swallows=swallows)
             line = first + reader.line_num
     except csv.Error as error:
         return Record(line, (), _fault(error))

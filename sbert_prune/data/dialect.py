@@ -26,46 +26,92 @@ def reads_as_quoted(lines: Iterable[str], delimiter: str) -> bool:
     wrapped cells, or when no cell speaks against it. Else the reading with regular records is right: only quoting keeps
     cells together that span lines, and a stray quote read as quoting swallows rows.
     """
-    num_lines = wrapped = stray = escaped = 0
-    for line in lines:
-        num_lines += 1
-        if '"' not in line:
-            continue
-        for cell in line.rstrip("\r\n").split(delimiter):
-            if '"' not in cell:
-                continue
-            if _is_wrapped(cell):
-                wrapped += 1
-                escaped += '""' in cell[1:-1]
-            else:
-                stray += 1
-    if not wrapped and not stray:
+    cells = _QuoteCells.of(lines, delimiter)
+    if not cells.wrapped and not cells.stray:
         return False
-    wrapped_throughout = 2 * wrapped >= num_lines and wrapped >= 9 * stray
-    if not stray or escaped > stray or wrapped_throughout:
+    wrapped_throughout = 2 * cells.wrapped >= cells.num_lines and cells.wrapped >= 9 * cells.stray
+    if not cells.stray or cells.escaped > cells.stray or wrapped_throughout:
         return True
     return _is_more_regular(_Reading.of(lines, delimiter, quoted=True), _Reading.of(lines, delimiter, quoted=False))
 
 
+class _QuoteCells(NamedTuple):
+    """The cells with quotes of a text that is read without quoting: those that a csv writer makes, those with a doubled inner quote among
+    them, and those that none makes.
+    """
+
+    num_lines: int
+    wrapped: int
+    escaped: int
+    stray: int
+
+    @classmethod
+    def of(cls, lines: Iterable[str], delimiter: str) -> "_QuoteCells":
+        num_lines = wrapped = stray = escaped = 0
+        for line in lines:
+            num_lines += 1
+            if '"' not in line:
+                continue
+            for cell in line.rstrip("\r\n").split(delimiter):
+                if _is_wrapped(cell):
+                    wrapped += 1
+                    escaped += '""' in cell[1:-1]
+                else:
+                    stray += '"' in cell
+        return cls(num_lines, wrapped, escaped, stray)
+
+
+class Quoting(NamedTuple):
+    """How double quotes are read: as csv has them or as text, and whether a quoted cell may hold what looks like records."""
+
+    quoted: bool
+    may_swallow: bool = True
+
+
+def choose_quoting(lines: Iterable[str], delimiter: str) -> Quoting:
+    """Whether double quotes are csv quoting.
+
+    A quote that is opened in one row and closed in another, as a quotation over several sentences has them, would swallow the rows
+    between. Where every line is a record without quoting, and hardly a cell is wrapped in quotes, they are text. Where no quoted cell
+    spans lines but those that swallow rows, such rows are faults.
+    """
+    if delimiter == "\t" and not reads_as_quoted(lines, delimiter):
+        return Quoting(quoted=False)
+    reading = _Reading.of(lines, delimiter, quoted=True)
+    if not reading.num_swallowing:
+        return Quoting(quoted=True)
+    cells = _QuoteCells.of(lines, delimiter)
+    if cells.stray > cells.wrapped and _Reading.of(lines, delimiter, quoted=False).is_flawless:
+        return Quoting(quoted=False)
+    return Quoting(quoted=True, may_swallow=reading.num_spanning > 0)
+
+
 class _Reading(NamedTuple):
-    """How regular the records of one reading are. usual: records with the most frequent width.  swallowed: cells that look like lines."""
+    """How regular the records of one reading are. usual: records with the most frequent width.  swallowed: cells that look like lines.
+
+    num_swallowing, num_spanning: records of several lines that could be records of their own, and that could not.
+    """
 
     total: int
     width: int
     usual: int
     swallowed: bool
+    num_swallowing: int
+    num_spanning: int
 
     @classmethod
     def of(cls, lines: Iterable[str], delimiter: str, *, quoted: bool) -> "_Reading":
         widths: Counter[int] = Counter()
-        total, swallowed = 0, False
+        total, swallowed, swallowing, spanning = 0, False, 0, 0
         for record in parse_lines(lines, delimiter, quoted=quoted):
             total += 1
+            swallowing += record.swallows
+            spanning += record.num_lines > 1 and not record.swallows
             if not record.fault:
                 widths[len(record.cells)] += 1
                 swallowed |= any("\n" in cell and delimiter in cell for cell in record.cells if isinstance(cell, str))
         width, usual = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
-        return cls(total, width, usual, swallowed)
+        return cls(total, width, usual, swallowed, swallowing, spanning)
 
     @property
     def is_flawless(self) -> bool:

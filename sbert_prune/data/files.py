@@ -37,6 +37,13 @@ def split_suffixes(path: Path) -> tuple[str, str]:
     return (inner.suffix.lower(), last) if last in COMPRESSIONS else (last, "")
 
 
+def stem_of(name: str) -> str:
+    """A file's name without its format and compression: "snli_1.0_train.csv.gz" gives "snli_1.0_train"."""
+    path = Path(name)
+    suffix, compression = split_suffixes(path)
+    return path.name[: len(path.name) - len(suffix) - len(compression)]
+
+
 def names_like(path: Path) -> str:
     """A hint for a path that does not exist: near names in the nearest folder that does, or what stands there."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())

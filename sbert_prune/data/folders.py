@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sbert_prune.data.columnar import is_dataset_folder
+from sbert_prune.data.files import stem_of
 from sbert_prune.data.records import FORMATS, is_data_file
 from sbert_prune.errors import DataError
 
@@ -19,7 +20,7 @@ SPLIT_WORDS = {
 }
 """Words in a file's name, and the split that they mean."""
 
-_SHARD = re.compile(r"(.*?)[-_.]?(\d{4,})([-_]of[-_]\d+)?")
+_SHARD = re.compile(r"(?P<before>.*?)[-_.]?(?P<number>\d{4,})([-_]of[-_](?P<total>\d+))?")
 """A part of a split: train-00000-of-00003, train_0001, 0001."""
 
 
@@ -39,6 +40,7 @@ def require_splits(folder: Path, found: Iterable[str], required: tuple[str, ...]
     """Raises DataError that names the first required split that the folder lacks, and what it holds."""
     if missing := [split for split in required if split not in found]:
         names = ", ".join(path.name for path in data_files(folder)) or _no_data_file(folder)
+        names += "".join(f", and {path.name}, a link to nothing" for path in _entries(folder) if path.is_symlink() and not path.exists())
         words = ", ".join(word for word, split in SPLIT_WORDS.items() if split == missing[0])
         expected = (
             f"Expected a file or folder with {words} in its name, its files ending in {', '.join(FORMATS)}, also with .gz, .xz or .zst."
@@ -53,7 +55,7 @@ def data_files(folder: Path) -> list[Path]:
 
 def split_of(name: str) -> str | None:
     """The split that a name tells; None when it tells none or more than one."""
-    words = re.split(r"[^a-z]+", name.split(".", maxsplit=1)[0].lower())
+    words = re.split(r"[^a-z]+", stem_of(name).lower())
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return splits.pop() if len(splits) == 1 else None
 
@@ -65,18 +67,35 @@ def _holds_split(folder: Path) -> bool:
 def _parts(folder: Path, split: str, paths: list[Path]) -> tuple[Path, ...]:
     """One split's files, in their order."""
     if len(paths) == 1 and paths[0].is_dir() and not is_dataset_folder(paths[0]):
-        inside = [path for path in _files(paths[0]) if is_data_file(path)]
-        return tuple(inside) if len(inside) == 1 else _parts(paths[0], split, inside)
+        return _parts(paths[0], split, [path for path in _files(paths[0]) if is_data_file(path)])
     if len(paths) > 1 and not _is_sharded(paths):
         names = " and ".join(path.name for path in paths)
         raise DataError(f"{folder} has {len(paths)} files for the split {split}: {names}. Keep one of them there, or give a file.")
+    check_parts(str(folder), split, [path.name for path in paths])
     return tuple(paths)
 
 
+def check_parts(where: str, split: str, names: Iterable[str]) -> None:
+    """Refuse some of the numbered parts of a split, and parts of two sets. Raises DataError."""
+    found = [match for name in names if (match := _SHARD.fullmatch(stem_of(name)))]
+    totals = {match["total"] for match in found}
+    if not found or (len(found) == 1 and totals == {None}):
+        return
+    numbers = sorted(int(match["number"]) for match in found)
+    first = 0 if totals != {None} else numbers[0]
+    wanted = list(range(first, first + (int(next(iter(totals)) or 0) or len(numbers))))
+    if len(totals) > 1 or numbers != wanted:
+        names_found = ", ".join(sorted(match.string for match in found)[:6])
+        raise DataError(
+            f"{where}: the split {split} is in parts, and these are not all of one set: {names_found}. "
+            "Fetch what is missing, and take away what belongs to another set."
+        )
+
+
 def _is_sharded(paths: list[Path]) -> bool:
-    """Whether the files are the numbered parts of one."""
-    parts = [(_SHARD.fullmatch(path.name.split(".")[0]), path.name.partition(".")[2]) for path in paths]
-    return all(match is not None for match, _ in parts) and len({(match[1], ending) for match, ending in parts if match}) == 1
+    """Whether the files are numbered parts with one name and ending."""
+    parts = [(_SHARD.fullmatch(stem_of(path.name)), path.name[len(stem_of(path.name)) :]) for path in paths]
+    return all(match is not None for match, _ in parts) and len({(match["before"], ending) for match, ending in parts if match}) == 1
 
 
 def _files(folder: Path) -> list[Path]:

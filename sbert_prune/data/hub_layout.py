@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Self
 
-from sbert_prune.data.folders import SPLIT_WORDS
+from sbert_prune.data.files import stem_of
+from sbert_prune.data.folders import SPLIT_WORDS, check_parts
 from sbert_prune.errors import DataError
 
 DEFAULT = ""
@@ -40,7 +41,7 @@ class NamedFile:
     def parse(cls, path: str) -> Self:
         """Read a path. The name of the file decides on the split, else the folder right above it."""
         *folders, name = path.split("/")
-        words = _words(name.split(".")[0])
+        words = _words(stem_of(name))
         split = _split_of(words)
         if split is None and folders and (split := _split_of(_words(folders[-1]))):
             words = [*_words(folders.pop()), *words]
@@ -80,7 +81,10 @@ def split_of(files: Iterable[NamedFile], split: str, word: str | None) -> list[N
 def _of_one_format(files: list[NamedFile]) -> list[NamedFile]:
     formats = {file.format for file in files}
     best = next((suffix for suffix in _PREFERRED if suffix in formats), min(formats))
-    return sorted((file for file in files if file.format == best), key=lambda file: file.path)
+    chosen = sorted((file for file in files if file.format == best), key=lambda file: file.path)
+    names = [PurePosixPath(file.path).name for file in chosen]
+    check_parts(str(PurePosixPath(chosen[0].path).parent), chosen[0].split or "train", names)
+    return chosen
 
 
 def _words(name: str) -> list[str]:

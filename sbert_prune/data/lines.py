@@ -12,6 +12,9 @@ from sbert_prune.errors import DataError
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 _NOT_TEXT = {
+    b"\xff\xfe\0\0": "text in UTF-32; save it again as UTF-8",
+    b"\0\0\xfe\xff": "text in UTF-32; save it again as UTF-8",
+    b"BZh": "a bzip2 file; unpack it, or pack it as .gz, .xz or .zst",
     b"\x1f\x8b": "a gzip file; let its name end in .gz",
     b"\xfd7zXZ": "an xz file; let its name end in .xz",
     b"\x28\xb5\x2f\xfd": "a zstd file; let its name end in .zst",

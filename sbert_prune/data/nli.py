@@ -51,6 +51,8 @@ def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> Ro
     reading = _Reading()
     rows = StoredRows(NliRow, (row for sheet in sheets for row in reading.rows(sheet)))
     source = source_of(files)
+    if reading.num_threes > 1 and not reading.saw_a_zero:
+        raise DataError(f"{source} has labels up to 3; expected 0, 1, 2 for {', '.join(Label)}, in this order. Write the labels as words.")
     settle(source, num_good=len(rows) + reading.num_unlabelled, bad=reading.bad, on_bad_rows=on_bad_rows)
     if not rows:
         raise DataError(f"{source}: none of its {reading.num_unlabelled:,} rows has a gold label (all are -1 or -); give labelled rows.")
@@ -87,11 +89,13 @@ class _Reading:
     bad: BadRows = field(default_factory=BadRows)
     num_unlabelled: int = 0
     saw_numbers: bool = False
+    saw_a_zero: bool = False
+    num_threes: int = 0
     saw_one_hot: bool = False
 
     def rows(self, sheet: Sheet) -> Iterator[NliRow]:
         """The labelled rows of one file."""
-        words = next((words for name, words in sheet.table.names.items() if name.casefold() in COLUMNS["label"]), ())
+        words = _words_of(sheet)
 
         def parse(record: Record) -> NliRow | None:
             premise, hypothesis, *said = sheet.columns.cells(record)
@@ -106,11 +110,13 @@ class _Reading:
 
     def _label(self, cell: object, words: tuple[str, ...]) -> Label | None:
         name = cell if isinstance(cell, str) and cell in LABELS else _label_name(cell)
-        if words and name.isdecimal() and int(name) < len(words) and words[int(name)].casefold() in LABELS:
-            name = words[int(name)].casefold()
+        if words and name.isdecimal():
+            name = words[int(name)] if int(name) < len(words) else name
         if name in LABELS:
             self.saw_numbers |= name in {"0", "1", "2"}
+            self.saw_a_zero |= name == "0"
             return LABELS[name]
+        self.num_threes += name == "3"
         found = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
         raise DataError(f"the label is {found}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)")
 
@@ -127,6 +133,20 @@ class _Reading:
         """What was understood about the labels, for people."""
         numbers = (f"labels 0, 1, 2 read as {', '.join(_NUMBERS)}",) if self.saw_numbers else ()
         return (*numbers, *(("labels one-hot",) if self.saw_one_hot else ()))
+
+
+def _words_of(sheet: Sheet) -> tuple[str, ...]:
+    """The words behind the numbers of the label's column, where the file has them. Raises DataError for words that are no labels."""
+    if sheet.table.header is None or len(sheet.columns.indices) != len(COLUMNS):
+        return ()
+    words = sheet.table.names.get(sheet.table.header[sheet.columns.indices[-1]], ())
+    names = tuple(_label_name(word) for word in words)
+    if unknown := [word for word, name in zip(words, names, strict=True) if name not in LABELS]:
+        raise DataError(
+            f"{sheet.table.path}: its labels stand for {', '.join(words)}; {unknown[0]!r} is none of {', '.join(Label)}. "
+            "Write the labels in these words."
+        )
+    return names
 
 
 def _label_name(cell: object) -> str:

@@ -27,7 +27,7 @@ _SELECTORS = "\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0000-\U000e0fff"
 _FOLDED = re.compile(f"[{_LAYOUT}\u200b-\u200d{_SELECTORS}{''.join(_VARIANTS)}]")
 _FOREIGN_DIGIT = re.compile(r"[^\x00-\x7f\D]")
 
-_AT_THE_ENDS = " .,;:!?'\"-()[]{}"
+_AT_THE_ENDS = " .,;:!?'\"-()[]{}|•*¡¿·…~_/"
 
 
 def clean(text: str) -> str:
@@ -56,7 +56,7 @@ def normalised(sentence: str) -> str:
     """
     text = sentence if sentence.isascii() else _folded(sentence)
     text = " ".join(text.casefold().split())
-    return text.strip(_AT_THE_ENDS) or text or sentence
+    return text.strip(_AT_THE_ENDS) or text or clean(sentence) or sentence
 
 
 def _joiner(match: re.Match[str]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from sbert_prune.data.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
 from sbert_prune.data.delimited import parse_lines
-from sbert_prune.data.dialect import DELIMITERS, choose_delimiter, reads_as_quoted
-from sbert_prune.data.files import COMPRESSIONS, check_file, split_suffixes
+from sbert_prune.data.dialect import DELIMITERS, choose_delimiter, choose_quoting
+from sbert_prune.data.files import COMPRESSIONS, check_file, opened, split_suffixes
 from sbert_prune.data.lines import TextLines
 from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
@@ -60,19 +60,23 @@ def _read_delimited(likely: str, path: Path) -> Table:
     if not any(line.strip() for line in lines):
         raise DataError(f"{path} holds no text, only blank lines at most; expected rows.")
     delimiter = choose_delimiter(lines, likely=likely)
-    quoted = delimiter != "\t" or reads_as_quoted(lines, delimiter)
-    if quoted:
+    reading = choose_quoting(lines, delimiter)
+    if reading.quoted:
         quoting = "quoted"
     else:
         held = sum('"' in line for line in lines)
         quoting = f"quotes are text (on {held:,} lines)" if held else "no quotes"
     encoding = ", UTF-16" if lines.encoding == "utf-16" else ""
     notes = (f"{DELIMITERS[delimiter]}-separated, {quoting}{encoding}",)
-    return Table(str(path), lambda: parse_lines(lines, delimiter, quoted=quoted), notes=notes)
+    return Table(str(path), lambda: parse_lines(lines, delimiter, **reading._asdict()), notes=notes)
 
 
 def _read_jsonl(path: Path) -> Table:
     lines = TextLines.of(path)
+    with opened(path) as file:
+        begins = file.read(1024).decode(errors="replace").lstrip("\ufeff \t\r\n")
+    if begins.startswith("["):
+        raise DataError(f"{path}, line 1: a JSON array; expected one object such as {{...}} per line. Convert it: jq -c '.[]' {path.name}")
     sample = islice((line for line in lines if line.strip()), _SAMPLE)
     header = tuple(dict.fromkeys(key for line in sample for key in _parse_object(line)[0]))
     return Table(str(path), partial(_objects, lines, header), header=header, notes=("one JSON object per line",))

@@ -1,5 +1,6 @@
 """What a setting such as `nli_data` names: a file, a folder of splits, a data set of the hub, or the quickstart data."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ QUICKSTART = "quickstart"
 """The setting that stands for the generated data."""
 
 STS_SPLITS = ("train", "dev", "test")
+
+_LIKE_A_HUBS = re.compile(r"https?://[^/]*huggingface\.co/|datasets/[\w.-]+/|[\w.-]+/[\w.-]+[:@]")
 
 _LONE = "file"
 """The only split of a setting that names one file."""
@@ -141,6 +144,11 @@ def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]
 
     if is_hub_setting(setting) and not is_data_file(path) and not path.parent.is_dir():
         return None
+    if _LIKE_A_HUBS.match(setting):
+        raise DataError(
+            f"{setting} is neither here nor the name of a data set on a hub. Expected org/name, org/name:config, or either with @revision "
+            "behind it."
+        )
     raise DataError(f"{setting} does not exist. {names_like(path)} {_EXPECTED.capitalize()}")
 
 

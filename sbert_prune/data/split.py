@@ -12,6 +12,7 @@ from sbert_prune.shares import DEFAULT_SHARES
 _SPLITS = ("train", "dev", "test")
 
 _FEWEST_ROWS = 30
+_FEWEST_OF_A_SPLIT = 3
 
 
 def split_rows(rows: RowSet[StsRow], shares: tuple[float, float, float] = DEFAULT_SHARES) -> dict[str, RowSet[StsRow]]:
@@ -23,6 +24,11 @@ def split_rows(rows: RowSet[StsRow], shares: tuple[float, float, float] = DEFAUL
     if len(rows) < _FEWEST_ROWS:
         raise DataError(
             f"{rows.source} has {len(rows)} rows, too few to split {told}; give at least {_FEWEST_ROWS}, or a folder of splits."
+        )
+    if min(shares) * len(rows) < _FEWEST_OF_A_SPLIT:
+        raise DataError(
+            f"{rows.source} has {len(rows)} rows, and split {told} one split gets {min(shares) * len(rows):.1f} of them; each needs "
+            f"{_FEWEST_OF_A_SPLIT} or more. Give larger shares, or a folder of splits."
         )
     share_of = dict(zip(_SPLITS, shares, strict=True))
     room = {split: share * len(rows) for split, share in share_of.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from sbert_prune.data.badrows import BadRows, parse_each, settle
 from sbert_prune.data.columns import text_of
 from sbert_prune.data.layouts import detect_layout
-from sbert_prune.data.scores import ScoreRange, ScoreStatistics, parse_number
+from sbert_prune.data.scores import FEWEST_TO_TELL, ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.data.sheets import Sheet, name_of, source_of
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.data.tables import Record
@@ -34,10 +34,23 @@ def parse_sts(
     """
     sheets = {split: [Sheet.of(path, lambda _: COLUMNS, detect_layout) for path in files] for split, files in splits.items()}
     if score_range is None:
-        bounds = ScoreRange.inferred(_statistics(sheet for found in sheets.values() for sheet in found))
+        bounds = _inferred({split: _statistics(found) for split, found in sheets.items()}, splits)
     else:
         bounds = ScoreRange(*score_range, given=True)
     return {split: _read(splits[split], sheets[split], bounds, on_bad_rows) for split in splits}, bounds
+
+
+def _inferred(statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Path]]) -> ScoreRange:
+    """One range for all splits. Raises DataError where they disagree on it, and for what looks like the labels of NLI."""
+    told = {split: found for split, found in statistics.items() if found.num >= FEWEST_TO_TELL}
+    if len({found.are_within_one for found in told.values()}) > 1:
+        seen = ", ".join(f"{source_of(splits[split])} from {found.lowest:g} to {found.highest:g}" for split, found in told.items())
+        raise DataError(f"The splits have scores of different ranges: {seen}. Bring them to one range, or give it: sts_score_range=0-5.")
+    whole = sum(statistics.values(), ScoreStatistics())
+    if whole.look_like_labels:
+        files = ", ".join(source_of(files) for files in splits.values())
+        raise DataError(f"{files}: the scores are 0, 1 and 2 alone, as NLI labels are. If they are scores, give sts_score_range=0-2.")
+    return ScoreRange.inferred(whole)
 
 
 def _statistics(sheets: Iterable[Sheet]) -> ScoreStatistics:

@@ -10,11 +10,14 @@ class Record(NamedTuple):
 
     line: 1-based; the physical line on which the record starts, or the row of a parquet or Arrow file.
     fault: why the record could not be read; empty when it could.
+    num_lines: how many lines it spans.  swallows: whether each of several lines could be a record of its own.
     """
 
     line: int
     cells: tuple[object, ...]
     fault: str = ""
+    num_lines: int = 1
+    swallows: bool = False
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_the_description_tells_files_rows_ranges_and_what_was_left_out(tmp_path)
     lines = describe_rows("train", load_sts(setting, on_bad_rows="skip").train)
 
     assert lines[0].startswith(f"train: {tmp_path / 'train.csv'}: 4 rows, 1 bad row skipped (comma-separated, quoted; columns sentence1")
-    assert lines[0].endswith("scores 0-5, inferred)")
+    assert lines[0].endswith("scores 0-5, inferred from 1 to 9)")
     assert lines[1].endswith(
         "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)."
     )

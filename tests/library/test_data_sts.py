@@ -62,7 +62,7 @@ def test_columns_are_told_by_their_names_or_by_what_they_hold(tmp_path, name, te
 
     assert rows.rows == (StsRow("One.", "Two.", 0.8), StsRow("Three.", "Four.", 0.5))
     assert layout in " ".join(rows.notes)
-    assert "scores 0-5, inferred" in rows.notes
+    assert "scores 0-5, inferred from 2.5 to 4" in rows.notes
 
 
 def test_one_damaged_first_row_does_not_hide_the_layout(tmp_path):
