@@ -13,6 +13,7 @@ from pipelines.checks.device import check_device
 from pipelines.checks.disk import check_places, places
 from pipelines.checks.hub import LATE, HubName, check_hub, data_on_hub, model_on_hub
 from pipelines.checks.launcher import check_git, check_managers
+from pipelines.checks.layers import check_layers
 from pipelines.checks.limits import Limits
 from pipelines.checks.memory import check_memory
 from pipelines.checks.packages import look_at_packages
@@ -49,7 +50,8 @@ def checks_for(recipe: Recipe) -> list[Check]:
         _check("environments", check_managers),
         _check("git", check_git),
     ]
-    return [*on_machine, *_of_hub(hub), *_of_models(recipe, hub), *_of_data(recipe, hub)]
+    layers = _check("layers", partial(check_layers, recipe))
+    return [*on_machine, *_of_hub(hub), *_of_models(recipe, hub), layers, *_of_data(recipe, hub)]
 
 
 def names_on_hub(recipe: Recipe) -> dict[str, HubName]:

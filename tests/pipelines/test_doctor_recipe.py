@@ -14,6 +14,7 @@ import pytest
 from pipelines.checks.base import check_model, num_parameters
 from pipelines.checks.data import check_rows, check_text
 from pipelines.checks.hub import check_hub
+from pipelines.checks.layers import check_layers
 from sbert_prune.recipe_files import load_recipe
 from tests.hub import Hub, use_hub
 
@@ -49,6 +50,27 @@ def test_bases_that_are_missing_damaged_or_pickled_fail_with_a_command(tmp_path,
     assert "cut off" in damaged.found + damaged.advice
     assert refused_.command == f"mlflow run . -e doctor -P base_model={pickled} -P convert_pickle=true"
     assert check_model("base_model", "models:/m-1", recipe).state == "-"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"strategy": "drop-tpo"}, "Did you mean 'drop-top'?"),
+        ({"layers": "13"}, "layers=13 cannot be kept: the encoder has 12 layers"),
+        ({"layers": "0,12"}, "12"),
+        ({"strategy": "drop-tpo", "base_model": "org/not-fetched"}, "Did you mean 'drop-top'?"),
+    ],
+)
+def test_layers_that_the_base_cannot_have_fail(given, found):
+    finding = check_layers(load_recipe("quickstart", given))
+
+    assert (finding.state, finding.command) == ("fail", "mlflow run . -e recipes -P name=quickstart")
+    assert found in finding.found + finding.advice
+
+
+@pytest.mark.parametrize(("given", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")])
+def test_layers_that_the_base_has_are_told(given, state):
+    assert check_layers(load_recipe("quickstart", given)).state == state
 
 
 @pytest.fixture
