@@ -108,7 +108,7 @@ def find_base_of(model: SavedModel) -> SavedModel | None:
         return None
     revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
     try:
-        return find_model(lineage.base.id + revision)
+        return find_model(lineage.base.id + revision, convert_pickle=True)  # who made the variant has allowed it
     except SbertPruneError:
         return None
 

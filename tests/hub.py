@@ -75,6 +75,7 @@ class Hub:
         self.home = folder / "hf_home"
         self.requests: list[Request] = []
         self.token = "hf_letmein0123456789"
+        self.lists_files = True
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._faults: list[tuple[str, Fault]] = []
         self._connections: list[socket.socket] = []
@@ -100,12 +101,21 @@ class Hub:
         self._servers = []
 
     def add_model(self, repo_id: str, files: Path | Mapping[str, bytes], *, revision: str = "main") -> str:
-        """Put a commit with a folder's files, or these, behind a branch or tag; the commit."""
+        """Put a commit with a folder's files, or these, behind a branch or tag, or make it the commit that this names; the commit."""
         return self._add("model", repo_id, files, revision)
 
     def add_dataset(self, repo_id: str, files: Path | Mapping[str, bytes], *, revision: str = "main") -> str:
         """The same for a data set."""
         return self._add("dataset", repo_id, files, revision)
+
+    def listed(self, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """What stands in the answer about a revision: all files, or none, as with mirrors that list files by the tree alone."""
+        return files if self.lists_files else {}
+
+    def commit(self, kind: str, repo_id: str, revision: str = "main") -> str:
+        """The commit that a branch or tag stands for; a commit stands for itself."""
+        repository = self._repositories[kind, repo_id]
+        return revision if revision in repository.commits else repository.revisions[revision]
 
     def close(self, kind: str, repo_id: str, *, gated: bool) -> None:
         """Give a repository to those with `token` only: one that is gated says so, one that is private does not say that it is there."""
@@ -136,10 +146,12 @@ class Hub:
         if isinstance(files, Path):
             files = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
         content = "".join(f"{path} {_digest(path, body)}\n" for path, body in sorted(files.items()))
-        commit = sha1(f"{kind} {repo_id} {content}".encode()).hexdigest()
+        is_commit = len(revision) == 40
+        commit = revision if is_commit else sha1(f"{kind} {repo_id} {content}".encode()).hexdigest()
         repository = self._repositories.setdefault((kind, repo_id), _Repository())
         repository.commits[commit] = dict(files)
-        repository.revisions[revision] = commit
+        if not is_commit:
+            repository.revisions[revision] = commit
         return commit
 
     def _fault(self, method: str, what: str) -> Fault | None:
@@ -164,7 +176,7 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """/api/KINDS/ID/revision/REV, /[datasets/]ID/resolve/REV/FILE, and on the other port /KIND/ID/COMMIT/FILE."""
+    """/api/KINDS/ID/revision/REV, /api/KINDS/ID/tree/REV, /[datasets/]ID/resolve/REV/FILE, and on the other port /KIND/ID/COMMIT/FILE."""
 
     protocol_version = "HTTP/1.1"
 
@@ -179,15 +191,22 @@ class _Handler(BaseHTTPRequestHandler):
             kind, repo_id, commit, file = path[1], "/".join(path[2:4]), path[4], "/".join(path[5:])
             return self._send(f"{repo_id}/{file}", self.hub._repositories[kind, repo_id].commits[commit][file])
         is_api = path[0] == "api"
+        if is_api and path[1] not in _KINDS:
+            return self._refuse("/".join(path), 404, "", "Not found")
         kind = _KINDS[path[1]] if is_api else "dataset" if path[0] == "datasets" else "model"
-        repo_id, _, revision, *file = self._parts(path[2:] if is_api else path[kind == "dataset" :])
+        repo_id, verb, revision, *file = self._parts(path[2:] if is_api else path[kind == "dataset" :])
         what = f"api/{kind}s/{repo_id}/{revision}" if is_api else f"{repo_id}/{'/'.join(file)}"
         if refusal := self._refusal(kind, repo_id, revision, is_api=is_api):
             return self._refuse(what, *refusal)
         repository = self.hub._repositories[kind, repo_id]
         commit = repository.revisions.get(revision, revision)
         if is_api:
-            return self._send(what, _listing(repo_id, commit, repository.commits[commit]))
+            listing = (
+                _tree(repository.commits[commit])
+                if verb == "tree"
+                else _listing(repo_id, commit, self.hub.listed(repository.commits[commit]))
+            )
+            return self._send(what, json.dumps(listing).encode())
         return self._give(what, (kind, repo_id, commit, "/".join(file)), repository.commits[commit])
 
     def do_HEAD(self) -> None:
@@ -269,10 +288,20 @@ def _digest(path: str, body: bytes) -> str:
     return sha256(body).hexdigest() if is_large else sha1(b"blob %d\0" % len(body) + body).hexdigest()
 
 
-def _listing(repo_id: str, commit: str, files: Mapping[str, bytes]) -> bytes:
+def _listing(repo_id: str, commit: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     entries = []
     for path, body in files.items():
         digest = _digest(path, body)
         lfs = {"lfs": {"size": len(body), "sha256": digest, "pointerSize": 130}} if len(digest) == 64 else {}
         entries.append({"rfilename": path, "size": len(body), "blobId": digest if not lfs else digest[:40], **lfs})
-    return json.dumps({"id": repo_id, "sha": commit, "siblings": entries}).encode()
+    return {"id": repo_id, "sha": commit, "siblings": entries}
+
+
+def _tree(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """The same for `hf download`, which asks for it in another way."""
+    entries = []
+    for path, body in files.items():
+        digest = _digest(path, body)
+        lfs = {"lfs": {"size": len(body), "oid": digest, "pointerSize": 130}} if len(digest) == 64 else {}
+        entries.append({"type": "file", "path": path, "size": len(body), "oid": digest[:40], **lfs})
+    return entries

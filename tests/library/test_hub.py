@@ -402,3 +402,13 @@ def test_a_full_disk_is_told_with_the_folder_that_needs_room(hub, commit):
     assert f"HubError: There is no room for model.safetensors of the model org/name in {hub.cache} (" in done.stderr
     assert "Make room there, or set HF_HOME to a folder on a larger disk." in done.stderr
     assert not list(hub.cache.rglob("*.incomplete"))
+
+
+def test_a_mirror_that_lists_files_by_the_tree_alone_will_do(hub, commit):
+    listed = resolve("org/name", kind="model").files
+    hub.lists_files = False
+
+    by_tree = resolve("org/name", kind="model")
+
+    assert by_tree.commit == commit
+    assert by_tree.files == listed != ()

@@ -1,0 +1,208 @@
+"""What the presets name on the hub, in small: encoders of twelve narrow layers and data sets of a few hundred rows, by their real names.
+
+with filled_hub(tmp_path) as hub:
+    ...
+NEEDED["Divyanshu/indicxnli:mr"]        # the files that a preset which names it has to fetch, and no others
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow
+import pyarrow.parquet
+import torch
+from hub import Hub
+from safetensors.torch import save_file
+from small_texts import LABELS, LANGUAGES, nli_rows, sts_pairs, words_of_all
+from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
+
+from sbert_prune.recipe_files import load_recipe, presets
+
+MAHABERT, HINDBERT, MURIL, BERT = (
+    "l3cube-pune/marathi-bert-v2",
+    "l3cube-pune/hindi-bert-v2",
+    "google/muril-base-cased",
+    "google-bert/bert-base-uncased",
+)
+INDICXNLI, ALL_NLI, STSB = "Divyanshu/indicxnli", "sentence-transformers/all-nli", "sentence-transformers/stsb"
+
+DEPTH, WIDTH = 12, 16
+
+_TOKENIZER = {"config.json", "tokenizer_config.json", "vocab.txt"}
+
+NEEDED: dict[str, set[str]] = {
+    MAHABERT: {*_TOKENIZER, "tokenizer.json", "model.safetensors"},
+    HINDBERT: {*_TOKENIZER, "tokenizer.json", "model.safetensors"},
+    MURIL: {*_TOKENIZER, "special_tokens_map.json", "pytorch_model.bin"},
+    BERT: {*_TOKENIZER, "tokenizer.json", "model.safetensors"},
+    **{f"{INDICXNLI}:{language}": {f"{language}/train/0000.parquet"} for language in ("mr", "hi", "ta", "te")},
+    f"{ALL_NLI}:pair-class": {"pair-class/train-00000-of-00001.parquet"},
+    STSB: {f"{split}-00000-of-00001.parquet" for split in ("train", "validation", "test")},
+}
+"""By model, or data set with its config: the files that its commit has and that are needed."""
+
+_UNWANTED = {"README.md": b"# In small", ".gitattributes": b"", "tf_model.h5": b"no", "flax_model.msgpack": b"no", "onnx/model.onnx": b"no"}
+
+
+def named(setting: str) -> tuple[str, str]:
+    """The repository of a setting, and the revision that it asks for."""
+    place, _, revision = setting.partition("@")
+    return place.partition(":")[0], revision or "main"
+
+
+@contextmanager
+def filled_hub(folder: Path) -> Iterator[Hub]:
+    """A hub that has all of it at the revisions that the presets ask for, with what nobody asks for beside it."""
+    asked = _asked_for()
+    with Hub(folder) as hub:
+        for name, files in _encoders().items():
+            if asked[name] != "main":
+                hub.add_model(name, {"README.md": b"# Newer than what is pinned, and without weights"})
+            hub.add_model(name, {**_UNWANTED, **files}, revision=asked[name])
+        hub.add_dataset(INDICXNLI, {"README.md": b"# IndicXNLI", "indicxnli.py": b"raise SystemExit('a program of others')"})
+        for name, files in _data_sets().items():
+            hub.add_dataset(name, files, revision=asked[name])
+        hub.add_dataset(STSB, _data_sets()[STSB] | {"README.md": b"# Newer than what is pinned"})
+        yield hub
+
+
+def _asked_for() -> dict[str, str]:
+    """The revision of every repository that a preset names. None is asked for in two."""
+    recipes = [load_recipe(name) for name in presets()]
+    settings = {
+        setting for recipe in recipes for setting in (recipe.base_model, recipe.nli.data, recipe.sts.data) if "/" in (setting or "")
+    }
+    revisions = dict(map(named, settings))
+    assert sorted(revisions.items()) == sorted(set(map(named, settings)))
+    return revisions
+
+
+@cache
+def _encoders() -> dict[str, dict[str, bytes]]:
+    """The files of each encoder as they lie on the hub: by today's names with an MLM head (MahaBERT, HindBERT), as a pickle beside a bare
+    vocabulary (MuRIL), and by the names of old with both heads (BERT).
+    """
+    with TemporaryDirectory() as folder:
+        return {
+            MAHABERT: _encoder(Path(folder, "maha"), seed=1),
+            HINDBERT: _encoder(Path(folder, "hind"), seed=2),
+            MURIL: _muril(Path(folder, "muril")),
+            BERT: _bert(Path(folder, "bert")),
+        }
+
+
+@cache
+def _data_sets() -> dict[str, dict[str, bytes]]:
+    return {INDICXNLI: _indicxnli(), ALL_NLI: _all_nli(), STSB: _stsb()}
+
+
+def _encoder(folder: Path, *, seed: int, lower_case: bool = False, kind: type = BertForMaskedLM) -> dict[str, bytes]:
+    pieces = _pieces(lower_case=lower_case)
+    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=lower_case, model_max_length=512)
+    tokenizer.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": DEPTH, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = kind(BertConfig(vocab_size=len(pieces), initializer_range=0.2, **sizes))
+    model.save_pretrained(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _muril(folder: Path) -> dict[str, bytes]:
+    files = _encoder(folder, seed=3)
+    model = BertForMaskedLM.from_pretrained(folder)
+    positions = torch.arange(model.config.max_position_embeddings).unsqueeze(0)
+    torch.save({"bert.embeddings.position_ids": positions, **model.state_dict()}, folder / "pytorch_model.bin")
+    return {
+        "config.json": files["config.json"],
+        "vocab.txt": files["vocab.txt"],
+        "tokenizer_config.json": json.dumps({"do_lower_case": False, "model_max_length": 512}).encode(),
+        "special_tokens_map.json": json.dumps(
+            {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
+        ).encode(),
+        "pytorch_model.bin": (folder / "pytorch_model.bin").read_bytes(),
+    }
+
+
+def _bert(folder: Path) -> dict[str, bytes]:
+    files = _encoder(folder, seed=4, lower_case=True, kind=BertForPreTraining)
+    tensors = BertForPreTraining.from_pretrained(folder).state_dict()
+    of_old = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): name for name in tensors}
+    save_file({old: tensors[name].clone() for old, name in of_old.items()}, folder / "old.safetensors", metadata={"format": "pt"})
+    return files | {"model.safetensors": (folder / "old.safetensors").read_bytes(), "pytorch_model.bin": b"a pickle of the same"}
+
+
+def _pieces(*, lower_case: bool) -> list[str]:
+    """Special pieces, every word whole, and every character at a word's beginning and inside of it."""
+    words = [word.lower() for word in words_of_all()] if lower_case else words_of_all()
+    letters = sorted({letter for word in words for letter in word} | set('abcdefghijklmnopqrstuvwxyz0123456789.,:%!"'))
+    return list(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]))
+
+
+_NUM_ROWS = {"train": None, "dev": 6, "validation": 6, "test": 3}
+"""Of NLI splits, None for all. No two files are the same: what the cache has by another name would not be fetched."""
+
+
+def _indicxnli() -> dict[str, bytes]:
+    """As the hub's conversion keeps it: a folder a language."""
+    languages, splits = sorted(LANGUAGES.keys() - {"en"}), ("train", "validation", "test")
+    return {f"{language}/{split}/0000.parquet": _nli_table(language, _NUM_ROWS[split]) for language in languages for split in splits}
+
+
+def _all_nli() -> dict[str, bytes]:
+    files = {f"pair-class/{split}-00000-of-00001.parquet": _nli_table("en", _NUM_ROWS[split]) for split in ("train", "dev", "test")}
+    triplets = {f"triplet/{split}-00000-of-00001.parquet": split.encode() for split in ("train", "dev", "test")}
+    return {"README.md": b"# AllNLI", **files, **triplets}
+
+
+def _stsb() -> dict[str, bytes]:
+    """Scores lie between 0 and 1."""
+    files = {"README.md": b"# STSb"}
+    for name, split in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        pairs = list(sts_pairs("en", split))
+        columns = {
+            "sentence1": [pair[0] for pair in pairs],
+            "sentence2": [pair[1] for pair in pairs],
+            "score": [pair[2] / 5 for pair in pairs],
+        }
+        files[f"{name}-00000-of-00001.parquet"] = _parquet(pyarrow.table(columns))
+    return files
+
+
+def _nli_table(language: str, num_rows: int | None) -> bytes:
+    rows = list(nli_rows(language))[:num_rows]
+    columns = {"premise": [row[0] for row in rows], "hypothesis": [row[1] for row in rows], "label": [row[2] for row in rows]}
+    text = {"dtype": "string", "_type": "Value"}
+    features = {"premise": text, "hypothesis": text, "label": {"names": list(LABELS), "_type": "ClassLabel"}}
+    return _parquet(pyarrow.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}))
+
+
+def _parquet(table: pyarrow.Table) -> bytes:
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(table, out)
+    return out.getvalue()
+
+
+def write_sts(folder: Path, language: str) -> Path:
+    """A folder as STSb-translated is shaped: no header, no quoting, and quotation marks that open and never close."""
+    folder.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        with (folder / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:
+            for number, (first, second, score) in enumerate(sts_pairs(language, split)):
+                file.write("\t".join(("main-news", "MSRpar", "2012", f"{number:04}", f"{score:.3f}", f'"{first}', second)) + "\n")
+    return folder
+
+
+def write_sts_file(path: Path, language: str) -> Path:
+    """One file with a header; only sentences of one deed are paired, so that there is something to split between."""
+    pairs = [pair for pair in sts_pairs(language, "train", "dev", "test") if pair[2] > 1]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("sentence1", "sentence2", "score"), *pairs])
+    return path
