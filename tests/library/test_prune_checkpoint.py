@@ -339,7 +339,9 @@ def test_what_a_killed_cut_has_left_goes_with_the_next(tiny_base, tmp_path):
 
 def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
-    slow = "import time, sbert_prune.pruning as p; p.write_tensors = lambda *given: (print('writing', flush=True), time.sleep(60))\n"
+    # What a shell starts in the background ignores SIGINT, and so do its children: the handler is set here.
+    slow = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    slow += "import time, sbert_prune.pruning as p; p.write_tensors = lambda *given: (print('writing', flush=True), time.sleep(60))\n"
 
     running = subprocess.Popen(
         [sys.executable, "-c", slow + CUT, str(folder), str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -79,7 +79,7 @@ def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
 
 def test_a_failed_step_marks_its_runs_and_registers_nothing(project: Project):
     data = ["--nli-data", str(project.nli), "--sts-data", str(project.sts), "--layers", "1", "--precision", "float32"]
-    rates = ["--nli-learning-rate", "1", "--sts-learning-rate", "1", "--sts-epochs", "60"]
+    rates = ["--nli-learning-rate", "1", "--sts-learning-rate", "1", "--sts-epochs", "15"]
 
     result = CliRunner().invoke(main, ["full", *data, *rates])
 
