@@ -17,7 +17,7 @@ def command(recipe: Recipe) -> None:
     from pipelines.checks.running import run_checks
     from pipelines.checks.table import print_findings
 
-    logging.getLogger("sbert_prune.hub_patience").setLevel(logging.ERROR)  # that it asks twice is no finding
+    logging.getLogger("sbert_prune.hub.patience").setLevel(logging.ERROR)  # that it asks twice is no finding
     findings = run_checks(checks_for(recipe))
     print_findings(findings)
     if any(finding.state == "fail" for finding in findings):

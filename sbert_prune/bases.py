@@ -64,12 +64,12 @@ def _package_folder(name: str) -> Path:
 
 
 def fetch_from_hub(hub_id: str, revision: str | None, *, convert_pickle: bool = False) -> tuple[Path, str]:
-    """Fetch a model (see `hub_models`) and return its folder and its commit.
+    """Fetch a model (see `hub.models`) and return its folder and its commit.
 
     Raises EncoderError for a model that the hub does not give, or not with weights that may be taken.
     """
-    from sbert_prune.hub import resolve
-    from sbert_prune.hub_models import fetch_model
+    from sbert_prune.hub.models import fetch_model
+    from sbert_prune.hub.snapshot import resolve
 
     asked = hub_id + (f"@{revision}" if revision else "")
     try:

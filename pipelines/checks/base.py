@@ -11,11 +11,11 @@ from pipelines.checks.hub import HubName, model_on_hub
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.errors import EncoderError, HubError, SbertPruneError
-from sbert_prune.hub_models import fetch_model
+from sbert_prune.hub.models import fetch_model
 from sbert_prune.pickles import holds_pickles
 
 if TYPE_CHECKING:
-    from sbert_prune.hub import Snapshot
+    from sbert_prune.hub.snapshot import Snapshot
     from sbert_prune.recipe import Recipe
 
 _SCHEMES = ("models:/", "runs:/")

@@ -22,7 +22,7 @@ from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError, HubError
 
 if TYPE_CHECKING:
-    from sbert_prune.hub import Snapshot
+    from sbert_prune.hub.snapshot import Snapshot
     from sbert_prune.recipe import Recipe
     from sbert_prune.rows import NliRow, RowSet, StsRow
 

@@ -12,7 +12,7 @@ from sbert_prune.errors import HubError
 from sbert_prune.store_uri import without_password
 
 if TYPE_CHECKING:
-    from sbert_prune.hub import Snapshot
+    from sbert_prune.hub.snapshot import Snapshot
 
 _PATIENCE_S = 2.0
 
@@ -38,7 +38,7 @@ class HubName:
 
     def in_cache(self, *, revision: str | None = None) -> Snapshot | None:
         """What the cache has of it; None for nothing. revision: another one than its own."""
-        from sbert_prune.hub import resolve
+        from sbert_prune.hub.snapshot import resolve
 
         try:
             return resolve(self.repo_id, kind=self.kind, revision=revision or self.revision, offline=True)
@@ -47,7 +47,7 @@ class HubName:
 
     def on_hub(self, *, revision: str | None = None) -> Snapshot:
         """What the hub lists. Raises HubError where it does not, or where only the cache could answer."""
-        from sbert_prune.hub import resolve
+        from sbert_prune.hub.snapshot import resolve
 
         found = resolve(self.repo_id, kind=self.kind, revision=revision or self.revision)
         if found.is_from_cache:

@@ -12,7 +12,7 @@ from typing import Self
 from sbert_prune.data.hub_configs import choose_config, some
 from sbert_prune.data.hub_layout import NamedFile, split_of
 from sbert_prune.errors import DataError, HubError
-from sbert_prune.hub import Snapshot, resolve
+from sbert_prune.hub.snapshot import Snapshot, resolve
 
 CONVERTED = "refs/convert/parquet"
 """The branch in which the hub keeps data sets as parquet, those among them that are programs."""

@@ -11,10 +11,10 @@ import pytest
 from httpx2 import ConnectError
 from hub import Fault
 
-from sbert_prune import hub_patience
 from sbert_prune.errors import HubError
-from sbert_prune.hub import resolve
-from sbert_prune.hub_errors import Asked, explain
+from sbert_prune.hub import patience
+from sbert_prune.hub.errors import Asked, explain
+from sbert_prune.hub.snapshot import resolve
 
 WEIGHTS = bytes(range(256)) * 400
 CUTTABLE = os.urandom(1 << 16) * (12 << 4)  # 12 MB: huggingface_hub writes, and so resumes, by 10 MB
@@ -120,7 +120,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, reset):
 
 
 def test_the_hub_decides_how_long_to_wait(hub, commit, monkeypatch):
-    monkeypatch.setattr(hub_patience, "WAITS_S", (0.01, 1.5))
+    monkeypatch.setattr(patience, "WAITS_S", (0.01, 1.5))
     hub.fail("api/models", Fault(status=429, headers={"Retry-After": "1"}))
     begin = time.monotonic()
 
@@ -376,7 +376,7 @@ def test_a_model_and_a_data_set_of_one_name_are_two(hub, commit):
 
 FETCH = """
 import resource, signal, sys
-from sbert_prune.hub import resolve
+from sbert_prune.hub.snapshot import resolve
 from sbert_prune.errors import HubError
 assert not any(name.startswith(("huggingface_hub", "httpx", "torch")) for name in sys.modules)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

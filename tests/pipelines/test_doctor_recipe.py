@@ -77,7 +77,7 @@ def test_layers_that_the_base_has_are_told(given, state):
 def hub(tmp_path, monkeypatch):
     with Hub(tmp_path) as running:
         use_hub(monkeypatch, running)
-        monkeypatch.setattr("sbert_prune.hub_patience.WAITS_S", (0.01, 0.01))
+        monkeypatch.setattr("sbert_prune.hub.patience.WAITS_S", (0.01, 0.01))
         yield running
 
 
@@ -120,7 +120,7 @@ def test_weights_beside_the_model_are_none_of_its(hub):
 
 def test_half_a_base_in_the_cache_fails_without_the_hub(hub, tiny_base):
     hub.add_model("org/base", tiny_base())
-    from sbert_prune.hub import resolve
+    from sbert_prune.hub.snapshot import resolve
 
     resolve("org/base", kind="model").fetch(["config.json"])
     hub.stop()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from sbert_prune.errors import EncoderError
-from sbert_prune.hub import Snapshot
+from sbert_prune.hub.snapshot import Snapshot
 from sbert_prune.modules import FILE_NAME, PICKLE
 
 _COMPANIONS = (".json", ".txt", ".model")
