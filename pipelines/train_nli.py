@@ -17,9 +17,9 @@ def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on natural language inference and log the result."""
     recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
-    source = find_sentence_model(model, recipe)
     held_out = find_held_out(recipe)
-    found, teacher = find_nli(recipe, held_out), find_teacher(recipe)
+    found = find_nli(recipe, held_out)  # before a model is fetched: data are wrong more often
+    source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
     say(*found.lines)
 
     from pipelines.context import open_context

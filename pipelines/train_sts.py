@@ -17,8 +17,8 @@ def command(recipe: Recipe, model: str) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
     recipe = recipe.model_copy(update={"phases": ("sts",)})
     check_machine(recipe)
-    source = find_sentence_model(model, recipe)
-    found, teacher = find_sts(recipe), find_teacher(recipe)
+    found = find_sts(recipe)  # before a model is fetched: data are wrong more often
+    source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
     say(*found.lines)
 
     from pipelines.context import open_context
