@@ -121,6 +121,7 @@ def test_a_pickled_base_is_read_only_when_asked_for(project: Project, tiny_base)
     assert read_lineage(fetch_model(model_uri(output))).base.id == str(base)
 
 
+@pytest.mark.slow
 def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project: Project):
     run_full(project.recipe(schedule="12,4,2", vocabulary="5000"))
 
@@ -134,6 +135,7 @@ def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project:
     assert (variant.tags["sbert_prune.kept_layers"], variant.tags["sbert_prune.vocabulary"]) == ("0,1", "5000 of 12000")
 
 
+@pytest.mark.slow
 def test_all_layers_with_a_smaller_vocabulary_is_a_variant_not_the_reference(project: Project):
     run_full(project.recipe(layers="12", vocabulary="5000", nli__max_rows="60"))
 
