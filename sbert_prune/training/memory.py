@@ -7,7 +7,8 @@ import sys
 
 import torch
 
-_SAYINGS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+_SAYINGS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory", "could not create a primitive")
+"""The last is oneDNN's, which has no room for the code that it generates."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -234,7 +234,7 @@ model = with_pooling(load_saved(locate_base("quickstart").checkpoint), None, max
 with_encoder(model, prune_layers(encoder_of(model), LayerSelection((0, 1), 12)))
 rows = [StsRow("word " * 120 + str(n), "other " * 120 + str(n), n / 400) for n in range(400)]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINITY))
 settings = StsSettings(data="generated", epochs=1, batch_size=400, learning_rate=1e-4, keep="last")
 reports = []
 Healer(model, Setup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)).train_sts(rows, settings)
