@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.console import quieten_libraries, say
 from pipelines.fitting import look_at_fit, tokenizer_of
 from pipelines.saving import as_sentence_model
+from pipelines.teaching import teacher_layers
 from sbert_prune import registry
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.layers import LayerSelection
@@ -43,21 +44,34 @@ def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
     whole = _saved(base, recipe, scratch / "whole")
     lines, seconds = [f"reuse     {_told(reused)}"], 0.0
     models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
-    for cut in inputs.pruning.cuts if inputs.pruning.drops_layers or recipe.vocabulary_limit.trims else ():
+    for cut in _cuts(recipe, inputs):
         variant = _saved(_cut(inputs, cut, scratch), recipe, scratch / f"variant-{cut}")
         models.append((f"variant {variant.checkpoint.depth} layers", recipe, variant))
     for name, settings, model in models:
-        teacher = Teacher(inputs.teacher or whole) if settings.has_teacher else None
+        source = inputs.teacher or whole
         for phase in settings.phases:
             part = _part(phase, settings, inputs)
-            taught = teacher if phase == "distil" or getattr(settings, phase).distillation > 0 else None
+            teacher = None
+            if phase == "distil":
+                teacher = Teacher(source, teacher_layers(settings, lineage_of(model), source))
+            elif getattr(settings, phase).distillation > 0:
+                teacher = Teacher(source)
             fresh = as_sentence_model(model, settings)
-            found = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=taught)
+            found = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
             lines.append(f"train     {name}, {phase}: {_of_phase(found)}")
             seconds += found.seconds
     lines.append(f"time      {_time(seconds)} of training on {hardware}; evaluating, saving and registering come on top")
     lines += [f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this rehearsal", *_disk([model for *_, model in models])]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+
+
+def _cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
+    """The cuts that are healed: a schedule's first one is the reference where it keeps the whole depth."""
+    pruning = inputs.pruning
+    if not pruning.drops_layers and not recipe.vocabulary_limit.trims:
+        return ()
+    begins_whole = len(pruning.cuts) > 1 and pruning.cuts[0] == str(pruning.base.checkpoint.depth)
+    return pruning.cuts[1:] if begins_whole else pruning.cuts
 
 
 def _reference(recipe: Recipe, inputs: Inputs) -> Version | None:

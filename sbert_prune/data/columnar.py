@@ -29,11 +29,6 @@ def is_dataset_folder(path: Path) -> bool:
     return (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
 
 
-def is_dataset_dict(path: Path) -> bool:
-    """Whether `DatasetDict.save_to_disk` left a folder of splits here."""
-    return (path / "dataset_dict.json").is_file()
-
-
 def read_parquet(path: Path) -> Table:
     """A parquet file, a few thousand rows at a time."""
     return _table(path, "parquet", _open_parquet)

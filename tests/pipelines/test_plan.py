@@ -40,6 +40,15 @@ def test_a_plan_counts_the_optimizer_steps_and_leaves_nothing_behind(project):
     assert files_below(project.folder) == before
 
 
+def test_a_plan_follows_a_schedule_and_a_teacher_layer_by_layer(project):
+    short = ["--phases", "distil,sts", "--distil-layer-weight", "1", "--nli-max-rows", "60", "--sts-max-rows", "16", *SMALL_BATCHES]
+
+    output = plan(project, *short[:-2], "--max-seq-length", "16", "--schedule", "12,3,2", "--layers", "2")
+
+    told = re.findall(r"train +(reference|variant \d+ layers), (\w+):", output)
+    assert told == [("reference", "sts"), *((f"variant {depth} layers", phase) for depth in (3, 2) for phase in ("distil", "sts"))]
+
+
 def test_a_plan_says_which_reference_is_there(project):
     run_full(project.recipe(layers="12", phases="sts", sts__max_rows="16", sts__batch_size="8"))
 
