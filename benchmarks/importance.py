@@ -75,8 +75,8 @@ def score(model: SentenceTransformer, selection: LayerSelection, pairs: StsData)
     try:
         cut = with_encoder(copy(model), prune_layers(encoder, selection))
         return (
-            evaluate_sts(cut, pairs.dev.rows, "dev").spearman.value,
-            evaluate_sts(cut, pairs.test.rows, "test").spearman.value,
+            evaluate_sts(cut, pairs.dev.rows, "dev").value,
+            evaluate_sts(cut, pairs.test.rows, "test").value,
         )
     finally:
         with_encoder(model, encoder)  # a shallow copy shares the module that holds the encoder

@@ -310,7 +310,7 @@ def compare_scores(base: Any, recipe: Recipe, names: tuple[str, ...], seeds: lis
         for name in names:
             nli, model = train(name, base, full_work(recipe, "nli", seed))
             sts, model = train(name, model, full_work(recipe, "sts", seed))
-            scores[name].append(evaluate_sts(model, dev, "dev").spearman.value)
+            scores[name].append(evaluate_sts(model, dev, "dev").value)
             print(f"seed {seed}, {name:8} dev Spearman {scores[name][-1]:.4f}; {nli.seconds + sts.seconds:.0f} s", flush=True)
     for name, found in scores.items():
         spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""

@@ -49,9 +49,9 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
         seconds = time.perf_counter() - began
         if place == 0:
             before = (report.pieces_before, report.parameters_before, report.pieces_per_word_before, report.unknown_rate_before)
-            show("all", *before, 1.0, 0.0, evaluate_sts(model, test, "base").spearman.value, 0.0)
+            show("all", *before, 1.0, 0.0, evaluate_sts(model, test, "base").value, 0.0)
         after = (report.pieces_after, report.parameters_after, report.pieces_per_word_after, report.unknown_rate_after)
-        show(limit, *after, *unchanged(model, trimmed, sentences), evaluate_sts(trimmed, test, limit).spearman.value, seconds)
+        show(limit, *after, *unchanged(model, trimmed, sentences), evaluate_sts(trimmed, test, limit).value, seconds)
 
 
 def unchanged(model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]) -> tuple[float, float]:

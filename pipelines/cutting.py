@@ -19,7 +19,7 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import Lineage, TrimRecord
 from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.recipe import DEFAULT_POOLING
-from sbert_prune.report import similarity_map
+from sbert_prune.report.pictures import similarity_map
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved, with_pooling
 from sbert_prune.strategies import choose_layers

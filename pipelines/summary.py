@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sbert_prune.report import scatter
+from sbert_prune.report.pictures import scatter
 from sbert_prune.store_uri import without_password
 
 if TYPE_CHECKING:

@@ -47,15 +47,29 @@ def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
 
     key: a digest of all that decides the result. A cache that cannot be read or written costs time, never a result.
     """
-    entry = cache_folder() / kind / key
-    found = _read(entry)
+    found = _read(cache_folder() / kind / key)
     if found is not None:
         return found
     arrays = compute()
+    keep(kind, key, arrays)
+    return arrays
+
+
+def cached_like(kind: str, prefix: str) -> list[Arrays]:
+    """All that is kept under keys that begin so, mapped from disk."""
+    try:
+        entries = sorted((cache_folder() / kind).glob(f"{prefix}*"))
+    except OSError:
+        return []
+    return [arrays for entry in entries if (arrays := _read(entry)) is not None]
+
+
+def keep(kind: str, key: str, arrays: Arrays) -> None:
+    """Keep arrays under a key, if that can be done; the least recently used give way."""
+    entry = cache_folder() / kind / key
     with suppress(OSError):
         _write(entry, arrays)
         _make_room(cache_folder(), entry)
-    return arrays
 
 
 def _read(entry: Path) -> Arrays | None:

@@ -58,6 +58,7 @@ class StsRow:
     """Two sentences with their similarity.
 
     score: 0 (unrelated) to 1 (the same meaning), whatever range the file had.
+    genre, file: where the pair comes from, in the data's own words; "" where they do not say.
 
     Raises DataError for an empty sentence or a score outside 0-1.
     """
@@ -65,6 +66,8 @@ class StsRow:
     sentence1: str
     sentence2: str
     score: float
+    genre: str = ""
+    file: str = ""
 
     def __post_init__(self) -> None:
         _check_sentence("sentence1", self.sentence1)

@@ -1,52 +1,155 @@
-"""Semantic textual similarity: cosine similarity of embeddings against people's scores."""
+"""Semantic textual similarity: how well the similarity of two embeddings orders pairs as people do."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sbert_prune.data.sts import check_pairs
-from sbert_prune.evaluation.significance import Interval, bootstrap_spearman, correlate
-from sbert_prune.sentence import check_embeddings, embed
+from sbert_prune.errors import RoundTripError
+from sbert_prune.evaluation.correlation import ResampledPearson, ResampledSpearman, correlate, spearman
+from sbert_prune.evaluation.embedded import Embedded, embed_once
+from sbert_prune.evaluation.measures import Measured
+from sbert_prune.evaluation.resampling import RESAMPLES, Score, resample
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from sbert_prune.rows import StsRow
 
-
-@dataclass(frozen=True, slots=True)
-class StsScore:
-    """Spearman with its interval, and Pearson, of one split."""
-
-    spearman: Interval
-    pearson: float
-    num_pairs: int
+_FEWEST_OF_A_GENRE = 20
 
 
-def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str) -> StsScore:
-    """Score a sentence model on checked pairs; each distinct sentence is embedded once.
+@dataclass(frozen=True)
+class StsMeasure:
+    """One split of STS pairs. prefix: of its metrics, such as sts_test.  what: for people.
+
+    Raises DataError for pairs that nothing can correlate with.
+    """
+
+    prefix: str
+    rows: Sequence[StsRow]
+    what: str
+    resamples: int = RESAMPLES
+
+    def __post_init__(self) -> None:
+        check_pairs(self.rows, self.what)
+
+    @cached_property
+    def gold(self) -> NDArray[np.float64]:
+        """What people say, 0 to 1. *Shape:* (pairs,)"""
+        return np.array([row.score for row in self.rows], dtype=np.float64)
+
+    @cached_property
+    def sample(self) -> str:
+        """Names the pairs, so that models are compared on the same ones only."""
+        return hashlib.sha256("\0".join(cell for row in self.rows for cell in row.content()).encode()).hexdigest()[:16]
+
+    def texts(self) -> Iterable[str]:
+        """Both sentences of every pair."""
+        return (text for row in self.rows for text in row.sentences)
+
+    def cosines(self, embedded: Embedded) -> NDArray[np.float64]:
+        """Cosine similarity of each pair. *Shape:* (pairs,)"""
+        left, right = (embedded.unit([row.sentences[side] for row in self.rows]) for side in (0, 1))
+        return _dot(left, right)
+
+    def measure(self, embedded: Embedded) -> Measured:
+        """Spearman and Pearson by cosine with their intervals, by three other similarities without, and by genre and file.
+
+        Raises RoundTripError where all pairs come out equally similar.
+        """
+        cosines = self.cosines(embedded)
+        if np.ptp(cosines) == 0:
+            raise RoundTripError(f"The model gives every pair of {self.what} the same similarity, so it orders nothing. Train it again.")
+        found = _correlations(cosines, self.gold, self.sample, self.resamples)
+        values = {f"{self.prefix}/num_pairs": float(len(self.rows))}
+        for name, similarity in _other_similarities(*self._raw(embedded)).items():
+            values[f"{self.prefix}/spearman_{name}"] = _single(spearman, similarity, self.gold)
+            values[f"{self.prefix}/pearson_{name}"] = _single(correlate, similarity, self.gold)
+        details, notes = self._by_genre(cosines)
+        return Measured({f"{self.prefix}/{name}_cosine": score for name, score in found.items()}, details, _finite(values), notes)
+
+    def _raw(self, embedded: Embedded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        left, right = (embedded.of([row.sentences[side] for row in self.rows]).astype(np.float64) for side in (0, 1))
+        return left, right
+
+    def _by_genre(self, cosines: NDArray[np.float64]) -> tuple[dict[str, Score], tuple[str, ...]]:
+        """Spearman within each genre and file that is large enough and has different scores."""
+        details: dict[str, Score] = {}
+        passed_over: list[str] = []
+        for name, places in _genres(self.rows).items():
+            if len(places) == len(self.rows):
+                continue
+            gold, predicted = self.gold[places], cosines[places]
+            if len(places) < _FEWEST_OF_A_GENRE or np.ptp(gold) == 0 or np.ptp(predicted) == 0:
+                passed_over.append(f"{name} ({len(places)})")
+                continue
+            score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)["spearman"]
+            details[f"{self.prefix}/{_metric_name(name)}_spearman_cosine"] = score
+        return details, ((f"{self.what}: too few pairs, or no variation, in {', '.join(passed_over)}",) if passed_over else ())
+
+
+def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str, *, resamples: int = 2000) -> Score:
+    """Spearman of a model's cosines on checked pairs, with its interval; each distinct sentence is embedded once.
 
     Raises DataError for pairs without variation, RoundTripError for non-finite or collapsed embeddings.
     """
-    check_pairs(rows, what)
-    predicted = pair_cosines(model, rows, what)
-    gold = np.array([row.score for row in rows], dtype=np.float64)
-    return StsScore(bootstrap_spearman(predicted, gold), float(correlate(predicted[None], gold[None])[0]), len(rows))
+    measure = StsMeasure("sts", rows, what, resamples)
+    return measure.measure(embed_once(model, measure.texts(), what)).scores["sts/spearman_cosine"]
 
 
 def pair_cosines(model: SentenceTransformer, rows: Sequence[StsRow], what: str) -> NDArray[np.float64]:
     """Cosine similarity of each pair. *Shape:* (pairs,)"""
-    numbers: dict[str, int] = {}
-    index = np.array([[numbers.setdefault(text, len(numbers)) for text in (row.sentence1, row.sentence2)] for row in rows])
-    vectors = embed(model, list(numbers))
-    check_embeddings(vectors, f"The model, on {what},")
-    unit = vectors.astype(np.float64)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    cosines: NDArray[np.float64] = (unit[index[:, 0]] * unit[index[:, 1]]).sum(axis=1)
-    return cosines
+    texts = [text for row in rows for text in row.sentences]
+    embedded = embed_once(model, texts, what)
+    return _dot(embedded.unit(texts[::2]), embedded.unit(texts[1::2]))
+
+
+def _correlations(
+    predicted: NDArray[np.float64], gold: NDArray[np.float64], sample: str, resamples: int, *, pearson: bool = True
+) -> dict[str, Score]:
+    statistics = {"spearman": ResampledSpearman(predicted, gold)}
+    both = {**statistics, "pearson": ResampledPearson(predicted, gold)} if pearson else statistics
+    return resample(both, len(gold), sample, resamples=resamples)
+
+
+def _dot(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = np.einsum("ij,ij->i", left, right)
+    return found
+
+
+def _other_similarities(left: NDArray[np.float64], right: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    return {
+        "dot": _dot(left, right),
+        "euclidean": -np.linalg.norm(left - right, axis=1),
+        "manhattan": -np.abs(left - right).sum(axis=1),
+    }
+
+
+def _single(correlation: object, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> float:
+    return float(correlation(predicted[None], gold[None])[0])  # type: ignore[operator]  # one of the two above
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _genres(rows: Sequence[StsRow]) -> dict[str, list[int]]:
+    """The places of each genre's pairs, and of each file's within it."""
+    found: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        for name in filter(None, dict.fromkeys((row.genre, f"{row.genre} {row.file}".strip() if row.file else ""))):
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _metric_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "unnamed"

@@ -10,7 +10,7 @@ import numpy as np
 
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.encoders import architecture_of, layers_of
-from sbert_prune.evaluation.significance import spearman
+from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.evaluation.sts import pair_cosines
 from sbert_prune.importance.findings import LayerScores
 from sbert_prune.layers import LayerSelection

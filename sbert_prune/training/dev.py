@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbert_prune.evaluation.significance import spearman
+from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.training.examples import tokenize_rows
 from sbert_prune.training.teacher import embed_tokens
 

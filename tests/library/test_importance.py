@@ -155,13 +155,13 @@ def test_leave_one_out_is_what_evaluating_without_the_layer_says(tiny_model, cal
 
     found = IMPORTANCE["leave-one-out"](model, calibration).layer_scores()
 
-    whole = evaluate_sts(model, calibration.dev, "dev").spearman.value
+    whole = evaluate_sts(model, calibration.dev, "dev").value
     for index, kept in enumerate(((1, 2), (0, 2), (0, 1))):
         if index == 0 and ARCHITECTURES[model_type].first_lacks:
             assert found[index] is None
         else:
             without = with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(kept, 3)))
-            assert found[index] == pytest.approx(whole - evaluate_sts(without, calibration.dev, "dev").spearman.value, abs=1e-12)
+            assert found[index] == pytest.approx(whole - evaluate_sts(without, calibration.dev, "dev").value, abs=1e-12)
 
 
 def test_an_only_layer_has_to_stay(tiny_model, calibration):

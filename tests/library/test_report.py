@@ -6,7 +6,7 @@ from matplotlib.collections import PathCollection
 
 from sbert_prune.layers import LayerSelection
 from sbert_prune.registry import Version
-from sbert_prune.report import scatter, similarity_map
+from sbert_prune.report.pictures import scatter, similarity_map
 
 
 def version(number: str, *, size: float, role: str = "variant", **left_out: None) -> Version:
