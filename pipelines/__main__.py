@@ -15,7 +15,8 @@ COMMANDS = {
     "train_nli": "First phase: natural language inference.",
     "train_sts": "Second phase: semantic textual similarity.",
     "distil": "Learn a teacher's embeddings, sentence by sentence.",
-    "evaluate": "Judge a sentence model: STS, size, speed.",
+    "evaluate": "Judge any sentence model: STS, classification, search, robustness, speed.",
+    "compare": "Judge several models on the same rows, side by side.",
     "register": "Make a sentence model a version in the registry.",
     "promote": "Move a stage and its alias to a version.",
 }

@@ -44,6 +44,10 @@ class Context:
             run.log_params(settings)
             yield run
 
+    def with_recipe(self, recipe: Recipe) -> Context:
+        """The same for another recipe."""
+        return replace(self, recipe=recipe)
+
     @contextmanager
     def under(self, name: str, tags: Mapping[str, str], recipe: Recipe) -> Iterator[tuple[Context, Run]]:
         """Open a run that holds other steps, and give the context for them."""

@@ -4,25 +4,26 @@ import click
 
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_sts_splits
+from pipelines.exam import find_exam
 from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model
-from pipelines.parameters import MODEL, Parameter, option, recipe_options
+from pipelines.parameters import JUDGING, MODEL, Parameter, option, recipe_options
 from sbert_prune.data.described import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 
-REFERENCE = Parameter(None, "The model to measure retention against: a folder, a hub id, or a runs:/ or models:/ URI.")
+REFERENCE = Parameter(None, "A model to hold it against, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI.")
 
 
 @click.command("evaluate", cls=Command)
 @option("model", MODEL, required=True)
 @option("reference", REFERENCE)
-@recipe_options("sts_data", "sts_score_range", "on_bad_rows")
+@recipe_options("sts_data", "sts_score_range", *JUDGING, "convert_pickle", "max_seq_length", "registered_model", "device", "on_bad_rows")
 def command(recipe: Recipe, model: str, reference: str | None) -> None:
-    """Judge a sentence model: STS on dev and test (a single file is the test), size, speed, retention."""
+    """Judge any sentence model: similarity, classification, search, robustness, speed, memory, layers; beside its base and the champion."""
     check_machine(recipe)
     splits = find_sts_splits(recipe)
-    for split, rows in splits.items():
-        say(*(f"sts {line}" for line in describe_rows(split, rows)))
+    exam = find_exam(recipe, splits)
+    say(*(f"sts {line}" for split, rows in splits.items() for line in describe_rows(split, rows)), *exam.lines)
     if reference and "test" not in splits:
         raise RecipeError(
             f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
@@ -31,13 +32,15 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
     against = find_model(reference) if reference else None
 
     from pipelines.context import open_context
+    from pipelines.judging import Rivals, evaluate
     from pipelines.records import logged_id
-    from pipelines.steps import evaluate, sts_score
+    from pipelines.rivals import find_champion
+    from pipelines.summary import judgement_lines, where_report
 
     quieten_libraries()
     with open_context(recipe) as context:
-        score = sts_score(context, against, splits["test"]) if against and "test" in splits else None
-        metrics = evaluate(context, source, splits, base=find_base_of(source), reference_score=score)
-    say(*(f"{name:<34} {value:,.4f}" for name, value in sorted(metrics.items())))
+        champion = find_champion(context.store, recipe.registered_model, source)
+        verdict = evaluate(context, source, exam, Rivals(find_base_of(source), against, champion))
+        say(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
     if logged_id(source):
         say(f"next   mlflow run . -e register -P model={source.uri}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs import PruneInputs, find_model
 from pipelines.loading import Inputs, load_inputs
-from pipelines.parameters import PLAN, RECIPE_PARAMETERS, WRITE_RECIPE, flag, option, recipe_options
+from pipelines.parameters import PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
+from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, recipe_written
 
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 @click.command("full", cls=Command)
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
 @option("write_recipe", WRITE_RECIPE)
+@option("seeds", SEEDS)
 @flag("plan", PLAN)
-def command(recipe: Recipe, write_recipe: str | None, plan: bool) -> None:  # noqa: FBT001 - click hands it over by name
+def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
+    chosen = parse_seeds(seeds) if seeds else ()
     say(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
-    say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs)))
+    say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs, chosen)))
 
 
 def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
@@ -44,26 +48,49 @@ def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
         return plan(recipe, inputs, Path(scratch))
 
 
-def run_full(recipe: Recipe, inputs: Inputs | None = None) -> list[str]:
-    """Make one variant and return the lines that `full` ends with."""
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Two or more different seeds. Raises RecipeError."""
+    parts = [part.strip() for part in text.split(",")]
+    are_seeds = all(part.isascii() and part.isdecimal() and int(part) < 2**32 for part in parts)
+    if not are_seeds or len(parts) < 2 or len(set(map(int, parts))) < len(parts):
+        raise RecipeError(f"seeds={text}: write two or more different whole numbers, such as 1,2,3. For a single one there is seed=1.")
+    return tuple(map(int, parts))
+
+
+def run_full(recipe: Recipe, inputs: Inputs | None = None, seeds: Sequence[int] = ()) -> list[str]:
+    """Make one variant, or one a seed, and return the lines that `full` ends with."""
     inputs = inputs or load_inputs(recipe)
 
     from pipelines.context import open_context
-    from pipelines.summary import draw_variants, summarise
-    from sbert_prune import registry
+    from pipelines.summary import summarise
 
     quieten_libraries()
-    makes_smaller = inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
     with open_context(recipe) as context:
         say(f"store {context.store.uri}; {context.hardware}")
-        role = registry.VARIANT if makes_smaller else registry.REFERENCE
-        with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
-            log_understood(inner, run, inputs)
-            reference = find_or_build_reference(inner, inputs)
-            variant = build(inner, inputs, reference) if makes_smaller else reference
-            publish(run, variant, inputs)
-            draw_variants(run, registry.versions(context.store, recipe.registered_model))
+        if seeds:
+            from pipelines.over_seeds import run_seeds
+
+            name = run_name(recipe, inputs.pruning).removesuffix(f" s{recipe.seed}")
+            return run_seeds(context, inputs, seeds, name, make_variant)
+        variant, reference = make_variant(context, inputs)
         return summarise(context.store, variant, reference)
+
+
+def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
+    """Open the run of one variant and fill it; returns the variant and its reference."""
+    from pipelines.summary import draw_variants
+    from sbert_prune import registry
+
+    recipe = context.recipe
+    makes_smaller = inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
+    role = registry.VARIANT if makes_smaller else registry.REFERENCE
+    with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
+        log_understood(inner, run, inputs)
+        reference = find_or_build_reference(inner, inputs)
+        variant = build(inner, inputs, reference) if makes_smaller else reference
+        publish(run, variant, inputs)
+        draw_variants(run, registry.versions(context.store, recipe.registered_model))
+    return variant, reference
 
 
 def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
@@ -107,18 +134,16 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
 
 def build(context: Context, inputs: Inputs, reference: Version | None) -> Version:
     """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
-    from pipelines import cutting, steps
+    from pipelines import cutting, judging, steps
+    from pipelines.rivals import find_rivals
 
     model, cuts = _where_to_begin(inputs, reference)
     for place, layers in enumerate(cuts):
         model = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
         for phase in context.recipe.phases:
             model = heal(context, phase, model, inputs, reference)
-    score = reference.metrics["sts_test/spearman_cosine"] if reference else None
-    splits = {"dev": inputs.texts.sts.dev, "test": inputs.texts.sts.test}
-    metrics = steps.evaluate(context, model, splits, base=inputs.pruning.base, reference_score=score)
-    if reference is None:
-        metrics["quality/retention"] = 1.0  # its own measure
+    verdict = judging.evaluate(context, model, inputs.exam, find_rivals(context, inputs, model, reference))
+    metrics = verdict.metrics if reference is not None else verdict.metrics | {"quality/retention": 1.0}  # its own measure
     return steps.register(context, model, metrics, _tags(context.recipe, inputs, is_reference=reference is None))
 
 

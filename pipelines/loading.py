@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from pipelines.data import check_named_data, check_texts, find_texts
+from pipelines.exam import Exam, find_exam
 from pipelines.inputs import PruneInputs, check_machine, describe_pruning, find_base, find_given_teacher
 from pipelines.teaching import check_teacher
 from pipelines.texts import TrainingTexts, describe_sentences, distillation_texts
@@ -27,7 +28,7 @@ class Inputs:
     """All that `full` reads, checked before anything is trained.
 
     leaks: what train shared with dev and test, by phase.  sentences: what a student learns from its teacher, with their record.
-    teacher: where the recipe names one besides the reference.
+    teacher: where the recipe names one besides the reference.  exam: what the result is judged on.
     """
 
     pruning: PruneInputs
@@ -35,6 +36,7 @@ class Inputs:
     leaks: Mapping[str, Leaks]
     sentences: tuple[list[str], DataRecord] | None
     teacher: SavedModel | None
+    exam: Exam
 
     @property
     def splits(self) -> dict[str, RowSet[NliRow] | RowSet[StsRow]]:
@@ -62,7 +64,8 @@ def load_inputs(recipe: Recipe) -> Inputs:
     texts = found.value
     check_texts(recipe, texts)
     sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
-    say(describe_pruning(pruning, recipe), *found.lines)
+    exam = find_exam(recipe, {"dev": texts.sts.dev, "test": texts.sts.test})
+    say(describe_pruning(pruning, recipe), *found.lines, *exam.lines)
     if sentences is not None:
         say(describe_sentences(sentences[1]))
-    return Inputs(replace(pruning, texts=texts), texts, found.leaks, sentences, teacher)
+    return Inputs(replace(pruning, texts=texts), texts, found.leaks, sentences, teacher, exam)

@@ -85,9 +85,18 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "on_bad_rows": Parameter("on_bad_rows", "error, or skip: leave bad rows out, count and log them."),
     "split": Parameter("split", "Shares of train, dev and test where the STS data are one file, such as 0.8,0.1,0.1."),
     "keep_leaks": Parameter("keep_leaks", "true leaves train rows in that stand in dev or test too."),
+    "sts_eval": Parameter("sts_eval", "Further STS sets to judge on: NAME=FILE,OTHER=FOLDER."),
+    "classification": Parameter("classification", "Labelled texts to judge on: NAME=FOLDER,OTHER=FILE."),
+    "robustness": Parameter("robustness", "Test pairs to disturb, for each kind of disturbance; 0 for none."),
+    "mteb": Parameter("mteb", "Tasks of the installed mteb to judge on, with commas between them."),
 }
 
+JUDGING = ("sts_eval", "classification", "robustness", "mteb")
+"""What a model is judged on besides sts_data."""
+
 WRITE_RECIPE = Parameter(None, "Write every value of the recipe, as it is used, to this new .yaml file.")
+
+SEEDS = Parameter(None, "Several seeds, such as 1,2,3: a variant for each, with mean, deviation, and intervals that include the seed.")
 
 PLAN = Parameter(None, "true tells rows, optimizer steps, time and disk, and does nothing.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import RoundTripError
@@ -11,6 +12,7 @@ from sbert_prune.lineage import DataRecord, Lineage
 from sbert_prune.models import LOGGED
 
 if TYPE_CHECKING:
+    from sbert_prune.data.labelled_rows import LabelledRows
     from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
@@ -56,11 +58,24 @@ def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
         run.log_text("\n".join(skipped), f"skipped_rows/{name}.txt")
 
 
-def data_record(rows: RowSet[NliRow] | RowSet[StsRow]) -> DataRecord:
+def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRecord:
     """What lineage and dataset inputs keep of a split."""
     return DataRecord(
         name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=rows.num_skipped, leaks=rows.num_leaks
     )
+
+
+HEADLINES = (
+    *("sts_*/spearman_cosine", "sts_*/spearman_cosine_low", "sts_*/spearman_cosine_high", "sts_*/pearson_cosine"),
+    *("quality/*", "difference/*", "classification/*_accuracy", "classification/*_macro_f1", "mteb/*"),
+    *("retrieval/*_recall_at_1", "retrieval/*_mrr", "robustness/*_drop", "geometry/*", "size/*", "speed/*", "memory/*", "roundtrip/*"),
+)
+"""The metrics that runs and versions are compared by; all others stand on the run that measured them."""
+
+
+def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are repeated on the parent run and the version."""
+    return {name: value for name, value in metrics.items() if any(fnmatchcase(name, pattern) for pattern in HEADLINES)}
 
 
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:

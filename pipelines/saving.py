@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipelines.records import lineage_tags
 from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.evaluation.efficiency import measure_size
+from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.models import log_model
 from sbert_prune.saved_model import SavedModel
 from sbert_prune.sentence import load_saved, save_sentence_model, with_pooling
@@ -36,7 +35,7 @@ def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineag
 
 def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
     """Parameters and bytes of a saved model, by their names in MLflow."""
-    return {f"size/{key}": float(value) for key, value in asdict(measure_size(model, source.checkpoint)).items()}
+    return measure_size(model, source.checkpoint).metrics()
 
 
 def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:

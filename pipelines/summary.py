@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sbert_prune.evaluation.resampling import MARGIN
+from sbert_prune.report.markdown import with_interval
 from sbert_prune.report.pictures import scatter
 from sbert_prune.store_uri import without_password
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.judging import Verdict
+    from sbert_prune.evaluation.resampling import Score
     from sbert_prune.registry import Version
     from sbert_prune.tracking import Run, Store
 
@@ -25,23 +31,69 @@ def where_to_see(store: Store) -> str:
     return f"mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
 
 
+def where_report(store: Store, run_id: str) -> str:
+    """The page of a run in MLflow's UI, where its report and pictures are."""
+    page = f"/#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
+    if store.uri.startswith("http"):
+        return f"report    {without_password(store.uri).rstrip('/')}{page}"
+    return f"report    mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+
+
+def judgement_lines(verdict: Verdict) -> list[str]:
+    """What was found about one model: scores with intervals, differences to its rivals, and what stands out."""
+    judgement, metrics = verdict.judgement, verdict.metrics
+    scores = judgement.own.scores
+    lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
+    lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
+    for rival in judgement.rivals:
+        lines += _difference(metrics, rival)
+    if "quality/retention" in metrics:
+        lines.append(f"retention {_retention(metrics)} of the reference")
+    return [*lines, *(f"note      {note}" for note in judgement.own.notes), *(f"look      {signature}" for signature in verdict.signatures)]
+
+
+def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:
+    """Whether a metric is neither a score, nor the end of one's interval, nor told in words."""
+    ends = name.removesuffix("_low").removesuffix("_high")
+    return ends not in scores and not name.startswith(("difference/", "quality/"))
+
+
+def _difference(metrics: Mapping[str, float], rival: str) -> list[str]:
+    """How a model stands to a rival on the test pairs; nothing where they were not compared."""
+    name = f"difference/{rival}"
+    if name not in metrics:
+        return []
+    low, high, worse = (metrics[f"{name}_{end}"] for end in ("low", "high", "p_worse"))
+    return [
+        f"against   the {rival}: {metrics[name]:+.4f} [{low:+.4f}, {high:+.4f}]; worse by more than {MARGIN:g} with probability {worse:.3f}"
+    ]
+
+
+def _retention(metrics: Mapping[str, float]) -> str:
+    # A reference that scores 0 or less is a measure of nothing.
+    if "quality/retention" not in metrics:
+        return "undefined: share"
+    value, low, high = (metrics.get(f"quality/retention{end}") for end in ("", "_low", "_high"))
+    return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
+
+
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Quality with its interval, size, speed, and what to do next."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
     score, low, high = (metrics[f"sts_test/spearman_cosine{end}"] for end in ("", "_low", "_high"))
-    # A reference that scores 0 or less is a measure of nothing.
-    retention = f"{metrics['quality/retention']:.1%}" if "quality/retention" in metrics else "undefined: share"
     return [
         "",
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
         f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
-        f"retention {retention} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
+        f"retention {_retention(metrics)} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
+        *_difference(metrics, "reference"),
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "
         f"one sentence {metrics['speed/latency_p50_ms']:.1f} ms p50, {metrics['speed/latency_p95_ms']:.1f} ms p95",
-        f"proof     reloaded in a fresh process, embeddings differ by {metrics['roundtrip/max_abs_diff']:.1g}",
+        f"proof     reloaded in a fresh process ({metrics['memory/peak_mb']:,.0f} MB), embeddings differ by "
+        f"{metrics['roundtrip/max_abs_diff']:.1g}",
         f"model     {variant.uri}",
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
         f"see       {where_to_see(store)}",

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.phase_settings import REFERENCE_TEACHER, DistilSettings, NliSettings, Settings, StsSettings, Text, whole_numbers
+from sbert_prune.evaluation_settings import EvaluationSettings
+from sbert_prune.phase_settings import REFERENCE_TEACHER, DistilSettings, NliSettings, StsSettings, Text, whole_numbers
 from sbert_prune.shares import DEFAULT_SHARES, Shares
 from sbert_prune.vocabulary_limit import VocabularyLimit
 
@@ -22,12 +23,15 @@ PHASES = ("distil", "nli", "sts")
 
 _NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
 _NOTES = {"about", "hints", "downloads"}
+_JUDGES = set(EvaluationSettings.model_fields)
 WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
 """The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
 
 
-class Recipe(Settings):
-    """A base, the choice of its layers, the phases that heal it, and where the result is registered.
+class Recipe(EvaluationSettings):
+    """A base, the choice of its layers, the phases that heal it, what it is judged on, and where the result is registered.
+
+    What it is judged on changes no model, so it is not in the digest.
 
     layers: a count for the strategy ("6") or a list ("0,2,4-7").
     schedule: counts of layers to pass through on the way, the last of them `layers`; the model is healed after each cut. None cuts once.
@@ -144,7 +148,7 @@ class Recipe(Settings):
     @cached_property
     def digest(self) -> str:
         """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Names, places and notes do not count."""
-        canonical = json.dumps(self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES), sort_keys=True)
+        canonical = json.dumps(self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES | _JUDGES), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
@@ -164,6 +168,11 @@ class Recipe(Settings):
     def hint(self, parameter: str) -> str:
         """What the recipe has to say where this parameter is missing, "sts_data" for one; nothing is ""."""
         return self.hints.get(parameter, "")
+
+    def with_seed(self, seed: int) -> Self:
+        """The same recipe with another seed."""
+        # Not model_copy: it would carry the cached digests along.
+        return type(self).model_construct(**(dict(self) | {"seed": seed}))
 
     def of_reference(self, depth: int) -> Self:
         """The same recipe for the whole base: every layer, every piece, the labels alone.

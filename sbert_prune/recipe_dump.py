@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.evaluation_settings import EvaluationSettings
 from sbert_prune.phase_settings import GROUPS
 from sbert_prune.recipe import Recipe, flatten
 
-_FIRST, _LAST = ("name", "about"), ("registered_model", "hints", "downloads")
+_FIRST, _LAST = ("name", "about"), ("registered_model", *EvaluationSettings.model_fields, "hints", "downloads")
 
 
 class _TextDumper(yaml.SafeDumper):
@@ -86,7 +87,7 @@ def write_recipe_file(recipe: Recipe, path: Path) -> bool:
 def describe_recipe(recipe: Recipe) -> list[str]:
     """A recipe in a few lines, one a group: what differs from the defaults, and the data. Groups that nothing uses are left out."""
     flat, defaults = recipe.flat(), _defaults() | {"name": recipe.name, "registered_model": f"sbert-{recipe.name}"}
-    told = {key: value for key, value in flat.items() if value != defaults.get(key) or (value and key.endswith(".data"))}
+    told = {key: value for key, value in flat.items() if value != defaults.get(key, "") or (value and key.endswith(".data"))}
     used = {*recipe.phases, *(["distil"] if recipe.has_teacher else [])}
     lines = []
     for group in ("", *GROUPS):

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.evaluation_settings import EvaluationSettings
 from sbert_prune.phase_settings import GROUPS
 from sbert_prune.recipe import Recipe, flatten, parameter_name
 from sbert_prune.recipe_yaml import read_yaml
@@ -136,5 +137,8 @@ def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 
+_FIELDS = sorted(Recipe.model_fields, key=lambda name: name in EvaluationSettings.model_fields)
+
+
 def _fields_beside(where: list[str]) -> list[str]:
-    return list(GROUPS[where[0]].model_fields) if len(where) > 1 and where[0] in GROUPS else [*Recipe.model_fields, EXTENDS]
+    return list(GROUPS[where[0]].model_fields) if len(where) > 1 and where[0] in GROUPS else [*_FIELDS, EXTENDS]

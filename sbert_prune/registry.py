@@ -193,6 +193,14 @@ def promote(store: Store, chosen: Version, stage: str, reason: str) -> Version |
     return before
 
 
+def champion(store: Store, name: str) -> Version | None:
+    """The version in production; None where there is none. Raises TrackingError when the store does not answer."""
+    try:
+        return _alias_holder(store, name, STAGE_ALIASES["Production"])
+    except FAULTS as error:
+        raise TrackingError(f"The champion of {name} cannot be looked up: {first_line(error)}") from error
+
+
 def _alias_holder(store: Store, name: str, alias: str) -> Version | None:
     try:
         return _read(store.client.get_model_version_by_alias(name, alias))

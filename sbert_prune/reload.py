@@ -1,16 +1,27 @@
-"""Load a saved model as a stranger would and write its embeddings of PROBES: `python -m sbert_prune.reload FOLDER OUT.npy`."""
+"""Load a saved model as a stranger would, to see what comes back: `python -m sbert_prune.reload FOLDER OUT.npz`."""
 
 import sys
+from itertools import cycle, islice
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from sbert_prune.resident import peak_resident_mb
 from sbert_prune.sentence import PROBES, embed
+
+_BATCH = 32
 
 
 def main(folder: str, out: str) -> None:
-    """Nothing but the folder's own files is used: no option of ours can hide what a user would see."""
-    np.save(out, embed(SentenceTransformer(folder, device="cpu"), PROBES))
+    """Write the embeddings of PROBES, and the process's peak memory before the model came and after a batch of 32 sentences.
+
+    Nothing but the folder's own files is used: no option of ours can hide what a user would see.
+    """
+    libraries_mb = peak_resident_mb()
+    model = SentenceTransformer(folder, device="cpu")
+    embeddings = embed(model, PROBES)
+    embed(model, list(islice(cycle(PROBES), _BATCH)))
+    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_resident_mb())
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ class NliRow:
     label: Label
 
     def __post_init__(self) -> None:
-        _check_sentence("premise", self.premise)
-        _check_sentence("hypothesis", self.hypothesis)
+        check_sentence("premise", self.premise)
+        check_sentence("hypothesis", self.hypothesis)
         if not isinstance(self.label, Label):
             raise DataError(f"the label is {self.label!r}; expected one of {', '.join(Label)}")
 
@@ -70,8 +70,8 @@ class StsRow:
     file: str = ""
 
     def __post_init__(self) -> None:
-        _check_sentence("sentence1", self.sentence1)
-        _check_sentence("sentence2", self.sentence2)
+        check_sentence("sentence1", self.sentence1)
+        check_sentence("sentence2", self.sentence2)
         if not 0.0 <= self.score <= 1.0:
             raise DataError(f"the score is {self.score}; expected 0 to 1")
 
@@ -85,7 +85,8 @@ class StsRow:
         return (self.sentence1, self.sentence2, f"{self.score:.6f}")
 
 
-def _check_sentence(name: str, sentence: str) -> None:
+def check_sentence(name: str, sentence: str) -> None:
+    """Refuse what is no sentence. Raises DataError for one without a visible character, or with one that no text has."""
     if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
         raise DataError(f"the {name} is empty; expected a sentence")
     if not _is_plain_ascii(sentence) and (found := _UNENCODABLE.search(sentence)) is not None:

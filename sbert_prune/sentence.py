@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,6 +19,7 @@ from sbert_prune.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
@@ -176,26 +174,3 @@ def check_embeddings(vectors: NDArray[np.float32], what: str, *, advice: str = _
         raise RoundTripError(f"{what} gives embeddings that are not finite. {advice}")
     if len(vectors) > 1 and float(np.ptp(vectors, axis=0).max()) < 1e-4:
         raise RoundTripError(f"{what} gives the same embedding for every sentence: it has collapsed. {advice}")
-
-
-def fresh_process_difference(folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
-    """Reload a saved model in a new process, embed PROBES there, and return the largest absolute difference to `expected`.
-
-    Raises RoundTripError when the process fails or the difference is above the tolerance.
-    """
-    with TemporaryDirectory() as scratch:
-        out = Path(scratch) / "embeddings.npy"
-        command = [sys.executable, "-m", "sbert_prune.reload", str(folder.resolve()), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-        if done.returncode != 0:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
-        found = np.load(out)
-    check_embeddings(found, f"The model saved in {folder}")
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-    if difference > tolerance:
-        raise RoundTripError(
-            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
-            f"(allowed {tolerance:.0e}). It is not registered."
-        )
-    return difference

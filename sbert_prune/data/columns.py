@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sbert_prune.data.normal import clean
 from sbert_prune.data.tables import Record, Table
@@ -20,12 +21,14 @@ class Columns:
 
     width: the number of cells that a record must have; with `open_ended`, at least that many.
     layout: for people.
+    more: where columns stand that a table may have or lack; None for one that it lacks.
     """
 
     indices: tuple[int, ...]
     width: int
     layout: str
     open_ended: bool = False
+    more: tuple[int | None, ...] = ()
 
     def cells(self, record: Record) -> list[object]:
         """The wanted cells of a record.
@@ -36,6 +39,11 @@ class Columns:
             found = f"{len(record.cells)} cell{'s' * (len(record.cells) != 1)}"
             raise DataError(f"{found}; expected {self.width}{' or more' if self.open_ended else ''} ({self.layout})")
         return [record.cells[index] for index in self.indices]
+
+    def more_cells(self, record: Record) -> list[str]:
+        """The cells that the table need not have; what it lacks, or leaves empty, is ""."""
+        cells = ("" if index is None else record.cells[index] for index in self.more)
+        return [clean(str(cell)) if cell is not None else "" for cell in cells]
 
     def fits(self, num_cells: int) -> bool:
         """Whether a record may have this many cells."""
@@ -55,8 +63,8 @@ def first_cells(table: Table) -> tuple[str, ...]:
     return tuple(map(str, first.cells))
 
 
-def find_header(table: Table, synonyms: Synonyms) -> Columns | None:
-    """The wanted columns by their names; None when the first record names none of them, so that it is a row.
+def find_header(table: Table, synonyms: Synonyms, more: Synonyms = MappingProxyType({})) -> Columns | None:
+    """The wanted columns by their names, and those that may be missing; None when the first record names no wanted one: it is a row.
 
     Raises DataError when some are named and some are missing or named twice.
     """
@@ -68,7 +76,9 @@ def find_header(table: Table, synonyms: Synonyms) -> Columns | None:
         raise DataError(f"{table.path} has no column {missing[0]!r}. {_columns_found(table, names, missing[0], synonyms[missing[0]])}")
     if twice := [name for name in found.values() if name and names.count(name) > 1]:
         raise DataError(f"{table.path} has {names.count(twice[0])} columns {twice[0]!r}; expected one. Rename or remove the others.")
-    return Columns(tuple(names.index(name) for name in found.values() if name), len(names), f"columns {', '.join(names)}")
+    others = tuple(next((names.index(name) for name in accepted if names.count(name) == 1), None) for accepted in more.values())
+    indices = tuple(names.index(name) for name in found.values() if name)
+    return Columns(indices, len(names), f"columns {', '.join(names)}", more=others)
 
 
 def column_names(table: Table) -> list[str]:

@@ -1,6 +1,6 @@
 """What was understood about data, in lines for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from shutil import get_terminal_size
 
@@ -22,17 +22,22 @@ def describe_rows(split: str, rows: RowSet[Row]) -> list[str]:
 
 def preview(rows: RowSet[Row]) -> list[str]:
     """The first three rows as a table: a column taken for another one is seen here, before anything is trained."""
+    shown: list[NliRow | StsRow] = list(islice(rows.rows, _ROWS))
+    is_nli = isinstance(shown[0], NliRow)
+    return table_of(("premise", "hypothesis", "label") if is_nli else ("sentence1", "sentence2", "score"), map(_cells, shown))
+
+
+def table_of(names: Sequence[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a table that fits the terminal: sentences, cut where they are long, and behind them what is said of them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    shown: list[NliRow | StsRow] = list(islice(rows.rows, _ROWS))
-    is_nli = isinstance(shown[0], NliRow)
-    table = Table(*(("premise", "hypothesis", "label") if is_nli else ("sentence1", "sentence2", "score")), box=box.SIMPLE)
-    for column in table.columns[:2]:
+    table = Table(*names, box=box.SIMPLE)
+    for column in table.columns[:-1]:
         column.no_wrap, column.overflow, column.ratio = True, "ellipsis", 1
-    for row in shown:
-        table.add_row(*_cells(row))
+    for row in rows:
+        table.add_row(*row)
     console = Console(width=min(_WIDEST, get_terminal_size().columns), color_system=None, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(table)

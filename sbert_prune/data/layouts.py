@@ -13,7 +13,7 @@ from sbert_prune.errors import DataError
 LAYOUTS = (
     Columns((0, 1, 2), 3, "no header: sentence1, sentence2, score"),
     Columns((1, 2, 0), 3, "no header: score, sentence1, sentence2"),
-    Columns((5, 6, 4), 7, "no header: genre, file, year, id, score, sentence1, sentence2", open_ended=True),
+    Columns((5, 6, 4), 7, "no header: genre, file, year, id, score, sentence1, sentence2", open_ended=True, more=(0, 1)),
 )
 
 _SAMPLE = 200

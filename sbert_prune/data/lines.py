@@ -56,7 +56,7 @@ class TextLines:
     def __iter__(self) -> Iterator[str]:
         """The lines. Raises DataError, with line and byte, for another encoding, a NUL byte, or a line without an end."""
         try:
-            for number, line in enumerate(self._decoded(errors="strict"), start=1):
+            for number, line in enumerate(self.decoded(errors="strict"), start=1):
                 if "\0" in line:
                     place = f"line {number}, byte {len(line[: line.index(chr(0))].encode()) + 1}"
                     advice = "The file is damaged or not a text file; text in UTF-16 needs a byte order mark."
@@ -67,7 +67,8 @@ class TextLines:
         except UnicodeDecodeError as error:
             raise DataError(self._undecodable()) from error
 
-    def _decoded(self, errors: str) -> Iterator[str]:
+    def decoded(self, errors: str) -> Iterator[str]:
+        """The lines, unchecked; what is not in the file's encoding is marked as `errors` says (see `codecs`)."""
         with opened(self.path) as file, TextIOWrapper(file, encoding=self.encoding, errors=errors, newline=self.end) as text:
             while line := text.readline(_LONGEST + 1):
                 yield line
@@ -76,7 +77,7 @@ class TextLines:
         """Where the first wrong byte stands: read again, with wrong bytes marked, because the decoder counts no lines."""
         marks = "\ufffd" if self.encoding == "utf-16" else "".join(map(chr, range(0xDC80, 0xDD00)))
         errors = "replace" if self.encoding == "utf-16" else "surrogateescape"
-        for number, line in enumerate(self._decoded(errors), start=1):
+        for number, line in enumerate(self.decoded(errors), start=1):
             found = next((place for place, character in enumerate(line) if character in marks), None)
             if found is not None and errors == "surrogateescape":
                 place = f"line {number}, byte {len(line[:found].encode(errors='surrogateescape')) + 1}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from sbert_prune.data.columns import Columns, Synonyms, find_header
@@ -21,14 +22,23 @@ class Sheet:
     has_header_line: bool
 
     @classmethod
-    def of(cls, path: Path, synonyms: Callable[[Table], Synonyms], headerless: Callable[[Table], Columns]) -> Self:
-        """Understand one file. synonyms: what the wanted columns may be called.  headerless: the layout of a table without a header.
+    def of(
+        cls,
+        path: Path,
+        synonyms: Callable[[Table], Synonyms],
+        headerless: Callable[[Table], Columns],
+        more: Synonyms = MappingProxyType({}),
+    ) -> Self:
+        """Understand one file.
+
+        synonyms: what the wanted columns may be called.  headerless: the layout of a table without a header.
+        more: what columns may be called that the file need not have.
 
         Raises DataError for a file whose columns cannot be told, or that has no row.
         """
         table = read_table(path)
         wanted = synonyms(table)
-        header = find_header(table, wanted)
+        header = find_header(table, wanted, more)
         sheet = cls(table, header or headerless(table), header is not None and table.header is None)
         if next(sheet.records(), None) is None:
             raise DataError(f"{path} holds a header and no rows; expected rows of {', '.join(wanted)}.")

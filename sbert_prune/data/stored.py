@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,17 +22,21 @@ _LABELS = tuple(Label)
 
 @dataclass(frozen=True)
 class _Layout:
-    """How rows of one kind lie in columns: the two sentences, and what is said of them."""
+    """How rows of one kind lie in columns: the two sentences, and what is said of them.
 
-    said: str
-    arrow_type: str
-    to_cell: Callable[[Any], object]
-    of_cells: Callable[[str, str, Any], Any]
+    said: the further columns with their Arrow types.
+    """
+
+    said: Mapping[str, str]
+    to_cells: Callable[[Any], tuple[object, ...]]
+    of_cells: Callable[..., Any]
 
 
 _LAYOUTS: dict[type, _Layout] = {
-    NliRow: _Layout("label", "int8", lambda row: _LABELS.index(row.label), lambda one, two, cell: NliRow(one, two, _LABELS[cell])),
-    StsRow: _Layout("score", "float64", lambda row: row.score, StsRow),
+    NliRow: _Layout({"label": "int8"}, lambda row: (_LABELS.index(row.label),), lambda one, two, cell: NliRow(one, two, _LABELS[cell])),
+    StsRow: _Layout(
+        {"score": "float64"} | dict.fromkeys(("genre", "file"), "string"), lambda row: (row.score, row.genre, row.file), StsRow
+    ),
 }
 
 
@@ -50,13 +54,11 @@ class StoredRows(Sequence[Row], Generic[Row]):
     def _write(self, rows: Iterator[Row]) -> None:
         import pyarrow
 
-        said = self._layout.said
-        schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), (said, self._layout.arrow_type)])
+        schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), *self._layout.said.items()])
         with pyarrow.OSFile(str(self._path), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
             while part := list(islice(rows, _AT_ONCE)):
-                sentences = [row.sentences for row in part]
-                columns = ([one for one, _ in sentences], [two for _, two in sentences], list(map(self._layout.to_cell, part)))
-                arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+                cells = [(*row.sentences, *self._layout.to_cells(row)) for row in part]
+                arrays = [pyarrow.array(column, field.type) for column, field in zip(zip(*cells, strict=True), schema, strict=True)]
                 writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
                 self._starts.append(self._starts[-1] + len(part))
 

@@ -20,6 +20,8 @@ COLUMNS = {
     "score": ("score", "similarity_score", "similarity", "relatedness_score", "gold_score", "label", "labels"),
 }
 
+ORIGIN = {"genre": ("genre", "domain"), "file": ("file",)}
+"""Where a pair comes from, in files that say so."""
 
 _FEWEST_PAIRS = 3  # with two pairs every correlation is 1 or -1
 _HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}"
@@ -32,7 +34,7 @@ def parse_sts(
 
     Raises DataError for a bad file, and for bad rows unless `on_bad_rows` is "skip".
     """
-    sheets = {split: [Sheet.of(path, lambda _: COLUMNS, detect_layout) for path in files] for split, files in splits.items()}
+    sheets = {split: [Sheet.of(path, lambda _: COLUMNS, detect_layout, ORIGIN) for path in files] for split, files in splits.items()}
     if score_range is None:
         bounds = _inferred({split: _statistics(found) for split, found in sheets.items()}, splits)
     else:
@@ -78,7 +80,7 @@ def _parse_pair(sheet: Sheet, bounds: ScoreRange, record: Record) -> StsRow:
     try:
         sentence1, sentence2, _ = sheet.columns.cells(record)
         score = bounds.scale(_score_of(sheet, record))
-        return StsRow(text_of(sentence1, "sentence1"), text_of(sentence2, "sentence2"), score)
+        return StsRow(text_of(sentence1, "sentence1"), text_of(sentence2, "sentence2"), score, *sheet.columns.more_cells(record))
     except DataError as error:
         may_be_header = record.line == 1 and sheet.table.header is None and not sheet.has_header_line
         raise DataError(f"{error}. {_HEADER_HINT}" if may_be_header else str(error)) from error

@@ -72,7 +72,10 @@ class _Groups:
         return len(self.ends) == len(self.group)
 
     def ranks(self, drawn: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Each group's mean rank less the mean of all, and the sum of their squares over all draws. *Shapes:* (resamples, groups), (resamples,)"""
+        """Each group's mean rank less the mean of all, and the sum of their squares over all draws.
+
+        *Shapes:* (resamples, groups) and (resamples,)
+        """
         ends = np.cumsum(drawn, axis=1)
         if not self.all_differ:
             ends = ends[:, self.ends]

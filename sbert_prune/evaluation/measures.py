@@ -39,7 +39,11 @@ class Measured:
 
     def metrics(self) -> dict[str, float]:
         """Everything as plain numbers: `NAME`, and for scores `NAME_low` and `NAME_high` (95 %)."""
-        ends = {f"{name}_{end}": getattr(score, end) for name, score in self.scores.items() for end in ("low", "high")}
+        ends = {
+            f"{name}_{end}": bound
+            for name, score in self.scores.items()
+            for end, bound in zip(("low", "high"), score.interval(), strict=True)
+        }
         return {name: score.value for name, score in self.all_scores.items()} | ends | dict(self.values)
 
 

@@ -61,6 +61,10 @@ class Score:
         """How much better than another model on the same rows. Raises ValueError for other rows."""
         return Score(self.value - other.value, self.draws - self._paired(other), self.sample)
 
+    def negated(self) -> Score:
+        """The same with the other sign."""
+        return Score(-self.value, -self.draws, self.sample)
+
     def over(self, other: Score) -> Score:
         """The share of another model's score on the same rows. Raises ValueError for other rows."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,7 +77,9 @@ class Score:
 
     def _paired(self, other: Score) -> NDArray[np.float64]:
         if (self.sample, len(self.draws)) != (other.sample, len(other.draws)):
-            raise ValueError(f"scores of {self.sample} and of {other.sample} are not of the same rows, so they cannot be compared draw by draw")
+            raise ValueError(
+                f"scores of {self.sample} and of {other.sample} are not of the same rows, so they cannot be compared draw by draw"
+            )
         return other.draws
 
 

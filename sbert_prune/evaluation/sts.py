@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from sbert_prune.evaluation.resampling import Statistic
     from sbert_prune.rows import StsRow
 
 _FEWEST_OF_A_GENRE = 20
@@ -116,9 +117,10 @@ def pair_cosines(model: SentenceTransformer, rows: Sequence[StsRow], what: str) 
 def _correlations(
     predicted: NDArray[np.float64], gold: NDArray[np.float64], sample: str, resamples: int, *, pearson: bool = True
 ) -> dict[str, Score]:
-    statistics = {"spearman": ResampledSpearman(predicted, gold)}
-    both = {**statistics, "pearson": ResampledPearson(predicted, gold)} if pearson else statistics
-    return resample(both, len(gold), sample, resamples=resamples)
+    statistics: dict[str, Statistic] = {"spearman": ResampledSpearman(predicted, gold)}
+    if pearson:
+        statistics["pearson"] = ResampledPearson(predicted, gold)
+    return resample(statistics, len(gold), sample, resamples=resamples)
 
 
 def _dot(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

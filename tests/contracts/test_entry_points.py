@@ -21,8 +21,7 @@ PROMISED = {
 
 
 def options_of(command: str) -> dict[str, click.Parameter]:
-    params = import_module(f"pipelines.{command}").command.params
-    return {str(option.name): option for option in params if isinstance(option, click.Option)}
+    return {str(parameter.name): parameter for parameter in import_module(f"pipelines.{command}").command.params}
 
 
 def test_every_command_is_an_entry_point_and_the_other_way_round():
@@ -36,7 +35,11 @@ def test_an_entry_point_declares_exactly_its_commands_options(command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_entry_point_hands_every_parameter_to_its_command(command):
-    expected = [f"--{name.replace('_', '-')} {{{name}}}" for name in ENTRY_POINTS[command]["parameters"]]
+    options = options_of(command)
+    expected = [
+        f"--{name.replace('_', '-')} {{{name}}}" if isinstance(options[name], click.Option) else f"{{{name}}}"
+        for name in ENTRY_POINTS[command]["parameters"]
+    ]
 
     line = ENTRY_POINTS[command]["command"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sbert_prune.data import sts as sts_files
 from sbert_prune.data.scores import ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.errors import DataError
-from sbert_prune.rows import StsRow
+from sbert_prune.rows import RowSet, StsRow
 
 GOOD = "A man sleeps.,A person rests.,3.5\n"
 
@@ -60,9 +60,25 @@ def test_columns_are_told_by_their_names_or_by_what_they_hold(tmp_path, name, te
 
     rows = parse_sts(path)
 
-    assert rows.rows == (StsRow("One.", "Two.", 0.8), StsRow("Three.", "Four.", 0.5))
+    assert [(*row.sentences, row.score) for row in rows.rows] == [("One.", "Two.", 0.8), ("Three.", "Four.", 0.5)]
     assert layout in " ".join(rows.notes)
     assert "scores 0-5, inferred from 2.5 to 4" in rows.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "origins"),
+    [
+        ("s.tsv", "news\tf\t2012\t1\t4\tOne.\tTwo.\nweb\tg\t2012\t2\t2.5\tThree.\tFour.\n", [("news", "f"), ("web", "g")]),
+        ("s.csv", "Genre,sentence1,sentence2,score\nnews,One.,Two.,4\n,Three.,Four.,2.5\n", [("news", ""), ("", "")]),
+        ("s.csv", "sentence1,sentence2,score\nOne.,Two.,4\nThree.,Four.,2.5\n", [("", ""), ("", "")]),
+        ("s.csv", "One.,Two.,4\nThree.,Four.,2.5\n", [("", ""), ("", "")]),
+    ],
+)
+def test_where_a_pair_comes_from_is_kept_and_does_not_change_what_it_says(tmp_path, name, text, origins):
+    rows = parse_sts(saved(tmp_path, name, text))
+
+    assert [(row.genre, row.file) for row in rows.rows] == origins
+    assert rows.digest == RowSet("", (StsRow("One.", "Two.", 0.8), StsRow("Three.", "Four.", 0.5)), "").digest
 
 
 def test_one_damaged_first_row_does_not_hide_the_layout(tmp_path):

@@ -74,6 +74,12 @@ CHANGED = {
     "keep_leaks": "true",
 }
 WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true", "checkpoint_minutes": "1"}
+WHERE_IT_RUNS |= {
+    "sts_eval": "hindi=hi.tsv,other=folder",
+    "classification": "news=news, of today.csv",
+    "robustness": "0",
+    "mteb": "STS12,SICK-R",
+}
 WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
 WHO_TEACHES = ("nli.distillation", "sts.distillation", *(key for key in CHANGED if key.startswith("distil.")))
 
@@ -289,6 +295,14 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
             "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as 0.8,0.1,0.1.",
         ),
         ("keep_leaks", "some", "keep_leaks=some: input should be a valid boolean"),
+        ("sts_eval", "hi.tsv", "sts_eval=hi.tsv: 'hi.tsv' has no name. Expected NAME=FOLDER or NAME=FILE"),
+        (
+            "sts_eval",
+            "test=a.csv",
+            "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as other-test",
+        ),
+        ("classification", "a=x,a=y", "classification=a=x,a=y: the name 'a' is given twice"),
+        ("robustness", "-1", "robustness=-1: input should be greater than or equal to 0"),
     ],
 )
 def test_a_wrong_value_is_answered_with_its_parameter_and_what_is_right(key, value, message):

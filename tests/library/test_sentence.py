@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +24,6 @@ from sbert_prune.sentence import (
     check_embeddings,
     embed,
     encoder_of,
-    fresh_process_difference,
     load_saved,
     save_sentence_model,
     with_encoder,
@@ -191,34 +189,6 @@ def test_a_place_that_holds_something_is_refused_and_left_alone(tiny_model, tmp_
     assert str(caught.value) == f"{target} is there already and is not empty. Name a new folder."
     assert precious.read_text() == "years of work"
     assert not list(tmp_path.glob(".*"))
-
-
-def test_a_fresh_process_finds_the_saved_model_as_it_was_and_a_changed_one_not(tiny_model, tmp_path, monkeypatch):
-    model = pruned(tiny_model(), (0, 2))
-    expected = embed(model, PROBES)
-    save_sentence_model(model, tmp_path / "saved", LINEAGE)
-    monkeypatch.chdir(tmp_path)
-
-    assert fresh_process_difference(Path("saved"), expected) < 1e-6
-
-    weights = tmp_path / "saved" / "model.safetensors"
-    tensors = load_file(weights)
-    tensors["encoder.layer.1.output.dense.weight"][0] += 0.5
-    save_file(tensors, weights, metadata={"format": "pt"})
-    with pytest.raises(RoundTripError) as caught:
-        fresh_process_difference(tmp_path / "saved", expected)
-    assert str(caught.value).startswith(f"The model saved in {tmp_path / 'saved'} does not come back as it was: its embeddings differ by ")
-    assert str(caught.value).endswith("(allowed 1e-05). It is not registered.")
-
-
-def test_a_folder_that_a_fresh_process_cannot_load_is_refused_with_its_reason(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-
-    with pytest.raises(RoundTripError) as caught:
-        fresh_process_difference(tmp_path, np.zeros((6, 16), dtype=np.float32))
-
-    assert str(caught.value).startswith(f"A fresh process cannot load {tmp_path}: ")
-    assert "config.json" in str(caught.value)
 
 
 def test_a_base_that_does_not_begin_with_an_encoder_is_refused(tiny_base):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sbert_prune.errors import DataError, RoundTripError
-from sbert_prune.evaluation.sts import evaluate_sts, pair_cosines
+from sbert_prune.evaluation.embedded import Embedded, embed_once
+from sbert_prune.evaluation.sts import StsMeasure, evaluate_sts, pair_cosines
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import embed, encoder_of
 
@@ -13,6 +14,11 @@ from sbert_prune.sentence import embed, encoder_of
 @pytest.fixture
 def pairs(sentences):
     return list(zip(sentences, sentences[7:] + sentences[:7], strict=True))
+
+
+def measured(model, rows):
+    measure = StsMeasure("sts_dev", rows, "dev", 100)
+    return measure.measure(embed_once(model, measure.texts(), "dev"))
 
 
 def scored(pairs, scores):
@@ -23,10 +29,13 @@ def test_scores_in_the_order_of_the_models_own_cosines_give_1(tiny_model, pairs)
     model = tiny_model()
     cosines = pair_cosines(model, scored(pairs, [0.5] * len(pairs)), "dev")
 
-    score = evaluate_sts(model, scored(pairs, (cosines + 1) / 2), "dev")
+    found = measured(model, scored(pairs, (cosines + 1) / 2))
 
-    assert (score.spearman.value, score.pearson, score.num_pairs) == (pytest.approx(1), pytest.approx(1), len(pairs))
-    assert score.spearman.low == pytest.approx(1)
+    assert {name: found.scores[f"sts_dev/{name}_cosine"].value for name in ("spearman", "pearson")} == pytest.approx(
+        {"spearman": 1, "pearson": 1}
+    )
+    assert found.scores["sts_dev/spearman_cosine"].low == pytest.approx(1)
+    assert found.values["sts_dev/num_pairs"] == len(pairs)
 
 
 def test_scores_in_the_opposite_order_give_minus_1(tiny_model, pairs):
@@ -35,7 +44,7 @@ def test_scores_in_the_opposite_order_give_minus_1(tiny_model, pairs):
 
     score = evaluate_sts(model, scored(pairs, (1 - cosines) / 2), "dev")
 
-    assert (score.spearman.value, score.pearson) == (pytest.approx(-1), pytest.approx(-1))
+    assert score.value == pytest.approx(-1)
 
 
 def test_scores_drawn_at_random_give_an_interval_around_0(tiny_model, sentences):
@@ -44,7 +53,7 @@ def test_scores_drawn_at_random_give_an_interval_around_0(tiny_model, sentences)
 
     score = evaluate_sts(tiny_model(), scored(pairs, rng.random(len(pairs))), "dev")
 
-    assert score.spearman.low < 0 < score.spearman.high
+    assert score.low < 0 < score.high
 
 
 def test_cosines_are_those_of_the_embeddings_of_each_pair(tiny_model, pairs):
@@ -106,3 +115,66 @@ def test_a_model_without_use_is_refused(tiny_model, pairs, value, message):
         evaluate_sts(model, scored(pairs, np.linspace(0, 1, len(pairs))), "dev")
 
     assert str(caught.value).startswith(message)
+
+
+def embedded_at(*vectors):
+    """Sentences "0", "1", ... with these embeddings."""
+    return Embedded([str(number) for number in range(len(vectors))], np.array(vectors, dtype=np.float32))
+
+
+def test_four_similarities_of_the_same_embeddings():
+    # From the first sentence, the others are ever further off by angle, and ever nearer by length.
+    embedded = embedded_at((1, 0), (4, 0.1), (3.5, 0.4), (2.9, 0.6), (2.35, 1.3))
+    rows = [StsRow("0", str(number), 1 - number / 5) for number in range(1, 5)]
+
+    metrics = StsMeasure("sts_x", rows, "x", 50).measure(embedded).metrics()
+
+    found = {name: metrics[f"sts_x/spearman_{name}"] for name in ("cosine", "dot", "euclidean", "manhattan")}
+    assert found == pytest.approx({"cosine": 1, "dot": 1, "euclidean": -1, "manhattan": -0.8})
+
+
+def test_each_genre_and_file_is_scored_apart():
+    rng = np.random.default_rng(0)
+    embedded = embedded_at(*rng.standard_normal((80, 4)))
+    cosines = [float(embedded.unit([str(2 * k)])[0] @ embedded.unit([str(2 * k + 1)])[0]) for k in range(40)]
+    signs = [1] * 20 + [-1] * 20
+    rows = [
+        StsRow(str(2 * k), str(2 * k + 1), (1 + sign * cosine) / 2, "news" if sign == 1 else "web forums", "f")
+        for k, (cosine, sign) in enumerate(zip(cosines, signs, strict=True))
+    ]
+
+    found = StsMeasure("sts_x", [*rows, StsRow("0", "3", 0.5, "few")], "x", 100).measure(embedded)
+
+    scores = {name: score.value for name, score in found.details.items()}
+    assert scores == pytest.approx(
+        {
+            "sts_x/news_spearman_cosine": 1,
+            "sts_x/news-f_spearman_cosine": 1,
+            "sts_x/web-forums_spearman_cosine": -1,
+            "sts_x/web-forums-f_spearman_cosine": -1,
+        }
+    )
+    assert found.notes == ("x: too few pairs, or no variation, in few (1)",)
+
+
+def test_one_genre_alone_is_no_part():
+    rows = [StsRow(str(k), str(k + 1), k / 30, "news", "f") for k in range(25)]
+
+    found = StsMeasure("sts_x", rows, "x", 50).measure(embedded_at(*np.random.default_rng(0).standard_normal((26, 3))))
+
+    assert found.details == {}
+
+
+def test_a_model_that_finds_every_pair_equally_alike_is_refused():
+    rows = [StsRow("0", "1", 0.1), StsRow("1", "0", 0.5), StsRow("0", "1", 0.9)]
+
+    with pytest.raises(RoundTripError, match="gives every pair of x the same similarity, so it orders nothing"):
+        StsMeasure("sts_x", rows, "x").measure(embedded_at((1, 0), (0, 1)))
+
+
+def test_scores_of_other_rows_are_another_sample():
+    rows = [StsRow(str(k), str(k + 1), k / 30) for k in range(25)]
+
+    samples = {StsMeasure("sts_x", given, "x").sample for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])}
+
+    assert len(samples) == 4

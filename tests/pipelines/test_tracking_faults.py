@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
-from pipelines import steps
+from pipelines import judging
 from pipelines.__main__ import main
 from pipelines.context import deliver_inherited, settle
 from sbert_prune import spool
@@ -206,9 +206,9 @@ def test_a_server_that_is_killed_while_training_and_comes_back_misses_nothing(se
 
 def evaluate_while(deed: Callable[[], object], project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:
     """`evaluate` with a deed done while it judges."""
-    judge = steps.evaluate_sts
+    look = judging.measure_speed
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "evaluate_sts", lambda *given: (deed(), judge(*given))[1])
+        patch.setattr(judging, "measure_speed", lambda *given: (deed(), look(*given))[1])
         return CliRunner().invoke(main, ["evaluate", "--model", "quickstart", "--sts-data", str(project.sts)])
 
 

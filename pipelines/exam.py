@@ -1,0 +1,87 @@
+"""What a model is judged on: rows, found and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sbert_prune.data.described import describe_rows
+from sbert_prune.data.labelled import load_labelled
+from sbert_prune.data.labelled_described import describe_labelled
+from sbert_prune.data.sources import load_sts_for_evaluation
+from sbert_prune.data.sts import check_pairs
+from sbert_prune.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    from sbert_prune.data.labelled_rows import LabelledData
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.rows import RowSet, StsRow
+
+
+@dataclass(frozen=True)
+class Exam:
+    """splits: of sts_data, by name.  sts: further sets of pairs, by name.  classification: labelled texts, by name.  lines: for people."""
+
+    splits: dict[str, RowSet[StsRow]]
+    sts: dict[str, RowSet[StsRow]] = field(default_factory=dict)
+    classification: Mapping[str, LabelledData] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+
+    @property
+    def tested(self) -> tuple[str, RowSet[StsRow]]:
+        """The split that reports, by its name: test, or the only one that there is."""
+        name = "test" if "test" in self.splits else next(iter(self.splits))
+        return name, self.splits[name]
+
+    def to_look_at(self) -> RowSet[StsRow]:
+        """Pairs to look at the layers on: those of dev, which may choose, or of the only split that there is."""
+        return self.splits.get("dev", self.tested[1])
+
+
+def find_exam(recipe: Recipe, splits: dict[str, RowSet[StsRow]]) -> Exam:
+    """The splits with all else that the recipe names. Raises DataError, HubError or RecipeError for what cannot be used."""
+    lines: list[str] = []
+    sts: dict[str, RowSet[StsRow]] = {}
+    classification: dict[str, LabelledData] = {}
+    for name, setting in recipe.sts_eval.items():
+        sts[name] = _pairs(recipe, name, setting)
+        lines += [f"sts_eval {line}" for line in describe_rows(name, sts[name])]
+    for name, setting in recipe.classification.items():
+        try:
+            classification[name] = load_labelled(setting, on_bad_rows=recipe.on_bad_rows)
+        except DataError as error:
+            raise type(error)(f"classification {name}: {error}") from error
+        lines += [f"classification {name} {line}" for line in describe_labelled(classification[name])]
+    check_mteb(recipe)
+    return Exam(splits, sts, classification, tuple(lines))
+
+
+def _pairs(recipe: Recipe, name: str, setting: str) -> RowSet[StsRow]:
+    """The test pairs of a further set, or its only split's."""
+    try:
+        found = load_sts_for_evaluation(setting, on_bad_rows=recipe.on_bad_rows)
+        rows = found["test"] if "test" in found else next(iter(found.values()))
+        check_pairs(rows.rows, f"{name} ({rows.name})")
+    except DataError as error:
+        raise type(error)(f"sts_eval {name}: {error}") from error
+    return rows
+
+
+def check_mteb(recipe: Recipe) -> None:
+    """Refuse tasks of `mteb` that are unknown or whose data are out of reach, and all where it is not installed.
+
+    Importing mteb takes seconds: nothing is imported where no task is asked for. Raises RecipeError or HubError.
+    """
+    from importlib.util import find_spec
+
+    if not recipe.mteb:
+        return
+    if find_spec("mteb") is None:
+        raise RecipeError(
+            f"mteb={','.join(recipe.mteb)}: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]', "
+            "or leave the parameter out."
+        )
+    from sbert_prune.evaluation.mteb_tasks import check_data, find_tasks
+
+    check_data(find_tasks(recipe.mteb))

@@ -1,0 +1,98 @@
+"""What judging leaves in its run besides metrics: the report, the numbers behind it, and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from sbert_prune.evaluation.signatures import of_broken_embeddings
+from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
+from sbert_prune.report.page import Page, Table
+from sbert_prune.report.speed import label_of, speed_chart
+from sbert_prune.saved_model import lineage_of
+
+if TYPE_CHECKING:
+    from sbert_prune.anatomy.result import Anatomy
+    from sbert_prune.errors import RoundTripError
+    from sbert_prune.evaluation.efficiency.flops import Flops
+    from sbert_prune.evaluation.efficiency.speed import Speed
+    from sbert_prune.evaluation.judgement import Judgement
+    from sbert_prune.evaluation.signatures import Signature
+    from sbert_prune.saved_model import SavedModel
+    from sbert_prune.tracking import Run
+
+REPORT = "report.md"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was measured on the model itself. base_layers: of the base, None where there is none."""
+
+    speed: Speed
+    flops: Flops
+    layers: Anatomy
+    base_layers: Anatomy | None
+    signatures: tuple[Signature, ...] = ()
+
+    def metrics(self) -> dict[str, float]:
+        """By their names in MLflow."""
+        return self.speed.metrics() | self.flops.metrics()
+
+
+def log_judgement(run: Run, source: SavedModel, judgement: Judgement, looked: Looked, metrics: dict[str, float]) -> None:
+    """Log the report with its pictures, and everything as JSON."""
+    lineage = lineage_of(source)
+    base = looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
+    run.log_figure(speed_chart(looked.speed, looked.flops), "speed.png")
+    run.log_figure(layers_chart(looked.layers, base, lineage.selection), "layers.png")
+    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in looked.signatures]}, "judgement.json")
+    run.log_json({"model": looked.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
+    run.log_json([asdict(cell) for cell in looked.speed.table], "speed.json")
+    page = Page(
+        title=_title(source),
+        facts=_facts(source, looked),
+        judgement=judgement,
+        metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
+        signatures=looked.signatures,
+        more=(_cells(looked), Table("What each layer does", HEADING, layer_rows(looked.layers, lineage.selection.kept), _ON_DEV)),
+        pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
+    )
+    run.log_text(page.text(), REPORT)
+
+
+_ON_DEV = "On dev pairs, which may choose. Behind a layer means: what the model cut there would give."
+
+
+def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
+    """The report of a model whose embeddings cannot be judged."""
+    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {of_broken_embeddings(error)}\n", REPORT)
+
+
+def _title(source: SavedModel) -> str:
+    lineage = lineage_of(source)
+    return f"Layers {lineage.selection} of {lineage.base.id}"
+
+
+def _facts(source: SavedModel, looked: Looked) -> dict[str, str]:
+    lineage = lineage_of(source)
+    revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
+    return {
+        "base": f"{lineage.base.id}{revision}",
+        "layers": f"{lineage.selection} of {lineage.base.depth} ({lineage.strategy})",
+        "weights": f"SHA-256 {source.checkpoint.sha256()[:16]}",
+        "measured on": str(looked.speed.conditions),
+    }
+
+
+def _cells(looked: Looked) -> Table:
+    rows = [
+        (
+            label_of(cell),
+            f"{cell.sentences_per_s:,.0f}",
+            "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
+            "-" if cell.speedup is None else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
+        )
+        for cell in looked.speed.table
+    ]
+    note = f"Left out, as they would take too long: {'; '.join(looked.speed.left_out)}." if looked.speed.left_out else ""
+    return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)

@@ -1,0 +1,91 @@
+"""`full -P seeds=1,2,3`: one variant a seed, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.inputs import find_model
+from pipelines.judging import judge
+from pipelines.measures import Measures
+from sbert_prune.evaluation.judgement import STS_TEST, Judgement
+from sbert_prune.evaluation.seeds import OverSeeds, over_seeds
+from sbert_prune.report.markdown import table
+
+if TYPE_CHECKING:
+    from pipelines.context import Context
+    from pipelines.loading import Inputs
+    from sbert_prune.registry import Version
+
+    Make = Callable[[Context, Inputs], tuple[Version, Version]]
+    """Makes one variant; returns it and its reference."""
+
+
+def run_seeds(context: Context, inputs: Inputs, seeds: Sequence[int], name: str, make: Make) -> list[str]:
+    """Make a variant for each seed, each beside a reference of its own seed, and sum them up on a run above theirs.
+
+    name: of all of them, without a seed.
+    """
+    listed = ",".join(map(str, seeds))
+    with context.under(f"{name} seeds {listed}", {"seeds": listed, "role": "seeds"}, context.recipe) as (inner, run):
+        made = [make(_seeded(inner, seed), inputs) for seed in seeds]
+        found = _summed_up([_judged(_seeded(inner, seed), inputs, pair) for seed, pair in zip(seeds, made, strict=True)])
+        run.log_metrics(_metrics(found))
+        run.log_text(_page(seeds, made, found), "report.md")
+    return ["", *_lines(seeds, found), *(f"model     seed {seed}: {variant.uri}" for seed, (variant, _) in zip(seeds, made, strict=True))]
+
+
+def _seeded(context: Context, seed: int) -> Context:
+    return context.with_recipe(context.recipe.with_seed(seed))
+
+
+def _judged(context: Context, inputs: Inputs, made: tuple[Version, Version]) -> Judgement:
+    """The scores of one seed again, from the embeddings that were kept."""
+    variant, reference = made
+    measures = Measures.of(inputs.exam, context.recipe).of_pairs()
+    own = judge(context, find_model(variant.uri), measures)
+    return Judgement(own, {} if reference.uri == variant.uri else {"reference": judge(context, find_model(reference.uri), measures)})
+
+
+def _summed_up(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
+    """Over all seeds: each score, the retention, and the difference to the reference."""
+    found = {name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores}
+    retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
+    if len(retentions) == len(judgements):
+        found["quality/retention"] = over_seeds(retentions)
+        found["difference/reference"] = over_seeds([judgement.differences("reference")[STS_TEST] for judgement in judgements])
+    return found
+
+
+def _metrics(found: Mapping[str, OverSeeds]) -> dict[str, float]:
+    ends = {f"{name}_{end}": getattr(score, end) for name, score in found.items() for end in ("low", "high", "deviation")}
+    return {name: score.mean for name, score in found.items()} | ends
+
+
+def _lines(seeds: Sequence[int], found: Mapping[str, OverSeeds]) -> list[str]:
+    head = f"seeds     {', '.join(map(str, seeds))}: mean [95 % interval over pairs and seeds], deviation between seeds"
+    return [head, *(f"{name:<40} {_told(score)}" for name, score in found.items())]
+
+
+def _told(score: OverSeeds) -> str:
+    each = ", ".join(f"{value:.4f}" for value in score.values)
+    return f"{score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], {score.deviation:.4f} ({each})"
+
+
+def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], found: Mapping[str, OverSeeds]) -> str:
+    rows = [
+        (
+            name,
+            f"{score.mean:.4f}",
+            f"[{score.low:.4f}, {score.high:.4f}]",
+            f"{score.deviation:.4f}",
+            *(f"{value:.4f}" for value in score.values),
+        )
+        for name, score in found.items()
+    ]
+    models = "\n".join(
+        f"- seed {seed}: {variant.uri}, against {reference.uri}" for seed, (variant, reference) in zip(seeds, made, strict=True)
+    )
+    header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
+    note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."
+    return f"# {len(seeds)} seeds\n\n{models}\n\n{table(header, rows)}\n\n{note}\n"

@@ -1,0 +1,1 @@
+"""What each layer of a sentence model does."""

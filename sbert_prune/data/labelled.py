@@ -1,0 +1,135 @@
+"""Labelled texts that a setting such as `classification=NAME=FOLDER` names, fit to judge a classification by."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sbert_prune.data.badrows import check_on_bad_rows
+from sbert_prune.data.labelled_files import parse_labelled
+from sbert_prune.data.labelled_rows import LabelledData, LabelledRows
+from sbert_prune.data.labelled_sources import LONE, find_labelled
+from sbert_prune.data.normal import normalised
+from sbert_prune.data.strata import deal_rows
+from sbert_prune.errors import DataError
+
+_MOST_CLASSES = 50
+"""With more, that few rows share a class speaks for free text."""
+
+_MOST_LEAKS = 0.9
+
+_MOST_FOR_FOLDS = 20_000
+_TEST_SHARE = 10
+"""A larger file is split once, a tenth for test: its interval is narrow, and neighbours of all by all would cost more than embedding."""
+
+
+def load_labelled(setting: str, *, on_bad_rows: str = "error") -> LabelledData:
+    """The train and test rows of a folder or of a data set of a hub, or the rows of a single file, to be judged by cross-validation.
+
+    Train rows whose text stands in test too are left out; a dev split is not read.
+
+    Raises DataError or HubError for data that cannot be used.
+    """
+    check_on_bad_rows(on_bad_rows)
+    found = find_labelled(setting)
+    splits = {split: parse_labelled(files, on_bad_rows=on_bad_rows) for split, files in found.files.items()}
+    splits = {split: found.named(split, rows) for split, rows in splits.items()}
+    for rows in splits.values():
+        _check_several_classes(rows)
+    _check_no_free_text(splits[LONE] if LONE in splits else splits["train"])
+    return _of_one(splits[LONE]) if LONE in splits else _of_two(splits["train"], splits["test"])
+
+
+def _check_several_classes(rows: LabelledRows) -> None:
+    if len(rows.class_sizes) == 1:
+        raise DataError(
+            f"{rows.source}: all {len(rows):,} rows have the label {rows.rows[0].label!r}; a classification needs two classes or more. "
+            "Check the label's column, or that the file is whole."
+        )
+
+
+def _check_no_free_text(rows: LabelledRows) -> None:
+    sizes = rows.class_sizes
+    num_single = sum(size == 1 for size in sizes.values())
+    is_free_text = 2 * len(sizes) > len(rows) or 2 * num_single > len(sizes)
+    if len(sizes) == len(rows) or (len(sizes) > _MOST_CLASSES and is_free_text):
+        examples = ", ".join(repr(label) for label in list(sizes)[:3])
+        raise DataError(
+            f"{rows.source}: its {len(rows):,} rows have {len(sizes):,} different labels, such as {examples}, {num_single:,} of them on "
+            "one row alone: that is no label but free text. Name the columns text and label in the first line, or give another file."
+        )
+
+
+def _of_one(rows: LabelledRows) -> LabelledData:
+    """Rows without splits. Raises DataError for a class with a single text."""
+    texts = Counter(label for label, _ in {(row.label, normalised(row.text)) for row in rows.rows})
+    if single := [label for label in sorted(texts) if texts[label] == 1]:
+        num = rows.class_sizes[single[0]]
+        others = f" (and {len(single) - 1:,} more such classes)" if len(single) > 1 else ""
+        raise DataError(
+            f"{rows.source}: the class {single[0]!r}{others} has {'a single row' if num == 1 else f'{num} rows of the same text'}, so it "
+            "cannot be both learned and tested. Leave the class out, give it more rows, or give a folder with train and test."
+        )
+    notes = tuple(_look_alikes(rows.class_sizes))
+    if len(rows) <= _MOST_FOR_FOLDS:
+        return LabelledData(rows, notes=notes)
+    is_test = (deal_rows(rows.texts, rows.labels, _TEST_SHARE) == 0).tolist()
+    told = (*rows.notes, f"split by text: one row of {_TEST_SHARE} is test")
+    train, test = (
+        replace(rows, rows=tuple(row for row, held_out in zip(rows.rows, is_test, strict=True) if held_out is side), notes=told)
+        for side in (False, True)
+    )
+    return LabelledData(replace(test, skipped=(), num_skipped=0), train, notes)  # skipped rows are told once, with train
+
+
+def _of_two(train: LabelledRows, test: LabelledRows) -> LabelledData:
+    """Splits that were given. Raises DataError where train has nothing to say about test."""
+    train = _apart(train, test)
+    sizes = Counter(test.class_sizes)
+    unknown = [label for label in sizes if label not in train.class_sizes]
+    if len(unknown) == len(sizes):
+        raise DataError(
+            f"No label of {test.source} ({_some(test.class_sizes)}) stands in {train.source} ({_some(train.class_sizes)}). Write the "
+            "labels of both in the same words."
+        )
+    notes = list(_look_alikes(train.class_sizes | test.class_sizes))
+    if unknown:
+        num = sum(sizes[label] for label in unknown)
+        notes.append(f"{num:,} test rows have labels that no train row has and count as wrong: {_some(unknown)}")
+    return LabelledData(test, train, tuple(notes))
+
+
+def _apart(train: LabelledRows, test: LabelledRows) -> LabelledRows:
+    """Train without the texts of test; a class that has no others keeps them, because nothing else tells what it is.
+
+    Raises DataError where nearly all of train stands in test.
+    """
+    held_out = {normalised(row.text) for row in test.rows}
+    leaks = [normalised(row.text) in held_out for row in train.rows]
+    if sum(leaks) > _MOST_LEAKS * len(train):
+        raise DataError(
+            f"{train.source}: {sum(leaks):,} of its {len(train):,} rows stand in test too, so too little would be left to learn from. Give "
+            "splits of their own, or one file, which is judged by cross-validation."
+        )
+    apart = {row.label for row, leak in zip(train.rows, leaks, strict=True) if not leak}
+    kept = tuple(row for row, leak in zip(train.rows, leaks, strict=True) if not leak or row.label not in apart)
+    notes = tuple(
+        f"all {size:,} rows of {label!r} stand in test too; they stay, as the only ones of their class, and make it too easy"
+        for label, size in train.class_sizes.items()
+        if label not in apart
+    )
+    return replace(train, rows=kept, num_leaks=len(train) - len(kept), notes=(*train.notes, *notes))
+
+
+def _look_alikes(labels: Iterable[str]) -> Iterable[str]:
+    """A note for each group of labels that differ by case or blanks only."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault("".join(label.casefold().split()), []).append(label)
+    for group in groups.values():
+        if len(group) > 1:
+            yield f"the labels {', '.join(map(repr, sorted(group)))} differ by case or blanks only and count as different classes"
+
+
+def _some(labels: Iterable[str]) -> str:
+    listed = list(labels)
+    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")

@@ -1,0 +1,143 @@
+"""Classification on frozen embeddings: how well a simple classifier tells the classes of texts that it has not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sbert_prune.data.strata import deal, text_keys
+from sbert_prune.evaluation.logistic import choose_c, predict_logistic
+from sbert_prune.evaluation.macro_f1 import ResampledMacroF1
+from sbert_prune.evaluation.measures import Measured
+from sbert_prune.evaluation.neighbours import choose_k, predict_neighbours
+from sbert_prune.evaluation.resampling import mean_of, resample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from sbert_prune.data.labelled_rows import LabelledData
+    from sbert_prune.evaluation.embedded import Embedded
+    from sbert_prune.evaluation.resampling import Statistic
+
+_FOLDS = 10
+_HELD_OUT = 5  # one part of so many, to choose C on
+_MOST_TO_CHOOSE = 5000
+
+RESAMPLES = 2000
+"""Enough for the ends of a 95 % interval: each rests on 50 draws."""
+
+
+@dataclass(frozen=True)
+class ClassificationMeasure:
+    """A set of labelled texts, judged by logistic regression and by nearest neighbours.
+
+    name: as in `classification=NAME=FOLDER`; its metrics are `classification/NAME_accuracy`, `_macro_f1`, `_knn_accuracy` and
+    `_knn_macro_f1`. k and C are chosen on train. Without train, ten folds are each told by the nine others, with the k and C that half
+    of those nine choose, so that a row has no say in how it is judged.
+    """
+
+    name: str
+    data: LabelledData
+    resamples: int = RESAMPLES
+
+    def texts(self) -> Iterable[str]:
+        """The texts of train and test."""
+        return self._rows.texts
+
+    def measure(self, embedded: Embedded) -> Measured:
+        """Accuracy and macro-F1 with their intervals over the test rows, and what was chosen."""
+        ks, by_neighbours = self._by_neighbours(embedded)
+        cs, by_regression = self._by_regression(embedded)
+        gold = self._rows.labels[self._rows.first_test :]
+        statistics = _statistics("", by_regression, gold) | _statistics("knn_", by_neighbours, gold)
+        scores = resample(
+            {f"classification/{self.name}_{name}": statistic for name, statistic in statistics.items()},
+            len(gold),
+            self.data.test.digest[:16],
+            resamples=self.resamples,
+        )
+        chosen = {"knn_k": np.mean(ks), "c": np.exp(np.mean(np.log(cs))).round(6)}
+        found = chosen | {"num_classes": len(self.data.classes), "num_rows": len(gold)}
+        values = {f"classification/{self.name}_{name}": float(value) for name, value in found.items()}
+        return Measured(scores, values=values)
+
+    def _by_neighbours(self, embedded: Embedded) -> tuple[list[int], NDArray[np.int64]]:
+        """k of each choice, and the predicted classes. *Shape:* (test,)"""
+        rows, num_classes = self._rows, len(self.data.classes)
+        unit = embedded.of(rows.texts)
+        unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        some = [places[:_MOST_TO_CHOOSE] for places in self._plan.choices]
+        ks = [choose_k(unit[places], rows.labels[places], num_classes) for places in some]
+        predicted = np.empty(len(rows.texts), dtype=np.int64)
+        for part in self._plan.parts:
+            train = unit[part.train], rows.labels[part.train]
+            predicted[part.test] = predict_neighbours(train, unit[part.test], ks[part.choice], num_classes)
+        return ks, predicted[rows.first_test :]
+
+    def _by_regression(self, embedded: Embedded) -> tuple[list[float], NDArray[np.int64]]:
+        """C of each choice, and the predicted classes. *Shape:* (test,)"""
+        rows = self._rows
+        vectors = embedded.of(rows.texts)
+        cs = [self._choose_c(vectors, places[:_MOST_TO_CHOOSE]) for places in self._plan.choices]
+        predicted = np.empty(len(rows.texts), dtype=np.int64)
+        for part in self._plan.parts:
+            predicted[part.test] = predict_logistic((vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice])
+        return cs, predicted[rows.first_test :]
+
+    def _choose_c(self, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> float:
+        labels = self._rows.labels[places]
+        return choose_c(vectors[places], labels, deal(self._rows.keys[places], labels, _HELD_OUT) == 0)
+
+    @cached_property
+    def _rows(self) -> _Rows:
+        splits = [*filter(None, (self.data.train, self.data.test))]
+        texts = [text for rows in splits for text in rows.texts]
+        numbers = {label: number for number, label in enumerate(self.data.classes)}
+        labels = np.array([numbers[label] for rows in splits for label in rows.labels], dtype=np.int64)
+        return _Rows(texts, labels, text_keys(texts), len(texts) - len(self.data.test))
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        """Rows stand in an order of their own throughout, so that the order of a file decides nothing."""
+        rows = self._rows
+        order = np.array(sorted(range(len(rows.texts)), key=lambda place: (rows.keys[place], rows.texts[place], rows.labels[place])))
+        if self.data.train is not None:
+            train = order[order < rows.first_test]
+            return _Plan((train,), (_Part(train, np.arange(rows.first_test, len(rows.texts)), 0),))
+        fold = deal(rows.keys, rows.labels, _FOLDS)[order]
+        parts = tuple(_Part(order[fold != number], order[fold == number], number % 2) for number in np.unique(fold).tolist())
+        return _Plan(tuple(order[fold % 2 != side] for side in (0, 1)), parts)
+
+
+class _Rows(NamedTuple):
+    """All texts, train before test, with the numbers and keys of their classes and texts."""
+
+    texts: list[str]
+    labels: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    first_test: int
+
+
+class _Part(NamedTuple):
+    """Places of the rows to learn from and to predict, and which choice of k and C holds for them."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    choice: int
+
+
+class _Plan(NamedTuple):
+    """choices: the places of the rows that choose k and C.  parts: each row that is judged is in one of them."""
+
+    choices: tuple[NDArray[np.int64], ...]
+    parts: tuple[_Part, ...]
+
+
+def _statistics(prefix: str, predicted: NDArray[np.int64], gold: NDArray[np.int64]) -> dict[str, Statistic]:
+    correct = (predicted == gold).astype(np.float64)
+    return {f"{prefix}accuracy": mean_of(correct), f"{prefix}macro_f1": ResampledMacroF1(predicted, gold)}

@@ -1,0 +1,1 @@
+"""What a sentence model costs: parameters and bytes, time beside its base, and multiplications."""

@@ -1,0 +1,169 @@
+"""Known ways in which a variant fails, told by its numbers, and what to try against each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean
+
+STS = "sts_test/spearman_cosine"
+DEV = "sts_dev/spearman_cosine"
+
+_NARROW = 0.9
+_LARGE, _SMALL = 0.05, 0.02
+_DISAGREE = 0.03
+_FAR_FROM_LIMIT = 0.6
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A failure by its name. seen: the numbers that tell it.  advice: what to try."""
+
+    name: str
+    seen: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.seen}. Try: {self.advice}."
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The metrics of a variant and of what it is held against.
+
+    siblings: STS test score by strategy, of variants of the same recipe with as many layers.
+    """
+
+    own: Metrics
+    reference: Metrics = field(default_factory=dict)
+    base: Metrics = field(default_factory=dict)
+    siblings: Mapping[str, float] = field(default_factory=dict)
+
+    def lost(self, name: str) -> float | None:
+        """How much less than the reference; None where one of them was not measured."""
+        return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
+
+
+def find_signatures(judged: Judged) -> list[Signature]:
+    """The failures that are seen, the gravest first; none where all is well."""
+    return [signature for look in _LOOKS for signature in look(judged)]
+
+
+def of_broken_embeddings(error: Exception) -> Signature:
+    """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
+    return Signature(
+        "broken embeddings",
+        str(error).rstrip("."),
+        "a learning rate ten times lower, precision=float32, more warm-up; and look at the loss curve of the last phase",
+    )
+
+
+def _narrow(judged: Judged) -> Iterator[Signature]:
+    own = judged.own.get("geometry/anisotropy")
+    if own is not None and own > _NARROW:
+        yield Signature(
+            "nearly collapsed",
+            f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
+            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; sts_loss=cosent, which looks at order "
+            "alone; a lower learning rate",
+        )
+
+
+def _worse_than_untouched(judged: Judged) -> Iterator[Signature]:
+    if STS in judged.base and STS in judged.own and judged.own[STS] < judged.base[STS]:
+        yield Signature(
+            "worse than the base as it was",
+            f"STS test {judged.own[STS]:.4f}, the untouched base {judged.base[STS]:.4f}",
+            "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
+        )
+
+
+def _angles_lost(judged: Judged) -> Iterator[Signature]:
+    sts, classes = judged.lost(STS), _lost_in_classes(judged)
+    if sts is not None and classes is not None and sts >= _LARGE and classes <= _SMALL:
+        yield Signature(
+            "similarity lost, information kept",
+            f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
+            "angles",
+            "more STS epochs, or distillation from the reference (sts_distillation=1): it is the last phases that set the angles",
+        )
+
+
+def _information_lost(judged: Judged) -> Iterator[Signature]:
+    sts, classes = judged.lost(STS), _lost_in_classes(judged)
+    if sts is not None and classes is not None and sts <= _SMALL and classes >= _LARGE:
+        yield Signature(
+            "similarity kept, information lost",
+            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
+            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); fewer STS epochs; more layers",
+        )
+
+
+def _lost_in_classes(judged: Judged) -> float | None:
+    names = [name for name in judged.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
+    lost = [loss for name in names if (loss := judged.lost(name)) is not None]
+    return mean(lost) if lost else None
+
+
+def _chosen_by_chance(judged: Judged) -> Iterator[Signature]:
+    dev, test = judged.lost(DEV), judged.lost(STS)
+    if dev is not None and test is not None and test - dev >= _LARGE:
+        yield Signature(
+            "dev promises more than test keeps",
+            f"against the reference it lost {dev:.3f} on dev and {test:.3f} on test",
+            "more dev pairs; dev pairs of the same kind as test; fewer choices made on dev",
+        )
+
+
+def _strategies_disagree(judged: Judged) -> Iterator[Signature]:
+    if len(judged.siblings) > 1 and max(judged.siblings.values()) - min(judged.siblings.values()) >= _DISAGREE:
+        ranked = sorted(judged.siblings.items(), key=lambda entry: -entry[1])
+        yield Signature(
+            "strategies disagree",
+            "which layers stay matters here: " + ", ".join(f"{name} {score:.4f}" for name, score in ranked),
+            f"the best of them ({ranked[0][0]}), or a search over the layers",
+        )
+
+
+def _less_robust(judged: Judged) -> Iterator[Signature]:
+    from sbert_prune.evaluation.perturbations import PERTURBATIONS
+
+    more = {
+        name: judged.own[metric] - judged.reference[metric]
+        for name, kind in PERTURBATIONS.items()
+        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in judged.own and metric in judged.reference
+    }
+    worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
+    if worst:
+        yield Signature(
+            "less robust than the reference",
+            ", ".join(
+                f"{name.replace('_', ' ')} cost {loss:.3f} more" for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
+            ),
+            "distillation on sentences as your users write them (distil_data=FILE); more layers next to the embeddings",
+        )
+
+
+def _slow(judged: Judged) -> Iterator[Signature]:
+    speedup, limit = (judged.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
+    if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
+        yield Signature(
+            "slower than its size allows",
+            f"{speedup:.2f}x the base's speed, where its multiplications alone would allow {limit:.2f}x",
+            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each layer cost more than "
+            "computing it",
+        )
+
+
+_LOOKS: Sequence[Callable[[Judged], Iterator[Signature]]] = (
+    _narrow,
+    _worse_than_untouched,
+    _angles_lost,
+    _information_lost,
+    _chosen_by_chance,
+    _less_robust,
+    _strategies_disagree,
+    _slow,
+)

@@ -1,0 +1,113 @@
+"""Several models side by side: one table, and one chart of their paired differences to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from sbert_prune.evaluation.judgement import gain
+from sbert_prune.evaluation.resampling import MARGIN, verdict
+from sbert_prune.report.markdown import plain, signed, table, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sbert_prune.evaluation.measures import Measured
+    from sbert_prune.evaluation.resampling import Score
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito
+_MOST_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model of a comparison.
+
+    label: a letter.  uri: what people call it, and what loads it.  metrics: of its size and speed.
+    """
+
+    label: str
+    uri: str
+    measured: Measured
+    metrics: Mapping[str, float]
+
+
+def differences(models: Sequence[Compared]) -> dict[str, dict[str, Score]]:
+    """By metric, and by the label of each model but the first: how much better it is than the first."""
+    first, *others = models
+    theirs = first.measured.scores
+    return {
+        name: {model.label: model.measured.scores[name].minus(score) for model in others if name in model.measured.scores}
+        for name, score in theirs.items()
+    }
+
+
+def comparison_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
+    """The table: a row a metric, a column a model."""
+    names = dict.fromkeys(name for model in models for name in model.measured.scores)
+    scores = [
+        (name, *(with_interval(model.measured.scores[name]) if name in model.measured.scores else "-" for model in models))
+        for name in names
+    ]
+    plain = dict.fromkeys(name for model in models for name in model.metrics)
+    return [*scores, *((name, *(_number(model.metrics.get(name)) for model in models)) for name in plain)]
+
+
+def difference_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
+    """The paired differences: a row a metric and model."""
+    return [
+        (name, label, signed(score), f"{gain(name, score).probability_below(-MARGIN):.3f}", verdict(gain(name, score)))
+        for name, by_label in differences(models).items()
+        for label, score in by_label.items()
+    ]
+
+
+def comparison_page(models: Sequence[Compared], picture: str) -> str:
+    """The comparison in Markdown. picture: the chart's file name."""
+    labels = [model.label for model in models]
+    first = labels[0]
+    parts = [
+        f"# {' and '.join(labels)} compared",
+        "\n".join(f"- {model.label}: {model.uri}" for model in models),
+        "## Scores\n\n" + table(("metric", *labels), comparison_rows(models)),
+        f"## Differences to {first}\n\n" + table(("metric", "model", f"less {first}", "P(worse)", "it is"), difference_rows(models)),
+        "On the same rows, with the 95 % interval of a paired bootstrap; P(worse) is the probability of being worse by more than "
+        f"{MARGIN:g}. Of a drop, less is better where the meaning stays.",
+        f"![differences]({picture})",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_chart(models: Sequence[Compared]) -> Figure:
+    """What each model gains over the first in every score, with its 95 % interval and the margin of a point shaded."""
+    found = list(differences(models).items())[:_MOST_ROWS]
+    figure = Figure(figsize=(10, 1.6 + 0.32 * len(found) * max(1, (len(models) - 1) / 2)), layout="constrained")
+    axes = figure.subplots()
+    for number, model in enumerate(models[1:]):
+        _bars(axes, found, model, number, len(models) - 1)
+    axes.axvspan(-MARGIN, MARGIN, color="0.92", zorder=0)
+    axes.axvline(0, color="0.4", linewidth=1)
+    axes.set_yticks(range(len(found)), [name for name, _ in found])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"gain over {models[0].label}, 95 % interval of a paired bootstrap: right is better; grey is within a point")
+    axes.set_title(f"{models[0].label}: {models[0].uri}", fontsize=9)
+    axes.grid(alpha=0.3, axis="x")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    return figure
+
+
+def _bars(axes: Axes, found: Sequence[tuple[str, Mapping[str, Score]]], model: Compared, number: int, num_models: int) -> None:
+    shift = (number - (num_models - 1) / 2) * 0.8 / num_models
+    rows = [(row + shift, gain(name, by_label[model.label])) for row, (name, by_label) in enumerate(found) if model.label in by_label]
+    values = [score.value for _, score in rows]
+    ends = [[score.value - score.low for _, score in rows], [score.high - score.value for _, score in rows]]
+    color = _COLORS[number % len(_COLORS)]
+    label = f"{model.label}: {model.uri}"
+    axes.errorbar(values, [row for row, _ in rows], xerr=ends, label=label, fmt="o", markersize=4, capsize=2, color=color)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else plain(value)

@@ -1,0 +1,167 @@
+"""What each layer does, drawn and tabled at its place in the base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from sbert_prune.anatomy.result import Anatomy, AtDepth
+    from sbert_prune.layers import LayerSelection
+
+HEADING = (
+    "behind layer", "cosine to final", "CKA to final", "STS dev, leaving here (95 %)", "Block Influence", "attention entropy", "anisotropy",
+    "effective rank",
+)  # fmt: skip
+
+_VARIANT: dict[str, Any] = {"color": "#0072B2", "marker": "s", "markersize": 6, "linewidth": 1.8, "zorder": 3}  # Okabe & Ito's blue
+_BASE: dict[str, Any] = {"color": "#E69F00", "marker": "o", "markersize": 5, "linewidth": 1.4}  # and orange
+_DROPPED: dict[str, Any] = {"facecolor": "0.94", "hatch": "///", "edgecolor": "0.86", "linewidth": 0}
+_MOST_LABELS = 14  # beside each other under a panel
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A model's anatomy with the places of its depths in the base, 0 the embeddings, and how it is drawn.
+
+    side: 1 or -1, so that what would hide the other model's moves a little.
+    """
+
+    anatomy: Anatomy
+    places: Sequence[int]
+    style: dict[str, Any]
+    side: int
+
+    def by_depth(self, value: Callable[[AtDepth], float]) -> tuple[Sequence[int], list[float]]:
+        return self.places, [value(at_depth) for at_depth in self.anatomy.depths]
+
+
+def layers_chart(variant: Anatomy, base: Anatomy | None, selection: LayerSelection) -> Figure:
+    """Six panels over the layers of the base, the variant's at their old places; the dropped ones are hatched.
+
+    selection: what the variant keeps, by the base's layers. Raises ValueError for another number of layers than the anatomies have.
+    """
+    _check_fits(variant, base, selection)
+    models = [] if base is None else [_Seen(base, range(selection.depth + 1), _BASE, -1)]
+    models.append(_Seen(variant, [0, *(index + 1 for index in selection.kept)], _VARIANT, 1))
+    figure = Figure(figsize=(14, 7.5), layout="constrained")
+    for axes, panel in zip(figure.subplots(2, 3, sharex=True).flat, _PANELS, strict=True):
+        for index in selection.dropped:
+            axes.axvspan(index + 0.5, index + 1.5, **_DROPPED)
+        for seen in models:
+            panel.draw(axes, seen)
+        axes.set(title=panel.title, ylabel=panel.unit)
+        axes.update_datalim([(0, height) for height in panel.in_view])
+        axes.autoscale_view()
+        axes.grid(alpha=0.3)
+    for axes in figure.axes[3:]:
+        _name_layers(axes, selection.depth)
+    _tell_lines_apart(figure, base, selection)
+    figure.suptitle(f"What each layer does, on {variant.num_pairs:,} dev pairs", fontsize="x-large")
+    return figure
+
+
+def layer_rows(anatomy: Anatomy, layers: Sequence[int]) -> list[tuple[str, ...]]:
+    """A row a depth as text, under HEADING; the embeddings first. layers: the model's, by the numbers of the base."""
+    attention = ("", *("not shown" if entropy is None else f"{entropy:.2f}" for entropy in anatomy.attention or (None,) * anatomy.depth))
+    influence = ("", *(f"{change:.3f}" for change in anatomy.influence))
+    names = ("embeddings", *map(str, layers))
+    return [
+        (name, f"{seen.cosine:.3f}", f"{seen.cka:.3f}", _exit_text(seen), change, entropy, *_geometry_text(seen))
+        for name, seen, change, entropy in zip(names, anatomy.depths, influence, attention, strict=True)
+    ]
+
+
+def _exit_text(seen: AtDepth) -> str:
+    return "none" if seen.exit is None else f"{seen.exit.value:.3f} ({seen.exit.low:.3f} to {seen.exit.high:.3f})"
+
+
+def _geometry_text(seen: AtDepth) -> tuple[str, str]:
+    return f"{seen.geometry.anisotropy:.3f}", f"{seen.geometry.effective_rank:.1f}"
+
+
+def _check_fits(variant: Anatomy, base: Anatomy | None, selection: LayerSelection) -> None:
+    if variant.depth != selection.num_layers or (base is not None and base.depth != selection.depth):
+        found = f"{variant.depth} layers" if base is None else f"{variant.depth} of {base.depth} layers"
+        raise ValueError(f"layers {selection} of {selection.depth} do not fit what was seen, {found}")
+
+
+def _similarity(axes: Axes, seen: _Seen) -> None:
+    axes.plot(*seen.by_depth(lambda at: at.cosine), **seen.style)
+    axes.plot(*seen.by_depth(lambda at: at.cka), **seen.style, linestyle=":", markerfacecolor="white")
+
+
+def _exits(axes: Axes, seen: _Seen) -> None:
+    scored = [(place, at.exit) for place, at in zip(seen.places, seen.anatomy.depths, strict=True) if at.exit is not None]
+    values = [score.value for _, score in scored]
+    reach = [[score.value - score.low for _, score in scored], [score.high - score.value for _, score in scored]]
+    axes.errorbar([place + 0.12 * seen.side for place, _ in scored], values, yerr=reach, capsize=3, elinewidth=1, **seen.style)
+
+
+def _influence(axes: Axes, seen: _Seen) -> None:
+    axes.plot(seen.places[1:], seen.anatomy.influence, **seen.style)
+
+
+def _attention(axes: Axes, seen: _Seen) -> None:
+    if seen.anatomy.attention is not None:
+        axes.plot(seen.places[1:], seen.anatomy.attention, **seen.style)
+        return
+    told = {"color": seen.style["color"], "ha": "center", "transform": axes.transAxes}
+    axes.text(0.5, 0.5 + 0.05 * seen.side, "this encoder does not show it", **told)
+
+
+def _anisotropy(axes: Axes, seen: _Seen) -> None:
+    axes.plot(*seen.by_depth(lambda at: at.geometry.anisotropy), **seen.style)
+
+
+def _effective_rank(axes: Axes, seen: _Seen) -> None:
+    axes.plot(*seen.by_depth(lambda at: at.geometry.effective_rank), **seen.style)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """in_view: what the vertical axis shows beside the numbers, where their own range would mislead."""
+
+    draw: Callable[[Axes, _Seen], None]
+    title: str
+    unit: str
+    in_view: tuple[float, ...] = ()
+
+
+_PANELS = (
+    _Panel(_similarity, "Similarity to the final embedding", "mean cosine, linear CKA: 1 is the same", (1,)),
+    _Panel(_exits, "Score of leaving here (early exit)", "STS dev, Spearman, with 95 % interval"),
+    _Panel(_influence, "Block Influence: what the layer changes", "1 - cos(input, output), mean over tokens", (0,)),
+    _Panel(_attention, "Attention entropy: how widely tokens look", "0 is at one token, 1 is at all alike", (0, 1)),
+    _Panel(_anisotropy, "Anisotropy: 0 is spread out, 1 is collapsed", "mean cosine of two different sentences"),
+    _Panel(_effective_rank, "Effective rank of the embeddings", "number of directions", (0,)),
+)
+
+
+def _name_layers(axes: Axes, depth: int) -> None:
+    step = -(-(depth + 1) // _MOST_LABELS)
+    shown = range(1, depth + 1, step)
+    axes.set_xticks([0, *shown], ["emb.", *(str(place - 1) for place in shown)])
+    axes.set_xlim(-0.5, depth + 0.5)
+    axes.set_xlabel("behind layer (of the base)")
+
+
+def _tell_lines_apart(figure: Figure, base: Anatomy | None, selection: LayerSelection) -> None:
+    shapes = [Line2D([], [], color="0.3", label="mean cosine"), Line2D([], [], color="0.3", linestyle=":", label="linear CKA")]
+    figure.axes[0].legend(handles=shapes, loc="best")
+    handles: list[Artist] = [Line2D([], [], label=f"variant, layers {selection}", **_VARIANT)]
+    if base is not None:
+        handles.append(Line2D([], [], label=f"base, {selection.depth} layers", **_BASE))
+    if selection.dropped:
+        handles.append(Patch(label="dropped layer", **_DROPPED))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -1,0 +1,162 @@
+"""`report.md`: everything that was found about one model, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sbert_prune.evaluation.perturbations import PERTURBATIONS
+from sbert_prune.evaluation.resampling import MARGIN, verdict
+from sbert_prune.report.markdown import signed, table, with_interval
+
+if TYPE_CHECKING:
+    from sbert_prune.evaluation.judgement import Judgement
+    from sbert_prune.evaluation.signatures import Signature
+
+_SPEARMAN, _PEARSON = "/spearman_cosine", "/pearson_cosine"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a page with what to say about it."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """facts: what the model is, by name.  metrics: of size, speed and memory.
+
+    more: further tables.  pictures: their titles by file name.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    judgement: Judgement
+    metrics: Mapping[str, float]
+    signatures: Sequence[Signature] = ()
+    more: Sequence[Table] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The page in Markdown."""
+        parts = [
+            f"# {self.title}",
+            "\n".join(f"- {name}: {value}" for name, value in self.facts.items()),
+            _section("What stands out", "\n".join(f"- {signature}" for signature in self.signatures)),
+            _section("Similarity (STS)", *sts_tables(self.judgement), _MEANING if self.judgement.rivals else ""),
+            _section("By genre and file", _by_genre(self.judgement)),
+            _section("Search and classification", _tasks(self.judgement)),
+            _section("Robustness", _robustness(self.judgement), _ROBUSTNESS),
+            _section("Embeddings", _geometry(self.judgement)),
+            _section("Size, speed, memory", table(("measure", "value"), sorted(self.metrics.items()))),
+            *(_section(more.title, table(more.header, more.rows), more.note) for more in self.more),
+            *(_section(title, f"![{title}]({name})") for name, title in self.pictures.items()),
+            _section("Notes", "\n".join(f"- {note}" for note in self.judgement.own.notes)),
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_MEANING = (
+    "Differences are this model less the other, on the same pairs, with the 95 % interval of a paired bootstrap; P(worse) is the "
+    f"probability of being worse by more than {MARGIN:g}."
+)
+_ROBUSTNESS = (
+    "Where the meaning stays, the drop is what the Spearman correlation loses: less is better. Where it changes, it is what the cosine of "
+    "alike pairs loses: more is better. Kinds marked * need no knowledge of the language."
+)
+
+
+def _section(title: str, *parts: str) -> str:
+    """Nothing where the first part has nothing to say."""
+    return "\n\n".join([f"## {title}", *filter(None, parts)]) if parts[0] else ""
+
+
+def sts_tables(judgement: Judgement) -> list[str]:
+    """The scores of each set of pairs, and a table of differences for each rival."""
+    own = judgement.own
+    names = [name for name in own.scores if name.endswith(_SPEARMAN)]
+    rows = [
+        (
+            name.removesuffix(_SPEARMAN),
+            f"{own.values[name.replace(_SPEARMAN, '/num_pairs')]:,.0f}",
+            with_interval(own.scores[name]),
+            with_interval(own.scores[name.replace(_SPEARMAN, _PEARSON)]),
+        )
+        for name in names
+    ]
+    tables = [table(("set", "pairs", "Spearman", "Pearson"), rows)]
+    for rival, measured in judgement.rivals.items():
+        differences = judgement.differences(rival)
+        compared = [
+            (
+                name.removesuffix(_SPEARMAN),
+                f"{measured.scores[name].value:.4f}",
+                signed(differences[name]),
+                f"{differences[name].probability_below(-MARGIN):.3f}",
+                verdict(differences[name]),
+            )
+            for name in names
+            if name in differences
+        ]
+        tables.append(table((f"against the {rival}", f"{rival}'s", "difference", "P(worse)", "it is"), compared))
+    return tables
+
+
+def _by_genre(judgement: Judgement) -> str:
+    names = [name for name in judgement.own.details if name.endswith("_spearman_cosine")]
+    rows = [(name.removesuffix("_spearman_cosine"), with_interval(judgement.own.details[name]), *_held(judgement, name)) for name in names]
+    return table(("genre", "Spearman", "reference's", "difference"), rows)
+
+
+def _tasks(judgement: Judgement) -> str:
+    names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/", "mteb/"))]
+    rows = [(name, with_interval(judgement.own.scores[name]), *_held(judgement, name)) for name in names]
+    return table(("measure", "value", "reference's", "difference"), rows)
+
+
+def _held(judgement: Judgement, name: str) -> tuple[str, str]:
+    """The reference's value and the difference to it; dashes where there is none."""
+    reference = judgement.rivals.get("reference")
+    if reference is None or name not in reference.all_scores:
+        return "-", "-"
+    theirs = reference.all_scores[name]
+    return f"{theirs.value:.4f}", signed(judgement.own.all_scores[name].minus(theirs))
+
+
+def _robustness(judgement: Judgement) -> str:
+    own = judgement.own
+    rows = []
+    for name, kind in PERTURBATIONS.items():
+        metric = f"robustness/{name}_drop"
+        if metric in own.scores:
+            label = f"{name.replace('_', ' ')}{'' if kind.languages else ' *'}"
+            affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
+            rows.append(
+                (
+                    label,
+                    "stays" if kind.keeps_meaning else "changes",
+                    affected,
+                    with_interval(own.scores[metric]),
+                    *_held(judgement, metric),
+                )
+            )
+    return table(("disturbance", "meaning", "pairs", "drop", "reference's", "difference"), rows)
+
+
+def _geometry(judgement: Judgement) -> str:
+    names = [name for name in judgement.own.values if name.startswith("geometry/")]
+    rivals = list(judgement.rivals)
+    rows = [
+        (
+            name.removeprefix("geometry/").replace("_", " "),
+            judgement.own.values[name],
+            *(judgement.rivals[rival].values.get(name) for rival in rivals),
+        )
+        for name in names
+    ]
+    return table(("measure", "this model", *rivals), rows)

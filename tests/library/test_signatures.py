@@ -1,0 +1,71 @@
+"""Each known failure is named by its numbers, and nothing is named where all is well."""
+
+import pytest
+
+from sbert_prune.evaluation.signatures import Judged, find_signatures
+
+WELL = {
+    "sts_test/spearman_cosine": 0.80,
+    "sts_dev/spearman_cosine": 0.82,
+    "geometry/anisotropy": 0.1,
+    "classification/news_accuracy": 0.85,
+    "classification/news_knn_accuracy": 0.80,
+    "robustness/typos_drop": 0.05,
+    "speed/speedup": 1.8,
+    "speed/speedup_limit": 2.0,
+}
+
+
+def signatures(own=None, reference=None, base=None, siblings=None):
+    judged = Judged(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
+    return find_signatures(judged)
+
+
+def test_nothing_is_named_where_all_is_well():
+    assert signatures(base={"sts_test/spearman_cosine": 0.6}, siblings={"drop-top": 0.80, "drop-alternate": 0.81}) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "seen", "advice"),
+    [
+        ({"own": {"geometry/anisotropy": 0.95}}, "nearly collapsed", "0.95", "in-batch negatives"),
+        ({"base": {"sts_test/spearman_cosine": 0.81}}, "worse than the base as it was", "0.8000, the untouched base 0.8100", "more layers"),
+        (
+            {"own": {"sts_test/spearman_cosine": 0.7, "sts_dev/spearman_cosine": 0.72}},
+            "similarity lost, information kept",
+            "0.100",
+            "STS epochs",
+        ),
+        ({"own": {"classification/news_accuracy": 0.75}}, "similarity kept, information lost", "0.100", "distil_data"),
+        (
+            {"own": {"sts_test/spearman_cosine": 0.72, "classification/news_accuracy": 0.8}},
+            "dev promises more than test keeps",
+            "0.080",
+            "dev pairs",
+        ),
+        ({"own": {"robustness/typos_drop": 0.15}}, "less robust than the reference", "typos cost 0.100 more", "as your users write"),
+        (
+            {"siblings": {"drop-top": 0.75, "drop-alternate": 0.80}},
+            "strategies disagree",
+            "drop-alternate 0.8000, drop-top 0.7500",
+            "(drop-alternate)",
+        ),
+        ({"own": {"speed/speedup": 1.1}}, "slower than its size allows", "1.10x", "larger batches"),
+    ],
+)
+def test_a_failure_is_named_with_its_numbers_and_what_to_try(given, name, seen, advice):
+    found = signatures(**given)
+
+    assert [signature.name for signature in found] == [name]
+    assert seen in found[0].seen
+    assert advice in found[0].advice
+    assert str(found[0]).startswith(f"{name}: ")
+
+
+def test_what_was_not_measured_is_no_failure():
+    assert find_signatures(Judged({})) == []
+    assert find_signatures(Judged({"sts_test/spearman_cosine": 0.1}, {}, {})) == []
+
+
+def test_what_changes_the_meaning_may_cost_more():
+    assert signatures(own={"robustness/negation_drop": 0.5}, reference={"robustness/negation_drop": 0.1}) == []

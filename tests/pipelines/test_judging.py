@@ -1,0 +1,259 @@
+"""What `evaluate` and `compare` find and leave behind, on a real store."""
+
+import json
+import re
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from pipelines.__main__ import main
+from pipelines.full import run_full
+from sbert_prune.bases import locate_base
+from sbert_prune.quickstart.generator import generate_sts
+from sbert_prune.sentence import encoder_of, load_saved, with_pooling
+from tests.pipelines.conftest import Project, make_project, write_rows
+
+PICTURES = {"speed.png", "layers.png"}
+
+
+def call(*arguments: str) -> str:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def newest(client: MlflowClient, step: str):
+    return client.search_runs(["0"], f"tags.sbert_prune.step = '{step}'", order_by=["attributes.start_time DESC"])[0]
+
+
+def artifact(run, name: str) -> str:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=name)).read_text()
+
+
+def write_classes(folder: Path) -> Path:
+    """Sentences about animals and about music, told apart by any model."""
+    folder.mkdir()
+    subjects = ("a man", "the woman", "a child", "two girls", "my neighbour", "an old lady")
+    deeds = {"animals": ("feeds the dog", "sees a cat", "rides a horse"), "music": ("plays the guitar", "sings a song", "hears the piano")}
+    rows = [(f"{subject} {deed}", label) for subject in subjects for label, found in deeds.items() for deed in found]
+    write_rows(folder / "train.csv", ("text", "label"), rows[:24])
+    write_rows(folder / "test.csv", ("Text", "Label"), rows[24:])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    """A store with a reference, a variant that is champion, and another variant that is held against it."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("project"))
+        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
+        patch.chdir(project.folder)
+        run_full(project.recipe())
+        call("promote", "--registered-model", "sbert-small", "--version", "2")
+        run_full(project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}"))
+        yield project, MlflowClient(project.uri)
+
+
+def test_a_variant_is_held_against_reference_base_and_champion(made):
+    _, client = made
+
+    metrics = client.get_run(client.get_model_version("sbert-small", "3").run_id)
+    run = newest(client, "full")
+
+    for rival in ("reference", "base", "champion"):
+        names = {f"difference/{rival}{end}" for end in ("", "_low", "_high", "_p_worse")}
+        assert names <= set(run.data.metrics)
+        assert (
+            run.data.metrics[f"difference/{rival}_low"]
+            <= run.data.metrics[f"difference/{rival}"]
+            <= run.data.metrics[f"difference/{rival}_high"]
+        )
+    assert newest(client, "evaluate").data.tags["sbert_prune.against_champion"].startswith("models:/m-")
+    assert metrics.data.tags["sbert_prune.step"] == "register"
+
+
+def test_differences_are_those_of_the_scores(made):
+    _, client = made
+    run, reference, champion = newest(client, "full"), *(client.get_model_version("sbert-small", number) for number in ("1", "2"))
+    score = run.data.metrics["sts_test/spearman_cosine"]
+
+    assert run.data.metrics["difference/reference"] == pytest.approx(score - float(reference.tags["sts_test/spearman_cosine"]), abs=1e-5)
+    assert run.data.metrics["difference/champion"] == pytest.approx(score - float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5)
+    assert run.data.metrics["quality/retention"] == pytest.approx(score / float(reference.tags["sts_test/spearman_cosine"]), abs=1e-4)
+    assert run.data.metrics["quality/retention_low"] <= run.data.metrics["quality/retention"] <= run.data.metrics["quality/retention_high"]
+
+
+def test_the_parent_run_holds_the_report_and_its_pictures(made):
+    _, client = made
+    run = newest(client, "full")
+
+    names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    report = artifact(run, "report.md")
+
+    assert {"report.md", "judgement.json", "layers.json", "speed.json", "variants.png"} | PICTURES <= names
+    assert report.startswith("# Layers 10,11 of quickstart\n")
+    for heading in (
+        "Similarity (STS)",
+        "Search and classification",
+        "Robustness",
+        "Embeddings",
+        "Size, speed, memory",
+        "What each layer does",
+    ):
+        assert f"\n## {heading}\n" in report
+    assert all(f"![{title}]" in report for title in ("Speed beside the base", "Layers beside the base's"))
+    assert all(f"| against the {rival} |" in report for rival in ("reference", "base", "champion"))
+
+
+def test_classification_search_and_robustness_stand_on_run_and_version(made):
+    _, client = made
+    run, version = newest(client, "full"), client.get_model_version("sbert-small", "3")
+
+    for name in ("classification/topics_accuracy", "classification/topics_knn_macro_f1", "robustness/typos_drop", "geometry/anisotropy"):
+        assert float(version.tags[name]) == pytest.approx(run.data.metrics[name], rel=1e-4)
+    assert run.data.metrics["classification/topics_accuracy"] > 0.6
+    inputs = {entry.dataset.name for entry in newest(client, "evaluate").inputs.dataset_inputs}
+    assert inputs == {"dev.csv", "test.csv", "train.csv"}
+
+
+def test_the_numbers_behind_the_report_are_whole(made):
+    _, client = made
+
+    found = json.loads(artifact(newest(client, "evaluate"), "judgement.json"))
+
+    assert set(found["differences"]) == {"reference", "base", "champion"}
+    score = found["scores"]["sts_test/spearman_cosine"]
+    assert score["low"] < score["value"] < score["high"]
+    assert found["differences"]["reference"]["sts_test/spearman_cosine"]["verdict"] in {
+        "better",
+        "worse",
+        "not told apart",
+        "as good within 0.01",
+    }
+
+
+def test_further_sts_sets_have_metrics_of_their_own(made, tmp_path):
+    project, client = made
+    rows = [
+        (row.sentence1, row.sentence2, round(row.score * 5, 2), "odd" if k % 2 else "even")
+        for k, row in enumerate(generate_sts("test", num_pairs=60))
+    ]
+    write_rows(tmp_path / "genres.csv", ("sentence1", "sentence2", "score", "genre"), rows)
+    sets = f"same={project.sts / 'test.csv'},genres={tmp_path / 'genres.csv'}"
+
+    output = call("evaluate", "--model", "quickstart", "--sts-data", str(project.sts), "--sts-eval", sets, "--robustness", "0")
+
+    metrics = newest(client, "evaluate").data.metrics
+    assert metrics["sts_same/spearman_cosine"] == metrics["sts_test/spearman_cosine"]
+    assert {"sts_genres/odd_spearman_cosine", "sts_genres/even_spearman_cosine"} <= set(metrics)
+    assert "sts_genres/spearman_cosine " in output
+    assert not any(name.startswith("robustness/") for name in metrics)
+
+
+def test_a_bare_encoder_of_a_stranger_is_judged_by_the_same_measure(made, tmp_path):
+    project, client = made
+    encoder_of(load_saved(locate_base("quickstart").checkpoint)).save_pretrained(tmp_path / "encoder")
+    load_saved(locate_base("quickstart").checkpoint).tokenizer.save_pretrained(tmp_path / "encoder")
+
+    call("evaluate", "--model", str(tmp_path / "encoder"), "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
+
+    metrics = newest(client, "evaluate").data.metrics
+    assert {"quality/retention_low", "difference/reference", "difference/reference_p_worse", "speed/latency_p99_ms"} <= set(metrics)
+
+
+def test_a_collapsed_model_is_named_in_the_report_of_the_run_that_failed(made, tmp_path):
+    project, client = made
+    model = with_pooling(load_saved(locate_base("quickstart").checkpoint), "mean", max_seq_length=32)
+    with torch.no_grad():
+        for parameter in encoder_of(model).encoder.layer[-1].output.LayerNorm.parameters():
+            parameter.fill_(0.5)
+        encoder_of(model).encoder.layer[-1].output.LayerNorm.weight.zero_()
+    model.save(str(tmp_path / "collapsed"))
+
+    result = CliRunner().invoke(main, ["evaluate", "--model", str(tmp_path / "collapsed"), "--sts-data", str(project.sts)])
+
+    run = newest(client, "evaluate")
+    assert result.exit_code == 2
+    assert "it has collapsed" in result.output
+    assert run.info.status == "FAILED"
+    assert "- broken embeddings: " in artifact(run, "report.md")
+    assert "learning rate ten times lower" in artifact(run, "report.md")
+
+
+def test_models_are_compared_by_version_alias_and_name(made):
+    project, client = made
+
+    output = call(
+        "compare", "1", "@champion", "quickstart", "--registered-model", "sbert-small", "--sts-data", str(project.sts), "--robustness", "0"
+    )
+
+    run = newest(client, "compare")
+    names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    found = json.loads(artifact(run, "compare.json"))
+    assert {"report.md", "compare.png", "compare.json"} <= names
+    assert [entry["model"] for entry in found] == ["A", "B", "C"]
+    champion = client.get_model_version("sbert-small", "2")
+    assert found[1]["sts_test/spearman_cosine"] == pytest.approx(float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5)
+    assert re.search(r"sts_test/spearman_cosine +C +[+-]0\.\d{4} \[", output)
+    assert "| A | B | C |" in artifact(run, "report.md")
+
+
+def test_a_model_compared_with_itself_is_as_good(made):
+    project, _ = made
+
+    output = call("compare", f"quickstart,{locate_base('quickstart').folder}", "--sts-data", str(project.sts), "--robustness", "0")
+
+    assert re.search(r"sts_test/spearman_cosine +B +\+0\.0000 \[\+0\.0000, \+0\.0000\] +0\.000 +as good within 0\.01", output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "quickstart"], "compare wants 2 to 26 different models; given: quickstart."),
+        (["compare", "quickstart,quickstart"], "compare wants 2 to 26 different models; given: quickstart, quickstart."),
+        (["compare", "quickstart", "nowhere"], "nowhere"),
+        (["evaluate", "--model", "quickstart", "--sts-eval", "nowhere.tsv"], "'nowhere.tsv' has no name"),
+        (["evaluate", "--model", "quickstart", "--sts-eval", "hi=nowhere.tsv"], "sts_eval hi: nowhere.tsv does not exist"),
+        (["evaluate", "--model", "quickstart", "--classification", "news=nowhere"], "classification news: nowhere does not exist"),
+        (["full", "--classification", "news=nowhere"], "classification news: nowhere does not exist"),
+        (["full", "--seeds", "1"], "seeds=1: write two or more different whole numbers"),
+        (["full", "--seeds", "1,1"], "seeds=1,1: write two or more different whole numbers"),
+        (["full", "--seeds", "1,b"], "seeds=1,b: write two or more different whole numbers"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_is_written(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 2
+    assert message in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_several_seeds_are_summed_up_over_their_runs(project: Project):
+    lines = run_full(project.recipe(), seeds=(1, 2, 3))
+
+    client = MlflowClient(project.uri)
+    runs = client.search_runs(["0"], "tags.sbert_prune.step = 'full'")
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    values = [
+        float(version.tags["sts_test/spearman_cosine"])
+        for version in client.search_model_versions("name='sbert-small'")
+        if version.tags["sbert_prune.role"] == "variant"
+    ]
+    metrics = parent.data.metrics
+    assert parent.data.tags["sbert_prune.seeds"] == "1,2,3"
+    assert parent.info.run_name == "full L2 drop-top seeds 1,2,3"
+    assert len(values) == 3
+    assert metrics["sts_test/spearman_cosine"] == pytest.approx(np.mean(values), abs=1e-5)
+    assert metrics["sts_test/spearman_cosine_deviation"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
+    assert metrics["quality/retention_low"] < metrics["quality/retention"] < metrics["quality/retention_high"]
+    assert any(line.startswith("seeds     1, 2, 3: mean") for line in lines)
