@@ -48,7 +48,7 @@ def judgement_lines(verdict: Verdict) -> list[str]:
     for rival in judgement.rivals:
         lines += _difference(metrics, rival)
     if "quality/retention" in metrics:
-        lines.append(f"retention {_retention(metrics)} of the reference")
+        lines.append(f"{'quality/retention':<40} {_retention(metrics)} of the reference")
     return [*lines, *(f"note      {note}" for note in judgement.own.notes), *(f"look      {signature}" for signature in verdict.signatures)]
 
 
@@ -69,6 +69,11 @@ def _difference(metrics: Mapping[str, float], rival: str) -> list[str]:
     ]
 
 
+def _risk(metrics: Mapping[str, float]) -> str:
+    worse = metrics.get("difference/reference_p_worse")
+    return "" if worse is None else f"; worse by more than {MARGIN:g} with probability {worse:.3f}"
+
+
 def _retention(metrics: Mapping[str, float]) -> str:
     # A reference that scores 0 or less is a measure of nothing.
     if "quality/retention" not in metrics:
@@ -86,8 +91,8 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
         f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
-        f"retention {_retention(metrics)} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})",
-        *_difference(metrics, "reference"),
+        f"retention {_retention(metrics)} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})"
+        f"{_risk(metrics)}",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "

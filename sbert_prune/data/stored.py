@@ -57,7 +57,7 @@ class StoredRows(Sequence[Row], Generic[Row]):
         schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), *self._layout.said.items()])
         with pyarrow.OSFile(str(self._path), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
             while part := list(islice(rows, _AT_ONCE)):
-                cells = [(*row.sentences, *self._layout.to_cells(row)) for row in part]
+                cells = [row.sentences + self._layout.to_cells(row) for row in part]
                 arrays = [pyarrow.array(column, field.type) for column, field in zip(zip(*cells, strict=True), schema, strict=True)]
                 writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
                 self._starts.append(self._starts[-1] + len(part))

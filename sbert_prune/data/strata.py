@@ -22,7 +22,9 @@ def text_keys(texts: Iterable[str]) -> NDArray[np.uint64]:
 
 
 def deal(keys: NDArray[np.uint64], labels: NDArray[np.int64], num_parts: int) -> NDArray[np.int64]:
-    """The part of each row, from 0. Parts, and the rows of a class in them, differ by one text at most; the names of the classes do not count.
+    """The part of each row, from 0. Parts, and the rows of a class in them, differ by one text at most.
+
+    The names of the classes do not count.
 
     labels: the classes' numbers.  *Shapes:* (rows,) twice -> (rows,)
     """

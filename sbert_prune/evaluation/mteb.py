@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sbert_prune.errors import DataError
 from sbert_prune.evaluation.measures import Measured
@@ -29,14 +30,15 @@ def run_tasks(model: SentenceTransformer, tasks: Sequence[str], scratch: Path) -
 
     Raises RecipeError for an unknown task, HubError for data out of reach, and DataError for data that cannot be loaded.
     """
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import track
 
     found = find_tasks(tasks)
     check_data(found)
     scratch.mkdir(parents=True, exist_ok=True)
     values: dict[str, float] = {}
     notes: list[str] = []
-    for task in tqdm(found, desc="mteb", unit="task", disable=not sys.stderr.isatty()):
+    for task in track(found, "mteb", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         with _loaded(task):
             result = _run(model, task)
         name, score = _UNFIT.sub("_", task.metadata.name), float(result.get_score())
@@ -51,9 +53,10 @@ def run_tasks(model: SentenceTransformer, tasks: Sequence[str], scratch: Path) -
 def _run(model: SentenceTransformer, task: AbsTask) -> TaskResult:
     import mteb
 
-    found = mteb.evaluate(
-        model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs={"show_progress_bar": False, "batch_size": 64}
-    )
+    encoding: Any = {"show_progress_bar": False, "batch_size": 64}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old names that mteb calls, labels that no fold predicts; what concerns people it logs as well
+        found = mteb.evaluate(model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs=encoding)
     return found.task_results[0]
 
 
@@ -79,7 +82,7 @@ def _loaded(task: AbsTask) -> Iterator[None]:
 def _load(task: AbsTask) -> None:
     try:
         task.load_data()
-    except Exception as error:  # noqa: BLE001 - each task loads in its own way, so it may raise anything
+    except Exception as error:  # each task loads in its own way, and may raise anything
         source = task.metadata.dataset["path"]
         raise DataError(
             f"mteb={task.metadata.name}: the data of the task ({source}) cannot be loaded: {type(error).__name__}: {error}. mteb fetches "

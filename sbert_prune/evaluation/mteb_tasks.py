@@ -90,7 +90,7 @@ def _own_task(file: Path, name: str) -> AbsTask:
         kinds = {key: value for key, value in found.items() if _is_task(value, AbsTask)}
         if name in kinds:
             return kinds[name]()
-    except Exception as error:  # noqa: BLE001 - the user's own program may raise anything, and it is theirs to mend
+    except Exception as error:  # the user's own program may raise anything, and it is theirs to mend
         raise RecipeError(f"mteb={file}:{name}: {file} fails with {type(error).__name__}: {error}. Mend the file.") from error
     held = f"it has {', '.join(kinds)}" if kinds else "it has no class of a task, with its metadata and all methods"
     raise RecipeError(f"mteb={file}:{name}: {file} has no task {name!r}; {held}. Expected FILE.py:CLASS, of a subclass of mteb.AbsTask.")

@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
-from hub import use_hub
 
 from pipelines.exam import check_mteb
 from sbert_prune.errors import DataError, HubError, RecipeError
@@ -43,7 +43,7 @@ class {name}(AbsTaskSTS):
         self.data_loaded = True
 """
 
-needs_mteb = pytest.mark.skipif(not __import__("importlib.util").util.find_spec("mteb"), reason="mteb is not installed")
+needs_mteb = pytest.mark.skipif(find_spec("mteb") is None, reason="mteb is not installed")
 
 
 @pytest.fixture
@@ -104,7 +104,6 @@ def test_a_task_in_several_languages_has_their_mean(tmp_path, tiny_model, pairs,
 
 
 @needs_mteb
-@pytest.mark.filterwarnings("ignore:An input array is constant")  # scipy says so too
 def test_a_score_that_is_no_number_is_a_note_and_no_metric(tmp_path, tiny_model, pairs, task_file):
     equal = [(left, right, 2.0) for left, right, _ in pairs]
 
@@ -136,7 +135,6 @@ def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_rea
 
 @needs_mteb
 def test_data_out_of_reach_are_told_at_once_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
-    use_hub(monkeypatch, hub)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     began = time.monotonic()
 
@@ -164,7 +162,7 @@ def test_a_loader_that_fails_is_told_with_the_task(tmp_path, tiny_model, pairs, 
 
 
 MISTAKES = [
-    ("STS21", "has no task of this name. Did you mean STS1"),
+    ("STSBenchmrk", "has no task of this name. Did you mean STSBenchmark"),
     ("sts12", "Did you mean STS12"),
     ("Banking77Clasification", "Did you mean Banking77Classification"),
     ("nowhere.py:Mine", "there is no file nowhere.py."),
@@ -208,11 +206,7 @@ def call(folder, code, **environment):
 
 def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
     code = (
-        "import sys\n"
-        "class Hidden:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'mteb': raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Hidden())\n"
+        "import sys\nsys.modules['mteb'] = None  # not to be found\n"
         "from pipelines.__main__ import main\n"
         "main(['evaluate', '--model', 'nowhere', '--mteb', 'STS12'])"
     )
@@ -226,7 +220,7 @@ def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
 
 def test_nothing_imports_mteb_before_a_task_is_asked_for(tmp_path):
     code = (
-        "import sys\nimport pipelines.judging, sbert_prune.evaluation.mteb\n"
+        "import sys\nimport sbert_prune.evaluation.mteb\n"
         "from pipelines.exam import check_mteb\nfrom sbert_prune.recipe_files import load_recipe\n"
         "check_mteb(load_recipe('quickstart'))\nsys.exit('mteb' in sys.modules)"
     )
@@ -258,5 +252,5 @@ def test_evaluate_logs_the_score_and_writes_nothing_outside_of_its_store(tmp_pat
     assert -1 <= logged.data.metrics["mteb/FewWords"] <= 1
     assert not [name for name in files_in(home) if "mteb" in name]
     assert not (home / ".cache").exists()
-    assert {path.name for path in work.iterdir()} <= {"mlflow.db", "mlruns", "mlartifacts"}
+    assert {path.name for path in work.iterdir()} <= {"mlflow.db", "mlflow.db.lock", "mlruns"}
     assert {path.name for path in tmp_path.iterdir()} - before <= {"home"}
