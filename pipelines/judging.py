@@ -79,6 +79,8 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
         model = as_sentence_model(source, context.recipe).to(context.hardware.device)
         with _ruin_reported(run, source):
             judgement, looked = _look(context, source, model, exam, rivals)
+        if context.recipe.mteb:
+            judgement = replace(judgement, own=judgement.own | _run_mteb(context, run, model))
         metrics = judgement.metrics() | looked.metrics() | size_metrics(model, source)
         if context.parent is None and source.is_sentence_model:  # a longer command does so where it registers
             metrics |= reload_in_fresh_process(source.folder, embed(model.cpu(), PROBES)).metrics()
@@ -123,11 +125,18 @@ def _look(context: Context, source: SavedModel, model: SentenceTransformer, exam
         layers=look_at_layers(model, pairs),
         base_layers=look_at_layers(base, pairs) if base is not None else None,
     )
-    if recipe.mteb:
-        from sbert_prune.evaluation.mteb import run_tasks
-
-        own |= run_tasks(model, recipe.mteb, context.workspace / "mteb")
     return Judgement(own, theirs), looked
+
+
+def _run_mteb(context: Context, run: Run, model: SentenceTransformer) -> Measured:
+    """The main scores of MTEB's tasks; all others lie in the run, as mteb writes them."""
+    from sbert_prune.evaluation.mteb import run_tasks
+
+    folder = context.workspace / "mteb"
+    found = run_tasks(model, context.recipe.mteb, folder)
+    for path in sorted(folder.glob("*.json")):
+        run.log_text(path.read_text(encoding="utf-8"), f"mteb/{path.name}")
+    return found
 
 
 def _ask(source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:

@@ -88,7 +88,7 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "sts_eval": Parameter("sts_eval", "Further STS sets to judge on: NAME=FILE,OTHER=FOLDER."),
     "classification": Parameter("classification", "Labelled texts to judge on: NAME=FOLDER,OTHER=FILE."),
     "robustness": Parameter("robustness", "Test pairs to disturb, for each kind of disturbance; 0 for none."),
-    "mteb": Parameter("mteb", "Tasks of the installed mteb to judge on, with commas between them."),
+    "mteb": Parameter("mteb", "Tasks of the installed mteb to judge on, TASK,TASK; FILE.py:CLASS runs a file of your own."),
 }
 
 JUDGING = ("sts_eval", "classification", "robustness", "mteb")

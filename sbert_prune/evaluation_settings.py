@@ -13,7 +13,7 @@ class EvaluationSettings(Settings):
     """sts_eval: further STS sets by name: files, folders or data sets of a hub; of several splits the test counts.
     classification: labelled texts by name: folders with train and test, or single files.
     robustness: pairs of the test split that are disturbed, for each kind of disturbance; 0: none.
-    mteb: tasks of the installed `mteb`, by its own names.
+    mteb: tasks of the installed `mteb`, by its own names, or FILE.py:CLASS, which runs that file.
     """
 
     sts_eval: dict[str, Text] = Field(default={})

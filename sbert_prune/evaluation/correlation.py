@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
+from sbert_prune.errors import DataError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -33,7 +35,11 @@ class ResampledSpearman:
     """Spearman of pairs that were drawn so and so often. Ranks come from running sums of the draws, so nothing is sorted again."""
 
     def __init__(self, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
-        """Sort the pairs once. *Shapes:* (pairs,) twice"""
+        """Sort the pairs once. *Shapes:* (pairs,) twice
+
+        Raises DataError for numbers that are not finite, and for no pair at all.
+        """
+        _check(predicted, gold)
         order = np.argsort(predicted, kind="stable")
         self._predicted = _Groups.of(predicted[order])
         gold_order = np.argsort(gold, kind="stable")
@@ -88,7 +94,11 @@ class ResampledPearson:
     """Pearson correlation of pairs that were drawn so and so often, from the sums that it is made of."""
 
     def __init__(self, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
-        """*Shapes:* (pairs,) twice"""
+        """Take the pairs. *Shapes:* (pairs,) twice
+
+        Raises DataError for numbers that are not finite, and for no pair at all.
+        """
+        _check(predicted, gold)
         x, y = predicted - predicted.mean(), gold - gold.mean()  # near 0, so that the sums of squares keep their digits
         self._terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
 
@@ -96,6 +106,17 @@ class ResampledPearson:
         """Pearson of each resample; NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
         num, x, y, xx, yy, xy = (counts @ self._terms).T
         return _ratio(xy - x * y / num, xx - x * x / num, yy - y * y / num)
+
+
+def _check(predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
+    """Sorting would give a NaN a rank like any other number."""
+    if predicted.shape != gold.shape or not len(gold):
+        raise DataError(
+            f"{len(predicted)} similarities and {len(gold)} scores cannot be correlated; expected as many of both, and one or more."
+        )
+    for name, numbers in (("similarities", predicted), ("scores", gold)):
+        if wrong := int((~np.isfinite(numbers)).sum()):
+            raise DataError(f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. Look at what computed them.")
 
 
 _NOTHING = 1e-12  # of the pairs' number: what rounding leaves of a variance of 0

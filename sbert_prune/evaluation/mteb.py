@@ -28,7 +28,7 @@ def run_tasks(model: SentenceTransformer, tasks: Sequence[str], scratch: Path) -
     tasks: mteb's names, or FILE.py:CLASS.  scratch: a folder for mteb's own result files, TASK.json with all scores of a task. Data come
     from the hub through Hugging Face's caches, where they stay.
 
-    Raises RecipeError for an unknown task, HubError for data out of reach, and DataError for data that cannot be loaded.
+    Raises RecipeError for an unknown task, HubError for data out of reach, and DataError for data that cannot be loaded or judged.
     """
     from rich.console import Console
     from rich.progress import track
@@ -56,7 +56,12 @@ def _run(model: SentenceTransformer, task: AbsTask) -> TaskResult:
     encoding: Any = {"show_progress_bar": False, "batch_size": 64}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old names that mteb calls, labels that no fold predicts; what concerns people it logs as well
-        found = mteb.evaluate(model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs=encoding)
+        try:
+            found = mteb.evaluate(model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs=encoding)
+        except Exception as error:  # each task computes in its own way, and may raise anything
+            raise DataError(
+                f"mteb={task.metadata.name}: the task ends with {type(error).__name__}: {error}. Leave it out, or ask its authors."
+            ) from error
     return found.task_results[0]
 
 

@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
+from sbert_prune.errors import DataError
 from sbert_prune.evaluation.correlation import ResampledPearson, ResampledSpearman, correlate, spearman
 
 small_integers = st.integers(-4, 4).map(float)  # so that ties are common
@@ -80,3 +81,23 @@ def test_a_resample_of_equal_pairs_has_no_correlation(resampled):
 
     assert np.isnan(found[:2]).all()
     assert found[2] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("resampled", [ResampledSpearman, ResampledPearson])
+@pytest.mark.parametrize(
+    ("predicted", "gold", "message"),
+    [
+        ([0.1, np.nan, 0.3], [0.0, 0.5, 1.0], "1 of 3 similarities are not finite, so they cannot be ranked"),
+        ([0.1, 0.2, 0.3], [0.0, np.inf, np.nan], "2 of 3 scores are not finite"),
+        ([], [], "0 similarities and 0 scores cannot be correlated"),
+        ([0.1, 0.2], [0.1], "2 similarities and 1 scores cannot be correlated"),
+    ],
+)
+def test_what_has_no_rank_is_refused(resampled, predicted, gold, message):
+    with pytest.raises(DataError, match=message):
+        resampled(np.array(predicted), np.array(gold))
+
+
+@pytest.mark.parametrize("resampled", [ResampledSpearman, ResampledPearson])
+def test_a_single_pair_has_no_correlation(resampled):
+    assert np.isnan(resampled(np.array([0.5]), np.array([0.7]))(np.ones((1, 1)))).all()
