@@ -96,8 +96,13 @@ def describe_recipe(recipe: Recipe) -> list[str]:
             own = {key: value for key, value in own.items() if key == "data"}
         if own:
             title = f"  {group}" if group else f"recipe {recipe.name}"
-            lines.append(f"{title}: {', '.join(f'{key}={own[key]}' for key in sorted(own, key=lambda key: key != 'data'))}")
+            lines.append(f"{title}: {', '.join(f'{key}={own[key]}' for key in sorted(own, key=_place))}")
     return lines
+
+
+def _place(key: str) -> tuple[bool, bool]:
+    """The data first, what the result is judged on last."""
+    return key != "data", key in EvaluationSettings.model_fields
 
 
 def _defaults() -> dict[str, str]:

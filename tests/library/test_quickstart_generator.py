@@ -66,7 +66,7 @@ def test_the_rows_are_the_same_in_every_process() -> None:
 def test_the_default_rows_are_the_ones_that_our_numbers_were_measured_on(generated: dict[Split, Rows]) -> None:
     state = hashlib.sha256()
     for row in chain.from_iterable(chain(*rows) for rows in generated.values()):
-        state.update("\t".join(map(str, astuple(row))).encode())
+        state.update("\t".join(map(str, astuple(row)[:3])).encode())
 
     assert state.hexdigest() == DIGEST
 

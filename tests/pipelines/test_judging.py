@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from hub import Hub, use_hub
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
@@ -257,3 +258,18 @@ def test_several_seeds_are_summed_up_over_their_runs(project: Project):
     assert metrics["sts_test/spearman_cosine_deviation"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
     assert metrics["quality/retention_low"] < metrics["quality/retention"] < metrics["quality/retention_high"]
     assert any(line.startswith("seeds     1, 2, 3: mean") for line in lines)
+
+
+def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monkeypatch):
+    project, client = made
+    with Hub(tmp_path / "hub") as hub:
+        commit = hub.add_model("org/encoder", locate_base("quickstart").folder)
+        use_hub(monkeypatch, hub)
+
+        output = call("evaluate", "--model", "org/encoder", "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
+
+    run = newest(client, "evaluate")
+    assert f'base_revision": "{commit}' in json.dumps(run.data.tags)
+    assert run.data.tags["sbert_prune.base"] == "org/encoder"
+    assert run.data.metrics["difference/reference_p_worse"] >= 0
+    assert "quality/retention " in output
