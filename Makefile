@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 LAYERS ?= 6
+WORKERS ?= 2
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
+FAST_TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: full test test-all check clean
 
@@ -12,7 +14,7 @@ full: $(INSTALLED)  ## prune the quickstart base to LAYERS layers, heal it, judg
 	PATH="$(BIN):$$PATH" mlflow run . -e full -P layers=$(LAYERS) --env-manager local
 
 test: $(DEV_INSTALLED)  ## the fast tests
-	$(BIN)/python -m pytest
+	$(FAST_TESTS)
 
 test-all: $(DEV_INSTALLED)  ## every test; the browser's need Debian's chromium
 	$(BIN)/python -m pytest -m ""
@@ -22,7 +24,7 @@ check: $(DEV_INSTALLED)  ## style, types, import order, and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(FAST_TESTS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

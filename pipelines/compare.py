@@ -8,7 +8,7 @@ from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_sts_splits
 from pipelines.exam import find_exam
 from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import JUDGING, recipe_options
+from pipelines.parameters import BY_EMBEDDINGS, recipe_options
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
 
@@ -17,17 +17,16 @@ MODELS = "MODEL [MODEL ...]"
 
 @click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar=MODELS)
-@recipe_options("sts_data", "sts_score_range", *JUDGING, "max_seq_length", "registered_model", "device", "on_bad_rows")
+@recipe_options("sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows")
 def command(recipe: Recipe, models: tuple[str, ...]) -> None:
     """Compare models on the same rows, all with the first. Folders, hub ids, runs:/ or models:/ URIs; versions such as 3; @champion."""
     check_machine(recipe)
     names = [full_name(name, recipe) for given in models for name in given.split(",") if name.strip()]
     if not 1 < len(set(names)) == len(names) <= len(ascii_uppercase):
-        raise RecipeError(
-            f"compare wants 2 to {len(ascii_uppercase)} different models; given: {', '.join(names)}. Name them one after the other."
-        )
+        told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise RecipeError(f"compare wants 2 to {len(ascii_uppercase)} different models; given: {told}. Name them one after the other.")
     exam = find_exam(recipe, find_sts_splits(recipe))
-    sources = [find_sentence_model(name, recipe) for name in names]
+    sources = [find_sentence_model(name, recipe, parameter="models") for name in names]
 
     from pipelines.comparing import compare
     from pipelines.context import open_context

@@ -53,7 +53,8 @@ class Context:
         """Open a run that holds other steps, and give the context for them."""
         inner = replace(self, recipe=recipe)
         with open_run(self.store, name, inner._tags() | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
-            run.log_params({f"recipe.{key}": value for key, value in recipe.flat().items()})
+            flat = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
+            run.log_params({f"recipe.{key}": value for key, value in flat.items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
             yield replace(inner, parent=run, workspace=Path(folder)), run
 

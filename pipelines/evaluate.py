@@ -5,7 +5,7 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_sts_splits
 from pipelines.exam import find_exam
-from pipelines.inputs import check_machine, find_base_of, find_model, find_sentence_model
+from pipelines.inputs import check_machine, find_base_of, find_sentence_model
 from pipelines.parameters import JUDGING, MODEL, Parameter, option, recipe_options
 from sbert_prune.data.described import describe_rows
 from sbert_prune.errors import RecipeError
@@ -29,7 +29,7 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
             f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
         )
     source = find_sentence_model(model, recipe)
-    against = find_model(reference) if reference else None
+    against = find_sentence_model(reference, recipe, parameter="reference") if reference else None
 
     from pipelines.context import open_context
     from pipelines.judging import Rivals, evaluate

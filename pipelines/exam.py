@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,9 +35,10 @@ class Exam:
         name = "test" if "test" in self.splits else next(iter(self.splits))
         return name, self.splits[name]
 
-    def to_look_at(self) -> RowSet[StsRow]:
-        """Pairs to look at the layers on: those of dev, which may choose, or of the only split that there is."""
-        return self.splits.get("dev", self.tested[1])
+    @property
+    def looked_at(self) -> tuple[str, RowSet[StsRow]]:
+        """The split to look at the layers on, by its name: dev, which may choose, or the only one that there is."""
+        return ("dev", self.splits["dev"]) if "dev" in self.splits else self.tested
 
 
 def find_exam(recipe: Recipe, splits: dict[str, RowSet[StsRow]]) -> Exam:
@@ -64,8 +66,13 @@ def _pairs(recipe: Recipe, name: str, setting: str) -> RowSet[StsRow]:
         rows = found["test"] if "test" in found else next(iter(found.values()))
         check_pairs(rows.rows, f"{name} ({rows.name})")
     except DataError as error:
-        raise type(error)(f"sts_eval {name}: {error}") from error
+        told = _ABOUT_RANGES.sub(_NO_RANGE, str(error))
+        raise type(error)(f"sts_eval {name}: {told}") from error
     return rows
+
+
+_ABOUT_RANGES = re.compile(r"(?:give (?:it: )?)?sts_score_range=[\w-]+(?: sets it)?")
+_NO_RANGE = "further sets have no range of their own: bring their scores to 0-1 or 0-5"
 
 
 def check_mteb(recipe: Recipe) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -15,7 +15,8 @@ from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs import PruneInputs, find_model
 from pipelines.loading import Inputs, load_inputs
 from pipelines.parameters import PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
-from sbert_prune.errors import RecipeError
+from sbert_prune.errors import RecipeError, TrackingError
+from sbert_prune.metric_names import RETENTION
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, recipe_written
 
@@ -38,6 +39,8 @@ def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: b
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
     say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs, chosen)))
+    if plan and chosen:
+        say(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
 
 
 def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
@@ -87,9 +90,12 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
     with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
         log_understood(inner, run, inputs)
         reference = find_or_build_reference(inner, inputs)
-        variant = build(inner, inputs, reference) if makes_smaller else reference
+        variant = build(inner, inputs, Reference.of(reference)) if makes_smaller else reference
         publish(run, variant, inputs)
-        draw_variants(run, registry.versions(context.store, recipe.registered_model))
+        try:
+            draw_variants(run, registry.versions(context.store, recipe.registered_model))
+        except TrackingError as error:  # a picture less: the variant is registered
+            say(f"no picture of all variants: {error}")
     return variant, reference
 
 
@@ -132,9 +138,23 @@ def find_or_build_reference(context: Context, inputs: Inputs) -> Version:
     return version
 
 
-def build(context: Context, inputs: Inputs, reference: Version | None) -> Version:
+@dataclass(frozen=True)
+class Reference:
+    """What a variant is held against, and learns from where nobody else teaches. model: fetched before anything is trained."""
+
+    version: Version
+    model: SavedModel
+
+    @classmethod
+    def of(cls, version: Version) -> Self:
+        """Fetch it."""
+        return cls(version, find_model(version.uri))
+
+
+def build(context: Context, inputs: Inputs, reference: Reference | None) -> Version:
     """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
     from pipelines import cutting, judging, steps
+    from pipelines.judgement_log import log_judgement
     from pipelines.rivals import find_rivals
 
     model, cuts = _where_to_begin(inputs, reference)
@@ -142,18 +162,22 @@ def build(context: Context, inputs: Inputs, reference: Version | None) -> Versio
         model = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
         for phase in context.recipe.phases:
             model = heal(context, phase, model, inputs, reference)
-    verdict = judging.evaluate(context, model, inputs.exam, find_rivals(context, inputs, model, reference))
-    metrics = verdict.metrics if reference is not None else verdict.metrics | {"quality/retention": 1.0}  # its own measure
-    return steps.register(context, model, metrics, _tags(context.recipe, inputs, is_reference=reference is None))
+    rivals = find_rivals(context, inputs, model, reference.model if reference is not None else None)
+    verdict = judging.evaluate(context, model, inputs.exam, rivals)
+    metrics = verdict.metrics if reference is not None else verdict.metrics | {RETENTION: 1.0}  # its own measure
+    version = steps.register(context, model, metrics, _tags(context.recipe, inputs, is_reference=reference is None))
+    if context.parent is not None:
+        log_judgement(context.parent, verdict, version.metrics)
+    return version
 
 
-def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, reference: Version | None) -> SavedModel:
+def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, reference: Reference | None) -> SavedModel:
     """One phase of the recipe; the reference teaches where nobody else is named."""
     from pipelines import healing
 
     teacher = inputs.teacher
     if teacher is None and reference is not None and context.recipe.has_teacher:
-        teacher = find_model(reference.uri)
+        teacher = reference.model
     judged = healing.Judged(inputs.texts.sts.dev, teacher)
     if phase == "distil":
         assert inputs.sentences is not None  # found with the other inputs
@@ -164,12 +188,13 @@ def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, refere
     return healing.train_nli(context, model, inputs.texts.nli, judged)
 
 
-def _where_to_begin(inputs: Inputs, reference: Version | None) -> tuple[SavedModel, tuple[str, ...]]:
+def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedModel, tuple[str, ...]]:
     """A schedule that begins with the whole depth begins with the reference: that is the whole model, healed."""
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
     if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
-        say(f"schedule: begins with version {reference.version} of {reference.name}, all {cuts[0]} layers healed")
-        return find_model(reference.uri), cuts[1:]
+        version = reference.version
+        say(f"schedule: begins with version {version.version} of {version.name}, all {cuts[0]} layers healed")
+        return reference.model, cuts[1:]
     return base, cuts
 
 
@@ -180,6 +205,7 @@ def _tags(recipe: Recipe, inputs: Inputs, *, is_reference: bool) -> dict[str, st
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
         "reference_key": inputs.reference_key(recipe),
+        "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
         "role": registry.REFERENCE if is_reference else registry.VARIANT,
         "sts_dev_digest": inputs.texts.sts.dev.digest[:16],

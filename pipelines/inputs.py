@@ -8,12 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.console import say
 from pipelines.texts import TrainingTexts
 from sbert_prune.bases import locate_base
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.data.texts import load_texts
 from sbert_prune.encoders import check_selection
-from sbert_prune.errors import EncoderError, RecipeError, SbertPruneError
+from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import read_lineage
 from sbert_prune.phase_settings import REFERENCE_TEACHER
@@ -86,9 +87,15 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
     return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))
 
 
-def find_sentence_model(uri: str, recipe: Recipe) -> SavedModel:
-    """Locate what a step works on; a bare encoder gets the recipe's pooling and length, and must have room for it."""
-    found = find_model(uri)
+def find_sentence_model(uri: str, recipe: Recipe, *, parameter: str = "model") -> SavedModel:
+    """Locate what a step works on; a bare encoder gets the recipe's pooling and length, and must have room for it.
+
+    parameter: what the user calls it, for errors.
+    """
+    try:
+        found = find_model(uri, convert_pickle=recipe.convert_pickle)
+    except (EncoderError, HubError) as error:
+        raise type(error)(str(error).replace("base_model=", f"{parameter}=")) from error
     if not found.is_sentence_model:
         check_length(found, recipe)
     return found
@@ -102,14 +109,15 @@ def check_length(model: SavedModel, recipe: Recipe) -> None:
 
 
 def find_base_of(model: SavedModel) -> SavedModel | None:
-    """The base that a variant was cut from, to time it beside; None when it has no lineage or its base is not at hand."""
+    """The base that a variant was cut from, to hold it against; None when it has no lineage, or its base is not at hand, which is said."""
     lineage = read_lineage(model.folder)
     if lineage is None:
         return None
     revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
     try:
         return find_model(lineage.base.id + revision, convert_pickle=True)  # who made the variant has allowed it
-    except SbertPruneError:
+    except SbertPruneError as error:
+        say(f"without its base there is no speed-up and no difference to it: {error}")
         return None
 
 
@@ -160,7 +168,4 @@ def find_given_teacher(recipe: Recipe) -> SavedModel | None:
     """The teacher, where the recipe names one of its own; None where it is the reference, or nobody teaches."""
     if not recipe.has_teacher or recipe.distil.teacher == REFERENCE_TEACHER:
         return None
-    try:
-        return find_sentence_model(recipe.distil.teacher, recipe)
-    except EncoderError as error:
-        raise EncoderError(str(error).replace("base_model=", "distil_teacher=")) from error
+    return find_sentence_model(recipe.distil.teacher, recipe, parameter="distil_teacher")

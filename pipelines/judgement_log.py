@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -26,26 +27,42 @@ REPORT = "report.md"
 
 @dataclass(frozen=True)
 class Looked:
-    """What was measured on the model itself. base_layers: of the base, None where there is none."""
+    """What was measured on the model itself. base_layers: of the base, None where there is none.  split: that layers were looked at on."""
 
     speed: Speed
     flops: Flops
     layers: Anatomy
     base_layers: Anatomy | None
-    signatures: tuple[Signature, ...] = ()
+    split: str
 
     def metrics(self) -> dict[str, float]:
         """By their names in MLflow."""
         return self.speed.metrics() | self.flops.metrics()
 
 
-def log_judgement(run: Run, source: SavedModel, judgement: Judgement, looked: Looked, metrics: dict[str, float]) -> None:
-    """Log the report with its pictures, and everything as JSON."""
+@dataclass(frozen=True)
+class Verdict:
+    """What judging a model comes to.
+
+    metrics: those that runs and versions are compared by.  run_id: of the run that judged.
+    """
+
+    source: SavedModel
+    judgement: Judgement
+    looked: Looked
+    signatures: tuple[Signature, ...]
+    metrics: dict[str, float]
+    run_id: str
+
+
+def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
+    """Log the report with its pictures, and everything as JSON. metrics: of size, speed and memory, among others."""
+    source, judgement, looked = verdict.source, verdict.judgement, verdict.looked
     lineage = lineage_of(source)
     base = looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
     run.log_figure(speed_chart(looked.speed, looked.flops), "speed.png")
-    run.log_figure(layers_chart(looked.layers, base, lineage.selection), "layers.png")
-    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in looked.signatures]}, "judgement.json")
+    run.log_figure(layers_chart(looked.layers, base, lineage.selection, looked.split), "layers.png")
+    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
     run.log_json({"model": looked.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in looked.speed.table], "speed.json")
     page = Page(
@@ -53,14 +70,16 @@ def log_judgement(run: Run, source: SavedModel, judgement: Judgement, looked: Lo
         facts=_facts(source, looked),
         judgement=judgement,
         metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
-        signatures=looked.signatures,
-        more=(_cells(looked), Table("What each layer does", HEADING, layer_rows(looked.layers, lineage.selection.kept), _ON_DEV)),
+        signatures=verdict.signatures,
+        more=(_cells(looked), _layers(looked, lineage.selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
     run.log_text(page.text(), REPORT)
 
 
-_ON_DEV = "On dev pairs, which may choose. Behind a layer means: what the model cut there would give."
+def _layers(looked: Looked, kept: Sequence[int]) -> Table:
+    note = f"On {looked.layers.num_pairs} pairs of {looked.split}. Behind a layer means: what the model cut there would give."
+    return Table("What each layer does", HEADING, layer_rows(looked.layers, kept), note)
 
 
 def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:

@@ -52,6 +52,10 @@ class Inputs:
         parts = (recipe.reference_digest, self.pruning.base.checkpoint.fingerprint(), *digests)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
+    def sibling_key(self, recipe: Recipe) -> str:
+        """Names what variants share that differ in their strategy alone."""
+        return hashlib.sha256(f"{recipe.sibling_digest}\n{self.reference_key(recipe)}".encode()).hexdigest()[:16]
+
 
 def load_inputs(recipe: Recipe) -> Inputs:
     """Find the base, check how it is made smaller, parse all data, and say what was understood."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pipelines.inputs import find_model
 from pipelines.judging import judge
 from pipelines.measures import Measures
-from sbert_prune.evaluation.judgement import STS_TEST, Judgement
+from pipelines.records import data_record
+from sbert_prune.evaluation.judgement import Judgement
+from sbert_prune.evaluation.resampling import MARGIN
 from sbert_prune.evaluation.seeds import OverSeeds, over_seeds
+from sbert_prune.metric_names import RETENTION, STS_TEST
 from sbert_prune.report.markdown import table
 
 if TYPE_CHECKING:
@@ -27,10 +31,12 @@ def run_seeds(context: Context, inputs: Inputs, seeds: Sequence[int], name: str,
     name: of all of them, without a seed.
     """
     listed = ",".join(map(str, seeds))
-    with context.under(f"{name} seeds {listed}", {"seeds": listed, "role": "seeds"}, context.recipe) as (inner, run):
+    with context.under(f"{name} seeds {listed}", {"seed": listed, "seeds": listed, "role": "seeds"}, context.recipe) as (inner, run):
         made = [make(_seeded(inner, seed), inputs) for seed in seeds]
         found = _summed_up([_judged(_seeded(inner, seed), inputs, pair) for seed, pair in zip(seeds, made, strict=True)])
-        run.log_metrics(_metrics(found))
+        run.log_metrics(_means([variant for variant, _ in made]) | _metrics(found))
+        for use, rows in inputs.splits.items():
+            run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         run.log_text(_page(seeds, made, found), "report.md")
     return ["", *_lines(seeds, found), *(f"model     seed {seed}: {variant.uri}" for seed, (variant, _) in zip(seeds, made, strict=True))]
 
@@ -52,19 +58,30 @@ def _summed_up(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
     found = {name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores}
     retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
     if len(retentions) == len(judgements):
-        found["quality/retention"] = over_seeds(retentions)
+        found[RETENTION] = over_seeds(retentions)
         found["difference/reference"] = over_seeds([judgement.differences("reference")[STS_TEST] for judgement in judgements])
     return found
 
 
 def _metrics(found: Mapping[str, OverSeeds]) -> dict[str, float]:
     ends = {f"{name}_{end}": getattr(score, end) for name, score in found.items() for end in ("low", "high", "deviation")}
-    return {name: score.mean for name, score in found.items()} | ends
+    worse = {f"{name}_p_worse": score.probability_below(-MARGIN) for name, score in found.items() if name.startswith("difference/")}
+    return {name: score.mean for name, score in found.items()} | ends | worse
+
+
+def _means(variants: Sequence[Version]) -> dict[str, float]:
+    """Of what has no resamples, size and speed among it."""
+    shared = set.intersection(*(set(variant.metrics) for variant in variants))
+    return {name: fmean(variant.metrics[name] for variant in variants) for name in sorted(shared)}
 
 
 def _lines(seeds: Sequence[int], found: Mapping[str, OverSeeds]) -> list[str]:
     head = f"seeds     {', '.join(map(str, seeds))}: mean [95 % interval over pairs and seeds], deviation between seeds"
-    return [head, *(f"{name:<40} {_told(score)}" for name, score in found.items())]
+    lines = [f"{name:<40} {_told(score)}" for name, score in found.items()]
+    if (difference := found.get("difference/reference")) is not None:
+        worse = difference.probability_below(-MARGIN)
+        lines.append(f"worse than the reference by more than {MARGIN:g} with probability {worse:.3f}")
+    return [head, *lines]
 
 
 def _told(score: OverSeeds) -> str:

@@ -91,8 +91,11 @@ RECIPE_PARAMETERS: dict[str, Parameter] = {
     "mteb": Parameter("mteb", "Tasks of the installed mteb to judge on, TASK,TASK; FILE.py:CLASS runs a file of your own."),
 }
 
-JUDGING = ("sts_eval", "classification", "robustness", "mteb")
-"""What a model is judged on besides sts_data."""
+BY_EMBEDDINGS = ("sts_eval", "classification", "robustness")
+"""What a model is judged on besides sts_data, from embeddings that are kept."""
+
+JUDGING = (*BY_EMBEDDINGS, "mteb")
+"""All that a model is judged on besides sts_data."""
 
 WRITE_RECIPE = Parameter(None, "Write every value of the recipe, as it is used, to this new .yaml file.")
 

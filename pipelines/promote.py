@@ -29,12 +29,13 @@ def command(registered_model: str | None, version: str | None, stage: str | None
 
     check_store(must_exist=True)
 
-    from sbert_prune.registry import DEV_SCORE, STAGE_ALIASES, choose_version, promote
+    from sbert_prune.metric_names import STS_DEV
+    from sbert_prune.registry import STAGE_ALIASES, choose_version, promote
     from sbert_prune.tracking import connect
 
     store = connect()
     chosen = choose_version(store, name, version)
-    score = chosen.metrics.get(DEV_SCORE)
+    score = chosen.metrics.get(STS_DEV)
     scored = f"dev score {score:.4f}" if score is not None else "no dev score"
     reason = f"version {version} was asked for; {scored}" if version else f"best dev score of the pruned variants; {scored}"
     before = promote(store, chosen, wanted, reason)

@@ -12,12 +12,11 @@ from pipelines.judging import Rivals
 from pipelines.records import logged_id
 from sbert_prune import registry
 from sbert_prune.errors import SbertPruneError, TrackingError
-from sbert_prune.evaluation.judgement import STS_TEST
+from sbert_prune.metric_names import STS_TEST
 
 if TYPE_CHECKING:
     from pipelines.context import Context
     from pipelines.loading import Inputs
-    from sbert_prune.registry import Version
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Store
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | None:
     """The version in production; None where there is none, it is the model itself, or it cannot be fetched, which is said."""
     champion = registry.champion(store, name)
-    if champion is None or champion.tags.get("model_id") == logged_id(source):
+    if champion is None or (logged_id(source) is not None and champion.tags.get("model_id") == logged_id(source)):
         return None
     try:
         return find_model(champion.uri)
@@ -34,27 +33,26 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
         return None
 
 
-def find_siblings(store: Store, name: str, reference_key: str, num_layers: int) -> dict[str, float]:
-    """The best STS test score of each strategy among registered variants with as many layers and the same reference."""
+def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]:
+    """The best STS test score of each strategy among registered variants that differ in it alone."""
     found: dict[str, float] = {}
     for version in registry.versions(store, name):
         tags, score = version.tags, version.metrics.get(STS_TEST, math.nan)
-        alike = tags.get("reference_key") == reference_key and tags.get("num_layers") == str(num_layers)
-        if alike and not version.is_reference and math.isfinite(score):
+        if tags.get("sibling_key") == sibling_key and not version.is_reference and math.isfinite(score):
             strategy = tags.get("strategy", "explicit")
             found[strategy] = max(score, found.get(strategy, score))
     return found
 
 
-def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference: Version | None) -> Rivals:
+def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference: SavedModel | None) -> Rivals:
     """All rivals of a model that `full` made. A registry that does not answer costs the comparison, not the variant."""
     recipe, store = context.recipe, context.store
-    rivals = Rivals(inputs.pruning.base, find_model(reference.uri) if reference is not None else None)
+    rivals = Rivals(inputs.pruning.base, reference)
     try:
         return replace(
             rivals,
             champion=find_champion(store, recipe.registered_model, source),
-            siblings=find_siblings(store, recipe.registered_model, inputs.reference_key(recipe), source.checkpoint.depth),
+            siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
         )
     except TrackingError as error:
         say(f"neither champion nor siblings are compared with: {error}")

@@ -41,4 +41,4 @@ def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, fl
 def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
     """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
-    return model if source.is_sentence_model else with_pooling(model, None, max_seq_length=recipe.max_seq_length)
+    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)

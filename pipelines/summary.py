@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.resampling import MARGIN
+from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.markdown import with_interval
 from sbert_prune.report.pictures import scatter
 from sbert_prune.store_uri import without_password
@@ -12,7 +13,7 @@ from sbert_prune.store_uri import without_password
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.judging import Verdict
+    from pipelines.judgement_log import Verdict
     from sbert_prune.evaluation.resampling import Score
     from sbert_prune.registry import Version
     from sbert_prune.tracking import Run, Store
@@ -40,16 +41,16 @@ def where_report(store: Store, run_id: str) -> str:
 
 
 def judgement_lines(verdict: Verdict) -> list[str]:
-    """What was found about one model: scores with intervals, differences to its rivals, and what stands out."""
+    """What was found about one model: scores with intervals, and differences to its rivals."""
     judgement, metrics = verdict.judgement, verdict.metrics
     scores = judgement.own.scores
     lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
     lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
     for rival in judgement.rivals:
         lines += _difference(metrics, rival)
-    if "quality/retention" in metrics:
-        lines.append(f"{'quality/retention':<40} {_retention(metrics)} of the reference")
-    return [*lines, *(f"note      {note}" for note in judgement.own.notes), *(f"look      {signature}" for signature in verdict.signatures)]
+    if RETENTION in metrics:
+        lines.append(f"{RETENTION:<40} {_retention(metrics)} of the reference")
+    return [*lines, *(f"note      {note}" for note in judgement.own.notes)]
 
 
 def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:
@@ -76,23 +77,22 @@ def _risk(metrics: Mapping[str, float]) -> str:
 
 def _retention(metrics: Mapping[str, float]) -> str:
     # A reference that scores 0 or less is a measure of nothing.
-    if "quality/retention" not in metrics:
+    if RETENTION not in metrics:
         return "undefined: share"
-    value, low, high = (metrics.get(f"quality/retention{end}") for end in ("", "_low", "_high"))
+    value, low, high = (metrics.get(f"{RETENTION}{end}") for end in ("", "_low", "_high"))
     return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
 
 
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Quality with its interval, size, speed, and what to do next."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
-    score, low, high = (metrics[f"sts_test/spearman_cosine{end}"] for end in ("", "_low", "_high"))
+    score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
     return [
         "",
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
         f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
-        f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics['sts_dev/spearman_cosine']:.4f}",
-        f"retention {_retention(metrics)} of the reference ({whole['sts_test/spearman_cosine']:.4f}, version {reference.version})"
-        f"{_risk(metrics)}",
+        f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics[STS_DEV]:.4f}",
+        f"retention {_retention(metrics)} of the reference ({whole[STS_TEST]:.4f}, version {reference.version}){_risk(metrics)}",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "

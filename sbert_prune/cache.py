@@ -8,7 +8,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,10 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
-_NAMES = "names.json"  # of an entry's arrays: one that lacks a file is no entry
+_CHECKS = "checks.json"
+"""The checksum of each array's file in an entry, by the array's name: what differs from it is no entry."""
+
+_READ_AT_ONCE = 1 << 20  # bytes
 
 _AT_MOST_BYTES = 10 << 30
 """What the least recently used entries give way to."""
@@ -74,13 +78,28 @@ def keep(kind: str, key: str, arrays: Arrays) -> None:
 
 def _read(entry: Path) -> Arrays | None:
     try:
-        names = json.loads((entry / _NAMES).read_bytes())
+        names = [path.stem for path in entry.glob("*.npy")]
+        if not names or json.loads((entry / _CHECKS).read_bytes()) != _checks(entry, names):
+            return None
         arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
     except (OSError, ValueError, EOFError):
         return None
     with suppress(OSError):  # of another user's: it can be read all the same
         os.utime(entry)
     return arrays
+
+
+def _checks(entry: Path, names: Iterable[str]) -> dict[str, int]:
+    return {name: _checksum(entry / f"{name}.npy") for name in names}
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file, 6 GB/s: chance does the damage here, not malice. Read, not mapped, so that it takes no memory."""
+    found = 0
+    with path.open("rb") as file:
+        while part := file.read(_READ_AT_ONCE):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
@@ -90,7 +109,7 @@ def _write(entry: Path, arrays: Arrays) -> None:
         beside.mkdir()
         for name, array in arrays.items():
             np.save(beside / f"{name}.npy", array, allow_pickle=False)
-        (beside / _NAMES).write_text(json.dumps(list(arrays)), encoding="utf-8")
+        (beside / _CHECKS).write_text(json.dumps(_checks(beside, arrays)), encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)  # there, but not readable
         beside.rename(entry)
     finally:

@@ -29,13 +29,20 @@ class EvaluationSettings(Settings):
                 value = _as_text(value)
             return named_settings(value) if isinstance(value, str) else value or {}
         except RecipeError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error).removesuffix(".")) from error
 
     @field_validator("sts_eval")
     @classmethod
     def _names_of_their_own(cls, value: dict[str, str]) -> dict[str, str]:
         if taken := [name for name in value if name in _TAKEN]:
             raise ValueError(f"{taken[0]!r} is the name of a split of sts_data; call the set otherwise, such as other-{taken[0]}")
+        return value
+
+    @field_validator("classification")
+    @classmethod
+    def _no_ends_of_metrics(cls, value: dict[str, str]) -> dict[str, str]:
+        if taken := [name for name in value if name.endswith("_knn")]:
+            raise ValueError(f"{taken[0]!r} ends as the metrics of nearest neighbours do; call the set otherwise")
         return value
 
     @field_serializer("sts_eval", "classification", when_used="json")
@@ -45,7 +52,7 @@ class EvaluationSettings(Settings):
     @field_validator("mteb", mode="before")
     @classmethod
     def _parse_tasks(cls, value: object) -> object:
-        return tuple(task.strip() for task in value.split(",")) if isinstance(value, str) else value
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
 def _as_text(settings: dict[str, str]) -> str:

@@ -156,6 +156,11 @@ class Recipe(EvaluationSettings):
         """Names what a variant shares with its reference: all but what makes it smaller, and who teaches it."""
         return self.of_reference(0).digest
 
+    @cached_property
+    def sibling_digest(self) -> str:
+        """Names what a variant shares with those of other strategies: all else."""
+        return type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]})).digest
+
     @property
     def has_teacher(self) -> bool:
         """Whether any phase looks at a teacher's embeddings."""

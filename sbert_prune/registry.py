@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
+from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.tracking import TAG
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
 
 REFERENCE, VARIANT = "reference", "variant"
 """The roles of a version."""
-
-DEV_SCORE = "sts_dev/spearman_cosine"
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,9 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 
 
 _SHOWN = {
-    "sts_test/spearman_cosine": "STS test {:.4f}",
-    DEV_SCORE: "dev {:.4f}",
-    "quality/retention": "{:.1%} of the reference",
+    STS_TEST: "STS test {:.4f}",
+    STS_DEV: "dev {:.4f}",
+    RETENTION: "{:.1%} of the reference",
     "size/disk_mb": "{:.1f} MB",
     "speed/speedup": "{:.2f}x the base's speed",
 }
@@ -130,7 +129,7 @@ def _number(text: str) -> float | None:
 def find_reference(store: Store, name: str, reference_key: str) -> Version | None:
     """The newest reference that was made from the same base, data and recipe, with a score that can be divided by."""
     for version in reversed(versions(store, name)):
-        score = version.metrics.get("sts_test/spearman_cosine", math.nan)
+        score = version.metrics.get(STS_TEST, math.nan)
         if version.is_reference and version.tags.get("reference_key") == reference_key and math.isfinite(score) and score > 0:
             return version
     return None
@@ -143,12 +142,12 @@ def choose_version(store: Store, name: str, version: str | None) -> Version:
         raise TrackingError(f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full")
     if version is not None:
         return _by_number(found, name, version)
-    variants = [entry for entry in found if not entry.is_reference and math.isfinite(entry.metrics.get(DEV_SCORE, math.nan))]
+    variants = [entry for entry in found if not entry.is_reference and math.isfinite(entry.metrics.get(STS_DEV, math.nan))]
     if not variants:
         raise TrackingError(
             f"{name} has {len(found)} versions, but no pruned variant with a dev score. Make one, or name a version: -P version=1"
         )
-    return max(variants, key=lambda entry: (entry.metrics[DEV_SCORE], int(entry.version)))
+    return max(variants, key=lambda entry: (entry.metrics[STS_DEV], int(entry.version)))
 
 
 def _by_number(found: list[Version], name: str, version: str) -> Version:

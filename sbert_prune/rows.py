@@ -60,7 +60,7 @@ class StsRow:
     score: 0 (unrelated) to 1 (the same meaning), whatever range the file had.
     genre, file: where the pair comes from, in the data's own words; "" where they do not say.
 
-    Raises DataError for an empty sentence or a score outside 0-1.
+    Raises DataError for an empty sentence, a score outside 0-1, or a genre or file with a character that no text has.
     """
 
     sentence1: str
@@ -72,6 +72,8 @@ class StsRow:
     def __post_init__(self) -> None:
         check_sentence("sentence1", self.sentence1)
         check_sentence("sentence2", self.sentence2)
+        check_encodable("genre", self.genre)
+        check_encodable("file", self.file)
         if not 0.0 <= self.score <= 1.0:
             raise DataError(f"the score is {self.score}; expected 0 to 1")
 
@@ -89,12 +91,17 @@ def check_sentence(name: str, sentence: str) -> None:
     """Refuse what is no sentence. Raises DataError for one without a visible character, or with one that no text has."""
     if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
         raise DataError(f"the {name} is empty; expected a sentence")
-    if not _is_plain_ascii(sentence) and (found := _UNENCODABLE.search(sentence)) is not None:
-        raise DataError(f"the {name} holds the character {found[0]!r}, which no text has; expected a sentence")
+    check_encodable(name, sentence, expected="a sentence")
 
 
-def _is_plain_ascii(sentence: str) -> bool:
-    return sentence.isascii() and "\0" not in sentence
+def check_encodable(name: str, text: str, *, expected: str = "a name") -> None:
+    """Refuse what no file can hold. Raises DataError for a text with a character that no text has."""
+    if not _is_plain_ascii(text) and (found := _UNENCODABLE.search(text)) is not None:
+        raise DataError(f"the {name} holds the character {found[0]!r}, which no text has; expected {expected}")
+
+
+def _is_plain_ascii(text: str) -> bool:
+    return text.isascii() and "\0" not in text
 
 
 Row = TypeVar("Row", NliRow, StsRow)

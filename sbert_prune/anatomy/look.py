@@ -35,7 +35,7 @@ _RESAMPLES = 2000
 def look_at_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pairs: int = NUM_PAIRS) -> Anatomy:
     """Look at each layer on some of the dev pairs: those with the smallest SHA-256, whatever the order. The model stays as it was.
 
-    dev: pairs that choose; never those of the test split.
+    dev: pairs that may choose; those of test only where nothing is chosen by what is seen.
 
     Raises DataError for pairs that nothing can correlate with, RoundTripError for a model whose embeddings are not finite or collapsed.
     """

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sbert_prune.errors import DataError
-from sbert_prune.rows import check_sentence
+from sbert_prune.rows import check_encodable, check_sentence
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A text and the class that people put it in. Raises DataError for an empty one of either."""
+    """A text and the class that people put it in. Raises DataError for an empty one of either, or a character that no text has."""
 
     text: str
     label: str
@@ -20,6 +20,7 @@ class LabelledRow:
         check_sentence("text", self.text)
         if not self.label.strip():
             raise DataError("the label is empty; expected the name of a class")
+        check_encodable("label", self.label, expected="the name of a class")
 
     def content(self) -> tuple[str, ...]:
         """What the row says, as text that no file format changes."""

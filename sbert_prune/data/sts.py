@@ -98,6 +98,7 @@ def _score_of(sheet: Sheet, record: Record) -> float:
 def check_pairs(rows: Sequence[StsRow], what: str) -> None:
     """Refuse pairs that no correlation can be computed on. Raises DataError."""
     if len(rows) < _FEWEST_PAIRS:
-        raise DataError(f"{what} has {len(rows)} pairs; a correlation needs {_FEWEST_PAIRS} or more, a useful one hundreds.")
+        pairs = "1 pair" if len(rows) == 1 else f"{len(rows)} pairs"
+        raise DataError(f"{what} has {pairs}; a correlation needs {_FEWEST_PAIRS} or more, a useful one hundreds.")
     if len({row.score for row in rows}) == 1:
         raise DataError(f"{what}: all {len(rows)} pairs have the same score, so nothing can correlate with it. Check the score column.")

@@ -71,12 +71,12 @@ class ClassificationMeasure:
         rows, num_classes = self._rows, len(self.data.classes)
         unit = embedded.of(rows.texts)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        some = [places[:_MOST_TO_CHOOSE] for places in self._plan.choices]
+        some = [rows.once(places)[:_MOST_TO_CHOOSE] for places in self._plan.choices]
         ks = [choose_k(unit[places], rows.labels[places], num_classes) for places in some]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
-            train = unit[part.train], rows.labels[part.train]
-            predicted[part.test] = predict_neighbours(train, unit[part.test], ks[part.choice], num_classes)
+            train = rows.once(part.train)
+            predicted[part.test] = predict_neighbours((unit[train], rows.labels[train]), unit[part.test], ks[part.choice], num_classes)
         return ks, predicted[rows.first_test :]
 
     def _by_regression(self, embedded: Embedded) -> tuple[list[float], NDArray[np.int64]]:
@@ -121,6 +121,11 @@ class _Rows(NamedTuple):
     labels: NDArray[np.int64]
     keys: NDArray[np.uint64]
     first_test: int
+
+    def once(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of equal text and class but for the first of them: a copy would be every row's nearest neighbour."""
+        _, first = np.unique(np.stack([self.keys[places], self.labels[places].astype(np.uint64)]), axis=1, return_index=True)
+        return places[np.sort(first)]
 
 
 class _Part(NamedTuple):

@@ -56,7 +56,7 @@ class ResampledSpearman:
         gold_rank, gold_square = self._gold.ranks(counts[:, self._gold_order])
         rank = rank if self._predicted.all_differ else rank[:, self._predicted.group]
         products = np.einsum("ij,ij,ij->i", drawn, rank, gold_rank[:, self._gold_group])
-        return _ratio(products, square, gold_square)
+        return _ratio(products, square, gold_square, (_NOTHING, _NOTHING))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,11 +101,12 @@ class ResampledPearson:
         _check(predicted, gold)
         x, y = predicted - predicted.mean(), gold - gold.mean()  # near 0, so that the sums of squares keep their digits
         self._terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+        self._nothing = (_NOTHING * float(x @ x), _NOTHING * float(y @ y))
 
     def __call__(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pearson of each resample; NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
         num, x, y, xx, yy, xy = (counts @ self._terms).T
-        return _ratio(xy - x * y / num, xx - x * x / num, yy - y * y / num)
+        return _ratio(xy - x * y / num, xx - x * x / num, yy - y * y / num, self._nothing)
 
 
 def _check(predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
@@ -119,11 +120,13 @@ def _check(predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
             raise DataError(f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. Look at what computed them.")
 
 
-_NOTHING = 1e-12  # of the pairs' number: what rounding leaves of a variance of 0
+_NOTHING = 1e-12  # of the variance of all pairs: what rounding leaves of 0; ranks have none or more than a half
 
 
-def _ratio(products: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(
+    products: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64], nothing: tuple[float, float]
+) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         found = products / np.sqrt(left * right)
-    found[(left <= _NOTHING) | (right <= _NOTHING)] = np.nan
+    found[(left <= nothing[0]) | (right <= nothing[1])] = np.nan
     return np.clip(found, -1.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _KIND = "embeddings"
 _DIGEST_BYTES = 16
+_VERSIONS = " ".join(version(name) for name in ("torch", "transformers", "sentence-transformers", "tokenizers"))
+"""What else decides an embedding, in its last digits or more."""
 
 
 class Embedded:
@@ -67,7 +70,7 @@ def embed_once(model: SentenceTransformer, texts: Iterable[str], what: str, *, f
 
 
 def _prefix(model: SentenceTransformer, fingerprint: str) -> str:
-    return hashlib.sha256(f"{fingerprint} {model.max_seq_length} {model.device.type}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{fingerprint} {model.max_seq_length} {model.device.type} {_VERSIONS}".encode()).hexdigest()[:32]
 
 
 def _kept(prefix: str, wanted: set[bytes]) -> dict[bytes, NDArray[np.float32]]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from sbert_prune.evaluation.measures import Measured
 from sbert_prune.evaluation.resampling import MARGIN, Score, verdict
-from sbert_prune.evaluation.robustness import LESS_IS_BETTER
-
-STS_TEST = "sts_test/spearman_cosine"
-"""The score that a variant is judged by before all others."""
+from sbert_prune.evaluation.robustness import BY_SPREAD, LESS_IS_BETTER
+from sbert_prune.metric_names import RETENTION, STS_TEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +21,8 @@ class Judgement:
     def differences(self, rival: str) -> dict[str, Score]:
         """How much better the model is than a rival, draw by draw, in every score that both have."""
         theirs = self.rivals[rival].all_scores
-        return {name: score.minus(theirs[name]) for name, score in self.own.all_scores.items() if name in theirs}
+        ours = self.own.all_scores
+        return {name: score.minus(theirs[name]) for name, score in ours.items() if name in theirs and name not in BY_SPREAD}
 
     def retention(self) -> Score | None:
         """Share of the reference's score on the same pairs; None without a reference, or where its score is 0 or less."""
@@ -41,7 +40,8 @@ class Judgement:
         """
         found = self.own.metrics()
         if (retention := self.retention()) is not None:
-            found |= with_ends("quality/retention", retention)
+            knows = self.rivals["reference"].scores[STS_TEST].low > 0  # else the share of a score that may be 0 has no ends
+            found |= with_ends(RETENTION, retention) if knows else {RETENTION: retention.value}
         for rival in self.rivals:
             if (difference := self.differences(rival).get(STS_TEST)) is not None:
                 found |= with_ends(f"difference/{rival}", difference)

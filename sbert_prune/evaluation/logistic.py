@@ -14,29 +14,29 @@ STRENGTHS = tuple(round(10 ** (half / 2), 6) for half in range(-8, 0))
 
 DEFAULT_C = 0.01
 
-_PATIENCE = 2
 _CONSTANT = 1e-6  # of the largest deviation: a dimension that varies less holds nothing but rounding
 _MOST_STEPS = 5000
+_CLOSE = 1e-4  # the largest slope where a fit ends
+_CLOSE_TO_CHOOSE = 1e-3  # the same C's are chosen, but for few, in half the time
 
 
 def choose_c(vectors: NDArray[np.float32], labels: NDArray[np.int64], held_out: NDArray[np.bool_]) -> float:
     """The C that, learned from the other rows, tells most of the held-out ones; the smallest of equal ones.
 
-    Each fit begins where the one before ended, and two in a row that are no better end it. *Shapes:* (rows, dim), (rows,) twice
+    Each fit begins where the one before ended, which makes all of them cheap. None is left out: the first often predict the largest
+    class alone, and are equally good. *Shapes:* (rows, dim), (rows,) twice
     """
     if not held_out.any() or len(np.unique(labels[~held_out])) < 2:
         return DEFAULT_C
     scale = _Scale(vectors[~held_out])
     learned, judged = scale(vectors[~held_out]), scale(vectors[held_out])
-    model = _regression(warm_start=True)
-    best_c, most, in_vain = DEFAULT_C, -1, 0
+    model = _regression(warm_start=True, tol=_CLOSE_TO_CHOOSE)
+    best_c, most = DEFAULT_C, -1
     for c in STRENGTHS:
         model.set_params(C=c).fit(learned, labels[~held_out])
         correct = int((model.predict(judged) == labels[held_out]).sum())
         if correct > most:
-            best_c, most, in_vain = c, correct, 0
-        elif (in_vain := in_vain + 1) == _PATIENCE:
-            break
+            best_c, most = c, correct
     return best_c
 
 
@@ -65,7 +65,7 @@ class _Scale:
         return scaled
 
 
-def _regression(*, warm_start: bool = False) -> Any:
+def _regression(*, warm_start: bool = False, tol: float = _CLOSE) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(max_iter=_MOST_STEPS, warm_start=warm_start)
+    return LogisticRegression(max_iter=_MOST_STEPS, warm_start=warm_start, tol=tol)

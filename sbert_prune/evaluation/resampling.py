@@ -26,6 +26,7 @@ MARGIN = 0.01
 _CELLS = 1 << 18  # of a chunk of counts: 2 MB, which stays in a core's cache
 _MOST_CELLS = 400_000_000
 _FEWEST_RESAMPLES = 1000
+_FEWEST_TO_TELL = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +34,13 @@ class Score:
     """A score, and the same on each resample of its rows.
 
     draws: NaN where a resample has no score (all its pairs equal, say). *Shape:* (resamples,)
-    sample: names the rows; scores of the same sample are compared draw by draw.
+    sample: names the rows; scores of the same sample are compared draw by draw.  num_rows: how many they are.
     """
 
     value: float
     draws: NDArray[np.float64]
     sample: str
+    num_rows: int
 
     @property
     def low(self) -> float:
@@ -59,16 +61,16 @@ class Score:
 
     def minus(self, other: Score) -> Score:
         """How much better than another model on the same rows. Raises ValueError for other rows."""
-        return Score(self.value - other.value, self.draws - self._paired(other), self.sample)
+        return Score(self.value - other.value, self.draws - self._paired(other), self.sample, self.num_rows)
 
     def negated(self) -> Score:
         """The same with the other sign."""
-        return Score(-self.value, -self.draws, self.sample)
+        return Score(-self.value, -self.draws, self.sample, self.num_rows)
 
     def over(self, other: Score) -> Score:
         """The share of another model's score on the same rows. Raises ValueError for other rows."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return Score(self.value / other.value, self.draws / self._paired(other), self.sample)
+            return Score(self.value / other.value, self.draws / self._paired(other), self.sample, self.num_rows)
 
     def probability_below(self, bound: float) -> float:
         """Share of the resamples with a score below a bound, 0 to 1."""
@@ -84,13 +86,19 @@ class Score:
 
 
 def verdict(difference: Score, margin: float = MARGIN) -> str:
-    """A difference to a rival in words, at 95 %: better, worse, as good (by no more than the margin worse), or not told apart."""
+    """A difference to a rival in words, at 95 %: better, worse, either of them within the margin, as good, or not told apart.
+
+    Fewer than 20 rows tell nothing: their resamples are too much like each other.
+    """
+    if difference.num_rows < _FEWEST_TO_TELL:
+        return "not told apart"
     low, high = difference.interval()
     if low > 0:
-        return "better"
+        return f"better, within {margin:g}" if difference.negated().probability_below(-margin) <= 1 - LEVEL else "better"
+    as_good = difference.probability_below(-margin) <= 1 - LEVEL
     if high < 0:
-        return "worse"
-    return f"as good within {margin:g}" if difference.probability_below(-margin) <= 1 - LEVEL else "not told apart"
+        return f"worse, within {margin:g}" if as_good else "worse"
+    return f"as good within {margin:g}" if as_good else "not told apart"
 
 
 def resample(
@@ -105,7 +113,9 @@ def resample(
     for counts in draw_counts(num_rows, min(resamples, max(_FEWEST_RESAMPLES, _MOST_CELLS // num_rows)), seed):
         for name, statistic in statistics.items():
             draws[name].append(statistic(counts))
-    return {name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample) for name, statistic in statistics.items()}
+    return {
+        name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample, num_rows) for name, statistic in statistics.items()
+    }
 
 
 def draw_counts(num_rows: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:

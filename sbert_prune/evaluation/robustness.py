@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 _FEWEST_PAIRS = 20  # with fewer, an interval is as wide as all that is to be seen
 _ALIKE = 0.6  # of the gold score: "roughly equivalent" and better, 3 of 5; what was not alike before can hardly be less alike
 _RESAMPLES = 2000
+_TO_TELL_THE_LANGUAGE = 1000  # pairs: a few dozen may lack the words that tell it
 _TIE = 1e-6  # two cosines that differ by what float32 leaves
 
 
 LESS_IS_BETTER = frozenset(f"robustness/{name}_drop" for name, kind in PERTURBATIONS.items() if kind.keeps_meaning)
 """The metrics of which a smaller value is the better one."""
+
+BY_SPREAD = frozenset(f"robustness/{name}_drop" for name, kind in PERTURBATIONS.items() if not kind.keeps_meaning)
+"""Drops of a cosine: they depend on how widely a model spreads its cosines, so two models are compared by `_noticed` instead."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class RobustnessMeasure:
     @cached_property
     def language(self) -> str | None:
         """The language of the pairs, where it can be told."""
-        return language_of(text for row in self.chosen for text in row.sentences)
+        some = heapq.nsmallest(max(self.num_pairs, _TO_TELL_THE_LANGUAGE), self.rows, key=_digest)
+        return language_of(text for row in some for text in row.sentences)
 
     @cached_property
     def changed(self) -> dict[str, _Changed]:
@@ -93,9 +98,8 @@ class RobustnessMeasure:
             if not all(map(_is_known, scores.values())):
                 constant.append(kind)
                 continue
-            drop = {f"robustness/{kind}_drop": scores.pop("drop")}
-            details = {f"robustness/{kind}_{name}": score for name, score in scores.items()}
-            found |= Measured(drop, details, {f"robustness/{kind}_affected": float(len(changed.rows))})
+            named = {f"robustness/{kind}_{name}": score for name, score in scores.items()}
+            found |= Measured(named, values={f"robustness/{kind}_affected": float(len(changed.rows))})
         if constant:
             reason = "all pairs have the same score or the same similarity, so there is no order to lose"
             found |= Measured(notes=(f"{self.what}: no robustness to {', '.join(constant)}: {reason}.",))

@@ -20,6 +20,7 @@ class OverSeeds:
     """The mean of a score over seeds.
 
     deviation: between seeds (n - 1 below).  low, high: ends of the 95 % interval.  values: of each seed.
+    error: of the mean, pairs and seeds together.  freedom: degrees of freedom of Student's t.
     """
 
     mean: float
@@ -27,6 +28,12 @@ class OverSeeds:
     low: float
     high: float
     values: tuple[float, ...]
+    error: float
+    freedom: float
+
+    def probability_below(self, bound: float) -> float:
+        """How likely the mean over all seeds and pairs is below a bound, 0 to 1."""
+        return float(student.cdf((bound - self.mean) / self.error, self.freedom)) if self.error else float(self.mean < bound)
 
 
 def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
@@ -48,4 +55,4 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
     freedom = variance**2 / (of_seeds**2 / (len(values) - 1)) if of_seeds > 0 else np.inf
     width = float(student.ppf((1 + level) / 2, freedom)) * variance**0.5
     mean = float(values.mean())
-    return OverSeeds(mean, float(values.std(ddof=1)), mean - width, mean + width, tuple(map(float, values)))
+    return OverSeeds(mean, float(values.std(ddof=1)), mean - width, mean + width, tuple(map(float, values)), variance**0.5, float(freedom))

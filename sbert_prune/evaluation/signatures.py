@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
-STS = "sts_test/spearman_cosine"
-DEV = "sts_dev/spearman_cosine"
+from sbert_prune.metric_names import STS_DEV, STS_TEST
 
 _NARROW = 0.9
 _LARGE, _SMALL = 0.05, 0.02
@@ -30,7 +29,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evidence:
     """The metrics of a variant and of what it is held against.
 
     siblings: STS test score by strategy, of variants of the same recipe with as many layers.
@@ -46,9 +45,9 @@ class Judged:
         return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
 
 
-def find_signatures(judged: Judged) -> list[Signature]:
+def find_signatures(evidence: Evidence) -> list[Signature]:
     """The failures that are seen, the gravest first; none where all is well."""
-    return [signature for look in _LOOKS for signature in look(judged)]
+    return [signature for look in _LOOKS for signature in look(evidence)]
 
 
 def of_broken_embeddings(error: Exception) -> Signature:
@@ -60,8 +59,8 @@ def of_broken_embeddings(error: Exception) -> Signature:
     )
 
 
-def _narrow(judged: Judged) -> Iterator[Signature]:
-    own = judged.own.get("geometry/anisotropy")
+def _narrow(evidence: Evidence) -> Iterator[Signature]:
+    own = evidence.own.get("geometry/anisotropy")
     if own is not None and own > _NARROW:
         yield Signature(
             "nearly collapsed",
@@ -71,17 +70,17 @@ def _narrow(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _worse_than_untouched(judged: Judged) -> Iterator[Signature]:
-    if STS in judged.base and STS in judged.own and judged.own[STS] < judged.base[STS]:
+def _worse_than_untouched(evidence: Evidence) -> Iterator[Signature]:
+    if STS_TEST in evidence.base and STS_TEST in evidence.own and evidence.own[STS_TEST] < evidence.base[STS_TEST]:
         yield Signature(
             "worse than the base as it was",
-            f"STS test {judged.own[STS]:.4f}, the untouched base {judged.base[STS]:.4f}",
+            f"STS test {evidence.own[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
             "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
         )
 
 
-def _angles_lost(judged: Judged) -> Iterator[Signature]:
-    sts, classes = judged.lost(STS), _lost_in_classes(judged)
+def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
+    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
     if sts is not None and classes is not None and sts >= _LARGE and classes <= _SMALL:
         yield Signature(
             "similarity lost, information kept",
@@ -91,8 +90,8 @@ def _angles_lost(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _information_lost(judged: Judged) -> Iterator[Signature]:
-    sts, classes = judged.lost(STS), _lost_in_classes(judged)
+def _information_lost(evidence: Evidence) -> Iterator[Signature]:
+    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
     if sts is not None and classes is not None and sts <= _SMALL and classes >= _LARGE:
         yield Signature(
             "similarity kept, information lost",
@@ -101,14 +100,14 @@ def _information_lost(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _lost_in_classes(judged: Judged) -> float | None:
-    names = [name for name in judged.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
-    lost = [loss for name in names if (loss := judged.lost(name)) is not None]
+def _lost_in_classes(evidence: Evidence) -> float | None:
+    names = [name for name in evidence.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
+    lost = [loss for name in names if (loss := evidence.lost(name)) is not None]
     return mean(lost) if lost else None
 
 
-def _chosen_by_chance(judged: Judged) -> Iterator[Signature]:
-    dev, test = judged.lost(DEV), judged.lost(STS)
+def _chosen_by_chance(evidence: Evidence) -> Iterator[Signature]:
+    dev, test = evidence.lost(STS_DEV), evidence.lost(STS_TEST)
     if dev is not None and test is not None and test - dev >= _LARGE:
         yield Signature(
             "dev promises more than test keeps",
@@ -117,9 +116,9 @@ def _chosen_by_chance(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _strategies_disagree(judged: Judged) -> Iterator[Signature]:
-    if len(judged.siblings) > 1 and max(judged.siblings.values()) - min(judged.siblings.values()) >= _DISAGREE:
-        ranked = sorted(judged.siblings.items(), key=lambda entry: -entry[1])
+def _strategies_disagree(evidence: Evidence) -> Iterator[Signature]:
+    if len(evidence.siblings) > 1 and max(evidence.siblings.values()) - min(evidence.siblings.values()) >= _DISAGREE:
+        ranked = sorted(evidence.siblings.items(), key=lambda entry: -entry[1])
         yield Signature(
             "strategies disagree",
             "which layers stay matters here: " + ", ".join(f"{name} {score:.4f}" for name, score in ranked),
@@ -127,13 +126,13 @@ def _strategies_disagree(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _less_robust(judged: Judged) -> Iterator[Signature]:
+def _less_robust(evidence: Evidence) -> Iterator[Signature]:
     from sbert_prune.evaluation.perturbations import PERTURBATIONS
 
     more = {
-        name: judged.own[metric] - judged.reference[metric]
+        name: evidence.own[metric] - evidence.reference[metric]
         for name, kind in PERTURBATIONS.items()
-        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in judged.own and metric in judged.reference
+        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in evidence.own and metric in evidence.reference
     }
     worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
     if worst:
@@ -146,8 +145,8 @@ def _less_robust(judged: Judged) -> Iterator[Signature]:
         )
 
 
-def _slow(judged: Judged) -> Iterator[Signature]:
-    speedup, limit = (judged.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
+def _slow(evidence: Evidence) -> Iterator[Signature]:
+    speedup, limit = (evidence.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
     if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
         yield Signature(
             "slower than its size allows",
@@ -157,7 +156,7 @@ def _slow(judged: Judged) -> Iterator[Signature]:
         )
 
 
-_LOOKS: Sequence[Callable[[Judged], Iterator[Signature]]] = (
+_LOOKS: Sequence[Callable[[Evidence], Iterator[Signature]]] = (
     _narrow,
     _worse_than_untouched,
     _angles_lost,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from sbert_prune.rows import StsRow
 
 _FEWEST_OF_A_GENRE = 20
+_SHOWN = 10
+_LONGEST = 80  # of a genre in a metric's name, which has 250 characters in all
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class StsMeasure:
 
     def cosines(self, embedded: Embedded) -> NDArray[np.float64]:
         """Cosine similarity of each pair. *Shape:* (pairs,)"""
-        left, right = (embedded.unit([row.sentences[side] for row in self.rows]) for side in (0, 1))
-        return _dot(left, right)
+        return _pair_cosines(embedded, [row.sentences for row in self.rows])
 
     def measure(self, embedded: Embedded) -> Measured:
         """Spearman and Pearson by cosine with their intervals, by three other similarities without, and by genre and file.
@@ -86,6 +89,7 @@ class StsMeasure:
         """Spearman within each genre and file that is large enough and has different scores."""
         details: dict[str, Score] = {}
         passed_over: list[str] = []
+        called: list[str] = []
         for name, places in _genres(self.rows).items():
             if len(places) == len(self.rows):
                 continue
@@ -94,8 +98,12 @@ class StsMeasure:
                 passed_over.append(f"{name} ({len(places)})")
                 continue
             score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)["spearman"]
-            details[f"{self.prefix}/{_metric_name(name)}_spearman_cosine"] = score
-        return details, ((f"{self.what}: too few pairs, or no variation, in {', '.join(passed_over)}",) if passed_over else ())
+            metric = _unique(f"{self.prefix}/{_metric_name(name)}", "_spearman_cosine", details)
+            details[metric] = score
+            called += [f"{name} is {metric}"] if metric != f"{self.prefix}/{name.replace(' ', '-')}_spearman_cosine" else []
+        notes = [f"{self.what}: too few pairs, or no variation, in {_some(passed_over)}"] if passed_over else []
+        notes += [f"{self.what}: what the names of metrics cannot hold: {_some(called)}"] if called else []
+        return details, tuple(notes)
 
 
 def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str, *, resamples: int = 2000) -> Score:
@@ -109,9 +117,16 @@ def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str, 
 
 def pair_cosines(model: SentenceTransformer, rows: Sequence[StsRow], what: str) -> NDArray[np.float64]:
     """Cosine similarity of each pair. *Shape:* (pairs,)"""
-    texts = [text for row in rows for text in row.sentences]
-    embedded = embed_once(model, texts, what)
-    return _dot(embedded.unit(texts[::2]), embedded.unit(texts[1::2]))
+    pairs = [row.sentences for row in rows]
+    return _pair_cosines(embed_once(model, (text for pair in pairs for text in pair), what), pairs)
+
+
+def _pair_cosines(embedded: Embedded, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """A sentence and itself have exactly 1: rounding must not rank them."""
+    left, right = (embedded.unit([pair[side] for pair in pairs]) for side in (0, 1))
+    found = np.clip(_dot(left, right), -1.0, 1.0)
+    found[[one == two for one, two in pairs]] = 1.0
+    return found
 
 
 def _correlations(
@@ -124,7 +139,6 @@ def _correlations(
 
 
 def _dot(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    # As the dev score of a phase does: an einsum adds up in another order, and would rank a sentence's cosines with itself otherwise.
     found: NDArray[np.float64] = (left * right).sum(axis=1)
     return found
 
@@ -154,5 +168,16 @@ def _genres(rows: Sequence[StsRow]) -> dict[str, list[int]]:
     return found
 
 
+def _unique(stem: str, ending: str, taken: Container[str]) -> str:
+    """Two genres may differ in what a metric's name cannot hold."""
+    names = (f"{stem}{'' if number == 1 else f'-{number}'}{ending}" for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+
+
 def _metric_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "unnamed"
+    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")  # vowel signs are no letters to MLflow
+    return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

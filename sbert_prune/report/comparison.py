@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.judgement import gain
 from sbert_prune.evaluation.resampling import MARGIN, verdict
+from sbert_prune.evaluation.robustness import BY_SPREAD
 from sbert_prune.report.markdown import plain, signed, table, with_interval
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def differences(models: Sequence[Compared]) -> dict[str, dict[str, Score]]:
     return {
         name: {model.label: model.measured.scores[name].minus(score) for model in others if name in model.measured.scores}
         for name, score in theirs.items()
+        if name not in BY_SPREAD
     }
 
 
@@ -52,8 +54,8 @@ def comparison_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
         (name, *(with_interval(model.measured.scores[name]) if name in model.measured.scores else "-" for model in models))
         for name in names
     ]
-    plain = dict.fromkeys(name for model in models for name in model.metrics)
-    return [*scores, *((name, *(_number(model.metrics.get(name)) for model in models)) for name in plain)]
+    sizes = dict.fromkeys(name for model in models for name in model.metrics)
+    return [*scores, *((name, *(_number(model.metrics.get(name)) for model in models)) for name in sizes)]
 
 
 def difference_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:

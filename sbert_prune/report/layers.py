@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sbert_prune.layers import LayerSelection
 
 HEADING = (
-    "behind layer", "cosine to final", "CKA to final", "STS dev, leaving here (95 %)", "Block Influence", "attention entropy", "anisotropy",
+    "behind layer", "cosine to final", "CKA to final", "STS, leaving here (95 %)", "Block Influence", "attention entropy", "anisotropy",
     "effective rank",
 )  # fmt: skip
 
@@ -46,10 +46,12 @@ class _Seen:
         return self.places, [value(at_depth) for at_depth in self.anatomy.depths]
 
 
-def layers_chart(variant: Anatomy, base: Anatomy | None, selection: LayerSelection) -> Figure:
+def layers_chart(variant: Anatomy, base: Anatomy | None, selection: LayerSelection, split: str = "dev") -> Figure:
     """Six panels over the layers of the base, the variant's at their old places; the dropped ones are hatched.
 
-    selection: what the variant keeps, by the base's layers. Raises ValueError for another number of layers than the anatomies have.
+    selection: what the variant keeps, by the base's layers.
+    split: that the pairs are of.
+    Raises ValueError for another number of layers than the anatomies have.
     """
     _check_fits(variant, base, selection)
     models = [] if base is None else [_Seen(base, range(selection.depth + 1), _BASE, -1)]
@@ -67,7 +69,7 @@ def layers_chart(variant: Anatomy, base: Anatomy | None, selection: LayerSelecti
     for axes in figure.axes[3:]:
         _name_layers(axes, selection.depth)
     _tell_lines_apart(figure, base, selection)
-    figure.suptitle(f"What each layer does, on {variant.num_pairs:,} dev pairs", fontsize="x-large")
+    figure.suptitle(f"What each layer does, on {variant.num_pairs:,} pairs of {split}", fontsize="x-large")
     return figure
 
 
@@ -140,7 +142,7 @@ class _Panel:
 
 _PANELS = (
     _Panel(_similarity, "Similarity to the final embedding", "mean cosine, linear CKA: 1 is the same", (1,)),
-    _Panel(_exits, "Score of leaving here (early exit)", "STS dev, Spearman, with 95 % interval"),
+    _Panel(_exits, "Score of leaving here (early exit)", "STS, Spearman, with 95 % interval"),
     _Panel(_influence, "Block Influence: what the layer changes", "1 - cos(input, output), mean over tokens", (0,)),
     _Panel(_attention, "Attention entropy: how widely tokens look", "0 is at one token, 1 is at all alike", (0, 1)),
     _Panel(_anisotropy, "Anisotropy: 0 is spread out, 1 is collapsed", "mean cosine of two different sentences"),

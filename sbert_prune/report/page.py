@@ -67,7 +67,8 @@ _MEANING = (
 )
 _ROBUSTNESS = (
     "Where the meaning stays, the drop is what the Spearman correlation loses: less is better. Where it changes, it is what the cosine of "
-    "alike pairs loses: more is better. Kinds marked * need no knowledge of the language."
+    "alike pairs loses, which depends on how widely a model spreads its cosines; noticed is the share of pairs whose first sentence is "
+    "nearer to the second as it was: more is better, and models are compared by it. Kinds marked * need no knowledge of the language."
 )
 
 
@@ -114,8 +115,9 @@ def _by_genre(judgement: Judgement) -> str:
 
 
 def _tasks(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/", "mteb/"))]
+    names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/"))]
     rows = [(name, with_interval(judgement.own.scores[name]), *_held(judgement, name)) for name in names]
+    rows += [(name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")]
     return table(("measure", "value", "reference's", "difference"), rows)
 
 
@@ -132,20 +134,16 @@ def _robustness(judgement: Judgement) -> str:
     own = judgement.own
     rows = []
     for name, kind in PERTURBATIONS.items():
-        metric = f"robustness/{name}_drop"
-        if metric in own.scores:
-            label = f"{name.replace('_', ' ')}{'' if kind.languages else ' *'}"
-            affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
-            rows.append(
-                (
-                    label,
-                    "stays" if kind.keeps_meaning else "changes",
-                    affected,
-                    with_interval(own.scores[metric]),
-                    *_held(judgement, metric),
-                )
-            )
-    return table(("disturbance", "meaning", "pairs", "drop", "reference's", "difference"), rows)
+        drop = f"robustness/{name}_drop"
+        if drop not in own.scores:
+            continue
+        compared = drop if kind.keeps_meaning else f"robustness/{name}_noticed"
+        label = f"{name.replace('_', ' ')}{'' if kind.languages else ' *'}"
+        affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
+        noticed = "" if kind.keeps_meaning else f"{own.scores[compared].value:.3f}"
+        meaning = "stays" if kind.keeps_meaning else "changes"
+        rows.append((label, meaning, affected, with_interval(own.scores[drop]), noticed, *_held(judgement, compared)))
+    return table(("disturbance", "meaning", "pairs", "drop", "noticed", "reference's", "difference"), rows)
 
 
 def _geometry(judgement: Judgement) -> str:

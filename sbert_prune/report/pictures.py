@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from sbert_prune.metric_names import STS_TEST
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from sbert_prune.layers import LayerSelection
     from sbert_prune.registry import Version
 
-_NEEDED = ("sts_test/spearman_cosine", "speed/speedup", "size/disk_mb")
+_NEEDED = (STS_TEST, "speed/speedup", "size/disk_mb")
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 _LARGEST = 900.0  # area of the largest disc, in square points
 

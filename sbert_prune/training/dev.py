@@ -49,5 +49,7 @@ class DevPairs:
         model.train()
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         left, right = vectors[self.examples.index[:, 0]], vectors[self.examples.index[:, 1]]
-        found = float(spearman((left * right).sum(axis=1)[None], self.gold[None])[0])
+        cosines = np.clip((left * right).sum(axis=1), -1.0, 1.0)
+        cosines[self.examples.index[:, 0] == self.examples.index[:, 1]] = 1.0  # rounding must not rank a sentence and itself
+        found = float(spearman(cosines[None], self.gold[None])[0])
         return found if np.isfinite(found) else None

@@ -1,6 +1,7 @@
 """Arrays come back as they were computed, whatever happened to their files, and nothing about a cache ever costs a result."""
 
 import errno
+import json
 import os
 import pwd
 import time
@@ -103,7 +104,47 @@ def lose_all(entry):
         path.unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, overwrite, lose_one, lose_all])
+def change_one_value(entry):
+    np.save(entry / "flat.npy", np.where(ARRAYS["flat"] == 7, 0, ARRAYS["flat"]))
+
+
+def save_with_another_shape(entry):
+    np.save(entry / "flat.npy", ARRAYS["flat"].reshape(3, 100))
+
+
+def save_with_fewer_rows(entry):
+    np.save(entry / "flat.npy", ARRAYS["flat"][:-1])
+
+
+def add_one(entry):
+    np.save(entry / "more.npy", ARRAYS["flat"])
+
+
+def check_says(text):
+    def damage(entry):
+        (entry / "checks.json").write_text(text)
+
+    return damage
+
+
+def forget_one_in_the_check(entry):
+    path = entry / "checks.json"
+    path.write_text(json.dumps({"flat": json.loads(path.read_text())["flat"]}))
+
+
+def keep_as_older_releases_did(entry):
+    (entry / "checks.json").unlink()
+    (entry / "names.json").write_text(json.dumps(list(ARRAYS)))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(truncate, empty, overwrite, lose_one, lose_all, change_one_value, save_with_another_shape, save_with_fewer_rows, add_one),
+        *(forget_one_in_the_check, keep_as_older_releases_did),
+        *(check_says(text) for text in ("", "{}", "3", "null", '["flat", "ends"]', '{"flat": 3, "ends": "x"}')),
+    ],
+)
 def test_a_damaged_entry_is_computed_again_and_kept(root, damage):
     compute = Computation()
     cached("tokens", "one", compute)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
 
 from sbert_prune.data.labelled_rows import LabelledData, LabelledRow, LabelledRows
 from sbert_prune.evaluation import classification, neighbours
@@ -271,8 +272,27 @@ def test_c_is_chosen_by_the_rows_held_out():
 
     found = choose_c(vectors, labels, held_out)
 
-    assert correct[found] >= max(correct.values()) - 2  # two in a row that are no better end the search
+    assert correct[found] >= max(correct.values()) - 2  # those that only choose end a little sooner
     assert min(correct.values()) < max(correct.values()) - 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("num", "share"), [(300, 0.3), (1000, 0.3), (1000, 0.1)])
+def test_a_class_that_most_rows_have_does_not_end_the_search_for_c(num, share, seed):
+    """The strongest regularisations all predict the largest class, and are as good as each other."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(num + 3000) < share).astype(np.int64)
+    vectors = rng.standard_normal((num + 3000, 30)).astype(np.float32)
+    vectors[:, :5] += labels[:, None]
+    train, test = (vectors[:num], labels[:num]), (vectors[num:], labels[num:])
+    scale = StandardScaler().fit(train[0])
+    fits = [LogisticRegression(C=c, max_iter=1000).fit(scale.transform(train[0]), train[1]) for c in (*STRENGTHS, 1, 10)]
+
+    c = choose_c(*train, np.arange(num) % 5 == 0)
+
+    best = max(fit.score(scale.transform(test[0]), test[1]) for fit in fits)
+    assert (predict_logistic(train, test[0], c) == test[1]).mean() >= best - 0.02
+    assert best > 1 - share + 0.01
 
 
 def test_rows_that_can_choose_nothing_leave_c_as_it_is():
@@ -302,3 +322,14 @@ def test_the_draws_are_those_of_the_test_rows():
 
     assert {len(score.draws) for score in found.values()} == {50}
     assert np.allclose(found["accuracy"].draws * 40, np.round(found["accuracy"].draws * 40))
+
+
+@pytest.mark.parametrize("apart", [1.0, 2.0])
+def test_rows_that_stand_twice_change_nothing_for_nearest_neighbours(apart):
+    data, embedded = task(120, 60, apart=apart)
+    doubled = replace(data, train=replace(data.train, rows=data.train.rows * 2))
+
+    once, twice = (ClassificationMeasure("set", given).measure(embedded) for given in (data, doubled))
+
+    assert twice.values["classification/set_knn_k"] == once.values["classification/set_knn_k"]
+    assert (twice.scores["classification/set_knn_accuracy"].draws == once.scores["classification/set_knn_accuracy"].draws).all()

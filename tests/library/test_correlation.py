@@ -101,3 +101,12 @@ def test_what_has_no_rank_is_refused(resampled, predicted, gold, message):
 @pytest.mark.parametrize("resampled", [ResampledSpearman, ResampledPearson])
 def test_a_single_pair_has_no_correlation(resampled):
     assert np.isnan(resampled(np.array([0.5]), np.array([0.7]))(np.ones((1, 1)))).all()
+
+
+def test_similarities_that_hardly_differ_are_correlated_all_the_same():
+    gold = np.random.default_rng(0).random(60)
+    predicted = 0.99 + 1e-9 * gold
+
+    found = ResampledPearson(predicted, gold)(np.ones((1, 60)))
+
+    assert found[0] == pytest.approx(1, abs=1e-6)

@@ -351,6 +351,18 @@ def test_a_row_cannot_be_empty(text, label):
         LabelledRow(text, label)
 
 
+@pytest.mark.parametrize("character", ["\ud800", "\0"])
+def test_a_label_that_no_file_can_hold_is_refused_with_its_line_and_left_out(tmp_path, character):
+    rows = [*ROWS, ("Why?", f"pl{character}ce")]
+    path = str(saved(tmp_path, "a.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in rows)))
+
+    with pytest.raises(DataError, match="line 5: the label holds the character") as caught:
+        load_labelled(path)
+
+    assert str(caught.value).encode()
+    assert pairs(load_labelled(path, on_bad_rows="skip").test) == ROWS
+
+
 @settings(deadline=None)
 @given(rows=st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), st.sampled_from("xyz")), min_size=1, max_size=60), data=st.data())
 def test_parts_are_even_and_the_same_in_any_order_and_keep_a_text_together(rows, data):

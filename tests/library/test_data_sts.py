@@ -164,6 +164,21 @@ def test_a_bad_score_is_refused_with_its_line_and_skipped_alone(tmp_path, score,
     assert len(rows.skipped) == 1
 
 
+@pytest.mark.parametrize("field", ["genre", "file"])
+@pytest.mark.parametrize("character", ["\\ud800", "\\u0000"])
+def test_an_origin_that_no_file_can_hold_is_refused_with_its_line_and_skipped_alone(tmp_path, field, character):
+    rows = [f'{{"genre": "news", "file": "x", "sentence1": "{text}", "sentence2": "b", "score": {text}}}' for text in "1234"]
+    bad = rows[1].replace(f'"{field}": "', f'"{field}": "a{character}')
+    path = saved(tmp_path, "s.jsonl", "\n".join([rows[0], bad, *rows[2:]]))
+
+    with pytest.raises(DataError) as caught:
+        parse_sts(path)
+    found = parse_sts(path, on_bad_rows="skip")
+
+    assert f"{path}, line 2: the {field} holds the character" in str(caught.value)
+    assert [row.sentence1 for row in found.rows] == ["1", "3", "4"]
+
+
 BAD_ROWS = {
     "empty sentence": (",b,3\n", "the sentence1 is empty"),
     "blank sentence": ("a,   ,3\n", "the sentence2 is empty"),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import unicodedata
 from collections import Counter
 
@@ -352,3 +353,23 @@ def test_clusters_are_the_text_and_none_begins_with_a_mark(text):
 )
 def test_a_cluster_is_what_a_reader_takes_for_a_letter(word, expected):
     assert clusters(word) == expected
+
+
+LONG = {
+    "Latin letters": "abcdefghij" * 1000,
+    "Chinese letters": "".join(map(chr, range(0x4E00, 0x4E00 + 10_000))),
+    "Devanagari syllables": "\u0928\u092e\u0938\u094d\u0924\u0947" * 1700,
+    "words": " ".join(["the", "dog", "can", "run", "12"] * 2000),
+}
+
+
+@pytest.mark.parametrize("kind", PERTURBATIONS)
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_ten_thousand_letters_or_words_are_changed_at_once(kind, text):
+    """Some 0.05 s; what grows with the square of the length takes several."""
+    row, start = PERTURBATIONS[kind], time.process_time()
+
+    for language in sorted(row.languages or [""]):
+        row.change_for(language)(text)
+
+    assert time.process_time() - start < 1

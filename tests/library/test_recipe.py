@@ -302,6 +302,11 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
             "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as other-test",
         ),
         ("classification", "a=x,a=y", "classification=a=x,a=y: the name 'a' is given twice"),
+        (
+            "classification",
+            "x_knn=a",
+            "classification=x_knn=a: 'x_knn' ends as the metrics of nearest neighbours do; call the set otherwise",
+        ),
         ("robustness", "-1", "robustness=-1: input should be greater than or equal to 0"),
     ],
 )

@@ -17,7 +17,7 @@ def anatomy(depth, *, attention=True, exits=True, scale=1.0):
     shares = [scale * number / depth for number in range(depth + 1)]
     depths = [
         AtDepth(
-            0.5 + share / 2, share, Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s") if exits else None,
+            0.5 + share / 2, share, Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s", 50) if exits else None,
             Geometry(0.3 - share / 4, 10 * scale + share, 0.2),
         )
         for share in shares

@@ -61,3 +61,11 @@ def test_scores_of_different_rows_have_no_mean():
 
     with pytest.raises(ValueError, match="not of the same rows"):
         over_seeds([*scores(rng, of_seeds=0, num_rows=50), resample({"m": mean_of(rng.random(50))}, 50, "y", resamples=300)["m"]])
+
+
+def test_the_probability_below_a_bound_is_that_of_the_interval():
+    found = over_seeds(scores(np.random.default_rng(6), of_seeds=0.05))
+
+    assert found.probability_below(found.low) == pytest.approx(0.025)
+    assert found.probability_below(found.high) == pytest.approx(0.975)
+    assert found.probability_below(found.mean) == pytest.approx(0.5)

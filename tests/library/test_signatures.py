@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_prune.evaluation.signatures import Judged, find_signatures
+from sbert_prune.evaluation.signatures import Evidence, find_signatures
 
 WELL = {
     "sts_test/spearman_cosine": 0.80,
@@ -17,7 +17,7 @@ WELL = {
 
 
 def signatures(own=None, reference=None, base=None, siblings=None):
-    judged = Judged(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
+    judged = Evidence(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
     return find_signatures(judged)
 
 
@@ -63,8 +63,8 @@ def test_a_failure_is_named_with_its_numbers_and_what_to_try(given, name, seen, 
 
 
 def test_what_was_not_measured_is_no_failure():
-    assert find_signatures(Judged({})) == []
-    assert find_signatures(Judged({"sts_test/spearman_cosine": 0.1}, {}, {})) == []
+    assert find_signatures(Evidence({})) == []
+    assert find_signatures(Evidence({"sts_test/spearman_cosine": 0.1}, {}, {})) == []
 
 
 def test_what_changes_the_meaning_may_cost_more():

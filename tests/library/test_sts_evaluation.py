@@ -178,3 +178,30 @@ def test_scores_of_other_rows_are_another_sample():
     samples = {StsMeasure("sts_x", given, "x").sample for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])}
 
     assert len(samples) == 4
+
+
+def test_genres_that_differ_in_what_a_name_cannot_hold_keep_a_metric_each():
+    rng = np.random.default_rng(0)
+    rows = [StsRow(str(2 * k), str(2 * k + 1), k / 60, "a/b" if k % 2 else "a b") for k in range(60)]
+
+    found = StsMeasure("sts_x", rows, "x", 50).measure(embedded_at(*rng.standard_normal((120, 4))))
+
+    assert set(found.details) == {"sts_x/a-b_spearman_cosine", "sts_x/a-b-2_spearman_cosine"}
+
+
+def test_a_sentence_and_itself_are_tied_whatever_their_rounding():
+    vectors = np.random.default_rng(1).standard_normal((40, 7))
+    rows = [StsRow(str(k), str(k), k / 40) for k in range(40)]
+
+    assert (StsMeasure("sts_x", [*rows, StsRow("0", "1", 0.5)], "x").cosines(embedded_at(*vectors))[:40] == 1).all()
+
+
+def test_names_that_metrics_cannot_hold_are_short_unique_and_told():
+    rng = np.random.default_rng(0)
+    rows = [StsRow(str(2 * k), str(2 * k + 1), k / 75, ("हिन्दी", "हिन्दू", "x" * 300)[k % 3]) for k in range(75)]
+
+    found = StsMeasure("sts_x", rows, "x", 50).measure(embedded_at(*rng.standard_normal((150, 4))))
+
+    assert len(found.details) == 3
+    assert all(len(name) < 200 for name in found.details)
+    assert "हिन्दी is sts_x/" in found.notes[0]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -97,6 +98,7 @@ def test_the_parent_run_holds_the_report_and_its_pictures(made):
     report = artifact(run, "report.md")
 
     assert {"report.md", "judgement.json", "layers.json", "speed.json", "variants.png"} | PICTURES <= names
+    assert "| memory/peak_mb |" in report
     assert report.startswith("# Layers 10,11 of quickstart\n")
     for heading in (
         "Similarity (STS)",
@@ -169,14 +171,8 @@ def test_a_bare_encoder_of_a_stranger_is_judged_by_the_same_measure(made, tmp_pa
 
 def test_a_collapsed_model_is_named_in_the_report_of_the_run_that_failed(made, tmp_path):
     project, client = made
-    model = with_pooling(load_saved(locate_base("quickstart").checkpoint), "mean", max_seq_length=32)
-    with torch.no_grad():
-        for parameter in encoder_of(model).encoder.layer[-1].output.LayerNorm.parameters():
-            parameter.fill_(0.5)
-        encoder_of(model).encoder.layer[-1].output.LayerNorm.weight.zero_()
-    model.save(str(tmp_path / "collapsed"))
 
-    result = CliRunner().invoke(main, ["evaluate", "--model", str(tmp_path / "collapsed"), "--sts-data", str(project.sts)])
+    result = CliRunner().invoke(main, ["evaluate", "--model", str(collapsed(tmp_path / "collapsed")), "--sts-data", str(project.sts)])
 
     run = newest(client, "evaluate")
     assert result.exit_code == 2
@@ -273,3 +269,77 @@ def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monke
     assert run.data.tags["sbert_prune.base"] == "org/encoder"
     assert run.data.metrics["difference/reference_p_worse"] >= 0
     assert "quality/retention " in output
+
+
+def collapsed(folder: Path) -> Path:
+    """A sentence model that gives the same embedding for every sentence."""
+    model = with_pooling(load_saved(locate_base("quickstart").checkpoint), "mean", max_seq_length=32)
+    with torch.no_grad():
+        norm = encoder_of(model).encoder.layer[-1].output.LayerNorm
+        norm.bias.fill_(0.5)
+        norm.weight.zero_()
+    model.save(str(folder))
+    return folder
+
+
+def test_a_rival_that_cannot_be_judged_is_a_note_and_not_the_models_fault(made, tmp_path):
+    project, client = made
+
+    broken = str(collapsed(tmp_path / "c"))
+    output = call("evaluate", "--model", "quickstart", "--sts-data", str(project.sts), "--reference", broken, "--robustness", "0")
+
+    run = newest(client, "evaluate")
+    assert run.info.status == "FINISHED"
+    assert "difference/reference" not in run.data.metrics
+    assert re.search(r"note +the reference, .*, is not compared with: .* it has collapsed", output)
+    assert "is not compared with" in artifact(run, "report.md")
+    assert "broken embeddings" not in artifact(run, "report.md")
+
+
+def test_a_champion_whose_bytes_are_gone_costs_the_comparison_and_not_the_variant(project: Project):
+    run_full(project.recipe(robustness="0"))
+    call("promote", "--registered-model", "sbert-small", "--version", "2")
+    client = MlflowClient(project.uri)
+    champion = client.get_model_version("sbert-small", "2").tags["sbert_prune.model_id"]
+    shutil.rmtree(Path(client.get_logged_model(champion).artifact_location.removeprefix("file://")))
+
+    run_full(project.recipe(robustness="0", strategy="drop-bottom"))
+
+    run = newest(client, "full")
+    assert run.info.status == "FINISHED"
+    assert client.get_model_version("sbert-small", "3").tags["sbert_prune.strategy"] == "drop-bottom"
+    assert "difference/champion" not in run.data.metrics
+    assert "difference/reference" in run.data.metrics
+
+
+def test_strategies_that_disagree_are_named(project: Project):
+    client = MlflowClient(project.uri)
+    given = {"robustness": "0", "registered_model": "sbert-siblings"}
+
+    run_full(project.recipe(strategy="drop-alternate", **given))
+    first = newest(client, "full")
+    for end in ("", "_low", "_high"):
+        client.set_model_version_tag("sbert-siblings", "2", f"sts_test/spearman_cosine{end}", "0.99")
+    run_full(project.recipe(strategy="drop-bottom", **given))
+
+    keys = {client.get_model_version("sbert-siblings", number).tags["sbert_prune.sibling_key"] for number in ("2", "3")}
+    assert len(keys) == 1
+    assert "strategies disagree" not in artifact(first, "report.md")
+    assert "- strategies disagree: which layers stay matters here: drop-alternate 0.9900, drop-bottom" in artifact(
+        newest(client, "full"), "report.md"
+    )
+
+
+def test_a_bare_encoder_takes_the_recipes_pooling(made, tmp_path):
+    project, client = made
+    base = load_saved(locate_base("quickstart").checkpoint)
+    encoder_of(base).save_pretrained(tmp_path / "encoder")
+    base.tokenizer.save_pretrained(tmp_path / "encoder")
+    recipe = (Path("cls.yaml")).resolve()
+    recipe.write_text("extends: quickstart\nname: cls\npooling: cls\n")
+
+    for given in ("quickstart", str(recipe)):
+        call("evaluate", "--model", str(tmp_path / "encoder"), "--recipe", given, "--sts-data", str(project.sts), "--robustness", "0")
+
+    cls, mean = client.search_runs(["0"], "tags.sbert_prune.step = 'evaluate'", order_by=["attributes.start_time DESC"], max_results=2)
+    assert cls.data.metrics["sts_test/spearman_cosine"] != mean.data.metrics["sts_test/spearman_cosine"]

@@ -24,9 +24,11 @@ def with_dropped_words(sentence: str) -> str | None:
     longest = len(split.words[places[(len(places) - 1) // 3]])
     places = [place for place in places if len(split.words[place]) <= longest]
     num_dropped = max(1, len(split.words) // _WORDS_PER_DROP)
+    words, gaps = list(split.words), list(split.gaps)
     for place in sorted(Chance("dropped_words", sentence).shuffled(places)[:num_dropped], reverse=True):
-        split = _without(split, place)
-    return split.sentence()
+        gaps[place : place + 2] = [_gap_that_stays(place, *gaps[place : place + 2])]
+        del words[place]
+    return Words(tuple(words), tuple(gaps)).sentence()
 
 
 def _may_go(split: Words, place: int) -> bool:
@@ -35,8 +37,6 @@ def _may_go(split: Words, place: int) -> bool:
     return not between_signs and not is_negation(word) and not any(map(str.isdecimal, word))
 
 
-def _without(split: Words, place: int) -> Words:
-    """The word goes, and with it one of the gaps beside it: the blank, not the sign."""
-    before, behind = split.gaps[place], split.gaps[place + 1]
-    kept = before if place == 0 or before.strip() else behind
-    return Words(split.words[:place] + split.words[place + 1 :], (*split.gaps[:place], kept, *split.gaps[place + 2 :]))
+def _gap_that_stays(place: int, before: str, behind: str) -> str:
+    """With a word goes one of the gaps beside it: the blank, not the sign."""
+    return before if place == 0 or before.strip() else behind

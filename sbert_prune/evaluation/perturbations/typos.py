@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sbert_prune.evaluation.perturbations.chance import Chance
 from sbert_prune.evaluation.perturbations.clusters import clusters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FEWEST_LETTERS = 3  # of a word: in a shorter one nobody knows what was meant
 _LETTERS_PER_TYPO = 25  # some five words of English
@@ -33,11 +38,15 @@ def _words(letters: list[str]) -> list[tuple[int, int]]:
 
 def _slip(word: list[str], chance: Chance) -> list[str]:
     """The word with a slip after which all other letters are still themselves; as it was if there is none."""
-    slips = [slip for place in range(1, len(word)) for slip in _slips_at(word, place)]
-    return next((slip for slip in chance.shuffled(slips) if clusters("".join(slip)) == slip), word)
+    slips = chance.shuffled(list(_slips(word)))
+    slipped = ([*word[:start], *instead, *word[end:]] for start, end, instead in slips)
+    return next((letters for letters in slipped if clusters("".join(letters)) == letters), word)
 
 
-def _slips_at(word: list[str], place: int) -> list[list[str]]:
-    before, letter, behind = word[:place], word[place], word[place + 1 :]
-    swapped = [[*before, behind[0], letter, *behind[1:]]] if behind and behind[0] != letter else []
-    return [[*before, *behind], [*before, letter, letter, *behind], *swapped]
+def _slips(word: list[str]) -> Iterator[tuple[int, int, list[str]]]:
+    """Start and end of the letters that a slip is about, and what is written instead of them."""
+    for place, letter in enumerate(word[1:], start=1):
+        yield place, place + 1, []
+        yield place, place + 1, [letter, letter]
+        if place + 1 < len(word) and word[place + 1] != letter:
+            yield place, place + 2, [word[place + 1], letter]
