@@ -168,7 +168,7 @@ def test_a_recipe_is_described_by_what_differs_from_the_defaults():
     lines = describe_recipe(load_recipe("quickstart", {"seed": "7", "sts.loss": "cosent"}))
 
     assert lines == [
-        "recipe quickstart: base_model=quickstart, layers=6, max_seq_length=64, seed=7, robustness=200",
+        "recipe quickstart: base_model=quickstart, layers=6, max_seq_length=64, seed=7, robustness=100",
         "  nli: data=quickstart, epochs=1.0, batch_size=64, learning_rate=0.0003",
         "  sts: data=quickstart, epochs=2.0, batch_size=32, learning_rate=0.0003, loss=cosent",
     ]

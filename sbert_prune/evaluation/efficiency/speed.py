@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.evaluation.efficiency.turns import Clock, Rival
 
-BUDGET_S = 6.0
+BUDGET_S = 4.0
 _SINGLE_SHARE, _BATCHED_SHARE = 0.15, 0.4
 _SINGLES = 20  # one of each twentieth of the lengths
 _BATCHES = 4
