@@ -9,7 +9,8 @@ from statistics import mean
 from sbert_prune.metric_names import STS_DEV, STS_TEST
 
 _NARROW = 0.9
-_LARGE, _SMALL = 0.05, 0.02
+_LARGE = 0.05
+_MUCH_MORE = 3
 _DISAGREE = 0.03
 _FAR_FROM_LIMIT = 0.6
 
@@ -81,7 +82,7 @@ def _worse_than_untouched(evidence: Evidence) -> Iterator[Signature]:
 
 def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
     sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
-    if sts is not None and classes is not None and sts >= _LARGE and classes <= _SMALL:
+    if sts is not None and classes is not None and sts >= _LARGE and sts >= _MUCH_MORE * classes:
         yield Signature(
             "similarity lost, information kept",
             f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
@@ -92,7 +93,7 @@ def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
 
 def _information_lost(evidence: Evidence) -> Iterator[Signature]:
     sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
-    if sts is not None and classes is not None and sts <= _SMALL and classes >= _LARGE:
+    if sts is not None and classes is not None and classes >= _LARGE and classes >= _MUCH_MORE * sts:
         yield Signature(
             "similarity kept, information lost",
             f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
