@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
 from pipelines.full import run_full
@@ -16,6 +16,8 @@ pytestmark = [
 ]
 NAME = "sbert-small"
 FIRST, SECOND = "full L2 drop-top s42", "full L3 explicit s42"
+
+_MOST_SCROLLS = 150
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 
@@ -53,9 +55,24 @@ def runs(client):
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
 
 
+def scroll_to(page: Page, label: Locator) -> None:
+    """Scroll down the grids until a line is there: MLflow draws no more of them than can be seen."""
+    page.get_by_role("row").first.wait_for()
+    for _ in range(_MOST_SCROLLS):
+        if label.count():
+            return
+        page.evaluate(
+            """() => [...document.querySelectorAll("main *")]
+                .filter(part => part.scrollHeight > part.clientHeight && ["auto", "scroll"].includes(getComputedStyle(part).overflowY))
+                .forEach(part => part.scrollTop += 150)"""
+        )
+        page.wait_for_timeout(100)
+
+
 def read_row(page: Page, name: str) -> list[str]:
     """The values beside a name, left to right: what stands on its line. Metrics stand in two grids that scroll together."""
     label = page.locator("main").get_by_text(name, exact=True).last
+    scroll_to(page, label)
     return label.evaluate(
         """label => {
             const group = leaf => leaf.closest("[role=rowgroup]");
