@@ -56,17 +56,13 @@ def runs(client):
 
 
 def scroll_to(page: Page, label: Locator) -> None:
-    """Scroll down the grids until a line is there: MLflow draws no more of them than can be seen."""
+    """Scroll the grid of values from its top until a line is there (the grid of names follows): MLflow draws only what can be seen."""
     page.get_by_role("row").first.wait_for()
-    for _ in range(_MOST_SCROLLS):
+    for top in range(0, 150 * _MOST_SCROLLS, 150):
+        page.evaluate(f"[...document.querySelectorAll('main [role=grid]')].slice(-1).forEach(grid => grid.scrollTop = {top})")
+        page.wait_for_timeout(100)
         if label.count():
             return
-        page.evaluate(
-            """() => [...document.querySelectorAll("main *")]
-                .filter(part => part.scrollHeight > part.clientHeight && ["auto", "scroll"].includes(getComputedStyle(part).overflowY))
-                .forEach(part => part.scrollTop += 150)"""
-        )
-        page.wait_for_timeout(100)
 
 
 def read_row(page: Page, name: str) -> list[str]:

@@ -32,5 +32,5 @@ def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_pa
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:")
     assert model.predict(["A dog runs."]).shape == (1, 128)
     assert (folder / "pruning.json").is_file()
-    assert pictures == ["variants.png"]
+    assert pictures == ["layers.png", "speed.png", "variants.png"]
     assert {path.name for path in project.folder.iterdir()} == before
