@@ -54,7 +54,7 @@ def find_texts(recipe: Recipe) -> Found[TrainingTexts]:
     wanted = _trains_on_nli(recipe)
     useful = recipe.nli.data is not None and ("distil" in recipe.phases or needs_texts(recipe))
     if not wanted and not useful:
-        return replace(sts, value=TrainingTexts(None, sts.value))  # type: ignore[arg-type, return-value]
+        return Found(TrainingTexts(None, sts.value), sts.lines, sts.leaks)
     nli = find_nli(recipe, sts.value, trains=wanted)
     return Found(TrainingTexts(nli.value, sts.value), (*nli.lines, *sts.lines), {**nli.leaks, **sts.leaks})
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -104,6 +104,14 @@ def _is_plain_ascii(text: str) -> bool:
     return text.isascii() and "\0" not in text
 
 
+def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
+    """SHA-256 (hex) of what rows say, in their order."""
+    state = hashlib.sha256()
+    for cells in contents:
+        state.update("".join(f"{len(cell)}:{cell}" for cell in cells).encode())
+    return state.hexdigest()
+
+
 Row = TypeVar("Row", NliRow, StsRow)
 
 
@@ -131,10 +139,7 @@ class RowSet(Generic[Row]):
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the rows in their order; the same rows give the same digest from csv, jsonl or parquet."""
-        state = hashlib.sha256()
-        for row in self.rows:
-            state.update("".join(f"{len(cell)}:{cell}" for cell in row.content()).encode())
-        return state.hexdigest()
+        return digest_of(row.content() for row in self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

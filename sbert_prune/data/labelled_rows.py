@@ -1,12 +1,11 @@
 """Checked rows of texts with their classes, as values that cannot be wrong."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
 from sbert_prune.errors import DataError
-from sbert_prune.rows import check_encodable, check_sentence
+from sbert_prune.rows import check_encodable, check_sentence, digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,7 @@ class LabelledRows:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the rows in their order; the same rows give the same digest from any format."""
-        state = hashlib.sha256()
-        for row in self.rows:
-            state.update("".join(f"{len(cell)}:{cell}" for cell in row.content()).encode())
-        return state.hexdigest()
+        return digest_of(row.content() for row in self.rows)
 
     @cached_property
     def class_sizes(self) -> dict[str, int]:
