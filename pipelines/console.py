@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sbert_prune.errors import RecipeError, SbertPruneError
+from sbert_prune.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from sbert_prune.training.progress import Progress
@@ -24,6 +24,7 @@ _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set for a command's own process, and only where the user has not: our lines are the ones worth reading."""
 
@@ -57,18 +58,12 @@ class Command(click.Command):
 
 @contextmanager
 def _scratch() -> Iterator[None]:
-    """All temporary files of a command, MLflow's downloads among them, lie in one folder that goes with it."""
-    before = tempfile.tempdir
-    try:
-        scratch = tempfile.TemporaryDirectory(prefix="sbert-prune-")
-    except OSError as error:
-        raise RecipeError(f"There is no room for temporary files ({error.strerror}). Set TMPDIR to a folder that has some.") from error
-    with scratch as folder:
-        tempfile.tempdir = folder
+    with ExitStack() as stack:
         try:
-            yield
-        finally:
-            tempfile.tempdir = before
+            stack.enter_context(scratch_folder())
+        except OSError as error:
+            raise RecipeError(f"There is no room for temporary files ({error.strerror}). Set TMPDIR to a folder that has some.") from error
+        yield
 
 
 def prepare_process() -> None:

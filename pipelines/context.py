@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import end_if_told, not_recorded, say, warn_if_busy
 from pipelines.unfinished import Unfinished
+from sbert_prune.aftermath import clear_up
 from sbert_prune.store_uri import own_folder
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class Context:
     """parent: the run under which steps open theirs; None when the command is a single step.
 
-    unfinished: the checkpoints of phases under way.
+    unfinished: checkpoints and results of steps, until the command has done its work.
+    force: whether steps are done again that were done before.  keep: whether the models between the steps are logged as well.
     """
 
     recipe: Recipe
@@ -33,6 +35,8 @@ class Context:
     workspace: Path
     unfinished: Unfinished
     parent: Run | None = None
+    force: bool = False
+    keep: bool = False
 
     @contextmanager
     def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
@@ -71,7 +75,7 @@ class Context:
 
 
 @contextmanager
-def open_context(recipe: Recipe) -> Iterator[Context]:
+def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
     """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends.
 
     What an earlier command could not record is delivered first, and what this one could not, last.
@@ -80,14 +84,24 @@ def open_context(recipe: Recipe) -> Iterator[Context]:
     hardware = choose_hardware(recipe.device, recipe.precision)
     store = connect(say=say)
     deliver_inherited(store.outbox)
+    bury_the_dead(store)
     unfinished = Unfinished(own_folder() / "unfinished")
     try:
         with TemporaryDirectory(prefix="sbert-prune-") as folder:
-            yield Context(recipe, store, hardware, Path(folder), unfinished)
+            yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
         unfinished.clear()
     finally:
         unfinished.release()
         settle(store.outbox)
+
+
+def bury_the_dead(store: Store) -> None:
+    """Close what killed commands have left open, and say so."""
+    left = clear_up(store)
+    if left.runs:
+        say(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
+    if left.models:
+        say(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
 
 
 def deliver_inherited(outbox: Outbox) -> None:

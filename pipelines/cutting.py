@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
+from pipelines.keys import cut_key
 from pipelines.records import lineage_tags, refuse_non_finite
+from pipelines.reuse import find_done, take_over
 from pipelines.saving import save
 from pipelines.texts import open_corpus
 from sbert_prune.encoders import architecture_of
@@ -46,7 +48,10 @@ def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs
     trims: False leaves the vocabulary alone; the first cut of a schedule has trimmed it.
     """
     origin = lineage_of(source)
-    with context.step("prune", lineage_tags(origin), reads=_READS) as run:
+    key = cut_key(context, source, layers, inputs, trims=trims)
+    if (done := find_done(context, key)) is not None:
+        return take_over(context, "prune", done)
+    with context.step("prune", lineage_tags(origin) | {"step_key": key}, reads=_READS) as run:
         selection = _choose(context, run, source, layers, inputs)
         lineage = origin.after_cut(selection, strategy=inputs.strategy, run_id=run.run_id)
         model = _load_cut(context, source, selection, origin)
@@ -55,7 +60,7 @@ def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs
         if trims and context.recipe.vocabulary_limit.trims:
             model, lineage = _trim(context, run, model, lineage, inputs)
         run.set_tags(lineage_tags(lineage))
-        return save(context, run, model, lineage)
+        return save(context, run, model, lineage, key)
 
 
 def _choose(context: Context, run: Run, source: SavedModel, layers: str, inputs: PruneInputs) -> LayerSelection:

@@ -5,7 +5,7 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_texts
 from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.parameters import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
 from pipelines.texts import describe_sentences, distillation_texts
 from sbert_prune.errors import RecipeError
@@ -15,7 +15,8 @@ from sbert_prune.recipe import Recipe
 @click.command("distil", cls=Command)
 @option("model", MODEL, required=True)
 @recipe_options(*settings_of("distil"), "nli_data", "nli_max_rows", "sts_data", "sts_score_range", *TRAINING)
-def command(recipe: Recipe, model: str) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, force: bool) -> None:
     """Teach a sentence model the embeddings of another one, sentence by sentence, and log the result."""
     recipe = recipe.model_copy(update={"phases": ("distil",)})
     check_machine(recipe)
@@ -31,6 +32,6 @@ def command(recipe: Recipe, model: str) -> None:
     from pipelines.healing import Judged, distil
 
     quieten_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe, force=force) as context:
         saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

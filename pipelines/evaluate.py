@@ -6,7 +6,7 @@ from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_sts_splits
 from pipelines.exam import find_exam
 from pipelines.inputs import check_machine, find_base_of, find_sentence_model
-from pipelines.parameters import JUDGING, MODEL, Parameter, option, recipe_options
+from pipelines.parameters import FORCE, JUDGING, MODEL, Parameter, flag, option, recipe_options
 from sbert_prune.data.described import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe import Recipe
@@ -18,7 +18,8 @@ REFERENCE = Parameter(None, "A model to hold it against, for retention and diffe
 @option("model", MODEL, required=True)
 @option("reference", REFERENCE)
 @recipe_options("sts_data", "sts_score_range", *JUDGING, "convert_pickle", "max_seq_length", "registered_model", "device", "on_bad_rows")
-def command(recipe: Recipe, model: str, reference: str | None) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
     """Judge any sentence model: similarity, classification, search, robustness, speed, memory, layers; beside its base and the champion."""
     check_machine(recipe)
     splits = find_sts_splits(recipe)
@@ -32,15 +33,18 @@ def command(recipe: Recipe, model: str, reference: str | None) -> None:
     against = find_sentence_model(reference, recipe, parameter="reference") if reference else None
 
     from pipelines.context import open_context
-    from pipelines.judging import Rivals, evaluate
+    from pipelines.judging import Rivals, evaluate, find_earlier
     from pipelines.records import logged_id
     from pipelines.rivals import find_champion
-    from pipelines.summary import judgement_lines, where_report
+    from pipelines.summary import judgement_lines, metric_lines, where_report
 
     quieten_libraries()
-    with open_context(recipe) as context:
-        champion = find_champion(context.store, recipe.registered_model, source)
-        verdict = evaluate(context, source, exam, Rivals(find_base_of(source), against, champion))
-        say(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
+    with open_context(recipe, force=force) as context:
+        rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
+        if (earlier := find_earlier(context, source, exam, rivals)) is not None:
+            say(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
+        else:
+            verdict = evaluate(context, source, exam, rivals)
+            say(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
     if logged_id(source):
         say(f"next   mlflow run . -e register -P model={source.uri}")

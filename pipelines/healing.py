@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from pipelines.fitting import log_fit, look_at_fit
+from pipelines.keys import phase_key
 from pipelines.phase_log import phase_setup
 from pipelines.records import data_record, lineage_tags, log_skipped
+from pipelines.reuse import find_done, take_over
 from pipelines.saving import as_sentence_model, save
 from pipelines.teaching import teacher_layers
 from pipelines.texts import SAMPLE, sentences_of, spread
-from sbert_prune.lineage import PhaseRecord, TeacherRecord, code_version
+from sbert_prune.lineage import PhaseRecord, TeacherRecord
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, with_pooling
-from sbert_prune.training.examples import digest_of
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.teacher import Teacher
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from pipelines.context import Context
-    from sbert_prune.lineage import DataRecord
+    from sbert_prune.lineage import DataRecord, Lineage
     from sbert_prune.phase_settings import PhaseSettings
     from sbert_prune.rows import NliRow, RowSet, StsRow
     from sbert_prune.saved_model import SavedModel
+    from sbert_prune.tracking import Run
 
 _TRAINING = ("seed", "precision", "device", "on_bad_rows")
 
@@ -72,47 +76,60 @@ def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRec
 
 
 def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
-    recipe, phase, lineage = context.recipe, work.phase, lineage_of(source)
-    settings: PhaseSettings = getattr(recipe, phase)
-    name = phase if phase == "distil" else f"train_{phase}"
-    with context.step(name, lineage_tags(lineage), reads=(f"{phase}.", *_TRAINING)) as run:
-        run.log_data(work.data, "training")
-        log_skipped(run, work.data.name, work.skipped)
-        run.log_metrics({f"{phase}/rows": work.data.rows, f"{phase}/skipped_rows": work.data.skipped, f"{phase}/leaks": work.data.leaks})
-        teacher = None
-        if judged.teacher is not None and (phase == "distil" or getattr(settings, "distillation", 0) > 0):
-            teacher = Teacher(judged.teacher, teacher_layers(recipe, lineage, judged.teacher) if phase == "distil" else None)
-            say(f"teacher {judged.teacher.uri}")
-        model = as_sentence_model(source, recipe)
-        if context.parent is None:  # a longer command has looked at once, before its first step
-            log_fit(run, look_at_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
-        if (pooling := getattr(settings, "pooling", None)) is not None:
-            model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
-            lineage = lineage.pooled(pooling)
-        key = _key(context, source, work, judged, teacher)
-        with phase_setup(context, run, phase, key) as setup:
-            dev = judged.dev.rows if judged.dev else None
-            work.train(Healer(model, setup, dev=dev, teacher=teacher))
-        check_embeddings(embed(model, PROBES), f"The model after {name}")
-        record = PhaseRecord(
-            phase=phase,
-            settings=settings.model_dump(mode="json"),
-            data=work.data,
-            seed=recipe.seed,
-            precision=context.hardware.precision,
-            teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
-            run_id=run.run_id,
-        )
-        return save(context, run, model, lineage.after(record))
-
-
-def _key(context: Context, source: SavedModel, work: _Work, judged: Judged, teacher: Teacher | None) -> str:
-    """Names a phase by all that decides its result: only the same one is taken up again."""
-    recipe = context.recipe
-    settings = getattr(recipe, work.phase).model_dump_json(exclude={"data", "teacher"})
+    name = work.phase if work.phase == "distil" else f"train_{work.phase}"
+    teacher = _teacher(context, source, work.phase, judged)
+    data = {"rows": work.data.digest, "dev": judged.dev.digest if judged.dev else ""}
     taught = f"{teacher.source.checkpoint.fingerprint()} {teacher.layers}" if teacher else ""
-    decides = (
-        *(work.phase, source.checkpoint.fingerprint(), settings, work.data.digest, judged.dev.digest if judged.dev else "", taught),
-        *(str(recipe.seed), str(recipe.max_seq_length), context.hardware.device.type, context.hardware.precision, code_version()),
+    key = phase_key(context, work.phase, source, data, taught)
+    if (done := find_done(context, key)) is not None:
+        return take_over(context, name, done)
+    tags = lineage_tags(lineage_of(source)) | {"step_key": key}
+    with context.step(name, tags, reads=(f"{work.phase}.", *_TRAINING)) as run:
+        _log_rows(run, work)
+        if teacher is not None:
+            say(f"teacher {teacher.source.uri}")
+        model, lineage = _train(context, run, source, work, (judged.dev, teacher, key))
+        check_embeddings(embed(model, PROBES), f"The model after {name}")
+        return save(context, run, model, lineage, key)
+
+
+def _teacher(context: Context, source: SavedModel, phase: str, judged: Judged) -> Teacher | None:
+    """Whose embeddings the phase learns, and for distillation from which layers; None where the labels alone teach."""
+    distils = phase == "distil"
+    if judged.teacher is None or not (distils or getattr(getattr(context.recipe, phase), "distillation", 0) > 0):
+        return None
+    return Teacher(judged.teacher, teacher_layers(context.recipe, lineage_of(source), judged.teacher) if distils else None)
+
+
+def _log_rows(run: Run, work: _Work) -> None:
+    run.log_data(work.data, "training")
+    log_skipped(run, work.data.name, work.skipped)
+    counts = {"rows": work.data.rows, "skipped_rows": work.data.skipped, "leaks": work.data.leaks}
+    run.log_metrics({f"{work.phase}/{name}": float(count) for name, count in counts.items()})
+
+
+def _train(
+    context: Context, run: Run, source: SavedModel, work: _Work, looked: tuple[RowSet[StsRow] | None, Teacher | None, str]
+) -> tuple[SentenceTransformer, Lineage]:
+    """The healed model with its lineage. looked: the dev pairs, the teacher and the step's key."""
+    recipe, phase, lineage = context.recipe, work.phase, lineage_of(source)
+    dev, teacher, key = looked
+    settings: PhaseSettings = getattr(recipe, phase)
+    model = as_sentence_model(source, recipe)
+    if context.parent is None:  # a longer command has looked at once, before its first step
+        log_fit(run, look_at_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
+    if (pooling := getattr(settings, "pooling", None)) is not None:
+        model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
+        lineage = lineage.pooled(pooling)
+    with phase_setup(context, run, phase, key) as setup:
+        work.train(Healer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
+    record = PhaseRecord(
+        phase=phase,
+        settings=settings.model_dump(mode="json"),
+        data=work.data,
+        seed=recipe.seed,
+        precision=context.hardware.precision,
+        teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
+        run_id=run.run_id,
     )
-    return digest_of(*decides)[:32]
+    return model, lineage.after(record)

@@ -11,6 +11,7 @@ from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 from sbert_prune.report.page import Page, Table
 from sbert_prune.report.speed import label_of, speed_chart
 from sbert_prune.saved_model import lineage_of
+from sbert_prune.tracking import read_artifact
 
 if TYPE_CHECKING:
     from sbert_prune.anatomy.result import Anatomy
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.judgement import Judgement
     from sbert_prune.evaluation.signatures import Signature
     from sbert_prune.saved_model import SavedModel
-    from sbert_prune.tracking import Run
+    from sbert_prune.tracking import Run, Store
 
 REPORT = "report.md"
 
@@ -75,6 +76,14 @@ def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> N
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
     run.log_text(page.text(), REPORT)
+
+
+def copy_judgement(store: Store, run_id: str, run: Run) -> None:
+    """Log once more what an earlier run has left by `log_judgement`; what is no longer there stays away."""
+    for name in (REPORT, "judgement.json", "layers.json", "speed.json", "speed.png", "layers.png"):
+        content = read_artifact(store, run_id, name)
+        if content is not None:
+            run.log_bytes(content, name)
 
 
 def _layers(looked: Looked, kept: Sequence[int]) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from pipelines.judgement_log import Looked, Verdict, log_judgement, log_ruin
+from pipelines.keys import judgement_key
 from pipelines.measures import Measures
 from pipelines.records import data_record, headlines, lineage_tags, log_rows, logged_id, refuse_non_finite
 from pipelines.saving import as_sentence_model, size_metrics
@@ -24,6 +25,7 @@ from sbert_prune.fresh_process import reload_in_fresh_process
 from sbert_prune.metric_names import STS_TEST
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
+from sbert_prune.tracking import finished_runs
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -55,6 +57,24 @@ class Rivals:
         return {name: rival for name, rival in found.items() if rival is not None}
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The same judgement, passed before. run_id: of the run that judged."""
+
+    metrics: dict[str, float]
+    run_id: str
+
+
+def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
+    """The judgement of the same model on the same rows beside the same rivals; None where there is none, or it is to be repeated."""
+    if context.force:
+        return None
+    for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
+        say(f"step evaluate: the same was judged by run {run.info.run_id}, which is reused (force=true repeats it)")
+        return Earlier(headlines(run.data.metrics), run.info.run_id)
+    return None
+
+
 def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
     """Judge a saved model on all that the exam holds, and log what was found: metrics, `report.md`, `judgement.json`, pictures.
 
@@ -62,8 +82,9 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
 
     Raises RoundTripError for embeddings that no use can be made of; the run's report says so.
     """
-    against = {f"against_{name}": rival.uri for name, rival in rivals.by_name().items()}
-    with context.step("evaluate", lineage_tags(lineage_of(source)) | against, reads=READS) as run:
+    tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in rivals.by_name().items()}
+    key = judgement_key(context.recipe, exam, source, rivals.by_name())
+    with context.step("evaluate", tags | {"step_key": key}, reads=READS) as run:
         _log_data(run, exam)
         model = as_sentence_model(source, context.recipe).to(context.hardware.device)
         measures = Measures.of(exam, context.recipe)

@@ -103,6 +103,9 @@ SEEDS = Parameter(None, "Several seeds, such as 1,2,3: a variant for each, with 
 
 PLAN = Parameter(None, "true tells rows, optimizer steps, time and disk, and does nothing.")
 
+FORCE = Parameter(None, "true repeats what was done before with the same inputs, settings, data and code.")
+KEEP_INTERMEDIATE = Parameter(None, "true logs the models between the steps as well, so that other commands reuse them.")
+
 MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
 
 TRAINING = ("max_seq_length", "seed", "registered_model", "precision", "device", "on_bad_rows", "split", "keep_leaks", "checkpoint_minutes")

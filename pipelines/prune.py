@@ -7,7 +7,7 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import check_texts, find_nli, find_sts, needs_texts
 from pipelines.inputs import check_machine, describe_pruning, find_base
-from pipelines.parameters import recipe_options
+from pipelines.parameters import FORCE, flag, recipe_options
 from pipelines.texts import TrainingTexts
 from sbert_prune.recipe import Recipe
 
@@ -20,7 +20,8 @@ _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_b
     "base_model", "layers", "strategy", "vocabulary", "vocabulary_corpus", "pooling", "max_seq_length", *_DATA,
     "convert_pickle", "seed", "registered_model",
 )  # fmt: skip
-def command(recipe: Recipe) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, force: bool) -> None:
     """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
     check_machine(recipe)
     inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
@@ -36,7 +37,7 @@ def command(recipe: Recipe) -> None:
     from sbert_prune.saved_model import lineage_of
 
     quieten_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe, force=force) as context:
         saved = prune(context, inputs.base, inputs.cuts[0], inputs)
         kept = lineage_of(saved).selection
     say(

@@ -4,22 +4,23 @@ import click
 
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import MODEL, option, recipe_options
+from pipelines.parameters import FORCE, MODEL, flag, option, recipe_options
 from sbert_prune.recipe import Recipe
 
 
 @click.command("register", cls=Command)
 @option("model", MODEL, required=True)
 @recipe_options("registered_model", "seed")
-def command(recipe: Recipe, model: str) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, force: bool) -> None:
     """Prove that a model reloads as it was, and make it a version with its lineage and the metrics logged for it."""
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
 
     from pipelines.context import open_context
-    from pipelines.steps import logged_metrics, register
+    from pipelines.steps import logged_metrics, register_once
 
     quieten_libraries()
-    with open_context(recipe) as context:
-        version = register(context, source, logged_metrics(context, source), {"seed": str(recipe.seed)})
+    with open_context(recipe, force=force) as context:
+        version = register_once(context, source, logged_metrics(context, source), {"seed": str(recipe.seed)})
     say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.records import lineage_tags
+from pipelines.reuse import OUTPUT, result_folder
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.models import log_model
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
     from sbert_prune.tracking import Run
 
 
-def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage) -> SavedModel:
-    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on."""
-    folder = context.workspace / run.run_id
+def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, key: str) -> SavedModel:
+    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on.
+
+    key: the step's, by which its result is found again.
+    """
+    folder = result_folder(context, key, run.run_id)
     save_sentence_model(model, folder, lineage)
+    context.unfinished.finish(key)
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
     run.log_metrics(size_metrics(model, saved))
-    if context.parent is not None:
+    if context.parent is not None and not context.keep:
         return saved
     model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
-    return SavedModel(f"models:/{model_id}", None, saved.checkpoint)
+    run.set_tags({OUTPUT: f"models:/{model_id}"})
+    return saved if context.parent is not None else SavedModel(f"models:/{model_id}", None, saved.checkpoint)
 
 
 def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:

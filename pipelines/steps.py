@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pipelines.console import say
 from pipelines.records import headlines, lineage_tags, logged_id, refuse_non_finite
 from pipelines.saving import as_sentence_model
 from sbert_prune import registry
 from sbert_prune.fresh_process import reload_in_fresh_process
 from sbert_prune.lineage import FILE_NAME, Lineage
-from sbert_prune.models import fetch_model, log_model
+from sbert_prune.models import delete_model, fetch_model, log_model
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
 
@@ -29,6 +30,16 @@ def logged_metrics(context: Context, source: SavedModel) -> dict[str, float]:
     return headlines({metric.key: metric.value for metric in found or []})
 
 
+def register_once(context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str]) -> registry.Version:
+    """A version that holds the very same model gets the metrics that were logged since; else a new one is made."""
+    name, fingerprint = context.recipe.registered_model, source.checkpoint.fingerprint()
+    found = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
+    if found is None:
+        return register(context, source, metrics, tags)
+    say(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
+    return registry.update(context.store, found, metrics, {})
+
+
 def register(context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str]) -> registry.Version:
     """Log the model, prove in a fresh process that it comes back as it was, and make it a version with its lineage.
 
@@ -45,13 +56,14 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
             reloaded = reload_in_fresh_process(fetch_model(f"models:/{logged}"), embed(model, PROBES))
         except BaseException:
             if given is None:
-                context.store.client.delete_logged_model(logged)  # ours, and of no use; what the user gave stays
+                delete_model(context.store, logged)  # ours, and of no use; what the user gave stays
             raise
         final = {**metrics, **reloaded.metrics()}
         run.log_metrics(final, model_id=logged)
         extra = {
             "model_id": logged,
             "model_sha256": source.checkpoint.sha256(),
+            "fingerprint": source.checkpoint.fingerprint(),
             "run_id": run.run_id,
             "parent_run_id": context.parent.run_id if context.parent else run.run_id,
         }

@@ -53,6 +53,11 @@ def judgement_lines(verdict: Verdict) -> list[str]:
     return [*lines, *(f"note      {note}" for note in judgement.own.notes)]
 
 
+def metric_lines(metrics: Mapping[str, float]) -> list[str]:
+    """Metrics as they were logged."""
+    return ["", *(f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()))]
+
+
 def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:
     """Whether a metric is neither a score, nor the end of one's interval, nor told in words."""
     ends = name.removesuffix("_low").removesuffix("_high")

@@ -5,7 +5,7 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_held_out, find_nli
 from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.parameters import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
 
@@ -13,7 +13,8 @@ from sbert_prune.recipe import Recipe
 @click.command("train_nli", cls=Command)
 @option("model", MODEL, required=True)
 @recipe_options(*settings_of("nli"), "distil_teacher", "sts_data", "sts_score_range", *TRAINING)
-def command(recipe: Recipe, model: str) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on natural language inference and log the result."""
     recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
@@ -26,6 +27,6 @@ def command(recipe: Recipe, model: str) -> None:
     from pipelines.healing import Judged, train_nli
 
     quieten_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe, force=force) as context:
         saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")

@@ -5,7 +5,7 @@ import click
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.data import find_sts
 from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import MODEL, TRAINING, option, recipe_options, settings_of
+from pipelines.parameters import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.teaching import find_teacher
 from sbert_prune.recipe import Recipe
 
@@ -13,7 +13,8 @@ from sbert_prune.recipe import Recipe
 @click.command("train_sts", cls=Command)
 @option("model", MODEL, required=True)
 @recipe_options(*settings_of("sts"), "distil_teacher", *TRAINING)
-def command(recipe: Recipe, model: str) -> None:
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
     recipe = recipe.model_copy(update={"phases": ("sts",)})
     check_machine(recipe)
@@ -25,6 +26,6 @@ def command(recipe: Recipe, model: str) -> None:
     from pipelines.healing import Judged, train_sts
 
     quieten_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe, force=force) as context:
         saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -1,4 +1,4 @@
-"""Where phases of a command lie that are not finished yet, so that the same command can take them up again."""
+"""Where the steps of a command lie until it has done its work, so that after a kill the same command can take them up again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from sbert_prune.training.checkpoints import Checkpoints
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_RESULT = "result"
+
 _FORGOTTEN_S = 30 * 86_400.0
-"""After so long without being touched, nobody goes on with a phase."""
+"""After so long without being touched, nobody goes on with a step."""
 
 
 @dataclass
 class Unfinished:
-    """The checkpoints that a command writes, phase by phase; they go when the command has done its work.
+    """The checkpoints and results that a command writes, step by step; they go when the command has done its work.
 
-    folder: one folder a phase in it, named by the phase's key.
+    folder: one folder a step in it, named by the step's key.
     """
 
     folder: Path
@@ -32,11 +34,7 @@ class Unfinished:
     def phase(self, key: str, *, every_s: float, say: Callable[[str], None]) -> Checkpoints | None:
         """The checkpoints of one phase; None where another process is at the very same one, or nothing can be written here."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if key not in self._held:
-                lock = FileLock(self.folder / f"{key}.lock")
-                lock.acquire(timeout=0)
-                self._held[key] = lock
+            self._hold(key)
         except Timeout:
             say("another command trains the very same phase now: this one writes no checkpoints")
             return None
@@ -44,6 +42,31 @@ class Unfinished:
             say(f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew")
             return None
         return Checkpoints(self.folder / key, every_s)
+
+    def result(self, key: str) -> Path | None:
+        """Where the result of a step lies, or is to lie; None where another process is at the very same one, or nothing can be written."""
+        try:
+            self._hold(key)
+        except (Timeout, OSError):
+            return None
+        return self.folder / key / _RESULT
+
+    def finish(self, key: str) -> None:
+        """The step's result is saved: its checkpoints go."""
+        for checkpoint in (self.folder / key).glob("[0-9]*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def forget(self, key: str) -> None:
+        """The step is to be done anew."""
+        if self.result(key) is not None:
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def _hold(self, key: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if key not in self._held:
+            lock = FileLock(self.folder / f"{key}.lock")
+            lock.acquire(timeout=0)
+            self._held[key] = lock
 
     def clear(self) -> None:
         """The command has done its work: its checkpoints go, and what was forgotten long ago."""

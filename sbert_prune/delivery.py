@@ -39,7 +39,7 @@ def _log_output(client: MlflowClient, entry: Entry) -> None:
         client.log_outputs(entry.run_id, [LoggedModelOutput(entry.content["model_id"], step=0)])
 
 
-def _log_picture(client: MlflowClient, entry: Entry) -> None:
+def _log_bytes(client: MlflowClient, entry: Entry) -> None:
     name = Path(entry.content["name"])
     with TemporaryDirectory() as folder:
         (Path(folder) / name.name).write_bytes(b64decode(entry.content["base64"]))
@@ -53,7 +53,7 @@ _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
     "inputs": _log_input,
     "outputs": _log_output,
     "text": lambda to, entry: to.log_text(entry.run_id, entry.content["text"], entry.content["name"]),
-    "picture": _log_picture,
+    "bytes": _log_bytes,
     "terminated": lambda to, entry: to.set_terminated(entry.run_id, entry.content["status"], entry.time_ms),
 }
 

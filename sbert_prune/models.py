@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import mlflow
 import numpy as np
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.delivery import FAULTS, first_line
@@ -76,6 +78,19 @@ def logged_model_uri(store: Store, uri: str) -> str:
         raise TrackingError(f"{uri} is not in the registry: {first_line(error)}") from error
     source = str(version.source)
     return source if LOGGED.fullmatch(source) else uri
+
+
+def delete_model(store: Store, model_id: str) -> None:
+    """Delete a logged model, its bytes first: what breaks off in between is found again. Raises TrackingError."""
+    try:
+        location = store.client.get_logged_model(model_id).artifact_location
+        get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts()
+        store.client.delete_logged_model(model_id)
+        if "://" not in location:
+            with suppress(OSError):
+                Path(location).parent.rmdir()  # MLflow leaves the folder around it
+    except FAULTS as error:
+        raise TrackingError(f"The logged model {model_id} could not be deleted: {first_line(error)}") from error
 
 
 def fetch_model(uri: str) -> Path:

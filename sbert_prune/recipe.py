@@ -22,6 +22,7 @@ PHASES = ("distil", "nli", "sts")
 
 
 _NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
+_CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
 _NOTES = {"about", "hints", "downloads"}
 _JUDGES = set(EvaluationSettings.model_fields)
 WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
@@ -148,18 +149,26 @@ class Recipe(EvaluationSettings):
     @cached_property
     def digest(self) -> str:
         """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Names, places and notes do not count."""
-        canonical = json.dumps(self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES | _JUDGES), sort_keys=True)
+        canonical = json.dumps(self._deciding(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
     def reference_digest(self) -> str:
-        """Names what a variant shares with its reference: all but what makes it smaller, and who teaches it."""
-        return self.of_reference(0).digest
+        """Names what a variant shares with its reference: all but what makes it smaller, who teaches it, and where things lie."""
+        return hashlib.sha256(json.dumps(self.of_reference(0).deciding()).encode()).hexdigest()[:16]
 
     @cached_property
     def sibling_digest(self) -> str:
         """Names what a variant shares with those of other strategies: all else."""
-        return type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]})).digest
+        sibling = type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]}))
+        return hashlib.sha256(json.dumps(sibling.deciding()).encode()).hexdigest()[:16]
+
+    def deciding(self) -> dict[str, str]:
+        """The settings that decide what the model becomes, flat as in `flat`; of what lies somewhere, the content decides."""
+        return {name: value for name, value in flatten(self._deciding()).items() if name not in _CONTENT}
+
+    def _deciding(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES | _JUDGES)
 
     @property
     def has_teacher(self) -> bool:

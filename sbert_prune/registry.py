@@ -15,9 +15,11 @@ from mlflow.exceptions import MlflowException
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.tracking import TAG
+from sbert_prune.tracking import TAG, pages
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow import MlflowClient
 
     from sbert_prune.tracking import Store
@@ -95,14 +97,8 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 def versions(store: Store, name: str) -> list[Version]:
     """All versions of a registered model, oldest first; none where there is no such model."""
     quoted = name.replace("'", "\\'")
-    found, token = [], None
     try:
-        while True:
-            page = store.client.search_model_versions(f"name='{quoted}'", max_results=1000, page_token=token)
-            found.extend(page)
-            token = page.token
-            if not token:
-                break
+        found = list(pages(lambda token: store.client.search_model_versions(f"name='{quoted}'", max_results=1000, page_token=token)))
     except FAULTS as error:
         raise TrackingError(f"The versions of {name} cannot be listed: {first_line(error)}") from error
     return sorted((_read(entry) for entry in found), key=lambda version: int(version.version))
@@ -124,6 +120,24 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None:
+    """The newest version that carries one of our tags with this value."""
+    return next((version for version in reversed(versions(store, name)) if version.tags.get(tag) == value), None)
+
+
+def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
+    """Put further metrics and tags over a version's. Raises TrackingError."""
+    values = {TAG + key: value for key, value in tags.items()} | {key: _text(value) for key, value in metrics.items()}
+    changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
+    try:
+        for key, value in values.items():
+            store.client.set_model_version_tag(version.name, version.version, key, value)
+        store.client.update_model_version(version.name, version.version, _describe(changed))
+    except FAULTS as error:
+        raise TrackingError(f"{version.uri} could not be changed: {first_line(error)}") from error
+    return changed
 
 
 def find_reference(store: Store, name: str, reference_key: str) -> Version | None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "picture", "terminated"]
+Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "bytes", "terminated"]
 
 _PAUSE_S = 30.0  # for so long a store that failed is not asked again: training does not wait for it at every optimizer step
 _LONGEST_PAUSE_S = 300.0  # the pause doubles up to this, as a store that hangs costs half a minute each time

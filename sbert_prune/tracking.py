@@ -11,15 +11,18 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from requests.exceptions import RequestException
@@ -27,27 +30,34 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.delivery import FAULTS, first_line, send
 from sbert_prune.errors import TrackingError
+from sbert_prune.heartbeat import Heartbeat, Pulse
 from sbert_prune.spool import Entry, Kind, Outbox, Spool
 from sbert_prune.store_uri import check_store, own_folder, sqlite_path, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow.entities import Run as LoggedRun
 
     from sbert_prune.lineage import DataRecord
 
 TAG = "sbert_prune."
+HEARTBEAT = f"{TAG}heartbeat"
 _KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow 3.17's pages go by ?workflowType= instead: see pipelines/summary.py
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store that answers, the experiment that runs go to, and what keeps their record while it does not answer."""
+    """A tracking store that answers, the experiment that runs go to, and what keeps their record while it does not answer.
+
+    pulse: tells other processes that the runs that are open here are alive.
+    """
 
     client: MlflowClient
     uri: str
     experiment_id: str
     outbox: Outbox
+    pulse: Pulse
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,11 @@ class Run:
         """Log a picture as an artifact, in the format that its name ends in."""
         picture = io.BytesIO()
         figure.savefig(picture, format=name.rpartition(".")[2])
-        self._put("picture", {"name": name, "base64": b64encode(picture.getvalue()).decode()})
+        self.log_bytes(picture.getvalue(), name)
+
+    def log_bytes(self, content: bytes, name: str) -> None:
+        """Log an artifact of any kind."""
+        self._put("bytes", {"name": name, "base64": b64encode(content).decode()})
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Close the run, now or, in a record that is delivered later, at this time."""
@@ -161,7 +175,12 @@ def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
     spool = Spool(own_folder() / "spool", without_password(uri))
-    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, say))
+    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, say), Pulse(partial(_beat, client)))
+
+
+def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
+    with suppress(*FAULTS):  # the next one comes in a minute
+        client.set_tag(run_id, HEARTBEAT, str(heartbeat))
 
 
 @contextmanager
@@ -180,6 +199,30 @@ def _experiment(client: MlflowClient) -> str:
     return str(found.experiment_id if found else client.create_experiment(name))
 
 
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All that MLflow gives page by page. ask: gets the page behind a token."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def read_artifact(store: Store, run_id: str, name: str) -> bytes | None:
+    """An artifact of a run; None where it is not there, or cannot be fetched."""
+    with suppress(*FAULTS), TemporaryDirectory() as folder:
+        return Path(store.client.download_artifacts(run_id, name, folder)).read_bytes()
+    return None
+
+
+def finished_runs(store: Store, tag: str, value: str) -> list[LoggedRun]:
+    """The runs that carry one of our tags and have ended well, newest first."""
+    wanted = f"attributes.status = 'FINISHED' and tags.`{TAG}{tag}` = '{value}'"
+    return list(store.client.search_runs([store.experiment_id], wanted, order_by=["attributes.start_time DESC"]))
+
+
 @contextmanager
 def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
     """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
@@ -187,12 +230,12 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
     A command's own run adopts the one that `mlflow run` opened for it; a child never does.
     """
     try:
-        run = _begin(store, name, parent)
+        run = _begin(store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent)
     except FAULTS as error:
         raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
     store.outbox.wake()
+    store.pulse.begin(run.run_id)
     try:
-        run.set_tags(tags)
         yield run
     except BaseException as error:
         run.set_tags({"error": first_line(error)[:500]})
@@ -200,16 +243,21 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
             raise TrackingError(f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}") from error
         raise
-    run.end("FINISHED")
+    else:
+        run.end("FINISHED")
+    finally:
+        store.pulse.end(run.run_id)
 
 
-def _begin(store: Store, name: str, parent: Run | None) -> Run:
+def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None) -> Run:
     # `mlflow run` hands its run over in the environment; left there, every child would write into it.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
     if parent is None and adopted:
         run = store.client.get_run(adopted)
         if _GENERATED_NAME.fullmatch(run.info.run_name or ""):
             store.client.set_tag(adopted, "mlflow.runName", name)
+        store.client.log_batch(adopted, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         return Run(store, adopted)
-    tags = resolve_tags({"mlflow.parentRunId": parent.run_id} if parent else None)  # who, from which source and commit
-    return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=tags).info.run_id)
+    child = {"mlflow.parentRunId": parent.run_id} if parent else {}
+    described = resolve_tags({**child, **tags})  # who, from which source and commit
+    return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id)
