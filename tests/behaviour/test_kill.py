@@ -1,6 +1,7 @@
-"""`full`, killed twice without a warning, ends with the model that it would have made undisturbed."""
+"""`full`, killed without a warning, ends with what it would have left undisturbed."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,12 +18,14 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ("--layers", "2", "--nli-epochs", "25", "--sts-epochs", "8", "--checkpoint-minutes", "0")
 
 
-def start(project: Project) -> "subprocess.Popen[str]":
-    arguments = ("full", *RECIPE, "--nli-data", str(project.nli), "--sts-data", str(project.sts))
+def start(project: Project, recipe: tuple[str, ...] = RECIPE) -> "subprocess.Popen[str]":
+    temporary = project.folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    arguments = ("full", *recipe, "--nli-data", str(project.nli), "--sts-data", str(project.sts))
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *arguments],
         cwd=project.folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": project.uri},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": project.uri, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -66,3 +69,51 @@ def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path):
     assert digests[0] == digests[1]
     assert len(made) == len(expected) == 2
     assert not (killed.folder / ".sbert-prune").exists()
+
+
+SHORT = ("--layers", "2", "--sts-epochs", "2", "--robustness", "20", "--checkpoint-minutes", "0")
+KILLS = 20
+
+
+def left_in(project: Project) -> dict[str, object]:
+    """What users and disks see of a store."""
+    client = MlflowClient(project.uri)
+    versions = client.search_model_versions("name = 'sbert-quickstart'")
+    told = ("role", "model_sha256", "fingerprint", "kept_layers", "recipe_digest", "variant_key", "sts_dev_digest")
+    folders = [path.name for path in (project.folder / "mlruns" / "0" / "models").iterdir() if any(path.iterdir())]
+    return {
+        "versions": sorted((v.version, *(v.tags[f"sbert_prune.{key}"] for key in told), sorted(v.tags)) for v in versions),
+        "scores": [{key: v.tags[key] for key in v.tags if key.startswith(("sts_", "quality/"))} for v in versions],
+        "models": len(client.search_logged_models(["0"])),
+        "folders of models": len(folders),
+        "open runs": len(client.search_runs(["0"], "attributes.status = 'RUNNING'")),
+        "unfinished": (project.folder / ".sbert-prune").exists(),
+        "temporary files": [path.name for path in (project.folder / "tmp").iterdir()],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_at_random_moments_it_leaves_what_it_leaves_undisturbed(tmp_path):
+    draw = random.Random(7)
+    quiet, began = make_project(tmp_path / "quiet"), time.monotonic()
+    start(quiet, SHORT).communicate(timeout=400)
+    whole_s, expected = time.monotonic() - began, left_in(quiet)
+    assert len(expected["versions"]) == 2
+    survivors, closed = [make_project(tmp_path / "0")], 0
+
+    for _ in range(KILLS):
+        process = start(survivors[-1], SHORT)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=draw.uniform(0.1, 0.6) * whole_s)
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        else:
+            survivors.append(make_project(tmp_path / str(len(survivors))))
+    told, _ = start(survivors[-1], SHORT).communicate(timeout=400)
+
+    for project in survivors:
+        assert left_in(project) == expected, told
+        closed += len(MlflowClient(project.uri).search_runs(["0"], "attributes.status = 'KILLED'"))
+    assert closed > 0
