@@ -18,7 +18,9 @@ COMMANDS = {
     "evaluate": "Judge any sentence model: STS, classification, search, robustness, speed.",
     "compare": "Judge several models on the same rows, side by side.",
     "register": "Make a sentence model a version in the registry.",
-    "promote": "Move a stage and its alias to a version.",
+    "promote": "Move a stage and its alias to a version that is good enough.",
+    "rollback": "Take the last promotion to Production back.",
+    "history": "Tell every promotion, refusal and rollback.",
 }
 
 

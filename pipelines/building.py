@@ -37,16 +37,18 @@ class Reference:
 
 def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> Version:
     """The unpruned base after the same recipe: built once, then reused."""
-    recipe = context.recipe
+    recipe, depth = context.recipe, inputs.pruning.base.checkpoint.depth
+    whole_recipe = recipe.of_reference(depth)
+    key = variant_key(context.with_recipe(whole_recipe), inputs)
     found = registry.find_reference(context.store, recipe.registered_model, inputs.reference_key(recipe))
     if found is not None and not anew:
+        context.unfinished.discard(key)
         say(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
         return found
-    depth = inputs.pruning.base.checkpoint.depth
     say(f"reference: none yet for this recipe and data, so all {depth} layers are trained first")
     whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
-    with context.under(f"reference L{depth} s{recipe.seed}", {"role": registry.REFERENCE}, recipe.of_reference(depth)) as (inner, run):
-        version = build(inner, whole, None)
+    with context.under(f"reference L{depth} s{recipe.seed}", {"role": registry.REFERENCE}, whole_recipe) as (inner, run):
+        version = build(inner.making(key), whole, None)
         publish(run, version, inputs)
     return version
 
@@ -56,7 +58,8 @@ def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Versi
     key = variant_key(context, inputs)
     found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
     if found is None:
-        return build(context, inputs, Reference.of(reference))
+        return build(context.making(key), inputs, Reference.of(reference))
+    context.unfinished.discard(key)
     say(f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)")
     if found.tags.get("exam_key") != exam_key(context.recipe, inputs.exam):
         return _judge_again(context, inputs, found, reference)
@@ -76,7 +79,8 @@ def build(context: Context, inputs: Inputs, reference: Reference | None) -> Vers
     judged = _judge(context, inputs, model, reference)
     metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
     tags = _tags(context, inputs, is_reference=reference is None) | {"evaluate_run_id": judged.run_id}
-    version = steps.register(context, model, metrics, tags)
+    version = steps.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
+    context.unfinished.discard(tags["variant_key"])
     _report(context, judged, version)
     return version
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sbert_prune.errors import RecipeError, SbertPruneError
+from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError
 from sbert_prune.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _PLAIN_EVERY_S = 10.0
 class Command(click.Command):
     """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs.
 
-    Where it has done its work, but something could not be recorded, it ends with exit status 3.
+    Where it has done its work, but something could not be recorded, it ends with exit status 3; where a gate refused, with 4.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -47,8 +47,9 @@ class Command(click.Command):
                 ctx.exit(3)
             return done
         except SbertPruneError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
+            refused = isinstance(error, RefusedError)
+            click.echo(f"{'Refused' if refused else 'Error'}: {error}", err=True)
+            ctx.exit(4 if refused else 2)
         except PermissionError as error:
             click.echo(f"Error: {error.filename}: this user may not read or write it. Change its permissions, or work elsewhere.", err=True)
             ctx.exit(2)

@@ -48,6 +48,10 @@ class Context:
             run.log_params(settings)
             yield run
 
+    def making(self, variant: str) -> Context:
+        """The same for the steps of one variant, named by its key."""
+        return replace(self, unfinished=self.unfinished.of(variant))
+
     def with_recipe(self, recipe: Recipe) -> Context:
         """The same for another recipe."""
         return replace(self, recipe=recipe)
@@ -76,22 +80,31 @@ class Context:
 
 @contextmanager
 def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
-    """Connect to the store, resolve the hardware, and lend a folder that goes when the command ends.
-
-    What an earlier command could not record is delivered first, and what this one could not, last.
-    """
+    """Open the store, resolve the hardware, and lend a folder that goes when the command ends."""
     warn_if_busy()
     hardware = choose_hardware(recipe.device, recipe.precision)
+    unfinished = Unfinished(own_folder() / "unfinished")
+    with open_store() as store:
+        try:
+            with TemporaryDirectory(prefix="sbert-prune-") as folder:
+                yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
+            unfinished.clear()
+        finally:
+            unfinished.release()
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """Connect to the store.
+
+    What an earlier command could not record is delivered first, and what this one could not, last; what killed ones have left is closed.
+    """
     store = connect(say=say)
     deliver_inherited(store.outbox)
     bury_the_dead(store)
-    unfinished = Unfinished(own_folder() / "unfinished")
     try:
-        with TemporaryDirectory(prefix="sbert-prune-") as folder:
-            yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
-        unfinished.clear()
+        yield store
     finally:
-        unfinished.release()
         settle(store.outbox)
 
 

@@ -46,6 +46,7 @@ class Verdict:
     """What judging a model comes to.
 
     metrics: those that runs and versions are compared by.  run_id: of the run that judged.
+    dev_pairs: what the model says of each, as text; None where there are none.
     """
 
     source: SavedModel
@@ -54,6 +55,7 @@ class Verdict:
     signatures: tuple[Signature, ...]
     metrics: dict[str, float]
     run_id: str
+    dev_pairs: str | None
 
 
 def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:

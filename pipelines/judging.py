@@ -15,23 +15,27 @@ from pipelines.records import data_record, headlines, lineage_tags, log_rows, lo
 from pipelines.saving import as_sentence_model, size_metrics
 from sbert_prune.anatomy.look import look_at_layers
 from sbert_prune.errors import RoundTripError, SbertPruneError
+from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.evaluation.efficiency.flops import measure_flops
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.evaluation.embedded import embed_once
 from sbert_prune.evaluation.judgement import Judgement
 from sbert_prune.evaluation.measures import Measured, measure_all
 from sbert_prune.evaluation.signatures import Evidence, find_signatures
+from sbert_prune.evaluation.sts import StsMeasure
 from sbert_prune.fresh_process import reload_in_fresh_process
 from sbert_prune.metric_names import STS_TEST
+from sbert_prune.models import add_file
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
-from sbert_prune.tracking import finished_runs
+from sbert_prune.tracking import finished_runs, read_artifact
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.context import Context
     from pipelines.exam import Exam
+    from sbert_prune.evaluation.embedded import Embedded
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.tracking import Run
 
@@ -59,10 +63,11 @@ class Rivals:
 
 @dataclass(frozen=True)
 class Earlier:
-    """The same judgement, passed before. run_id: of the run that judged."""
+    """The same judgement, passed before. run_id: of the run that judged.  dev_pairs: what the model said of them."""
 
     metrics: dict[str, float]
     run_id: str
+    dev_pairs: str | None
 
 
 def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
@@ -71,7 +76,8 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
         return None
     for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
         say(f"step evaluate: the same was judged by run {run.info.run_id}, which is reused (force=true repeats it)")
-        return Earlier(headlines(run.data.metrics), run.info.run_id)
+        said = read_artifact(context.store, run.info.run_id, FILE_NAME)
+        return Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
     return None
 
 
@@ -103,11 +109,26 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
             metrics |= _memory(context, source, model.cpu())
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
+        dev_pairs = _say_of_dev(context, run, source, model, exam)
         signatures = tuple(find_signatures(_evidence(source, judgement, metrics, rivals)))
-        verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id)
+        verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
     say(*(f"look: {signature}" for signature in signatures))
     return verdict
+
+
+def _say_of_dev(context: Context, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam) -> str | None:
+    """What the model says of each dev pair, for `promote`; it goes along with a model that is logged already."""
+    if "dev" not in exam.splits:
+        return None
+    rows = exam.splits["dev"]
+    measure = StsMeasure("sts_dev", rows.rows, rows.name)
+    cosines = measure.cosines(_embedded(context, source, model, list(measure.texts())))
+    text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
+    run.log_text(text, FILE_NAME)
+    if (model_id := logged_id(source)) is not None:
+        add_file(context.store, model_id, FILE_NAME, text)
+    return text
 
 
 def judge(context: Context, source: SavedModel, measures: Measures) -> Measured:
@@ -124,9 +145,12 @@ def _log_data(run: Run, exam: Exam) -> None:
 
 
 def _ask(context: Context, source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:
+    return measure_all(measures.all, _embedded(context, source, model, measures.texts()))
+
+
+def _embedded(context: Context, source: SavedModel, model: SentenceTransformer, texts: list[str]) -> Embedded:
     pooling = "" if source.is_sentence_model else f" {context.recipe.pooling}"  # which a bare encoder has from the recipe
-    embedded = embed_once(model, measures.texts(), source.uri, fingerprint=source.checkpoint.fingerprint() + pooling)
-    return measure_all(measures.all, embedded)
+    return embed_once(model, texts, source.uri, fingerprint=source.checkpoint.fingerprint() + pooling)
 
 
 def _ask_rivals(

@@ -1,5 +1,6 @@
 """The parameters that users give, and which setting of the recipe each of them overrides."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -108,6 +109,8 @@ KEEP_INTERMEDIATE = Parameter(None, "true logs the models between the steps as w
 
 MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
 
+REASON = Parameter(None, "Why, in words: for the history.")
+
 TRAINING = ("max_seq_length", "seed", "registered_model", "precision", "device", "on_bad_rows", "split", "keep_leaks", "checkpoint_minutes")
 """What all training steps take besides their own settings."""
 
@@ -160,6 +163,23 @@ def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
     return click.option(
         f"--{name.replace('_', '-')}", name, metavar="TEXT", callback=_true_or_false, expose_value=True, help=parameter.help
     )
+
+
+def number(name: str, parameter: Parameter, *, low: float, high: float = math.inf) -> Callable[[_Command], _Command]:
+    """One option of a command that is a number between two others; an empty one is None."""
+
+    def parse(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+        text = (value or "").strip()
+        try:
+            found = float(text) if text else None
+        except ValueError:
+            found = math.nan
+        if found is not None and not low <= found <= high:
+            wanted = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
+            raise click.BadParameter(f"{option.name}={value}: write a number {wanted}.", ctx=context, param=option)
+        return found
+
+    return click.option(f"--{name.replace('_', '-')}", name, metavar="TEXT", callback=parse, expose_value=True, help=parameter.help)
 
 
 def _true_or_false(context: click.Context, parameter: click.Parameter, value: str | None) -> bool:

@@ -1,49 +1,53 @@
-"""`promote`: move a stage and its alias to a version."""
+"""`promote`: move a stage and its alias to a version that is good enough."""
 
 from difflib import get_close_matches
 
 import click
 
 from pipelines.console import Command, say
-from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS, Parameter, option
+from pipelines.parameters import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, Parameter, flag, number, option
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.store_uri import check_store
 
 DEFAULT_STAGE = "Production"
 STAGES = ("Production", "Staging")
-VERSION = Parameter(None, "The version to promote; left out, the pruned variant with the best dev score.")
+VERSION = Parameter(None, "The version to promote; left out, the smallest variant that is good enough.")
 STAGE = Parameter(None, f"Production (alias champion) or Staging (alias challenger); {DEFAULT_STAGE} when left out.")
+MARGIN = Parameter(None, "By how much of dev Spearman a variant may be worse than its reference, at 95 %; 0.01 when left out.")
+MAX_SIZE = Parameter(None, "Megabytes on disk that it may have at most.")
+MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most (speed/latency_p50_ms).")
+MIN_RETENTION = Parameter(None, "Share of the reference's test score that it must keep, such as 0.97.")
+AGAINST_ALL = Parameter(None, "true promotes a version against all refusals; wants version and reason.")
 
 
 @click.command("promote", cls=Command)
 @option("registered_model", RECIPE_PARAMETERS["registered_model"])
 @option("version", VERSION)
 @option("stage", STAGE)
-def command(registered_model: str | None, version: str | None, stage: str | None) -> None:
-    """Move a stage and its alias to a version; the one before becomes `previous` and Archived."""
+@number("margin", MARGIN, low=0, high=2)
+@number("max_size_mb", MAX_SIZE, low=0)
+@number("max_latency_ms", MAX_LATENCY, low=0)
+@number("min_retention", MIN_RETENTION, low=0, high=2)
+@flag("force", AGAINST_ALL)
+@option("reason", REASON)
+def command(
+    registered_model: str | None, version: str | None, stage: str | None, force: bool, reason: str | None, **limits: float | None
+) -> None:
+    """Move a stage and its alias to a version; the one before becomes `previous` and Archived. Refuses what is not good enough."""
     wanted = parse_stage(stage or DEFAULT_STAGE)
     if version is not None and not (version.isdecimal() and int(version) > 0):
         raise RecipeError(f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best.")
+    if force and (version is None or reason is None):
+        raise RecipeError("force=true promotes one version against all refusals: give version, its number, and reason, in words.")
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
-
     check_store(must_exist=True)
 
-    from sbert_prune.metric_names import STS_DEV
-    from sbert_prune.registry import STAGE_ALIASES, choose_version, promote
-    from sbert_prune.tracking import connect
+    from pipelines.promoting import Asked, promote
+    from sbert_prune.policy import Policy
 
-    store = connect()
-    chosen = choose_version(store, name, version)
-    score = chosen.metrics.get(STS_DEV)
-    scored = f"dev score {score:.4f}" if score is not None else "no dev score"
-    reason = f"version {version} was asked for; {scored}" if version else f"best dev score of the pruned variants; {scored}"
-    before = promote(store, chosen, wanted, reason)
-    say(
-        f"{chosen.uri} is {wanted} now, alias {STAGE_ALIASES[wanted]}: {reason}",
-        f"instead of version {before.version}" if before else "nothing held this stage before",
-        f'load    mlflow.sentence_transformers.load_model("models:/{name}@{STAGE_ALIASES[wanted]}")',
-    )
+    policy = Policy(**{key: value for key, value in limits.items() if value is not None})
+    say(*promote(Asked(name, version, wanted, reason, force), policy))
 
 
 def parse_stage(text: str) -> str:

@@ -11,7 +11,7 @@ from pipelines.inputs import find_model
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.delivery import FAULTS
 from sbert_prune.errors import EncoderError, SbertPruneError
-from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.saved_model import SavedModel
 from sbert_prune.tracking import TAG, finished_runs
 
 if TYPE_CHECKING:
@@ -50,16 +50,15 @@ def take_over(context: Context, step: str, done: Done) -> SavedModel:
 
 
 def _left_here(context: Context, key: str) -> Done | None:
-    folder = context.unfinished.result(key)
-    if folder is None or not folder.is_dir():
+    found = context.unfinished.finished(key)
+    if found is None:
         return None
+    folder, run_id = found
     try:
-        model = SavedModel(str(folder), None, inspect_checkpoint(folder))
-        last = lineage_of(model).chain[-1:]
+        return Done(run_id, SavedModel(str(folder), None, inspect_checkpoint(folder)))
     except (EncoderError, OSError):
-        shutil.rmtree(folder, ignore_errors=True)  # damaged: made again
+        context.unfinished.forget(key)  # damaged: made again
         return None
-    return Done((last[0].run_id if last else None) or "unknown", model)
 
 
 def _logged(context: Context, key: str) -> Done | None:

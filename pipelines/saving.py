@@ -28,7 +28,7 @@ def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineag
     """
     folder = result_folder(context, key, run.run_id)
     save_sentence_model(model, folder, lineage)
-    context.unfinished.finish(key)
+    context.unfinished.finish(key, run.run_id)
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
     run.log_metrics(size_metrics(model, saved))

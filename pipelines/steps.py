@@ -9,9 +9,11 @@ from pipelines.console import say
 from pipelines.records import headlines, lineage_tags, logged_id, refuse_non_finite
 from pipelines.saving import as_sentence_model
 from sbert_prune import registry
+from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.fresh_process import reload_in_fresh_process
-from sbert_prune.lineage import FILE_NAME, Lineage
-from sbert_prune.models import delete_model, fetch_model, log_model
+from sbert_prune.lineage import FILE_NAME as LINEAGE
+from sbert_prune.lineage import Lineage
+from sbert_prune.models import add_file, delete_model, fetch_model, log_model
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
 
@@ -40,8 +42,12 @@ def register_once(context: Context, source: SavedModel, metrics: Mapping[str, fl
     return registry.update(context.store, found, metrics, {})
 
 
-def register(context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str]) -> registry.Version:
+def register(
+    context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str], *, dev_pairs: str | None = None
+) -> registry.Version:
     """Log the model, prove in a fresh process that it comes back as it was, and make it a version with its lineage.
+
+    dev_pairs: what it says of them, to be kept beside it.
 
     Raises RoundTripError, and registers nothing, when it does not.
     """
@@ -53,6 +59,8 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
         given = logged_id(source)
         logged = given or log_model(run, name, model, _with_lineage(context, source, model, lineage), described)
         try:
+            if dev_pairs is not None:
+                add_file(context.store, logged, FILE_NAME, dev_pairs)
             reloaded = reload_in_fresh_process(fetch_model(f"models:/{logged}"), embed(model, PROBES))
         except BaseException:
             if given is None:
@@ -75,7 +83,7 @@ def register(context: Context, source: SavedModel, metrics: Mapping[str, float],
 
 def _with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:
     """A stranger's folder has no `pruning.json`: what is registered has one."""
-    if (source.folder / FILE_NAME).is_file():
+    if (source.folder / LINEAGE).is_file():
         return source.folder
     folder = context.workspace / "given"
     save_sentence_model(model, folder, lineage)

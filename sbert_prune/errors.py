@@ -8,7 +8,8 @@ SbertPruneError                 anything that a person can mend; commands answer
  ├─ DataError (ValueError)         a file of NLI or STS rows
  ├─ TrainingError (RuntimeError)   a phase that cannot go on
  ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
- └─ TrackingError (RuntimeError)   MLflow's store or registry
+ ├─ TrackingError (RuntimeError)   MLflow's store or registry
+ └─ RefusedError (RuntimeError)    a gate that does not let a model pass: exit status 4
 """
 
 
@@ -46,3 +47,7 @@ class RoundTripError(SbertPruneError, RuntimeError):
 
 class TrackingError(SbertPruneError, RuntimeError):
     """MLflow's store or registry cannot do what was asked."""
+
+
+class RefusedError(SbertPruneError, RuntimeError):
+    """A model that a gate does not let pass: an answer with its reasons, which is recorded."""

@@ -80,6 +80,26 @@ def logged_model_uri(store: Store, uri: str) -> str:
     return source if LOGGED.fullmatch(source) else uri
 
 
+def read_file(store: Store, model_id: str, name: str) -> bytes | None:
+    """A file beside a logged model; None where it is not there, or cannot be fetched."""
+    with suppress(*FAULTS), TemporaryDirectory() as folder:
+        location = store.client.get_logged_model(model_id).artifact_location
+        repository = get_artifact_repository(location, tracking_uri=store.uri)
+        return Path(repository.download_artifacts(name, folder)).read_bytes()
+    return None
+
+
+def add_file(store: Store, model_id: str, name: str, content: str) -> None:
+    """Put a text file beside a logged model. Raises TrackingError."""
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_text(content, encoding="utf-8")
+            store.client.log_model_artifact(model_id, str(path))
+    except FAULTS as error:
+        raise TrackingError(f"{name} could not be put beside the logged model {model_id}: {first_line(error)}") from error
+
+
 def delete_model(store: Store, model_id: str) -> None:
     """Delete a logged model, its bytes first: what breaks off in between is found again. Raises TrackingError."""
     try:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import math
-import time
-import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +15,7 @@ from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.tracking import TAG, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlflow import MlflowClient
 
@@ -33,7 +30,7 @@ REFERENCE, VARIANT = "reference", "variant"
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, with what its tags say: settings under their short names, metrics as numbers."""
+    """A registered version, with what its tags say: settings under their short names, metrics as numbers. created: None for a draft."""
 
     name: str
     version: str
@@ -41,6 +38,7 @@ class Version:
     stage: str
     tags: dict[str, str]
     metrics: dict[str, float]
+    created: datetime | None = None
 
     @property
     def uri(self) -> str:
@@ -108,7 +106,8 @@ def _read(entry: object) -> Version:
     raw: dict[str, str] = dict(entry.tags)  # type: ignore[attr-defined]  # mlflow's entities are not typed
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
-    return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics)  # type: ignore[attr-defined]
+    created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
+    return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created)  # type: ignore[attr-defined]
 
 
 def _text(number: float) -> str:
@@ -149,72 +148,25 @@ def find_reference(store: Store, name: str, reference_key: str) -> Version | Non
     return None
 
 
-def choose_version(store: Store, name: str, version: str | None) -> Version:
-    """The version asked for, or the variant with the best dev score. Raises TrackingError where there is none."""
-    found = versions(store, name)
-    if not found:
-        raise TrackingError(f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full")
-    if version is not None:
-        return _by_number(found, name, version)
-    variants = [entry for entry in found if not entry.is_reference and math.isfinite(entry.metrics.get(STS_DEV, math.nan))]
-    if not variants:
-        raise TrackingError(
-            f"{name} has {len(found)} versions, but no pruned variant with a dev score. Make one, or name a version: -P version=1"
-        )
-    return max(variants, key=lambda entry: (entry.metrics[STS_DEV], int(entry.version)))
-
-
-def _by_number(found: list[Version], name: str, version: str) -> Version:
+def find_version(found: Sequence[Version], name: str, number: str) -> Version:
+    """One version of a registered model by its number. Raises TrackingError with those that there are."""
     for entry in found:
-        if entry.version == version:
+        if entry.version == number:
             return entry
     numbers = ", ".join(entry.version for entry in found)
-    raise TrackingError(f"version={version}: {name} has no such version. It has {numbers}.")
-
-
-def promote(store: Store, chosen: Version, stage: str, reason: str) -> Version | None:
-    """Move the stage and its alias to a version; the one before becomes `previous` and Archived. Returns the one before.
-
-    Who, when, why and instead of whom is written to the version's tags.
-    """
-    alias = STAGE_ALIASES[stage]
-    try:
-        before = _alias_holder(store, chosen.name, alias)
-        if before is not None and before.version == chosen.version:
-            before = None
-        if before is not None and alias == "champion":
-            store.client.set_registered_model_alias(chosen.name, "previous", before.version)
-        for other in set(STAGE_ALIASES.values()) - {alias}:
-            holder = _alias_holder(store, chosen.name, other)
-            if holder is not None and holder.version == chosen.version:  # a version is in one stage, so it has one of these
-                store.client.delete_registered_model_alias(chosen.name, other)
-        store.client.set_registered_model_alias(chosen.name, alias, chosen.version)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated since MLflow 2.9; the alias carries on without them
-            store.client.transition_model_version_stage(chosen.name, chosen.version, stage, archive_existing_versions=True)
-        record = {
-            "promoted_to": stage,
-            "promoted_by": getpass.getuser(),
-            "promoted_at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-            "promoted_because": reason,
-            "promoted_instead_of": before.version if before else "none",
-        }
-        for key, value in record.items():
-            store.client.set_model_version_tag(chosen.name, chosen.version, TAG + key, value)
-    except FAULTS as error:
-        raise TrackingError(f"{chosen.uri} could not be promoted: {first_line(error)}") from error
-    return before
+    raise TrackingError(f"version={number}: {name} has no such version. It has {numbers}.")
 
 
 def champion(store: Store, name: str) -> Version | None:
     """The version in production; None where there is none. Raises TrackingError when the store does not answer."""
     try:
-        return _alias_holder(store, name, STAGE_ALIASES["Production"])
+        return alias_holder(store, name, STAGE_ALIASES["Production"])
     except FAULTS as error:
         raise TrackingError(f"The champion of {name} cannot be looked up: {first_line(error)}") from error
 
 
-def _alias_holder(store: Store, name: str, alias: str) -> Version | None:
+def alias_holder(store: Store, name: str, alias: str) -> Version | None:
+    """The version that an alias names; None where it names none. Raises what MLflow does when the store does not answer."""
     try:
         return _read(store.client.get_model_version_by_alias(name, alias))
     except MlflowException as error:

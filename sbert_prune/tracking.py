@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import logging
@@ -151,6 +152,13 @@ class Run:
     def _put(self, kind: Kind, content: Any) -> None:
         if content:
             self.store.outbox.put(Entry(self.run_id, kind, content, _now_ms()))
+
+
+def user_name() -> str:
+    """Who gives the command: as the tracking server knows them, or as this machine does."""
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    return "unknown"
 
 
 def _now_ms() -> int:

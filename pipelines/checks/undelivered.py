@@ -1,4 +1,4 @@
-"""What earlier commands have left beside the store: entries that it did not take, and phases that were not finished."""
+"""What earlier commands have left beside the store: entries that it did not take, and work that was not finished."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check_undelivered() -> Finding:
     """One row."""
     folder = own_folder()
     waiting = Counter(store for path in sorted((folder / "spool").glob("*.jsonl")) for store in _stores(path))
-    phases = [path for path in (folder / "unfinished").glob("*") if path.is_dir()]
-    begun = f"{len(phases)} phase{'s' * (len(phases) != 1)} to go on with" if phases else ""
+    begun_before = [path for path in (folder / "unfinished").glob("*") if path.is_dir()]
+    begun = f"{len(begun_before)} command{'s' * (len(begun_before) != 1)} to go on with" if begun_before else ""
     if not waiting:
         return Finding("left over", "ok", begun or "nothing")
     entries = [f"{number:,} for {store}" for store, number in sorted(waiting.items())]

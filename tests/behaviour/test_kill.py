@@ -33,7 +33,7 @@ def start(project: Project, recipe: tuple[str, ...] = RECIPE) -> "subprocess.Pop
 
 
 def unfinished(project: Project) -> set[Path]:
-    return set((project.folder / ".sbert-prune" / "unfinished").glob("*/[0-9]*"))
+    return set((project.folder / ".sbert-prune" / "unfinished").glob("*/*/[0-9]*"))
 
 
 def kill_at(process: "subprocess.Popen[str]", project: Project, phase: int, step: int) -> None:
@@ -79,7 +79,7 @@ def left_in(project: Project) -> dict[str, object]:
     """What users and disks see of a store."""
     client = MlflowClient(project.uri)
     versions = client.search_model_versions("name = 'sbert-quickstart'")
-    told = ("role", "model_sha256", "fingerprint", "kept_layers", "recipe_digest", "variant_key", "sts_dev_digest")
+    told = ("role", "model_sha256", "fingerprint", "kept_layers", "variant_key", "sts_dev_digest")
     folders = [path.name for path in (project.folder / "mlruns" / "0" / "models").iterdir() if any(path.iterdir())]
     return {
         "versions": sorted((v.version, *(v.tags[f"sbert_prune.{key}"] for key in told), sorted(v.tags)) for v in versions),

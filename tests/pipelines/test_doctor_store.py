@@ -271,7 +271,7 @@ def test_what_waits_to_be_delivered_is_counted_by_store(tmp_path, store):
     finding = check_undelivered()
 
     assert finding.state == "warn"
-    assert f"2 for http://elsewhere; 3 for {here}, 1 phase to go on with" in finding.found
+    assert f"2 for http://elsewhere; 3 for {here}, 1 command to go on with" in finding.found
     assert finding.command == "mlflow run . -e full"
 
 

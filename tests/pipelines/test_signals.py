@@ -47,7 +47,7 @@ def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Projec
         "train_nli": "KILLED",
     }
     assert client.search_registered_models() == []
-    (checkpoint,) = (project.folder / ".sbert-prune" / "unfinished").glob("*/[0-9]*")
+    (checkpoint,) = (project.folder / ".sbert-prune" / "unfinished").glob("*/*/[0-9]*")
     assert (checkpoint / "position.json").is_file()
 
 

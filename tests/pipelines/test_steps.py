@@ -1,4 +1,4 @@
-"""The steps one by one, as commands, and what promotes their result."""
+"""The steps one by one, as commands."""
 
 import os
 import re
@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from pipelines.full import run_full
-from sbert_prune import registry
 from sbert_prune.bases import locate_base
 from sbert_prune.errors import TrackingError
 from sbert_prune.models import fetch_model
@@ -90,81 +89,6 @@ def test_a_failed_step_marks_its_runs_and_registers_nothing(project: Project):
     assert client.search_registered_models() == []
 
 
-def make_version(project: Project, *, layers: str, dev: float) -> str:
-    store = connect()
-    with open_run(store, "made by hand", {}) as run:
-        logged = store.client.create_logged_model("0", "x", run.run_id)
-        draft = registry.Version(
-            "m", "", run.run_id, "None", {"role": "reference" if layers == "12" else "variant"}, {"sts_dev/spearman_cosine": dev}
-        )
-        return registry.register(store, draft, logged.model_id).version
-
-
-def stages(project: Project) -> dict[str, str]:
-    found = MlflowClient(project.uri).search_model_versions("name='m'")
-    return {str(version.version): version.current_stage for version in found}
-
-
-def aliases(project: Project) -> dict[str, str]:
-    return {alias: str(number) for alias, number in MlflowClient(project.uri).get_registered_model("m").aliases.items()}
-
-
-def test_promote_takes_the_best_pruned_variant_by_dev_score(project: Project):
-    for layers, dev in (("12", 0.9), ("6", 0.8), ("2", 0.7), ("3", float("nan"))):
-        make_version(project, layers=layers, dev=dev)
-
-    output = call("promote", "--registered-model", "m")
-
-    assert "best dev score of the pruned variants; dev score 0.8000" in output
-    assert aliases(project) == {"champion": "2"}
-    assert stages(project)["2"] == "Production"
-
-
-def test_promoting_another_version_archives_the_one_before(project: Project):
-    make_version(project, layers="6", dev=0.8)
-    make_version(project, layers="2", dev=0.7)
-    call("promote", "--registered-model", "m", "--version", "1")
-
-    call("promote", "--registered-model", "m", "--version", "2", "--stage", "production")
-
-    tags = MlflowClient(project.uri).get_model_version("m", "2").tags
-    assert aliases(project) == {"champion": "2", "previous": "1"}
-    assert stages(project) == {"1": "Archived", "2": "Production"}
-    assert tags["sbert_prune.promoted_instead_of"] == "1"
-    assert "version 2 was asked for" in tags["sbert_prune.promoted_because"]
-    assert {"sbert_prune.promoted_by", "sbert_prune.promoted_at"} <= set(tags)
-
-
-def test_staging_moves_the_challenger_and_leaves_the_champion(project: Project):
-    make_version(project, layers="6", dev=0.8)
-    make_version(project, layers="2", dev=0.7)
-    call("promote", "--registered-model", "m", "--version", "1")
-
-    call("promote", "--registered-model", "m", "--version", "2", "--stage", "Staging")
-
-    assert aliases(project) == {"champion": "1", "challenger": "2"}
-    assert stages(project) == {"1": "Production", "2": "Staging"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "answer"),
-    [
-        (["--registered-model", "other"], "registered_model=other: there is no such registered model in this store."),
-        (["--registered-model", "m", "--version", "7"], "version=7: m has no such version. It has 1."),
-        (["--registered-model", "m"], "no pruned variant with a dev score"),
-    ],
-    ids=["no model", "no version", "no variant"],
-)
-def test_what_cannot_be_promoted_is_named_and_nothing_moves(project: Project, arguments, answer):
-    make_version(project, layers="12", dev=0.9)
-
-    result = CliRunner().invoke(main, ["promote", *arguments])
-
-    assert result.exit_code == 2
-    assert answer in result.output
-    assert aliases(project) == {}
-
-
 def test_a_run_of_mlflow_is_adopted_by_the_command_and_by_no_child(project: Project, monkeypatch: pytest.MonkeyPatch):
     store = connect()
     outer = store.client.create_run("0", run_name="gaudy-ape-123").info.run_id
@@ -229,16 +153,6 @@ def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_sta
     assert "does not come back as it was" in result.output
     assert client.search_registered_models() == []
     assert client.get_logged_model(saved.removeprefix("models:/")).status == "READY"
-
-
-def test_a_champion_that_moves_to_staging_is_champion_no_more(project: Project):
-    make_version(project, layers="6", dev=0.8)
-    call("promote", "--registered-model", "m", "--version", "1")
-
-    call("promote", "--registered-model", "m", "--version", "1", "--stage", "Staging")
-
-    assert aliases(project) == {"challenger": "1"}
-    assert stages(project) == {"1": "Staging"}
 
 
 def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(project: Project):

@@ -1,0 +1,20 @@
+"""`history`: every promotion, refusal and rollback of a registered model."""
+
+import click
+
+from pipelines.console import Command, say
+from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS, option
+from sbert_prune.recipe_files import load_recipe
+from sbert_prune.store_uri import check_store
+
+
+@click.command("history", cls=Command)
+@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+def command(registered_model: str | None) -> None:
+    """Print who moved which version to which stage, when, why, on which numbers, and instead of whom; and what was refused."""
+    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    check_store(must_exist=True)
+
+    from pipelines.telling import tell_history
+
+    say(*tell_history(name))

@@ -1,0 +1,119 @@
+"""A stage moves forward or back, in a run of its own, with the decision in the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.context import open_store
+from sbert_prune import promotion
+from sbert_prune.decision import Decision, decide
+from sbert_prune.errors import RefusedError, TrackingError
+from sbert_prune.history import PRODUCTION, STAGING, Event, append
+from sbert_prune.registry import STAGE_ALIASES, versions
+from sbert_prune.tracking import open_run
+
+if TYPE_CHECKING:
+    from sbert_prune.policy import Policy
+    from sbert_prune.promotion import Moved
+    from sbert_prune.registry import Version
+    from sbert_prune.tracking import Run, Store
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks for. number: of the version; None for the smallest that qualifies.  force: against all refusals."""
+
+    name: str
+    number: str | None
+    stage: str
+    reason: str | None
+    force: bool
+
+
+def promote(asked: Asked, policy: Policy) -> list[str]:
+    """Promote a version, or the smallest that qualifies; returns lines for people. Raises RefusedError with the reasons."""
+    name, stage = asked.name, asked.stage
+    with open_store() as store:
+        _check_there(store, name)
+        with open_run(store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}) as run:
+            decision = decide(store, name, asked.number, policy)
+            _check_stage(store, decision, stage)
+            passes = decision.chosen is not None and (asked.force or not decision.refusals)
+            _log(run, decision, policy, "promoted" if passes else "refused")
+            if decision.chosen is not None and passes:
+                why = _reason(decision, asked.reason)
+                return _lines(decision.chosen, stage, why, promotion.promote(store, decision.chosen, stage, why, decision.numbers))
+            _record_refusal(store, name, stage, decision)
+        raise RefusedError(_refusal(name, decision, stage))
+
+
+def roll_back(name: str, reason: str) -> list[str]:
+    """Give Production back to the version that held it before; returns lines for people."""
+    with open_store() as store:
+        _check_there(store, name)
+        with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
+            target, moved = promotion.roll_back(store, name, reason)
+            before = moved.before.version if moved.before else "none"
+            run.set_tags({"outcome": "rolled back", "version": target.version, "before": before, "reason": reason})
+        return _lines(target, PRODUCTION, reason, moved)
+
+
+def _check_there(store: Store, name: str) -> None:
+    if not versions(store, name):
+        raise TrackingError(f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full")
+
+
+def _check_stage(store: Store, decision: Decision, stage: str) -> None:
+    """Staging would take the champion out of production and leave nobody there."""
+    if stage == STAGING and decision.chosen is not None:
+        now = promotion.holder(store, decision.chosen.name, PRODUCTION)
+        if now is not None and now.version == decision.chosen.version:
+            raise TrackingError(
+                f"{now.uri} is in Production, and is not taken out of it for Staging. Promote another version to Production first, "
+                "or go back: mlflow run . -e rollback"
+            )
+
+
+def _log(run: Run, decision: Decision, policy: Policy, outcome: str) -> None:
+    limits = {"margin": policy.margin, "max_size_mb": policy.max_size_mb, "max_latency_ms": policy.max_latency_ms}
+    limits["min_retention"] = policy.min_retention
+    run.log_params({key: f"{value:g}" for key, value in limits.items() if value is not None})
+    told = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
+    run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **told})
+    run.log_metrics(decision.numbers)
+    if decision.refusals:
+        run.log_text("\n".join(decision.refusals) + "\n", "refusals.txt")
+
+
+def _record_refusal(store: Store, name: str, stage: str, decision: Decision) -> None:
+    now = promotion.holder(store, name, stage)
+    reasons = "; ".join(decision.refusals) or decision.reason
+    about = decision.chosen.version if decision.chosen else None
+    append(store, name, Event("refused", stage, about, now.version if now else None, reasons, decision.numbers))
+
+
+def _refusal(name: str, decision: Decision, stage: str) -> str:
+    about = decision.chosen.uri if decision.chosen else f"{name}: {decision.reason}; nothing"
+    reasons = "\n".join(f"  - {reason}" for reason in decision.refusals)
+    advice = "Make a better one, or give way: force=true with version and reason promotes all the same."
+    return f"{about} is not promoted to {stage}.\n{reasons}\n{advice}" if reasons else f"{about} is promoted to {stage}. {advice}"
+
+
+def _reason(decision: Decision, given: str | None) -> str:
+    against = f"; forced against: {'; '.join(decision.refusals)}" if decision.refusals else ""
+    return f"{given}; {decision.reason}{against}" if given else f"{decision.reason}{against}"
+
+
+def _lines(version: Version, stage: str, why: str, moved: Moved) -> list[str]:
+    alias = STAGE_ALIASES[stage]
+    before = moved.before
+    if before is not None and before.version == version.version:
+        instead = "it held this stage already"
+    else:
+        instead = f"instead of version {before.version}" if before else "nothing held this stage before"
+    lines = [f"{version.uri} is {stage} now, alias {alias}: {why}", instead]
+    if not moved.has_stages:
+        lines.append(f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage carry on")
+    back = ["back    mlflow run . -e rollback -P registered_model=" + version.name] if before is not None and stage == PRODUCTION else []
+    return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

@@ -1,0 +1,62 @@
+"""Versions on a shelf: real ones in a real registry, with scores that are made up and what they say of the dev pairs to match."""
+
+from __future__ import annotations
+
+import numpy as np
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+from scipy.stats import spearmanr
+
+from pipelines.__main__ import main
+from sbert_prune import registry
+from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
+from sbert_prune.models import add_file
+from sbert_prune.tracking import connect, open_run
+
+NAME = "m"
+PAIRS = 300
+GOLD = np.random.default_rng(0).random(PAIRS)
+
+
+def shelve(*, noise: float, size: float, role: str = "variant", recipe: str = "r", said: bool = True, **metrics: float) -> str:
+    """Register a version whose cosines are what people say with so much noise. Returns its number. said: whether dev pairs are kept."""
+    store = connect()
+    cosines = GOLD + noise * np.random.default_rng(round(noise * 1000)).standard_normal(PAIRS)
+    with open_run(store, "made by hand", {}) as run:
+        logged = store.client.create_logged_model("0", "x", run.run_id).model_id
+        if said:
+            add_file(store, logged, FILE_NAME, DevPairs(f"dev of {recipe}", GOLD, cosines).to_json())
+        store.client.finalize_logged_model(logged, "READY")
+        tags = {"role": role, "reference_key": recipe, "model_id": logged, "kept_layers": "0,1", "depth": "12"}
+        tags |= {"sts_dev_digest": f"dev of {recipe}", "sts_test_digest": f"test of {recipe}"}
+        measured = {
+            "sts_dev/spearman_cosine": float(spearmanr(cosines, GOLD)[0]),
+            "size/disk_mb": size,
+            "speed/latency_p50_ms": size / 10,
+            "quality/retention": 1 - noise,
+            "roundtrip/max_abs_diff": 0.0,
+        }
+        final = {name: float(value) for name, value in (measured | metrics).items() if not np.isnan(value)}
+        return registry.register(store, registry.Version(NAME, "", run.run_id, "None", tags, final), logged).version
+
+
+def call(*arguments: str) -> Result:
+    """A command on the shelf."""
+    return CliRunner().invoke(main, [arguments[0], "--registered-model", NAME, *arguments[1:]])
+
+
+def done(*arguments: str) -> str:
+    """A command that has to go well; its output."""
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def stages(uri: str) -> dict[str, str]:
+    """By version."""
+    return {str(version.version): version.current_stage for version in MlflowClient(uri).search_model_versions(f"name='{NAME}'")}
+
+
+def aliases(uri: str) -> dict[str, str]:
+    """The version of each alias."""
+    return {alias: str(number) for alias, number in MlflowClient(uri).get_registered_model(NAME).aliases.items()}

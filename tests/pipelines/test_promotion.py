@@ -1,0 +1,342 @@
+"""One command forward and one back: what may be promoted, what is refused, and what the registry and its history say afterwards."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mlflow import MlflowClient
+
+from sbert_prune.history import PRODUCTION, read_history
+from sbert_prune.promotion import promote, settle
+from sbert_prune.registry import versions
+from sbert_prune.tracking import connect
+from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
+
+NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
+
+
+@pytest.fixture
+def uri(tmp_path, monkeypatch: pytest.MonkeyPatch) -> str:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    return uri
+
+
+def refused(*arguments: str) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 4, result.output
+    return result.output
+
+
+def test_the_smallest_variant_that_is_not_worse_than_its_reference_is_promoted(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=40)
+    shelve(noise=AS_GOOD, size=20)
+    shelve(noise=WORSE, size=10)
+
+    told = done("promote")
+
+    assert aliases(uri) == {"champion": "3"}
+    assert stages(uri) == {"1": "None", "2": "None", "3": "Production", "4": "None"}
+    assert "the smallest of 3 variants that is not worse than its reference by more than 0.01 on dev" in told
+
+
+def test_a_wider_margin_lets_a_smaller_one_pass_and_a_narrower_one_none(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=0.1, size=20)
+
+    assert "version 2: it may be worse than its reference, version 1, by more than 0.01" in refused("promote")
+    done("promote", "--margin", "0.1")
+    assert aliases(uri) == {"champion": "2"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "answer"),
+    [
+        ("--max-size-mb", "15", "max_size_mb=15: size/disk_mb is 20"),
+        ("--max-latency-ms", "1.5", "max_latency_ms=1.5: speed/latency_p50_ms is 2"),
+        ("--min-retention", "0.99", "min_retention=0.99: quality/retention is 0.9490"),
+    ],
+)
+def test_a_limit_refuses_what_is_above_it_and_lets_pass_what_is_not(uri, limit, value, answer):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+
+    assert answer in refused("promote", limit, value)
+    assert aliases(uri) == {}
+    enough = "0.9" if limit == "--min-retention" else "20"
+    done("promote", limit, enough)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "answer"),
+    [
+        ({"roundtrip/max_abs_diff": float("nan")}, "nobody has proven that it comes back as it was saved"),
+        ({"roundtrip/max_abs_diff": 0.2}, "it did not come back as it was saved: embeddings differ by 0.2"),
+        ({"said": False}, "say of the dev pairs was not kept"),
+        ({"recipe": "other"}, "there is no reference in the registry to hold it against"),
+    ],
+    ids=["no round trip", "failed round trip", "no dev pairs", "no reference"],
+)
+def test_what_is_not_proven_is_refused(uri, faulty, answer):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20, **faulty)
+
+    assert answer in refused("promote")
+    assert answer in refused("promote", "--version", "2")
+    assert aliases(uri) == {}
+
+
+def test_a_version_that_was_judged_on_other_pairs_than_the_champion_is_refused(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote")
+    shelve(noise=NEAR, size=80, role="reference", recipe="other")
+    shelve(noise=AS_GOOD, size=10, recipe="other")
+
+    assert "it was judged on dev pairs dev of other, the champion, version 2, on dev of r" in refused("promote", "--version", "4")
+    assert aliases(uri) == {"champion": "2"}
+
+
+def test_a_version_that_is_no_better_than_the_champion_is_refused(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    shelve(noise=0.06, size=25)
+    done("promote", "--version", "2")
+
+    assert "it is no better than the champion, version 2: 25.0 MB, dev 0.9" in refused("promote", "--version", "3")
+    assert aliases(uri) == {"champion": "2"}
+
+
+def test_the_champion_may_be_promoted_again_which_mends_what_was_broken_off(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote")
+    MlflowClient(uri).transition_model_version_stage(NAME, "2", "Archived")
+
+    assert "it held this stage already" in done("promote")
+    assert stages(uri)["2"] == "Production"
+
+
+def test_force_wants_version_and_reason_and_records_what_it_went_against(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=WORSE, size=10)
+
+    for arguments in (("--force", "true"), ("--force", "true", "--version", "2"), ("--force", "true", "--reason", "x")):
+        assert call("promote", *arguments).exit_code == 2
+    assert aliases(uri) == {}
+
+    done("promote", "--version", "2", "--force", "true", "--reason", "the demo is tomorrow")
+
+    assert aliases(uri) == {"champion": "2"}
+    (event,) = read_history(connect(), NAME)
+    assert event.reason.startswith("the demo is tomorrow; version 2 was asked for")
+    assert "forced against: it may be worse than its reference" in event.reason
+
+
+def test_a_registered_model_without_variants_has_nothing_to_promote(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+
+    assert "it has no pruned variant" in refused("promote")
+    done("promote", "--version", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["--version", "7"], "version=7: m has no such version. It has 1."),
+        (["--margin", "a"], "margin=a: write a number from 0 to 2"),
+        (["--max-size-mb", "nan"], "max_size_mb=nan: write a number of at least 0"),
+        (["--min-retention", "-1"], "write a number from 0 to 2"),
+    ],
+)
+def test_a_mistake_is_named_and_nothing_moves(uri, arguments, answer):
+    shelve(noise=NEAR, size=80, role="reference")
+
+    result = call("promote", *arguments)
+
+    assert result.exit_code == 2
+    assert answer in result.output
+    assert aliases(uri) == {}
+    assert read_history(connect(), NAME) == []
+
+
+def test_a_promotion_archives_the_one_before_and_says_so_on_the_version(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote", "--version", "1", "--reason", "to begin with")
+
+    done("promote", "--version", "2", "--stage", "production")
+
+    tags = MlflowClient(uri).get_model_version(NAME, "2").tags
+    assert aliases(uri) == {"champion": "2", "previous": "1"}
+    assert stages(uri) == {"1": "Archived", "2": "Production"}
+    assert tags["sbert_prune.promoted_instead_of"] == "1"
+    assert tags["sbert_prune.stage"] == "Production"
+    assert "version 2 was asked for" in tags["sbert_prune.promoted_because"]
+    assert {"sbert_prune.promoted_by", "sbert_prune.promoted_at"} <= set(tags)
+
+
+def test_staging_moves_the_challenger_and_leaves_the_champion(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    for size in (40, 20, 10):
+        shelve(noise=AS_GOOD, size=size)
+    done("promote", "--version", "2")
+
+    done("promote", "--version", "3", "--stage", "Staging")
+    assert aliases(uri) == {"champion": "2", "challenger": "3"}
+    assert stages(uri) == {"1": "None", "2": "Production", "3": "Staging", "4": "None"}
+
+    done("promote", "--version", "4", "--stage", "Staging")
+    assert aliases(uri) == {"champion": "2", "challenger": "4"}
+    assert stages(uri)["3"] == "Archived"
+
+    done("promote", "--version", "4")
+    assert aliases(uri) == {"champion": "4", "previous": "2"}
+    assert stages(uri) == {"1": "None", "2": "Archived", "3": "Archived", "4": "Production"}
+
+
+def test_the_champion_is_not_taken_out_of_production_for_staging(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    done("promote", "--version", "1")
+
+    result = call("promote", "--version", "1", "--stage", "Staging")
+
+    assert result.exit_code == 2
+    assert "is in Production, and is not taken out of it for Staging" in result.output
+    assert aliases(uri) == {"champion": "1"}
+
+
+def test_rollback_goes_back_step_by_step_past_what_was_deleted(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    for size in (40, 30, 20):
+        shelve(noise=AS_GOOD, size=size)
+    for version in ("1", "2", "3", "4"):
+        done("promote", "--version", version)
+    MlflowClient(uri).delete_model_version(NAME, "3")
+
+    assert "models:/m/2 is Production now, alias champion: it was slow" in done("rollback", "--reason", "it was slow")
+    assert aliases(uri) == {"champion": "2", "previous": "1"}
+    assert stages(uri) == {"1": "Archived", "2": "Production", "4": "Archived"}
+
+    done("rollback")
+    assert aliases(uri) == {"champion": "1"}
+
+    result = call("rollback")
+    assert result.exit_code == 2
+    assert "no version to go back to" in result.output
+    assert aliases(uri) == {"champion": "1"}
+
+    done("promote", "--version", "4")
+    assert aliases(uri) == {"champion": "4", "previous": "1"}
+
+
+def test_a_champion_that_was_named_by_other_means_is_not_forgotten(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
+
+    done("promote", "--version", "2")
+    done("rollback")
+
+    assert aliases(uri) == {"champion": "1"}
+    assert [event.what for event in read_history(connect(), NAME)] == ["found", "promoted", "rolled back"]
+
+
+def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    numbers = [shelve(noise=AS_GOOD, size=size) for size in (40, 30, 20, 10)]
+    stores = [connect() for _ in numbers]
+
+    for _ in range(5):
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            moves = [
+                pool.submit(promote, store, next(v for v in versions(store, NAME) if v.version == number), PRODUCTION, "at once", {})
+                for store, number in zip(stores, numbers, strict=True)
+            ]
+            for move in moves:
+                move.result()
+
+        champion = aliases(uri)["champion"]
+        assert champion == [event.version for event in read_history(stores[0], NAME) if event.what == "promoted"][-1]
+        assert [version for version, stage in stages(uri).items() if stage == "Production"] == [champion]
+        assert aliases(uri)["previous"] != champion
+    assert len(read_history(stores[0], NAME)) >= 5 * len(numbers), "a decision was lost"
+
+
+def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_decided(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote", "--version", "1")
+    done("promote", "--version", "2")
+    client = MlflowClient(uri)
+    client.set_registered_model_alias(NAME, "champion", "1")
+    client.delete_registered_model_alias(NAME, "previous")
+    client.transition_model_version_stage(NAME, "1", "Production")
+
+    settle(connect(), NAME)
+
+    assert aliases(uri) == {"champion": "2", "previous": "1"}
+    assert stages(uri) == {"1": "Archived", "2": "Production"}
+
+
+def test_a_scripted_month_reads_right(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote", "--reason", "first")
+    shelve(noise=WORSE, size=10)
+    refused("promote", "--version", "3")
+    shelve(noise=NEAR, size=19)
+    done("promote", "--version", "4")
+    done("rollback", "--reason", "wrong answers in Hindi")
+    MlflowClient(uri).delete_model_version(NAME, "4")
+
+    lines = done("history").splitlines()
+
+    said = [re.sub(r"^\S+ \S+  |^ +", "", line) for line in lines]
+    begins = [" ".join(line.split()[:3]).rstrip(":,") for line in said]
+    assert begins == [
+        "history of m",
+        "registered version 1",
+        "registered version 2",
+        "promoted version 2",
+        "registered version 3",
+        "refused version 3",
+        "promoted version 4",
+        "rolled back Production",
+        "deleted version 4",
+        "now: champion is",
+    ]
+    text = "\n".join(lines)
+    assert "first; the smallest of 1 variants" in text
+    assert re.search(r"refused +version 3 for Production, version 2 stays, by \S+: it may be worse than its reference", text)
+    assert re.search(r"promoted +version 4 \(no longer there\) to Production instead of version 2", text)
+    assert re.search(r"rolled back +Production to version 2 from version 4, by \S+: wrong answers in Hindi", text)
+    assert "sts_dev/spearman_cosine 0.9" in text
+    assert lines[-1] == "now: champion is version 2"
+
+
+def test_a_refusal_and_a_promotion_are_runs_with_their_numbers(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=WORSE, size=20)
+    refused("promote", "--version", "2")
+    done("promote", "--version", "1")
+
+    client = MlflowClient(uri)
+    runs = client.search_runs(["0"], "tags.sbert_prune.step = 'promote'", order_by=["attributes.start_time ASC"])
+    assert [run.data.tags["sbert_prune.outcome"] for run in runs] == ["refused", "promoted"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert runs[0].data.metrics["size/disk_mb"] == 20
+    assert "refusals.txt" in {item.path for item in client.list_artifacts(runs[0].info.run_id)}
+
+
+def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    client = MlflowClient(uri)
+    client.set_registered_model_tag(NAME, "sbert_prune.history.000009-0123abcd", "not ours")
+
+    done("promote", "--version", "1")
+
+    assert [event.what for event in read_history(connect(), NAME)] == ["promoted"]
+    assert "sbert_prune.history.000010-" in " ".join(client.get_registered_model(NAME).tags)
