@@ -20,6 +20,7 @@ COMMANDS = {
     "register": "Make a sentence model a version in the registry.",
     "promote": "Move a stage and its alias to a version that is good enough.",
     "rollback": "Take the last promotion to Production back.",
+    "verify": "Look whether every registered version is what it says.",
     "history": "Tell every promotion, refusal and rollback.",
 }
 

@@ -80,8 +80,8 @@ def build(context: Context, inputs: Inputs, reference: Reference | None) -> Vers
     metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
     tags = _tags(context, inputs, is_reference=reference is None) | {"evaluate_run_id": judged.run_id}
     version = steps.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
-    context.unfinished.discard(tags["variant_key"])
     _report(context, judged, version)
+    context.unfinished.discard(tags["variant_key"])
     return version
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from sbert_prune.evaluation.correlation import ResampledSpearman
+from sbert_prune.evaluation.correlation import ResampledSpearman, spearman
 from sbert_prune.evaluation.resampling import resample
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ class DevPairs:
     digest: str
     gold: NDArray[np.float64]
     cosines: NDArray[np.float64]
+
+    @property
+    def value(self) -> float:
+        """Spearman."""
+        return float(spearman(self.cosines[None], self.gold[None])[0])
 
     @cached_property
     def score(self) -> Score:

@@ -1,0 +1,208 @@
+"""What is wrong with registered versions: bytes, lineage, metrics and runs that do not agree, stages and aliases that point nowhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipelines.records import headlines, lineage_tags
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.delivery import FAULTS
+from sbert_prune.errors import SbertPruneError
+from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
+from sbert_prune.history import read_history, standing
+from sbert_prune.lineage import read_lineage
+from sbert_prune.metric_names import STS_DEV
+from sbert_prune.models import fetch_model, read_file
+from sbert_prune.promotion import actual, wanted
+from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved
+from sbert_prune.tracking import TAG, read_artifact
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as LoggedRun
+
+    from sbert_prune.registry import Version
+    from sbert_prune.tracking import Store
+
+_LINEAGE = ("base", "base_sha256", "kept_layers", "depth", "num_layers", "strategy", "model_sha256", "fingerprint", "role")
+"""What a version's own tags have to hold, so that it can do without its run."""
+
+_ROUNDING = 1e-5  # tags hold six digits
+
+
+@dataclass(frozen=True)
+class Repair:
+    """How a finding can be mended from what is still there. tags, metrics: to be put over a version's.  dev_pairs: to be put beside it.
+
+    settles: whether stages and aliases are brought to the history.  rolls_back: whether a lost champion makes room for the one before.
+    """
+
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    dev_pairs: str | None = None
+    settles: bool = False
+    rolls_back: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. subject: "version 3", or what else it is about.  repair: None where nothing here can mend it."""
+
+    subject: str
+    found: str
+    advice: str
+    repair: Repair | None = None
+
+
+def audit_version(store: Store, version: Version) -> list[Finding]:
+    """All that is wrong with one version."""
+    run = _run(store, version.run_id)
+    return [*_bytes(store, version, run), *_lineage(version, run), *_metrics(store, version, run), *_dev_pairs(store, version)]
+
+
+def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
+    """Aliases and stages that are not where the history says, and a champion that is gone."""
+    found = []
+    ever = [event.version for event in read_history(store, name) if event.version is not None]
+    held = standing(read_history(store, name), {*ever, *there}).production
+    if held and held[-1] not in there:
+        next_best = [version for version in held if version in there]
+        what_then = f"version {next_best[-1]} held Production before" if next_best else "no version that held it before is there"
+        advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
+        repair = Repair(settles=True, rolls_back=True) if next_best else None
+        found.append(Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair))
+    now, then = actual(store, name), wanted(store, name)
+    for alias in sorted(now.aliases.keys() | then.aliases.keys()):
+        is_at, ought = now.aliases.get(alias, "none"), then.aliases.get(alias, "none")
+        if is_at != ought:
+            gone = "" if is_at == "none" or is_at in there else ", which is not there"
+            advice = "repair=true moves it; promote the version if it was moved on purpose"
+            found.append(Finding(f"alias {alias}", f"names version {is_at}{gone}; the history says {ought}", advice, Repair(settles=True)))
+    for number in sorted(now.stages.keys() | then.stages.keys(), key=int):
+        is_in, ought = now.stages.get(number, "none"), then.stages.get(number, "none")
+        if is_in != ought:
+            advice = "repair=true moves it"
+            found.append(Finding(f"version {number}", f"is in stage {is_in}; the history says {ought}", advice, Repair(settles=True)))
+    return found
+
+
+def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """The model loads, and is the one that was registered."""
+    again = "its bytes are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
+    subject = f"version {version.version}"
+    try:
+        source = SavedModel(version.uri, None, inspect_checkpoint(fetch_model(_location(store, version))))
+        if (found := _changed(source, version)) is not None:
+            yield Finding(subject, found, again)
+            return
+        lineage = lineage_of(source)
+        if read_lineage(source.folder) is None:
+            yield Finding(subject, "its pruning.json is gone", "restore the file from a backup; its tags still tell what it was made from")
+        check_embeddings(embed(load_saved(source.checkpoint), PROBES), version.uri)
+    except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
+        yield Finding(subject, f"does not load: {str(error).splitlines()[0]}", again)
+        return
+    if read_lineage(source.folder) is not None:
+        yield from _disagreements(lineage_tags(lineage), version, run)
+
+
+def _disagreements(file: Mapping[str, str], version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """Where `pruning.json` and the tags differ, the run tells who is right."""
+    third = run.data.tags if run else {}
+    for key, value in file.items():
+        own = version.tags.get(key)
+        if key in _OF_THE_RUN or own == value:
+            continue
+        found = f"its tag {key} says {own or 'nothing'}, its pruning.json {value}"
+        subject = f"version {version.version}"
+        if third.get(f"{TAG}{key}") == value:
+            yield Finding(subject, found, "its run agrees with the file: repair=true corrects the tag", Repair(tags={key: value}))
+        else:
+            agrees = "its run agrees with the tag" if run else "no run is left to tell who is right"
+            yield Finding(subject, found, f"{agrees}: restore pruning.json from a backup, or make the model again")
+
+
+_OF_THE_RUN = {"code_version"}
+
+
+def _location(store: Store, version: Version) -> str:
+    model_id = version.tags.get("model_id")
+    if model_id is None:
+        return version.uri
+    try:
+        store.client.get_logged_model(model_id)
+    except FAULTS as error:
+        raise ValueError(f"its logged model {model_id} is gone") from error
+    return f"models:/{model_id}"
+
+
+def _changed(source: SavedModel, version: Version) -> str | None:
+    told = version.tags.get("fingerprint")
+    if told is not None:
+        is_now = source.checkpoint.fingerprint()
+        return None if is_now == told else f"its files have changed: fingerprint {is_now[:12]}, registered with {told[:12]}"
+    told, is_now = version.tags.get("model_sha256"), source.checkpoint.sha256()
+    return None if told in (None, is_now) else f"its weights have changed: SHA-256 {is_now[:12]}, registered with {told[:12]}"
+
+
+def _run(store: Store, run_id: str) -> LoggedRun | None:
+    """None where it was deleted."""
+    try:
+        run = store.client.get_run(run_id)
+    except FAULTS:
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _lineage(version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """The run is there, or the version tells the whole by itself."""
+    missing = [key for key in _LINEAGE if key not in version.tags]
+    if not missing:
+        return
+    told = run.data.tags if run else {}
+    known = {key: told[TAG + key] for key in missing if TAG + key in told}
+    where = "" if run else ", and its run was deleted"
+    found = f"its tags lack {', '.join(missing)}{where}"
+    yield Finding(f"version {version.version}", found, _from_run(known), Repair(tags=known) if known else None)
+
+
+def _from_run(known: object) -> str:
+    return "repair=true takes what its run says" if known else "nothing here knows it any more"
+
+
+def _metrics(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """The tags say what was measured."""
+    subject = f"version {version.version}"
+    wrong = sorted(name for name, value in version.metrics.items() if not math.isfinite(value))
+    if wrong:
+        yield Finding(subject, f"{', '.join(wrong)} are no finite numbers", "judge again: mlflow run . -e evaluate, then register")
+    judged = _run(store, version.tags.get("evaluate_run_id", ""))
+    told = {**(headlines(run.data.metrics) if run else {}), **(headlines(judged.data.metrics) if judged else {})}
+    for name, value in sorted(told.items()):
+        own = version.metrics.get(name)
+        if own is None or not math.isclose(own, value, rel_tol=_ROUNDING, abs_tol=1e-9):
+            found = f"its tag {name} says {own if own is not None else 'nothing'}, its run {value:.6g}"
+            yield Finding(subject, found, "repair=true takes what its run says", Repair(metrics={name: value}))
+    if not told and not version.metrics:
+        yield Finding(subject, "has no metrics, and no run that has", "judge it: mlflow run . -e evaluate, then register")
+
+
+def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
+    """What it says of the dev pairs is beside it, and gives the score that it is registered with."""
+    score, model_id = version.metrics.get(STS_DEV), version.tags.get("model_id", "")
+    if score is None or "sts_dev_digest" not in version.tags:
+        return
+    subject = f"version {version.version}"
+    content = read_file(store, model_id, FILE_NAME) if model_id else None
+    pairs = DevPairs.parse(content) if content is not None else None
+    if pairs is None:
+        kept = read_artifact(store, version.tags.get("evaluate_run_id", ""), FILE_NAME)
+        known = kept.decode() if kept is not None and DevPairs.parse(kept) is not None else None
+        found = f"{FILE_NAME} beside it is {'gone' if content is None else 'damaged'}, so promote cannot compare it"
+        yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)
+    elif not math.isclose(pairs.value, score, abs_tol=1e-4):
+        advice = "judge again: mlflow run . -e evaluate"
+        yield Finding(subject, f"its tag {STS_DEV} says {score:.4f}, its dev pairs give {pairs.value:.4f}", advice)

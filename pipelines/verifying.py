@@ -1,0 +1,90 @@
+"""Looking through a registry, telling what is wrong in a table, and mending what can be mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.auditing import Finding, audit_stages, audit_version
+from pipelines.console import say
+from pipelines.context import open_store
+from sbert_prune import promotion, registry
+from sbert_prune.delivery import FAULTS, first_line
+from sbert_prune.errors import TrackingError
+from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from sbert_prune.models import add_file
+from sbert_prune.report.terminal import table_lines
+from sbert_prune.tracking import pages
+
+if TYPE_CHECKING:
+    from sbert_prune.registry import Version
+    from sbert_prune.tracking import Store
+
+
+def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
+    """Look through one registered model, or all of ours. Returns lines for people, and whether nothing is wrong (any more)."""
+    with open_store() as store:
+        names = [name] if name is not None else _ours(store)
+        if not names:
+            return ["nothing is registered in this store"], True
+        rows: list[tuple[str, str, str, str]] = []
+        left = 0
+        for each in names:
+            found = registry.versions(store, each)
+            if name is not None and not found and not _is_there(store, each):
+                raise TrackingError(f"registered_model={each}: there is no such registered model in this store.")
+            for finding, outcome in _look_through(store, each, found, repair=repair):
+                rows.append((each, finding.subject, finding.found, outcome or finding.advice))
+                left += outcome is None
+            say(f"{each}: {len(found)} version{'s' * (len(found) != 1)} looked at")
+        if not rows:
+            return ["every version is what it says"], True
+        told = table_lines(("model", "about", "found", "mended" if repair and not left else "what to do"), rows)
+        return [*told, f"{len(rows)} found, {len(rows) - left} mended"], not left
+
+
+def _look_through(store: Store, name: str, found: list[Version], *, repair: bool) -> list[tuple[Finding, str | None]]:
+    """Findings, each with what was done about it; None where nothing was."""
+    outcomes: list[tuple[Finding, str | None]] = []
+    for version in found:
+        for finding in audit_version(store, version):
+            outcomes.append((finding, _mend(store, version, finding) if repair else None))
+    if not found:
+        return outcomes
+    if not repair:
+        outcomes += [(finding, None) for finding in audit_stages(store, name, [version.version for version in found])]
+        return outcomes
+    stages = audit_stages(store, name, [version.version for version in found])
+    for finding in stages:
+        if finding.repair is not None and finding.repair.rolls_back:
+            promotion.roll_back(store, name, finding.found)
+    if stages:
+        promotion.settle(store, name)
+    return outcomes + [(finding, "mended: brought to the history" if finding.repair else None) for finding in stages]
+
+
+def _mend(store: Store, version: Version, finding: Finding) -> str | None:
+    repair = finding.repair
+    if repair is None:
+        return None
+    if repair.dev_pairs is not None:
+        add_file(store, version.tags["model_id"], FILE_NAME, repair.dev_pairs)
+    if repair.tags or repair.metrics:
+        registry.update(store, version, repair.metrics, repair.tags)
+    return "mended"
+
+
+def _ours(store: Store) -> list[str]:
+    """Registered models with a version that carries our tags."""
+    try:
+        found = pages(lambda token: store.client.search_registered_models(page_token=token))
+        return [model.name for model in found if any(version.tags for version in registry.versions(store, model.name))]
+    except FAULTS as error:
+        raise TrackingError(f"The registered models cannot be listed: {first_line(error)}") from error
+
+
+def _is_there(store: Store, name: str) -> bool:
+    try:
+        store.client.get_registered_model(name)
+    except FAULTS:
+        return False
+    return True

@@ -1,0 +1,190 @@
+"""`verify` finds what was done to a store by hand, and mends what can be mended."""
+
+import json
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from mlflow import MlflowClient
+
+from pipelines.__main__ import main
+from pipelines.full import run_full
+from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from tests.pipelines.conftest import make_project
+
+NAME = "sbert-small"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    """A store with a reference and two variants, of which the second is champion and the first was before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("made"))
+        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
+        patch.chdir(project.folder)
+        for layers in ("2", "1"):
+            run_full(project.recipe(layers=layers))
+        for version in ("2", "3"):
+            done = CliRunner().invoke(
+                main, ["promote", "--registered-model", NAME, "--version", version, "--force", "true", "--reason", "test"]
+            )
+            assert done.exit_code == 0, done.output
+        yield project
+
+
+class Store:
+    """A copy of that store, to be damaged."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+    def version(self, number: str):
+        return self.client.get_model_version(NAME, number)
+
+    def files(self, number: str) -> Path:
+        """Where its bytes lie."""
+        model_id = self.version(number).tags["sbert_prune.model_id"]
+        return self.folder / "mlruns" / "0" / "models" / model_id / "artifacts"
+
+    def model(self, number: str) -> Path:
+        return self.files(number) / "model.sentence_transformer"
+
+    def verify(self, *more: str) -> Result:
+        return CliRunner().invoke(main, ["verify", *more])
+
+
+@pytest.fixture
+def store(made, monkeypatch: pytest.MonkeyPatch):
+    """The store as it was made; artifacts have whole paths in it, so it stays where it is."""
+    backup = made.folder.parent / "backup"
+    if not backup.exists():
+        shutil.copytree(made.folder, backup)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    monkeypatch.chdir(made.folder)
+    yield Store(made.folder)
+    shutil.rmtree(made.folder / "mlruns")
+    shutil.copytree(backup / "mlruns", made.folder / "mlruns")
+    with closing(sqlite3.connect(backup / "mlflow.db")) as whole, closing(sqlite3.connect(made.folder / "mlflow.db")) as damaged:
+        whole.backup(damaged)
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def edit(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def tag(store: Store, key: str, value: str) -> None:
+    store.client.set_model_version_tag(NAME, "2", key, value)
+
+
+def lose_run_and_a_tag(store: Store) -> None:
+    store.client.delete_run(store.version("2").run_id)
+    store.client.delete_model_version_tag(NAME, "2", "sbert_prune.base_sha256")
+
+
+DAMAGES = {
+    "a flipped byte": (lambda store: flip_a_byte(store.model("2") / "model.safetensors"), "version 2.*its files have changed"),
+    "a truncated file": (lambda store: (store.model("2") / "model.safetensors").write_bytes(b"x" * 99), "version 2.*does not load"),
+    "no folder": (lambda store: shutil.rmtree(store.files("2")), "version 2.*does not load"),
+    "another depth": (lambda store: edit(store.model("2") / "config.json", num_hidden_layers=3), "version 2.*does not load"),
+    "another tokenizer": (lambda store: edit(store.model("2") / "tokenizer.json", truncation=1), "version 2.*its files have changed"),
+    "no pruning.json": (lambda store: (store.model("2") / "pruning.json").unlink(), "version 2.*pruning.json is gone"),
+    "another pruning.json": (
+        lambda store: edit(store.model("2") / "pruning.json", kept_layers=[3, 4]),
+        "version 2.*its tag kept_layers says 0,1, its pruning.json 3,4",
+    ),
+    "a metric": (lambda store: tag(store, "sts_test/spearman_cosine", "0.99"), "version 2.*sts_test/spearman_cosine says 0.99, its run"),
+    "lineage": (lambda store: tag(store, "sbert_prune.kept_layers", "0-5"), "version 2.*kept_layers says 0-5, its pruning.json 0,1"),
+    "a run and a tag": (lose_run_and_a_tag, "version 2.*its tags lack base_sha256, and its run was deleted"),
+    "a logged model": (
+        lambda store: store.client.delete_logged_model(store.version("2").tags["sbert_prune.model_id"]),
+        "version 2.*its logged model .* is gone",
+    ),
+    "dev pairs": (lambda store: (store.files("2") / FILE_NAME).write_text("{}"), "version 2.*dev_pairs.json beside it is damaged"),
+    "the champion": (lambda store: store.client.delete_model_version(NAME, "3"), "champion.*version 3.* was deleted"),
+    "an alias": (
+        lambda store: store.client.set_registered_model_alias(NAME, "champion", "1"),
+        "alias champion.*names version 1; the history says 3",
+    ),
+    "no alias": (
+        lambda store: store.client.delete_registered_model_alias(NAME, "champion"),
+        "alias champion.*names version none; the history says 3",
+    ),
+    "a stage": (
+        lambda store: store.client.transition_model_version_stage(NAME, "2", "Production"),
+        "version 2.*is in stage Production; the history says none",
+    ),
+}
+
+MENDED = {"a metric", "lineage", "dev pairs", "the champion", "an alias", "no alias", "a stage"}
+
+
+def words(result: Result) -> str:
+    """The table as running text: its cells are broken into lines."""
+    return re.sub(r"\s+", " ", result.output)
+
+
+def test_a_sound_store_is_found_sound(store: Store):
+    result = store.verify()
+
+    assert result.exit_code == 0, result.output
+    assert "every version is what it says" in result.output
+    assert f"{NAME}: 3 versions looked at" in result.output
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_damage_is_found_and_mended_where_that_can_be(store: Store, damage):
+    do, expected = DAMAGES[damage]
+    do(store)
+
+    first = store.verify("--registered-model", NAME)
+    mended = store.verify("--repair", "true")
+    again = store.verify()
+
+    assert first.exit_code == 1, first.output
+    assert "Traceback" not in first.output
+    parts = expected.split(".*")
+    assert all(re.search(part.replace(" ", r"\s+"), words(first)) for part in parts), first.output
+    assert (mended.exit_code == 0) == (again.exit_code == 0) == (damage in MENDED), mended.output + again.output
+
+
+def test_what_was_mended_is_what_it_was(store: Store):
+    before = dict(store.version("2").tags)
+    for damage in ("a metric", "lineage", "an alias", "a stage"):
+        DAMAGES[damage][0](store)
+
+    assert store.verify("--repair", "true").exit_code == 0
+
+    assert dict(store.version("2").tags) == before
+    assert store.client.get_registered_model(NAME).aliases == {"champion": 3, "previous": 2}
+
+
+def test_a_version_whose_run_was_deleted_tells_its_lineage_itself(store: Store):
+    store.client.delete_run(store.version("2").run_id)
+
+    assert store.verify().exit_code == 0
+
+
+def test_a_deleted_champion_makes_room_for_the_one_before(store: Store):
+    DAMAGES["the champion"][0](store)
+
+    store.verify("--repair", "true")
+
+    assert store.client.get_registered_model(NAME).aliases == {"champion": 2}
+
+
+def test_a_name_that_is_not_there_is_a_mistake(store: Store):
+    result = store.verify("--registered-model", "nothing")
+
+    assert result.exit_code == 2
+    assert "there is no such registered model" in result.output
