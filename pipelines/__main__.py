@@ -21,6 +21,7 @@ COMMANDS = {
     "promote": "Move a stage and its alias to a version that is good enough.",
     "rollback": "Take the last promotion to Production back.",
     "verify": "Look whether every registered version is what it says.",
+    "cleanup": "Tell what nobody needs any more, and delete it where asked.",
     "history": "Tell every promotion, refusal and rollback.",
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError
+from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
 from sbert_prune.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class Command(click.Command):
             if _unrecorded:
                 ctx.exit(3)
             return done
+        except UnrecordedError as error:
+            click.echo(f"Not recorded: {error}", err=True)
+            ctx.exit(3)
         except SbertPruneError as error:
             refused = isinstance(error, RefusedError)
             click.echo(f"{'Refused' if refused else 'Error'}: {error}", err=True)

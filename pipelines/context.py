@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.console import end_if_told, not_recorded, say, warn_if_busy
 from pipelines.unfinished import Unfinished
 from sbert_prune.aftermath import clear_up
+from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.store_uri import own_folder
 from sbert_prune.tracking import Run, Store, connect, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
@@ -89,6 +90,11 @@ def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> 
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
                 yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
             unfinished.clear()
+        except TrackingError as error:
+            if unfinished.has_results:
+                kept = f"What was made so far is kept in {unfinished.folder}: the same command goes on from there."
+                raise UnrecordedError(f"{error} {kept}") from error
+            raise
         finally:
             unfinished.release()
 

@@ -14,6 +14,7 @@ from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs import PruneInputs
 from pipelines.loading import Inputs, load_inputs
 from pipelines.parameters import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
+from pipelines.room import check_room
 from sbert_prune.errors import RecipeError, TrackingError
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, recipe_written
@@ -37,6 +38,8 @@ def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: b
     say(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
+    if not plan:
+        check_room(recipe, inputs)
     say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs, chosen, **how)))
     if plan and chosen:
         say(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")

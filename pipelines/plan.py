@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import quieten_libraries, say
 from pipelines.fitting import look_at_fit, tokenizer_of
+from pipelines.room import COPIES
 from pipelines.saving import as_sentence_model
 from pipelines.teaching import teacher_layers
 from sbert_prune import registry
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
     from sbert_prune.training.rehearsal import Part, Rehearsed
-
-_COPIES = 3 * 4
-"""Two checkpoints on the way and one being written; each holds weights, two moments of AdamW, and the best weights so far."""
 
 
 def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
@@ -132,7 +130,7 @@ def _time(seconds: float) -> str:
 def _disk(models: list[SavedModel]) -> list[str]:
     """What stays, what is needed on the way, and what there is."""
     sizes = [sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file()) for model in models]
-    needed, place = sum(sizes) + _COPIES * max(sizes, default=0), own_folder().parent
+    needed, place = sum(sizes) + COPIES * max(sizes, default=0), own_folder().parent
     free = shutil.disk_usage(place).free
     short = "; that is not enough: free some, or work elsewhere" if needed > free else ""
     return [

@@ -69,6 +69,11 @@ class Unfinished:
             return None
         return place, (place.parent / _RUN_ID).read_text(encoding="utf-8")
 
+    @property
+    def has_results(self) -> bool:
+        """Whether this command has made something that it would find again."""
+        return any(next((self.folder / name).glob(f"*/{_RUN_ID}"), None) is not None for name in self._held)
+
     def forget(self, key: str) -> None:
         """The step is to be done anew."""
         if (place := self.result(key)) is not None:

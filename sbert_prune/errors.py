@@ -9,6 +9,7 @@ SbertPruneError                 anything that a person can mend; commands answer
  ├─ TrainingError (RuntimeError)   a phase that cannot go on
  ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
  ├─ TrackingError (RuntimeError)   MLflow's store or registry
+ │   └─ UnrecordedError              work that is done and kept, but could not be recorded: exit status 3
  └─ RefusedError (RuntimeError)    a gate that does not let a model pass: exit status 4
 """
 
@@ -47,6 +48,10 @@ class RoundTripError(SbertPruneError, RuntimeError):
 
 class TrackingError(SbertPruneError, RuntimeError):
     """MLflow's store or registry cannot do what was asked."""
+
+
+class UnrecordedError(TrackingError):
+    """A store that failed when work was done already: that is kept, and the same command goes on from there."""
 
 
 class RefusedError(SbertPruneError, RuntimeError):

@@ -22,6 +22,7 @@ from sbert_prune.errors import TrackingError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
 
     from sbert_prune.tracking import Run, Store
@@ -98,6 +99,16 @@ def add_file(store: Store, model_id: str, name: str, content: str) -> None:
             store.client.log_model_artifact(model_id, str(path))
     except FAULTS as error:
         raise TrackingError(f"{name} could not be put beside the logged model {model_id}: {first_line(error)}") from error
+
+
+def num_bytes(store: Store, model: LoggedModel) -> int:
+    """Bytes of a logged model's files. Raises what MLflow does where they cannot be listed."""
+    repository = get_artifact_repository(model.artifact_location, tracking_uri=store.uri)
+
+    def of(path: str | None) -> int:
+        return sum(of(item.path) if item.is_dir else item.file_size or 0 for item in repository.list_artifacts(path))
+
+    return of(None)
 
 
 def delete_model(store: Store, model_id: str) -> None:
