@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.console import end_if_told, not_recorded, say, warn_if_busy
 from pipelines.unfinished import Unfinished
 from sbert_prune.aftermath import clear_up
+from sbert_prune.descriptions import describe
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.store_uri import own_folder
 from sbert_prune.tracking import Run, Store, connect, open_run
@@ -121,6 +122,14 @@ def bury_the_dead(store: Store) -> None:
         say(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
     if left.models:
         say(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
+
+
+def describe_all(store: Store, name: str) -> None:
+    """Bring the descriptions in MLflow's pages up to date; a page that is not costs nothing but a line."""
+    try:
+        describe(store, name)
+    except TrackingError as error:
+        say(str(error))
 
 
 def deliver_inherited(outbox: Outbox) -> None:

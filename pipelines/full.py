@@ -89,6 +89,7 @@ def run_full(
 def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
     """Open the run of one variant and fill it; returns the variant and its reference."""
     from pipelines.building import find_or_build, find_or_build_reference
+    from pipelines.context import describe_all
     from pipelines.publishing import publish
     from pipelines.summary import draw_variants
     from sbert_prune import registry
@@ -105,6 +106,7 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
             draw_variants(run, registry.versions(context.store, recipe.registered_model))
         except TrackingError as error:  # a picture less: the variant is registered
             say(f"no picture of all variants: {error}")
+    describe_all(context.store, recipe.registered_model)
     return variant, reference
 
 

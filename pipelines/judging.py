@@ -75,9 +75,12 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
     if context.force:
         return None
     for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
-        say(f"step evaluate: the same was judged by run {run.info.run_id}, which is reused (force=true repeats it)")
         said = read_artifact(context.store, run.info.run_id, FILE_NAME)
-        return Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
+        earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
+        with context.step("evaluate", {"reused_from": earlier.run_id}, reads=READS) as again:
+            say(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
+            again.log_metrics(earlier.metrics)
+        return earlier
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.context import open_store
+from pipelines.context import describe_all, open_store
 from sbert_prune import promotion
 from sbert_prune.decision import Decision, decide
 from sbert_prune.errors import RefusedError, TrackingError
@@ -43,7 +43,9 @@ def promote(asked: Asked, policy: Policy) -> list[str]:
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
                 why = _reason(decision, asked.reason)
-                return _lines(decision.chosen, stage, why, promotion.promote(store, decision.chosen, stage, why, decision.numbers))
+                moved = promotion.promote(store, decision.chosen, stage, why, decision.numbers)
+                describe_all(store, name)
+                return _lines(decision.chosen, stage, why, moved)
             _record_refusal(store, name, stage, decision)
         raise RefusedError(_refusal(name, decision, stage))
 
@@ -56,6 +58,7 @@ def roll_back(name: str, reason: str) -> list[str]:
             target, moved = promotion.roll_back(store, name, reason)
             before = moved.before.version if moved.before else "none"
             run.set_tags({"outcome": "rolled back", "version": target.version, "before": before, "reason": reason})
+            describe_all(store, name)
         return _lines(target, PRODUCTION, reason, moved)
 
 

@@ -17,10 +17,11 @@ def command(recipe: Recipe, model: str, force: bool) -> None:
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
 
-    from pipelines.context import open_context
+    from pipelines.context import describe_all, open_context
     from pipelines.steps import logged_metrics, register_once
 
     quieten_libraries()
     with open_context(recipe, force=force) as context:
         version = register_once(context, source, logged_metrics(context, source), {"seed": str(recipe.seed)})
+        describe_all(context.store, version.name)
     say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")
