@@ -16,7 +16,8 @@ from sbert_prune.history import read_history, standing
 from sbert_prune.lineage import read_lineage
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.models import fetch_model, read_file
-from sbert_prune.promotion import actual, wanted
+from sbert_prune.promotion import actual, tells_stages_by_tags, wanted
+from sbert_prune.registry import versions
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved
 from sbert_prune.tracking import TAG, read_artifact
@@ -74,7 +75,8 @@ def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
         advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
         repair = Repair(settles=True, rolls_back=True) if next_best else None
         found.append(Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair))
-    now, then = actual(store, name), wanted(store, name)
+    by_tags = tells_stages_by_tags(versions(store, name))
+    now, then = actual(store, name, by_tags=by_tags), wanted(store, name)
     for alias in sorted(now.aliases.keys() | then.aliases.keys()):
         is_at, ought = now.aliases.get(alias, "none"), then.aliases.get(alias, "none")
         if is_at != ought:

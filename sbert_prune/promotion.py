@@ -17,7 +17,7 @@ from sbert_prune.registry import STAGE_ALIASES, alias_holder, versions
 from sbert_prune.tracking import TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sbert_prune.registry import Version
     from sbert_prune.tracking import Store
@@ -98,12 +98,18 @@ def wanted(store: Store, name: str) -> State:
     return State(aliases, {**dict.fromkeys(challenger, STAGING), **dict.fromkeys(champion, PRODUCTION)})
 
 
-def actual(store: Store, name: str) -> State:
-    """What the registry says."""
+def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
+    """What the registry says. by_tags: stages as our tags tell them, for a server that has none."""
     registered = store.client.get_registered_model(name)
     ours = {*STAGE_ALIASES.values(), _PREVIOUS}
     aliases = {alias: str(version) for alias, version in registered.aliases.items() if alias in ours}
-    return State(aliases, {version.version: version.stage for version in versions(store, name) if version.stage in {PRODUCTION, STAGING}})
+    stages = {version.version: version.tags.get("stage", "None") if by_tags else version.stage for version in versions(store, name)}
+    return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
+
+
+def tells_stages_by_tags(found: Sequence[Version]) -> bool:
+    """Whether the server has no stages: promoted versions are in none, and our tags alone tell them."""
+    return all(version.stage == "None" for version in found) and any("stage" in version.tags for version in found)
 
 
 def settle(store: Store, name: str) -> bool:
@@ -116,11 +122,11 @@ def settle(store: Store, name: str) -> bool:
     fault: BaseException | None = None
     for tried in range(_TRIES):
         try:
-            now, then = actual(store, name), wanted(store, name)
-            if now.aliases == then.aliases and (not has_stages or now.stages == then.stages):
+            now, then = actual(store, name, by_tags=not has_stages), wanted(store, name)
+            if now == then:
                 return has_stages
             _move_aliases(store, name, now.aliases, then.aliases)
-            has_stages = has_stages and _move_stages(store, name, now.stages, then.stages)
+            has_stages = _move_stages(store, name, now.stages, then.stages) and has_stages
         except FAULTS as error:  # two that write the same alias at once: one of them gets an error of the database
             fault = error
             time.sleep(random.uniform(0, 0.05 * (tried + 1)))

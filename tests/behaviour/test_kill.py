@@ -39,10 +39,12 @@ def unfinished(project: Project) -> set[Path]:
 def kill_at(process: "subprocess.Popen[str]", project: Project, phase: int, step: int) -> None:
     """Kill without a warning once the phase with this number, counted from 1, has a checkpoint of this optimizer step."""
     deadline = time.monotonic() + 240
+    seen: set[Path] = set()  # the checkpoints of a phase go when it is done
     while process.poll() is None and time.monotonic() < deadline:
         found = unfinished(project)
-        with suppress(FileNotFoundError):  # an old one goes while we look
-            if len({path.parent for path in found}) >= phase and max(found, key=lambda path: path.stat().st_mtime).name >= f"{step:09}":
+        seen |= {path.parent for path in found}
+        with suppress(FileNotFoundError, ValueError):  # an old one goes while we look
+            if len(seen) >= phase and max(found, key=lambda path: path.stat().st_mtime).name >= f"{step:09}":
                 break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -1,0 +1,67 @@
+"""Between a client and a real tracking server: passes everything on, and does to some requests what a bad network does."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_NOT_PASSED_ON = {"host", "transfer-encoding", "connection"}
+
+
+@dataclass
+class Proxy:
+    """port: of the real server.  status: what to answer with for a path instead of asking; None asks.  delay_s: before each answer."""
+
+    port: int
+    status: Callable[[str], int | None] = lambda _: None
+    delay_s: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    address: str = ""
+
+
+@contextmanager
+def proxy_to(port: int) -> Iterator[Proxy]:
+    """Start one on a free port of this machine."""
+    proxy = Proxy(port)
+
+    class Handler(BaseHTTPRequestHandler):
+        def _pass_on(self) -> None:
+            proxy.asked.append(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            time.sleep(proxy.delay_s)
+            instead = proxy.status(self.path)
+            if instead is not None:
+                self._answer(instead, {}, b"not today")
+                return
+            server = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
+            server.request(self.command, self.path, body, kept)
+            answer = server.getresponse()
+            self._answer(answer.status, dict(answer.getheaders()), answer.read())
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _pass_on  # noqa: N815 - http.server's names
+
+        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in _NOT_PASSED_ON | {"content-length"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        proxy.address = f"http://127.0.0.1:{listening.server_address[1]}"
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            listening.shutdown()
