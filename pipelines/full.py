@@ -19,6 +19,7 @@ from sbert_prune.errors import RecipeError, TrackingError
 from sbert_prune.metric_names import RETENTION
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, recipe_written
+from sbert_prune.store_uri import without_password
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -69,7 +70,7 @@ def run_full(recipe: Recipe, inputs: Inputs | None = None, seeds: Sequence[int] 
 
     quieten_libraries()
     with open_context(recipe) as context:
-        say(f"store {context.store.uri}; {context.hardware}")
+        say(f"store {without_password(context.store.uri)}; {context.hardware}")
         if seeds:
             from pipelines.over_seeds import run_seeds
 
