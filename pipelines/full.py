@@ -18,6 +18,7 @@ from pipelines.room import check_room
 from sbert_prune.errors import RecipeError, TrackingError
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe, recipe_written
+from sbert_prune.store_uri import without_password
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -73,10 +74,12 @@ def run_full(
 
     from pipelines.context import open_context
     from pipelines.summary import summarise
+    from sbert_prune.registry import check_may_register
 
     quieten_libraries()
     with open_context(recipe, force=force, keep=keep_intermediate) as context:
-        say(f"store {context.store.uri}; {context.hardware}")
+        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        check_may_register(context.store, recipe.registered_model)
         if seeds:
             from pipelines.over_seeds import run_seeds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from textwrap import shorten
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.credentials import read_mlflow_creds
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,9 +25,48 @@ FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSErr
 """What MLflow's client raises when a store does not answer as it should."""
 
 
+_REFUSED = re.compile(r"(?:endpoint \S*?/mlflow/(?P<asked>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)")
+_STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without passwords."""
-    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])
+    """The first line of an error's message, without passwords. Of a server that does not let us in, what to do about it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    match _refusal(error, line):
+        case "401", _:
+            return _not_known()
+        case "403", asked:
+            return _not_permitted(asked)
+    return without_password(line)
+
+
+def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:
+    """The status, 401 or 403, and what was asked for; None where an error is something else."""
+    if found := _REFUSED.search(line):
+        return found["status"], found["asked"] or ""
+    status = _STATUS.get(getattr(error, "error_code", ""))
+    return (status, "") if status else None
+
+
+def _not_known() -> str:
+    user = read_mlflow_creds().username
+    known = f"it does not know {user} by this password" if user else "it wants to know who asks"
+    return f"{known} (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
+
+
+def _not_permitted(asked: str) -> str:
+    user = read_mlflow_creds().username or "this user"
+    reads = re.search(r"/(get[a-z-]*|search|list)$", asked)
+    permission = "READ permission" if reads else "EDIT permission (MANAGE to promote)" if asked.endswith("/alias") else "EDIT permission"
+    if asked.startswith(("registered-models", "model-versions")):
+        place = "that registered model"
+    elif reads and not asked.startswith("experiments"):
+        place = "its experiment"
+    else:
+        number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+        place = f"experiment {number or name}"
+    told = f" for {asked}" if asked else ""
+    return f"{user} may not do that (status 403{told}). Ask the server's administrator to give {user} {permission} on {place}."
 
 
 def _log_input(client: MlflowClient, entry: Entry) -> None:
@@ -57,7 +98,7 @@ _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
     "terminated": lambda to, entry: to.set_terminated(entry.run_id, entry.content["status"], entry.time_ms),
 }
 
-_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+_LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 """Answers that stay the same however often one asks: a run that was deleted, a value that MLflow does not hold."""
 
 _BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
@@ -70,8 +111,12 @@ def send(client: MlflowClient, entry: Entry) -> Fault | None:
         with _briefly():
             _SENDERS[entry.kind](client, entry)
     except FAULTS as error:
-        lasting = getattr(error, "error_code", None) in _REFUSALS
-        return Fault(shorten(first_line(error), 160, placeholder=" ..."), lasting, answered=isinstance(error, RestException))
+        line = first_line(error)
+        lasting = getattr(error, "error_code", None) in _LASTING
+        answered = (
+            isinstance(error, RestException) or _refusal(error, str(error)) is not None
+        )  # permissions are given, and taken, run by run
+        return Fault(shorten(line, 240, placeholder=" ..."), lasting, answered)
     return None
 
 

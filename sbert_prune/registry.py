@@ -92,6 +92,18 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
             raise
 
 
+def check_may_register(store: Store, name: str) -> None:
+    """Ask a registered model to stay as it is: who may not change it is told before training. Raises TrackingError."""
+    try:
+        description = store.client.get_registered_model(name).description
+    except FAULTS:
+        return  # none yet; or the store fails, which the next step says
+    try:
+        store.client.update_registered_model(name, description)
+    except FAULTS as error:
+        raise TrackingError(f"No version of {name} could be registered: {first_line(error)}") from error
+
+
 def versions(store: Store, name: str) -> list[Version]:
     """All versions of a registered model, oldest first; none where there is no such model."""
     quoted = name.replace("'", "\\'")
@@ -171,5 +183,7 @@ def alias_holder(store: Store, name: str, alias: str) -> Version | None:
         return _read(store.client.get_model_version_by_alias(name, alias))
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        if error.error_code == "PERMISSION_DENIED" and not versions(store, name):  # so a server with users speaks of what is not there
             return None
         raise

@@ -1,20 +1,50 @@
 """Where the tracking store is and whether it can be there at all, known without importing MLflow."""
 
+from __future__ import annotations
+
 import os
 import re
 import socket
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sbert_prune.errors import TrackingError
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 _SQLITE = "sqlite:///"
 _PATIENCE_S = 0.7  # a server that takes longer for a handshake is one that MLflow's own retries may still reach
+_DATABASE_PATIENCE_S = 5
+
+_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Modules whose package on PyPI has another name."""
+
+_SECRETS = (
+    (r"://(?:[^/@\s:]*:\S*|[^/@\s]+)@", "://***@"),  # up to the last @: a password that was not escaped may hold others, and slashes
+    (r"([?&;](?:password|passwd|pwd|sslpassword|token|odbc_connect)=)[^&;\s]+", r"\1***"),
+)
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or a SQLite file in the folder where the command runs."""
+    """MLFLOW_TRACKING_URI, or a SQLite file in the folder where the command runs.
+
+    MLflow prints a server's address. So user and password in it move to the variables by which its client takes them as well.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri and re.match("https?://", uri):
+        _name_user_by_variables(urlsplit(uri))
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
+
+
+def _name_user_by_variables(parts: SplitResult) -> None:
+    userinfo, at, host = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    named = {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
+    if at:
+        os.environ["MLFLOW_TRACKING_URI"] = urlunsplit(parts._replace(netloc=host))
+        os.environ.update({name: value for name, value in named.items() if value})
 
 
 def own_folder() -> Path:
@@ -25,21 +55,24 @@ def own_folder() -> Path:
 
 def without_password(text: str) -> str:
     """A URI, or a text with URIs in it, with users and passwords left out: fit for logs and errors."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    for pattern, mask in _SECRETS:
+        text = re.sub(pattern, mask, text, flags=re.IGNORECASE)
+    return text
 
 
 def check_store(*, must_exist: bool = False) -> None:
     """Refuse a store that cannot answer. must_exist: a SQLite file that is not there yet will not do.
 
-    Raises TrackingError within a second; MLflow's own client would try a missing server for minutes.
+    Raises TrackingError within a second, within five for a database that hangs; MLflow's own client would try either for minutes.
     """
     uri = tracking_uri()
-    parts = urlsplit(uri)
-    if parts.scheme in {"http", "https"}:
-        _check_server(parts)
+    if re.match(r"https?://", uri):
+        _check_server(uri)
     elif (path := sqlite_path(uri)) is not None:
         _check_file(path, must_exist=must_exist)
-    elif not re.match(r"(sqlite|postgresql|mysql|mssql|databricks)", parts.scheme):
+    elif re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri):
+        _check_database(uri)
+    elif not uri.startswith("databricks"):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI={without_password(uri)} is no store that MLflow still writes to. "
             "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; unset it to use mlflow.db in this folder."
@@ -65,14 +98,67 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
         raise TrackingError(f"The tracking store {path} cannot be written. Work in a folder of your own, or set MLFLOW_TRACKING_URI.")
 
 
-def _check_server(parts: SplitResult) -> None:
+def _check_server(uri: str) -> None:
+    shown = without_password(uri)
     try:
+        parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:  # its words would show what it took for the port: a piece of a password
+        raise TrackingError(
+            f"No tracking server answers at {shown}: its port cannot be read. "
+            "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
+        ) from error
+    try:
         socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE_S).close()
     except TimeoutError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeError) as error:
         raise TrackingError(
-            f"No tracking server answers at {without_password(urlunsplit(parts))} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
+            f"No tracking server answers at {shown} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
             "or unset it to use sqlite:///mlflow.db in this folder."
         ) from error
+
+
+def _check_database(uri: str) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    shown = without_password(uri)
+    try:
+        open_database(uri).connect().close()
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            f"{shown} asks for a database driver that is not installed ({error.name}). Run: pip install {package_of(error.name)}"
+        ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        raise TrackingError(
+            f"The database {shown} does not let us in: {reason_of(error)}. Correct user, password, host and name, or make the database. "
+            "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
+        ) from error
+
+
+def open_database(uri: str) -> Engine:
+    """What connects to a database, each time anew, and gives up on one that hangs.
+
+    Raises ModuleNotFoundError without its driver; ValueError for an address that cannot be read, in words that show nothing of it.
+    """
+    import sqlalchemy
+
+    try:
+        if uri.count("@") > 1:  # the first would end the password, and the rest of it be looked up as a host
+            raise ValueError
+        url = sqlalchemy.make_url(uri)
+    except ValueError:
+        raise ValueError("its address cannot be read") from None
+    hurry = {"connect_timeout": _DATABASE_PATIENCE_S} if url.get_backend_name() in {"postgresql", "mysql"} else {}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=hurry)
+
+
+def package_of(driver: str | None) -> str:
+    """What pip calls the package of a database driver, by the name of its module."""
+    return _PACKAGES.get(str(driver), str(driver))
+
+
+def reason_of(error: Exception) -> str:
+    """What a database driver said, in one line and without passwords. error: SQLAlchemy's."""
+    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return without_password(said.splitlines()[0].rstrip("."))[:200]

@@ -12,7 +12,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,14 @@ from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from requests.exceptions import RequestException
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.delivery import FAULTS, first_line, send
 from sbert_prune.errors import TrackingError
 from sbert_prune.heartbeat import Heartbeat, Pulse
 from sbert_prune.spool import Entry, Kind, Outbox, Spool
-from sbert_prune.store_uri import check_store, own_folder, sqlite_path, tracking_uri, without_password
+from sbert_prune.store_uri import check_store, open_database, own_folder, sqlite_path, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
+_LOCK = 0x5BE47  # any number, the same for all who share a database
 _KIND = ("mlflow.experimentKind", "custom_model_development")  # MLflow 3.17's pages go by ?workflowType= instead: see pipelines/summary.py
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
@@ -177,9 +179,9 @@ def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
         with _alone(uri):
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
-        experiment = client.get_experiment(experiment_id)
-        if _KIND[0] not in experiment.tags:
-            client.set_experiment_tag(experiment_id, *_KIND)
+        if _KIND[0] not in client.get_experiment(experiment_id).tags:
+            with suppress(MlflowException):  # who may only read the experiment can do without
+                client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
     spool = Spool(own_folder() / "spool", without_password(uri))
@@ -193,9 +195,20 @@ def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """Two processes that initialise one fresh SQLite file break it: one after the other."""
+    """Two processes that initialise one fresh database break it: one after the other."""
     path = sqlite_path(uri)
-    with FileLock(f"{path}.lock") if path else nullcontext():
+    with FileLock(f"{path}.lock") if path else _alone_in_database(uri):
+        yield
+
+
+@contextmanager
+def _alone_in_database(uri: str) -> Iterator[None]:
+    """PostgreSQL's advisory lock, which goes with the connection, however its process ends. Nothing for a server: it is one already."""
+    if not uri.startswith("postgresql"):
+        yield
+        return
+    with open_database(uri).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
         yield
 
 
@@ -204,7 +217,15 @@ def _experiment(client: MlflowClient) -> str:
         return given
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
     found = client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else client.create_experiment(name))
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # somebody else was faster
+        if found is None:
+            raise
+        return str(found.experiment_id)
 
 
 def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:

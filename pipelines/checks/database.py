@@ -6,10 +6,7 @@ import os
 
 from pipelines.checks.finding import Finding
 from pipelines.checks.schema import check_schema
-from sbert_prune.store_uri import without_password
-
-_PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""Modules whose package on PyPI has another name."""
+from sbert_prune.store_uri import open_database, package_of, reason_of, without_password
 
 
 def check_database(uri: str) -> Finding:
@@ -19,21 +16,19 @@ def check_database(uri: str) -> Finding:
 
     shown = without_password(uri)
     try:
-        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool)
-        with engine.connect() as connection:
+        with open_database(uri).connect() as connection:
             tables = set(sqlalchemy.inspect(connection).get_table_names())
             asked = sqlalchemy.text("SELECT version_num FROM alembic_version")
             found = connection.execute(asked).scalar() if "alembic_version" in tables else None
     except ModuleNotFoundError as error:
         advice = f"The driver that this address asks for is not installed ({error.name})."
-        return Finding("store", "fail", shown, advice, f"pip install {_PACKAGES.get(str(error.name), str(error.name))}")
-    except SQLAlchemyError as error:
-        reason = without_password((str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0])
-        advice = "The database does not answer, or not to this user: correct the address."
+        return Finding("store", "fail", shown, advice, f"pip install {package_of(error.name)}")
+    except (SQLAlchemyError, ValueError) as error:
+        advice = "The database does not answer, or not to this user: correct the address; %40 stands for an @ in a password, %2F for a /."
         return Finding(
             "store",
             "fail",
-            f"{shown}: {reason[:160]}",
+            f"{shown}: {reason_of(error)[:160]}",
             advice,
             f"export MLFLOW_TRACKING_URI={shown.partition('://')[0]}://USER:PASSWORD@HOST/NAME",
         )

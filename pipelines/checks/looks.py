@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _NETWORK_S = 4.0
 """For so long a look over a network may take."""
 
+_STORE_S = 12.0
+"""For so long the store may take: a server that asks for passwords needs its time to check them."""
+
 _NO_STORE = ("It does not answer in time: see whether it runs, or take a file in this folder.", "unset MLFLOW_TRACKING_URI")
 
 
@@ -45,7 +48,7 @@ def checks_for(recipe: Recipe) -> list[Check]:
         _check("cores", partial(check_cores, limits)),
         _check("memory", partial(check_memory, limits, parameters)),
         Check("disk", lambda: check_places(places(parameters, downloads))),
-        _check("store", check_tracking_store, mend=_NO_STORE, within_s=_NETWORK_S),
+        _check("store", check_tracking_store, mend=_NO_STORE, within_s=_STORE_S),
         _check("left over", check_undelivered),
         _check("environments", check_managers),
         _check("git", check_git),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import requests
 
 _PATIENCE_S = 2.0
+_PASSWORD_S = 8.0  # checking a password is slow on purpose, and slower on a machine at work
 _ASK = "api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
 """A question that every user of a store may ask; what it answers shows whether it works."""
 
@@ -32,13 +33,15 @@ def check_server(uri: str) -> Finding:
             if health.status_code != 200 or health.text.strip() != "OK":
                 advice = "Something else than MLflow answers there: correct the address."
                 return _fail(f"{shown}/health answers {health.status_code}", advice, "export MLFLOW_TRACKING_URI=http://HOST:PORT")
-            running = session.get(f"{uri.rstrip('/')}/version", timeout=_PATIENCE_S).text.strip()
-            answer = session.get(f"{uri.rstrip('/')}/{_ASK}", timeout=_PATIENCE_S)
+            answer = session.get(f"{uri.rstrip('/')}/{_ASK}", timeout=_PASSWORD_S)
+            if answer.status_code in {401, 403}:  # it would not tell its version either
+                return _refused(shown, answer.status_code, session.auth)
+            running = session.get(f"{uri.rstrip('/')}/version", timeout=_PASSWORD_S).text.strip()
     except requests.exceptions.SSLError as error:
         advice = f"Its certificate is not trusted here ({_last(error)}): name the file of the authority that signed it."
         return _fail(shown, advice, "export MLFLOW_TRACKING_SERVER_CERT_PATH=FILE.pem")
     except requests.exceptions.Timeout:
-        return _fail(f"{shown} does not answer within {_PATIENCE_S:g} s", "It hangs, or is far too busy: start it anew.", _start(uri))
+        return _fail(f"{shown} does not answer in time", "It hangs, or is far too busy: start it anew.", _start(uri))
     except requests.exceptions.RequestException as error:
         return _fail(f"{shown}: {_last(error)}", "Nobody listens there: start the server, or correct MLFLOW_TRACKING_URI.", _start(uri))
     return _judge(shown, running, answer)
@@ -46,9 +49,6 @@ def check_server(uri: str) -> Finding:
 
 def _judge(shown: str, running: str, answer: requests.Response) -> Finding:
     here, told = version("mlflow"), f"{shown}: MLflow {running[:20]}"
-    if answer.status_code in {401, 403}:
-        advice = f"It does not know you, or does not let you in (status {answer.status_code}): say who you are."
-        return _fail(told, advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD")
     if answer.status_code >= 500:
         advice = f"It answers with status {answer.status_code}, so its database does not: on its machine, bring that up to date."
         return _fail(told, advice, "mlflow db upgrade BACKEND_STORE_URI")
@@ -56,6 +56,15 @@ def _judge(shown: str, running: str, answer: requests.Response) -> Finding:
         advice = f"Models are logged as MLflow {here} does it, which this server does not know: on its machine, bring it up to date."
         return _fail(told, advice, f'pip install "mlflow=={here}"')
     return Finding("store", "ok", f"{told}{f' (here: {here})' if running != here else ''}, answers")
+
+
+def _refused(shown: str, status: int, auth: object) -> Finding:
+    user = auth[0] if isinstance(auth, tuple) else None
+    if status == 401:
+        advice = f"It does not know {user} by this password." if user else "It wants to know who asks: say who you are."
+        return _fail(f"{shown}: status 401", advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD")
+    advice = f"Its administrator has to let {user or 'you'} read the experiment Default, or you take another one."
+    return _fail(f"{shown}: status 403", advice, "export MLFLOW_EXPERIMENT_NAME=NAME")
 
 
 def _session() -> requests.Session:

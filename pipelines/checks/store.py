@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pipelines.checks.finding import Finding
 from sbert_prune.errors import TrackingError
 from sbert_prune.store_uri import check_store, sqlite_path, tracking_uri, without_password
@@ -9,11 +11,14 @@ from sbert_prune.store_uri import check_store, sqlite_path, tracking_uri, withou
 _ELSEWHERE = "export MLFLOW_TRACKING_URI=sqlite:///$HOME/mlflow.db"
 
 
+_DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
+
+
 def check_tracking_store() -> Finding:
     """One row for the store that commands would use now."""
     uri = tracking_uri()
     scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme in {"http", "https"}:
+    if scheme in {"http", "https"} and _has_port(uri):
         from pipelines.checks.server import check_server
 
         return check_server(uri)
@@ -22,14 +27,20 @@ def check_tracking_store() -> Finding:
 
         if (finding := check_file(path)).is_wrong:
             return finding
+    if path is None and scheme in _DATABASES:
+        from pipelines.checks.database import check_database
+
+        return check_database(uri)
     try:
         check_store()
     except TrackingError as error:
         return Finding("store", "fail", without_password(uri), str(error), _ELSEWHERE)
-    if path is not None:
-        return finding
-    if scheme == "databricks":
-        return Finding("store", "-", f"{without_password(uri)}: not looked at")
-    from pipelines.checks.database import check_database
+    return finding if path is not None else Finding("store", "-", f"{without_password(uri)}: not looked at")
 
-    return check_database(uri)
+
+def _has_port(uri: str) -> bool:
+    try:
+        urlsplit(uri).port  # noqa: B018 - it is the asking that fails
+    except ValueError:
+        return False
+    return True

@@ -1,5 +1,7 @@
 """Where the tracking store is, and what is said when it cannot be there."""
 
+import os
+import re
 import socket
 
 import pytest
@@ -20,12 +22,55 @@ def test_the_default_store_is_a_file_in_the_working_folder(tmp_path, monkeypatch
     [
         ("http://ann:secret@host:5000/x", "http://***@host:5000/x"),
         ("cannot open postgresql+psycopg2://ann:secret@host/db now", "cannot open postgresql+psycopg2://***@host/db now"),
+        ("http://ann:my@sec/ret?no#w@host:5000/x", "http://***@host:5000/x"),
+        ("POST http://ann:s%40cret@host/a, then http://ben:p@ss@host/b", "POST http://***@host/a, then http://***@host/b"),
+        ("postgresql://host/db?user=ann&password=s%40cret&sslmode=off", "postgresql://host/db?user=ann&password=***&sslmode=off"),
+        ("http://host:5000/#/experiments/0 of models:/m@champion", "http://host:5000/#/experiments/0 of models:/m@champion"),
         ("sqlite:///folder/mlflow.db", "sqlite:///folder/mlflow.db"),
         ("mail to ann@host", "mail to ann@host"),
     ],
 )
 def test_users_and_passwords_are_left_out(text, expected):
     assert without_password(text) == expected
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an address moves to variables goes with the test."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+
+
+def test_who_asks_a_server_moves_from_its_address_to_variables(monkeypatch: pytest.MonkeyPatch, nobody):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:my%40sec%2Fr:t@host:5000/team?x=1")
+
+    assert tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host:5000/team?x=1"
+    assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["ann", "my@sec/r:t"]
+
+
+def test_a_database_keeps_who_asks_in_its_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:my%40secret@host/db")
+
+    assert tracking_uri() == "postgresql://ann:my%40secret@host/db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "answer"),
+    [
+        ("http://ann:Drossel/bart@127.0.0.1:5000", r"No tracking server answers at http://\*\*\*@127.0.0.1:5000: its port .* escaped"),
+        ("postgresql+psycopg2://ann:Drossel@bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
+        ("postgresql+psycopg2://ann:Drossel@s:bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
+        ("postgresql+psycopg2://ann:Drosselbart@127.0.0.1:9/db", "does not let us in: .* refused"),
+        ("postgresql+nosuchdriver://ann:Drosselbart@127.0.0.1:9/db", "does not let us in: Can't load plugin"),
+        ("mysql+pymysql://ann:Drosselbart@127.0.0.1:9/db", "that is not installed .* Run: pip install pymysql"),
+    ],
+)
+def test_a_store_that_does_not_let_us_in_is_answered_at_once_and_without_a_piece_of_the_password(monkeypatch, uri, answer):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    with pytest.raises(TrackingError, match=answer) as told:
+        check_store()
+    assert not re.search("Drossel|bart", str(told.value))
 
 
 def test_a_server_that_listens_is_accepted(monkeypatch: pytest.MonkeyPatch):

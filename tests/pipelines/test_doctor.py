@@ -70,7 +70,7 @@ def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_sho
     took = time.monotonic() - began
 
     assert done.returncode == 2
-    assert f"http://***@127.0.0.1:{silent} does not answer within 2 s" in done.stdout
+    assert f"http://127.0.0.1:{silent} does not answer in time" in done.stdout
     assert "secret" not in done.stdout + done.stderr
     assert took < 30, took  # alone on two cores it is 4; here others may be at work
 

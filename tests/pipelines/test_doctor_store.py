@@ -34,6 +34,9 @@ OLD = "181f10493468"  # a revision of MLflow 1
 def store(tmp_path, monkeypatch):
     """A function that lets commands use a store: a path is a SQLite file."""
 
+    for name in ("USERNAME", "PASSWORD"):  # what a server's address names moves there
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+
     def use(uri):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{uri}" if isinstance(uri, Path) else uri)
         return check_tracking_store()
