@@ -86,7 +86,9 @@ def test_the_chain_holds_every_change_in_its_order():
 
 
 def test_keeping_every_layer_is_no_cut():
-    assert begun().after_cut(LayerSelection.all(6), strategy="drop-top") == begun()
+    lineage = begun()
+
+    assert lineage.after_cut(LayerSelection.all(6), strategy="drop-top") == lineage
 
 
 def test_a_cut_made_for_another_depth_is_refused():

@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("MLFLOW_TRACKING_URI", project.uri)
         patch.chdir(project.folder)
         run_full(project.recipe())
-        call("promote", "--registered-model", "sbert-small", "--version", "2")
+        call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
         run_full(project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}"))
         yield project, MlflowClient(project.uri)
 
@@ -298,7 +298,7 @@ def test_a_rival_that_cannot_be_judged_is_a_note_and_not_the_models_fault(made, 
 
 def test_a_champion_whose_bytes_are_gone_costs_the_comparison_and_not_the_variant(project: Project):
     run_full(project.recipe(robustness="0"))
-    call("promote", "--registered-model", "sbert-small", "--version", "2")
+    call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
     client = MlflowClient(project.uri)
     champion = client.get_model_version("sbert-small", "2").tags["sbert_prune.model_id"]
     shutil.rmtree(Path(client.get_logged_model(champion).artifact_location.removeprefix("file://")))

@@ -90,7 +90,9 @@ def test_full_says_its_recipe_first_and_refuses_a_file_that_holds_something_else
 
 def test_full_writes_its_recipe_before_it_begins(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("pipelines.full.run_full", lambda recipe, *_: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or [])
+    monkeypatch.setattr(
+        "pipelines.full.run_full", lambda recipe, *_, **__: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or []
+    )
 
     done = CliRunner().invoke(full, ["--layers", "3", "--sts-epochs", "0.5", "--write-recipe", str(tmp_path / "mine.yaml")])
 

@@ -42,7 +42,7 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     after_nli = model_uri(call("train_nli", "--model", pruned, "--nli-data", str(project.nli), *phases))
     healed = model_uri(call("train_sts", "--model", after_nli, "--sts-data", str(project.sts), "--sts-epochs", "1", *phases))
     judged = call("evaluate", "--model", healed, "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
-    call("register", "--model", healed, "--registered-model", "sbert-small")
+    call("register", "--model", healed, "--registered-model", "sbert-small", "--force", "true")
 
     client = MlflowClient(project.uri)
     one_by_one, full = client.get_model_version("sbert-small", "3"), client.get_model_version("sbert-small", "2")

@@ -383,8 +383,8 @@ def test_a_server_is_asked_briefly_for_what_can_wait_and_as_the_user_says(folder
     names = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
     monkeypatch.setattr(store.client, "log_batch", lambda *_, **__: asked.append(tuple(os.environ.get(name) for name in names)))
 
-    with open_run(store, "step", {"role": "variant"}):
-        pass
+    with open_run(store, "step", {}) as run:
+        run.set_tags({"role": "variant"})
 
     assert asked == [("1", "77")]
     assert [os.environ.get(name) for name in names] == [None, "77"]

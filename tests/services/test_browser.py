@@ -31,7 +31,8 @@ def client(tmp_path_factory: pytest.TempPathFactory):
         patch.chdir(project.folder)
         run_full(project.recipe())
         run_full(project.recipe(layers="0,5,11"))
-        done = CliRunner().invoke(promote, ["--registered-model", NAME, "--version", "2"])
+        # So few dev pairs cannot tell whether a variant is as good as its reference.
+        done = CliRunner().invoke(promote, ["--registered-model", NAME, "--version", "2", "--force", "true", "--reason", "to show it"])
         assert done.exit_code == 0, done.output
         yield MlflowClient(project.uri)
 
@@ -132,3 +133,19 @@ def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client
     for key, value in client.get_model_version(NAME, "2").tags.items():
         row = page.get_by_role("row").filter(has=page.get_by_role("cell", name=key, exact=True))
         expect(row, f"the tag {key} is not shown with its value").to_contain_text(value)
+
+
+def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(page, pages, client):
+    """As somebody does who has never seen the project: the table on the page, the smallest line of it, the version behind that."""
+    smallest = min(client.search_model_versions(f"name='{NAME}'"), key=lambda version: float(version.tags["size/disk_mb"]))
+    page.goto(pages.model(NAME))
+
+    lines = page.get_by_role("row").filter(has_text=" MB")
+    expect(lines, "the description shows no table of the versions").to_have_count(3)
+    expect(lines.first).to_contain_text(f"{float(smallest.tags['size/disk_mb']):.1f} MB")
+    expect(page.get_by_text("champion is version 2")).to_be_visible()
+    lines.first.get_by_role("link").click()
+
+    expect(page.get_by_role("heading", name=f"Version {smallest.version}")).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="sbert_prune.kept_layers", exact=True))
+    expect(row).to_contain_text(smallest.tags["sbert_prune.kept_layers"])

@@ -20,14 +20,18 @@ def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_pa
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
         run_full(project.recipe(layers="1"))
+        run_full(project.recipe(layers="1"))
 
         client = MlflowClient(address)
+        numbers = sorted(str(version.version) for version in client.search_model_versions("name='sbert-small'"))
         version = client.get_model_version("sbert-small", "2")
         model = mlflow.pyfunc.load_model("models:/sbert-small/2")
         folder = fetch_model("models:/sbert-small/2")
-        (parent,) = client.search_runs(["0"], "tags.sbert_prune.step = 'full' and attributes.run_name LIKE 'full %'")
+        again, parent = client.search_runs(["0"], "tags.sbert_prune.step = 'full' and attributes.run_name LIKE 'full %'")
         pictures = [item.path for item in client.list_artifacts(parent.info.run_id) if item.path.endswith(".png")]
 
+    assert numbers == ["1", "2"]
+    assert again.data.tags["sbert_prune.reused_from"] == version.run_id
     assert version.tags["sbert_prune.kept_layers"] == "0"
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:")
     assert model.predict(["A dog runs."]).shape == (1, 128)
