@@ -79,7 +79,8 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
         earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
         with context.step("evaluate", {"reused_from": earlier.run_id}, reads=READS) as again:
             say(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
-            again.log_metrics(earlier.metrics)
+            again.log_metrics(earlier.metrics, model_id=logged_id(source))
+            _keep_beside(context, source, earlier.dev_pairs)
         return earlier
     return None
 
@@ -129,9 +130,15 @@ def _say_of_dev(context: Context, run: Run, source: SavedModel, model: SentenceT
     cosines = measure.cosines(_embedded(context, source, model, list(measure.texts())))
     text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
     run.log_text(text, FILE_NAME)
-    if (model_id := logged_id(source)) is not None:
-        add_file(context.store, model_id, FILE_NAME, text)
+    _keep_beside(context, source, text)
     return text
+
+
+def _keep_beside(context: Context, source: SavedModel, dev_pairs: str | None) -> None:
+    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered."""
+    model_id = logged_id(source)
+    if dev_pairs is not None and model_id is not None:
+        add_file(context.store, model_id, FILE_NAME, dev_pairs)
 
 
 def judge(context: Context, source: SavedModel, measures: Measures) -> Measured:
