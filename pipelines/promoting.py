@@ -97,10 +97,10 @@ def _record_refusal(store: Store, name: str, stage: str, decision: Decision) -> 
 
 
 def _refusal(name: str, decision: Decision, stage: str) -> str:
-    about = decision.chosen.uri if decision.chosen else f"{name}: {decision.reason}; nothing"
-    reasons = "\n".join(f"  - {reason}" for reason in decision.refusals)
-    advice = "Make a better one, or give way: force=true with version and reason promotes all the same."
-    return f"{about} is not promoted to {stage}.\n{reasons}\n{advice}" if reasons else f"{about} is promoted to {stage}. {advice}"
+    about = f"{decision.chosen.uri} is not" if decision.chosen else f"{name}: {decision.reason}, so nothing is"
+    reasons = "".join(f"  - {reason}\n" for reason in decision.refusals)
+    advice = "Make a better one, allow more (margin and the limits), or promote one against all this: force=true with version and reason."
+    return f"{about} promoted to {stage}.\n{reasons}{advice}"
 
 
 def _reason(decision: Decision, given: str | None) -> str:
@@ -118,5 +118,9 @@ def _lines(version: Version, stage: str, why: str, moved: Moved) -> list[str]:
     lines = [f"{version.uri} is {stage} now, alias {alias}: {why}", instead]
     if not moved.has_stages:
         lines.append(f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage carry on")
-    back = ["back    mlflow run . -e rollback -P registered_model=" + version.name] if before is not None and stage == PRODUCTION else []
+    back = (
+        ["back    mlflow run . -e rollback -P registered_model=" + version.name]
+        if before is not None and before.version != version.version and stage == PRODUCTION
+        else []
+    )
     return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

@@ -135,6 +135,7 @@ def begin(uri: str, start: "multiprocessing.synchronize.Barrier") -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_eight_processes_that_start_on_a_fresh_store_at_once_do_not_break_each_other(tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sbert_prune.tracking"])
