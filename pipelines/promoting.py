@@ -118,9 +118,6 @@ def _lines(version: Version, stage: str, why: str, moved: Moved) -> list[str]:
     lines = [f"{version.uri} is {stage} now, alias {alias}: {why}", instead]
     if not moved.has_stages:
         lines.append(f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage carry on")
-    back = (
-        ["back    mlflow run . -e rollback -P registered_model=" + version.name]
-        if before is not None and before.version != version.version and stage == PRODUCTION
-        else []
-    )
+    moves = before is not None and before.version != version.version and stage == PRODUCTION
+    back = [f"back    mlflow run . -e rollback -P registered_model={version.name}"] if moves else []
     return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

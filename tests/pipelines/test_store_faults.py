@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from pipelines import steps
 from pipelines.__main__ import main
-from sbert_prune.tracking import connect, open_run
+from tests.pipelines.beginning import begin
 from tests.pipelines.conftest import Project, make_project
 from tests.pipelines.shelf import NAME, done, shelve
 from tests.pipelines.test_tracking_faults import Server, no_pause, server, the_server  # noqa: F401 - fixtures
@@ -125,20 +125,11 @@ def test_a_server_that_has_no_stages_any_more_keeps_alias_and_tag_and_it_is_said
     assert "is in stage" not in told
 
 
-def begin(uri: str, start: "multiprocessing.synchronize.Barrier") -> None:
-    """What every command does first, at the same moment as seven others."""
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    start.wait()
-    store = connect()
-    with open_run(store, "first", {"step": "prune"}):
-        pass
-
-
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1200)
 def test_eight_processes_that_start_on_a_fresh_store_at_once_do_not_break_each_other(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sbert_prune.tracking"])
+    context.set_forkserver_preload(["tests.pipelines.beginning"])
     for round_ in range(20):
         uri, start = f"sqlite:///{tmp_path / f'{round_}.db'}", context.Barrier(8)
         processes = [context.Process(target=begin, args=(uri, start)) for _ in range(8)]

@@ -1,0 +1,14 @@
+"""What every command does first, for processes that are started by the dozen: nothing heavy is imported here."""
+
+import os
+from multiprocessing.synchronize import Barrier
+
+from sbert_prune.tracking import connect, open_run
+
+
+def begin(uri: str, start: Barrier) -> None:
+    """Open a store at the same moment as others, and a run in it."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    start.wait()
+    with open_run(connect(), "first", {"step": "prune"}):
+        pass
