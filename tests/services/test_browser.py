@@ -118,7 +118,7 @@ def test_a_registered_model_lists_its_versions_with_the_champion(page, pages):
     page.goto(pages.model(NAME))
 
     for version in ("1", "2", "3"):
-        expect(page.get_by_role("link", name=f"Version {version}"), f"version {version} is not listed").to_be_visible()
+        expect(page.get_by_role("link", name=f"Version {version}", exact=True), f"version {version} is not listed").to_be_visible()
     champions = page.get_by_role("row").filter(has_text="@ champion")
     expect(champions, "one version is the champion").to_have_count(1)
     expect(champions).to_contain_text("Version 2")
@@ -140,12 +140,16 @@ def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(pag
     smallest = min(client.search_model_versions(f"name='{NAME}'"), key=lambda version: float(version.tags["size/disk_mb"]))
     page.goto(pages.model(NAME))
 
-    lines = page.get_by_role("row").filter(has_text=" MB")
+    description = page.get_by_test_id("note-editor-preview-content")
+    lines = description.get_by_role("row").filter(has_text=" MB")
     expect(lines, "the description shows no table of the versions").to_have_count(3)
     expect(lines.first).to_contain_text(f"{float(smallest.tags['size/disk_mb']):.1f} MB")
-    expect(page.get_by_text("champion is version 2")).to_be_visible()
-    lines.first.get_by_role("link").click()
+    expect(description).to_contain_text("champion is version 2")
+    with page.expect_popup() as opened:
+        lines.first.get_by_role("link").click()
 
-    expect(page.get_by_role("heading", name=f"Version {smallest.version}")).to_be_visible()
-    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="sbert_prune.kept_layers", exact=True))
+    version = opened.value
+    expect(version.get_by_role("heading", name=f"Version {smallest.version}")).to_be_visible()
+    row = version.get_by_role("row").filter(has=version.get_by_role("cell", name="sbert_prune.kept_layers", exact=True))
     expect(row).to_contain_text(smallest.tags["sbert_prune.kept_layers"])
+    version.close()
