@@ -151,7 +151,7 @@ def test_a_reader_loads_the_version_and_sees_the_runs_but_changes_nothing(made: 
     assert promoted.status == registered.status == 2
     assert "ben may not do that (status 403 for runs/create)" in promoted.said
     assert "Ask the server's administrator to give ben EDIT permission on experiment Default.\n" in promoted.said
-    assert "Ask the server's administrator to give ben EDIT permission on experiment Default.\n" in registered.said
+    assert "Ask the server's administrator to give ben EDIT permission on that registered model.\n" in registered.said
     assert len(client.search_runs(["0"])) == before
     assert [(found.version, found.aliases) for found in client.search_model_versions("name = 'sbert-small'")] == [("2", []), ("1", [])]
 
