@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.context import open_store
@@ -89,4 +90,4 @@ def _unfinished() -> Iterator[Leftover]:
             files = [path for path in folder.rglob("*") if path.is_file()]
             touched = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
             size = sum(path.stat().st_size for path in files)
-            yield Leftover("unfinished work", str(folder), size, touched, lambda name=folder.name: unfinished.discard(name))  # type: ignore[misc]
+            yield Leftover("unfinished work", str(folder), size, touched, partial(unfinished.discard, folder.name))
