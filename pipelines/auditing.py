@@ -20,13 +20,13 @@ from sbert_prune.promotion import actual, tells_stages_by_tags, wanted
 from sbert_prune.registry import versions
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved
-from sbert_prune.tracking import TAG, read_artifact
+from sbert_prune.store import TAG, read_artifact
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as LoggedRun
 
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _LINEAGE = ("base", "base_sha256", "kept_layers", "depth", "num_layers", "strategy", "model_sha256", "fingerprint", "role")
 """What a version's own tags have to hold, so that it can do without its run."""

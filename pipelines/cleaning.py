@@ -13,15 +13,15 @@ from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.models import delete_model, num_bytes
 from sbert_prune.report.terminal import table_lines
+from sbert_prune.store import TAG, pages
 from sbert_prune.store_uri import own_folder
-from sbert_prune.tracking import TAG, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlflow.entities import LoggedModel
 
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _STEPS = {"prune", "train_nli", "train_sts", "distil", "register"}
 

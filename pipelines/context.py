@@ -14,8 +14,9 @@ from pipelines.unfinished import Unfinished
 from sbert_prune.aftermath import clear_up
 from sbert_prune.descriptions import describe
 from sbert_prune.errors import TrackingError, UnrecordedError
+from sbert_prune.store import Store, connect
 from sbert_prune.store_uri import own_folder
-from sbert_prune.tracking import Run, Store, connect, open_run
+from sbert_prune.tracking import Run, open_run
 from sbert_prune.training.hardware import Hardware, choose_hardware
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
         return locate_base(uri, convert_pickle=convert_pickle)
     check_store(must_exist=True)
     from sbert_prune.models import fetch_model, logged_model_uri
-    from sbert_prune.tracking import connect
+    from sbert_prune.store import connect
 
     resolved = logged_model_uri(connect(), uri)
     return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))

@@ -11,7 +11,7 @@ from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 from sbert_prune.report.page import Page, Table
 from sbert_prune.report.speed import label_of, speed_chart
 from sbert_prune.saved_model import lineage_of
-from sbert_prune.tracking import read_artifact
+from sbert_prune.store import read_artifact
 
 if TYPE_CHECKING:
     from sbert_prune.anatomy.result import Anatomy
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.judgement import Judgement
     from sbert_prune.evaluation.signatures import Signature
     from sbert_prune.saved_model import SavedModel
-    from sbert_prune.tracking import Run, Store
+    from sbert_prune.store import Store
+    from sbert_prune.tracking import Run
 
 REPORT = "report.md"
 

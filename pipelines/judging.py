@@ -28,7 +28,7 @@ from sbert_prune.metric_names import STS_TEST
 from sbert_prune.models import add_file
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
-from sbert_prune.tracking import finished_runs, read_artifact
+from sbert_prune.store import finished_runs, read_artifact
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

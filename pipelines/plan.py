@@ -18,8 +18,8 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import save_sentence_model, with_pooling
+from sbert_prune.store import connect
 from sbert_prune.store_uri import own_folder, sqlite_path, tracking_uri
-from sbert_prune.tracking import connect
 from sbert_prune.training.hardware import choose_hardware
 from sbert_prune.training.memory import peak_memory_mb
 from sbert_prune.training.rehearsal import distil_part, nli_part, rehearse, sts_part

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sbert_prune.policy import Policy
     from sbert_prune.promotion import Moved
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Run, Store
+    from sbert_prune.store import Store
+    from sbert_prune.tracking import Run
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.delivery import FAULTS
 from sbert_prune.errors import EncoderError, SbertPruneError
 from sbert_prune.saved_model import SavedModel
-from sbert_prune.tracking import TAG, finished_runs
+from sbert_prune.store import TAG, finished_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

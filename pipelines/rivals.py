@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.context import Context
     from pipelines.loading import Inputs
     from sbert_prune.saved_model import SavedModel
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 
 def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | None:

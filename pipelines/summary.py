@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipelines.judgement_log import Verdict
     from sbert_prune.evaluation.resampling import Score
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Run, Store
+    from sbert_prune.store import Store
+    from sbert_prune.tracking import Run
 
 
 def draw_variants(run: Run, versions: list[Version]) -> None:

@@ -13,11 +13,11 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.models import add_file
 from sbert_prune.report.terminal import table_lines
-from sbert_prune.tracking import pages
+from sbert_prune.store import pages
 
 if TYPE_CHECKING:
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 
 def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:

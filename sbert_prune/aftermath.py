@@ -9,13 +9,13 @@ from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.heartbeat import Heartbeat
 from sbert_prune.models import delete_model
-from sbert_prune.tracking import HEARTBEAT, TAG, pages
+from sbert_prune.store import HEARTBEAT, TAG, pages
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities import Run as LoggedRun
 
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 
 @dataclass(frozen=True)

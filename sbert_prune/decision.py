@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.policy import Policy
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _TOLD = (STS_DEV, STS_TEST, RETENTION, SIZE, LATENCY)
 _MOST_TOLD = 8

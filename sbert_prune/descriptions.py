@@ -10,7 +10,7 @@ from sbert_prune.registry import versions
 from sbert_prune.report.catalogue import catalogue
 
 if TYPE_CHECKING:
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _NOTE = "mlflow.note.content"
 _BEGIN, _END = "<!-- written by sbert-prune -->", "<!-- end of what sbert-prune wrote -->"

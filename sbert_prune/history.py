@@ -5,21 +5,24 @@ An entry is written once and never changed, under a key of its own, so that two 
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking import TAG, user_name
+from sbert_prune.store import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _KEY = re.compile(rf"{re.escape(TAG)}history\.(\d{{6,}})-[0-9a-f]{{8}}")
 _LONGEST = 4_000  # MLflow holds 5,000 characters of a tag
@@ -27,6 +30,13 @@ _LONGEST = 4_000  # MLflow holds 5,000 characters of a tag
 PRODUCTION, STAGING = "Production", "Staging"
 
 What = Literal["promoted", "refused", "rolled back", "found"]
+
+
+def _user_name() -> str:
+    """Who gives the command: as the tracking server knows them, or as this machine does."""
+    with suppress(OSError, KeyError):  # a container's user may have no name
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    return "unknown"
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Event:
     before: str | None
     reason: str
     numbers: dict[str, float] = field(default_factory=dict)
-    by: str = field(default_factory=user_name)
+    by: str = field(default_factory=_user_name)
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.tracking import Run, Store
+    from sbert_prune.store import Store
+    from sbert_prune.tracking import Run
 
 LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 """The URI of a logged model; `m-...` may also begin a registered model's name."""

@@ -14,13 +14,13 @@ from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.history import PRODUCTION, STAGING, Event, append, read_history, standing
 from sbert_prune.registry import STAGE_ALIASES, alias_holder, versions
-from sbert_prune.tracking import TAG
+from sbert_prune.store import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sbert_prune.registry import Version
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 _ARCHIVED = "Archived"
 _PREVIOUS = "previous"

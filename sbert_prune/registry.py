@@ -12,14 +12,14 @@ from mlflow.exceptions import MlflowException
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.tracking import TAG, pages
+from sbert_prune.store import TAG, pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow import MlflowClient
 
-    from sbert_prune.tracking import Store
+    from sbert_prune.store import Store
 
 STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
 """The stages that a version can be promoted to, and the alias that moves along."""

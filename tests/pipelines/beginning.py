@@ -3,7 +3,8 @@
 import os
 from multiprocessing.synchronize import Barrier
 
-from sbert_prune.tracking import connect, open_run
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
 
 
 def begin(uri: str, start: Barrier) -> None:

@@ -11,7 +11,8 @@ from pipelines.__main__ import main
 from sbert_prune import registry
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.models import add_file
-from sbert_prune.tracking import connect, open_run
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
 
 NAME = "m"
 PAIRS = 300

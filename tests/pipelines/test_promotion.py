@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from sbert_prune.history import PRODUCTION, read_history
 from sbert_prune.promotion import promote, settle
 from sbert_prune.registry import versions
-from sbert_prune.tracking import connect
+from sbert_prune.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3

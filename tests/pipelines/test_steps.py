@@ -16,7 +16,8 @@ from sbert_prune.bases import locate_base
 from sbert_prune.errors import TrackingError
 from sbert_prune.models import fetch_model
 from sbert_prune.sentence import PROBES, load_saved, with_pooling
-from sbert_prune.tracking import connect, open_run
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
 from tests.pipelines.conftest import Project
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +177,7 @@ def test_a_strangers_model_is_registered_with_its_own_pooling_and_a_lineage(proj
 
 
 def test_two_commands_at_once_initialise_one_fresh_store(project: Project):
-    command = [sys.executable, "-c", "from sbert_prune.tracking import connect; connect()"]
+    command = [sys.executable, "-c", "from sbert_prune.store import connect; connect()"]
 
     begun = [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=project.folder) for _ in range(4)]
 

@@ -146,7 +146,8 @@ def test_a_run_of_a_killed_process_is_closed_by_the_next_command(tmp_path, monke
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
     code = (
-        "import os; from sbert_prune.tracking import connect, open_run; from sbert_prune.models import log_model\n"
+        "import os; from sbert_prune.store import connect\n"
+        "from sbert_prune.tracking import open_run\n"
         "store = connect()\n"
         "parent = open_run(store, 'full L6', {'step': 'full'})\n"
         "with parent as run, open_run(store, 'register', {'step': 'register'}, parent=run) as child:\n"

@@ -26,7 +26,8 @@ from pipelines.__main__ import main
 from pipelines.context import deliver_inherited, settle
 from sbert_prune import spool
 from sbert_prune.lineage import DataRecord
-from sbert_prune.tracking import Run, connect, open_run
+from sbert_prune.store import connect
+from sbert_prune.tracking import Run, open_run
 from tests.pipelines.conftest import Project, make_project
 
 

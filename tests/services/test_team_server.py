@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 
 from pipelines.checks.store import check_tracking_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking import connect, open_run
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
 from tests.pipelines.conftest import Project, make_project
 from tests.pipelines.test_tracking_faults import evaluate_while
 from tests.services.team_server import Postgres, TeamServer, as_admin, postgres, team_server
@@ -304,7 +305,12 @@ def test_doctor_asks_the_server_and_the_database_as_commands_do(server: TeamServ
     assert not SECRETS.search(str(list(found.values())))
 
 
-_OPEN = "from sbert_prune.tracking import connect, open_run\nwith open_run(connect(), 'one of many', {}): pass"
+_OPEN = """
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
+with open_run(connect(), "one of many", {}):
+    pass
+"""
 
 
 @pytest.mark.slow
