@@ -18,6 +18,8 @@ _SQLITE = "sqlite:///"
 _PATIENCE_S = 0.7  # a server that takes longer for a handshake is one that MLflow's own retries may still reach
 _DATABASE_PATIENCE_S = 5
 
+_ESCAPED = "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
+
 _PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """Modules whose package on PyPI has another name."""
 
@@ -104,10 +106,7 @@ def _check_server(uri: str) -> None:
         parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:  # its words would show what it took for the port: a piece of a password
-        raise TrackingError(
-            f"No tracking server answers at {shown}: its port cannot be read. "
-            "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
-        ) from error
+        raise TrackingError(f"No tracking server answers at {shown}: its port cannot be read. {_ESCAPED}") from error
     try:
         socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE_S).close()
     except TimeoutError:
@@ -132,7 +131,7 @@ def _check_database(uri: str) -> None:
     except (SQLAlchemyError, ValueError) as error:
         raise TrackingError(
             f"The database {shown} does not let us in: {reason_of(error)}. Correct user, password, host and name, or make the database. "
-            "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
+            f"{_ESCAPED}"
         ) from error
 
 
