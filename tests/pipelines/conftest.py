@@ -4,10 +4,12 @@ import csv
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.quickstart.generator import generate_nli, generate_sts
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_files import load_recipe
@@ -35,6 +37,14 @@ class Project:
             "registered_model": "sbert-small",
         }
         return load_recipe("quickstart", given | {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_speed():
+    """Speed is measured here by the fewest calls that it takes: no test asks how fast a model is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.judging.measure_speed", partial(measure_speed, budget_s=0.1))
+        yield
 
 
 def write_rows(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
