@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from sbert_prune.lineage import Lineage
 
 
-def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrainedModel:
+def prune_layers(encoder: PreTrainedModel, selection: LayerSelection, *, share_weights: bool = False) -> PreTrainedModel:
     """Return a copy of the encoder that has only the kept layers; the encoder itself stays as it was.
+
+    share_weights: the copy's weights are the encoder's own, and change with them.
 
     Keeping 0..k-1 makes its output equal `hidden_states[k]` of the full encoder. Dropped layers are never copied.
     Raises SelectionError when the selection was made for another depth, or leaves out a layer that has to stay.
@@ -40,7 +42,8 @@ def prune_layers(encoder: PreTrainedModel, selection: LayerSelection) -> PreTrai
         raise SelectionError(f"The selection {selection} was made for {selection.depth} layers; this encoder has {len(layers)}.")
     model_type = str(encoder.config.model_type)
     check_selection(model_type, selection)
-    memo: dict[int, Any] = {}
+    tensors = (*encoder.parameters(), *encoder.buffers()) if share_weights else ()
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
     kept = nn.ModuleList([deepcopy(layers[index], memo) for index in selection.kept])
     kept.training = layers.training
     if 0 in selection.dropped:
