@@ -165,12 +165,13 @@ REFUSED = {
     ),
     "reader": (
         {"MLFLOW_TRACKING_USERNAME": "ben", "MLFLOW_TRACKING_PASSWORD": BEN},
-        "ben may not do that (status 403 for runs/create). Ask the server's administrator to give ben EDIT permission on experiment",
+        "ben may not do that (status 403 for registered-models/update). Ask the server's administrator to give ben EDIT permission on that",
     ),
 }
 
 
 @pytest.mark.parametrize("who", REFUSED)
+@pytest.mark.usefixtures("made")
 def test_who_may_not_train_is_told_so_at_once_and_nothing_is_written(server: TeamServer, project, as_user, tmp_path, who):
     named, told = REFUSED[who]
     client = as_user("ann", ANN)
