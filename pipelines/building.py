@@ -40,6 +40,7 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
     recipe, depth = context.recipe, inputs.pruning.base.checkpoint.depth
     whole_recipe = recipe.of_reference(depth)
     key = variant_key(context.with_recipe(whole_recipe), inputs)
+    context.unfinished.claim(key, say=say)
     found = registry.find_reference(context.store, recipe.registered_model, inputs.reference_key(recipe))
     if found is not None and not anew:
         context.unfinished.discard(key)
@@ -56,6 +57,7 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
 def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Version:
     """The variant that the same recipe, data, seed and code have made before; judged again where it is to be judged on something else."""
     key = variant_key(context, inputs)
+    context.unfinished.claim(key, say=say)
     found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
     if found is None:
         return build(context.making(key), inputs, Reference.of(reference))

@@ -37,6 +37,17 @@ class Unfinished:
         """The same for the steps of one variant."""
         return replace(self, variant=variant)
 
+    def claim(self, variant: str, *, say: Callable[[str], None]) -> None:
+        """Wait until no other process here makes the same variant: what it has made is in the registry then."""
+        own = self.of(variant)
+        try:
+            own._hold(variant)
+        except Timeout:
+            say("another command makes the very same variant now: this one waits for it, and takes over what is left if that one is killed")
+            own._hold(variant, wait=True)
+        except OSError:
+            return  # nothing can be written here, so nobody else is at it either
+
     def phase(self, key: str, *, every_s: float, say: Callable[[str], None]) -> Checkpoints | None:
         """The checkpoints of one phase; None where another process is at the very same one, or nothing can be written here."""
         try:
@@ -93,7 +104,7 @@ class Unfinished:
     def discard(self, variant: str) -> None:
         """The variant is registered: what a killed command has left of its making goes."""
         try:
-            if (self.folder / variant).is_dir():
+            if variant in self._held or (self.folder / variant).is_dir():
                 self.of(variant)._hold(variant)
                 self._drop(variant)
         except (Timeout, OSError):
@@ -105,13 +116,13 @@ class Unfinished:
             lock.release()
         self._held.clear()
 
-    def _hold(self, key: str) -> Path:
+    def _hold(self, key: str, *, wait: bool = False) -> Path:
         """Keep others off what is under way; returns the step's folder, which need not be there yet."""
         name = self.variant or key
         self.folder.mkdir(parents=True, exist_ok=True)
         if name not in self._held:
             lock = FileLock(self.folder / f"{name}.lock")
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=-1 if wait else 0)
             self._held[name] = lock
         return self.folder / name / key
 

@@ -95,6 +95,20 @@ def left_in(project: Project) -> dict[str, object]:
 
 
 @pytest.mark.slow
+def test_two_commands_at_once_make_one_variant(tmp_path):
+    project = make_project(tmp_path)
+
+    told = [process.communicate(timeout=400)[0] for process in [start(project, SHORT), start(project, SHORT)]]
+
+    assert any("another command makes the very same variant now" in text for text in told), told
+    assert sum(text.count("step train_sts") for text in told) == 2, "the reference once, the variant once"
+    assert all("models:/sbert-quickstart/2" in text for text in told), told
+    left = left_in(project)
+    assert len(left["versions"]) == 2
+    assert (left["open runs"], left["unfinished"]) == (0, False)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_killed_at_random_moments_it_leaves_what_it_leaves_undisturbed(tmp_path):
     draw = random.Random(7)
