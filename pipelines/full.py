@@ -106,7 +106,7 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
         variant = find_or_build(inner, inputs, reference) if makes_smaller else reference
         publish(run, variant, inputs)
         try:
-            draw_variants(run, registry.versions(context.store, recipe.registered_model))
+            draw_variants(run, registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN))
         except TrackingError as error:  # a picture less: the variant is registered
             say(f"no picture of all variants: {error}")
     describe_all(context.store, recipe.registered_model)

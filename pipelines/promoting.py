@@ -64,7 +64,7 @@ def roll_back(name: str, reason: str) -> list[str]:
 
 
 def _check_there(store: Store, name: str) -> None:
-    if not versions(store, name):
+    if not versions(store, name, newest=1):
         raise TrackingError(f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full")
 
 

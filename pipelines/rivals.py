@@ -36,10 +36,10 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
 def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]:
     """The best STS test score of each strategy among registered variants that differ in it alone."""
     found: dict[str, float] = {}
-    for version in registry.versions(store, name):
-        tags, score = version.tags, version.metrics.get(STS_TEST, math.nan)
-        if tags.get("sibling_key") == sibling_key and not version.is_reference and math.isfinite(score):
-            strategy = tags.get("strategy", "explicit")
+    for version in registry.versions(store, name, tagged={"sibling_key": sibling_key}):
+        score = version.metrics.get(STS_TEST, math.nan)
+        if not version.is_reference and math.isfinite(score):
+            strategy = version.tags.get("strategy", "explicit")
             found[strategy] = max(score, found.get(strategy, score))
     return found
 

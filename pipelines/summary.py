@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def draw_variants(run: Run, versions: list[Version]) -> None:
-    """Log the scatter of all versions that have a score, a speed and a size."""
+    """Log the scatter of those versions that have a score, a speed and a size."""
     run.log_figure(scatter(versions), "variants.png")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.registry import versions
+from sbert_prune.registry import SHOWN, versions
 from sbert_prune.report.catalogue import catalogue
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ def describe(store: Store, name: str) -> None:
     try:
         registered = store.client.get_registered_model(name)
         aliases = {alias: str(number) for alias, number in registered.aliases.items()}
-        found = versions(store, name)
+        found = versions(store, name, newest=SHOWN)
+        what = "Variants of one recipe." if len(found) < SHOWN else f"The newest {SHOWN} variants of one recipe."
         text = catalogue(name, found, aliases)
-        store.client.update_registered_model(name, _put(registered.description or "", "", f"Variants of one recipe.\n\n{text}"))
+        store.client.update_registered_model(name, _put(registered.description or "", "", f"{what}\n\n{text}"))
         note = store.client.get_experiment(store.experiment_id).tags.get(_NOTE, "")
         heading = f"### [{name}](#/models/{name.replace(' ', '%20')})"
         short = catalogue(name, found, aliases, longest=_OF_ONE)

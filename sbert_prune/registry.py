@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 
@@ -26,6 +26,9 @@ STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
 
 REFERENCE, VARIANT = "reference", "variant"
 """The roles of a version."""
+
+SHOWN = 100
+"""Pictures and descriptions show no more versions than the newest of these."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,28 @@ def check_may_register(store: Store, name: str) -> None:
         raise TrackingError(f"No version of {name} could be registered: {first_line(error)}") from error
 
 
-def versions(store: Store, name: str) -> list[Version]:
-    """All versions of a registered model, oldest first; none where there is no such model."""
-    quoted = name.replace("'", "\\'")
+def versions(store: Store, name: str, *, tagged: Mapping[str, str] | None = None, newest: int | None = None) -> list[Version]:
+    """The versions of a registered model, oldest first; none where there is no such model.
+
+    tagged: those alone that carry our tags with these values.  newest: so many at most. A thousand of them take the store three seconds,
+    so ask for no more than is wanted.
+    """
+    wanted = {"name": name, **{f"tags.`{TAG}{tag}`": value for tag, value in (tagged or {}).items()}}
+    query = " and ".join(f"{key}={_quoted(value)}" for key, value in wanted.items())
+
+    def ask(token: str | None) -> Any:
+        return store.client.search_model_versions(query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token)
+
     try:
-        found = list(pages(lambda token: store.client.search_model_versions(f"name='{quoted}'", max_results=1000, page_token=token)))
+        found = list(pages(ask) if newest is None else ask(None))
     except FAULTS as error:
         raise TrackingError(f"The versions of {name} cannot be listed: {first_line(error)}") from error
     return sorted((_read(entry) for entry in found), key=lambda version: int(version.version))
+
+
+def _quoted(value: str) -> str:
+    """MLflow's filters know no escape: a value is quoted by whichever quote it does not hold."""
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _read(entry: object) -> Version:
@@ -135,7 +152,7 @@ def _number(text: str) -> float | None:
 
 def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None:
     """The newest version that carries one of our tags with this value."""
-    return next((version for version in reversed(versions(store, name)) if version.tags.get(tag) == value), None)
+    return next(iter(versions(store, name, tagged={tag: value}, newest=1)), None)
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
@@ -153,9 +170,9 @@ def update(store: Store, version: Version, metrics: Mapping[str, float], tags: M
 
 def find_reference(store: Store, name: str, reference_key: str) -> Version | None:
     """The newest reference that was made from the same base, data and recipe, with a score that can be divided by."""
-    for version in reversed(versions(store, name)):
+    for version in reversed(versions(store, name, tagged={"role": REFERENCE, "reference_key": reference_key})):
         score = version.metrics.get(STS_TEST, math.nan)
-        if version.is_reference and version.tags.get("reference_key") == reference_key and math.isfinite(score) and score > 0:
+        if math.isfinite(score) and score > 0:
             return version
     return None
 
@@ -184,6 +201,8 @@ def alias_holder(store: Store, name: str, alias: str) -> Version | None:
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
-        if error.error_code == "PERMISSION_DENIED" and not versions(store, name):  # so a server with users speaks of what is not there
+        if error.error_code == "PERMISSION_DENIED" and not versions(
+            store, name, newest=1
+        ):  # so a server with users speaks of what is not there
             return None
         raise

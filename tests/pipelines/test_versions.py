@@ -1,0 +1,40 @@
+"""The versions of a registered model are found by name, by tags, and as many as are wanted."""
+
+import pytest
+
+from sbert_prune import registry
+from sbert_prune.store import connect
+from tests.pipelines import shelf
+from tests.pipelines.shelf import NAME, shelve
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    return connect()
+
+
+def numbers(found: list[registry.Version]) -> list[str]:
+    return [version.version for version in found]
+
+
+def test_all_the_newest_and_those_with_every_tag(store):
+    for recipe, role in (("r", "reference"), ("r", "variant"), ("s", "reference"), ("r", "reference")):
+        shelve(noise=0.1, size=1, recipe=recipe, role=role)
+
+    assert numbers(registry.versions(store, NAME)) == ["1", "2", "3", "4"]
+    assert numbers(registry.versions(store, NAME, newest=2)) == ["3", "4"]
+    assert numbers(registry.versions(store, NAME, tagged={"role": "reference", "reference_key": "r"})) == ["1", "4"]
+    assert numbers(registry.versions(store, NAME, tagged={"role": "reference"}, newest=2)) == ["3", "4"]
+    assert registry.versions(store, NAME, tagged={"role": "nobody"}) == registry.versions(store, "another") == []
+    assert registry.find_tagged(store, NAME, "reference_key", "r").version == "4"
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "a b", "\u00fc.x-y"])
+def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
+    monkeypatch.setattr(shelf, "NAME", name)
+    shelve(noise=0.1, size=1)
+
+    assert numbers(registry.versions(store, name)) == ["1"]
+    assert registry.find_tagged(store, name, "role", "variant").name == name
