@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipelines.records import headlines, lineage_tags
+from sbert_prune import registry, seal
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.delivery import FAULTS
 from sbert_prune.errors import SbertPruneError
@@ -15,7 +16,7 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.history import read_history, standing
 from sbert_prune.lineage import read_lineage
 from sbert_prune.metric_names import STS_DEV
-from sbert_prune.models import fetch_model, read_file
+from sbert_prune.models import fetch_files, fetch_model, read_file
 from sbert_prune.promotion import actual, tells_stages_by_tags, wanted
 from sbert_prune.registry import versions
 from sbert_prune.saved_model import SavedModel, lineage_of
@@ -61,7 +62,18 @@ class Finding:
 def audit_version(store: Store, version: Version) -> list[Finding]:
     """All that is wrong with one version."""
     run = _run(store, version.run_id)
-    return [*_bytes(store, version, run), *_lineage(version, run), *_metrics(store, version, run), *_dev_pairs(store, version)]
+    found = [*_bytes(store, version, run), *_lineage(version, run), *_metrics(store, version, run), *_dev_pairs(store, version)]
+    return found + _seal(version, [finding.repair for finding in found if finding.repair is not None])
+
+
+def audit_references(found: Sequence[Version]) -> list[Finding]:
+    """Variants whose reference was deleted."""
+    there = {version.tags.get("reference_key") for version in found if version.is_reference}
+    lonely = [version for version in found if version.tags.get("reference_key") not in {None, *there}]
+    advice = "the next mlflow run . -e full of that recipe trains it again"
+    return [
+        Finding(f"version {version.version}", "the reference that it was held against is not there any more", advice) for version in lonely
+    ]
 
 
 def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
@@ -96,13 +108,19 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
     again = "its bytes are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
     subject = f"version {version.version}"
     try:
-        source = SavedModel(version.uri, None, inspect_checkpoint(fetch_model(_location(store, version))))
-        if (found := _changed(source, version)) is not None:
+        location = _location(store, version)
+        source = SavedModel(version.uri, None, inspect_checkpoint(fetch_model(location)))
+        if (mistold := _mistold(source, version, run)) is not None:
+            yield mistold
+        elif (found := _changed(source, version)) is not None:
             yield Finding(subject, found, again)
             return
         lineage = lineage_of(source)
         if read_lineage(source.folder) is None:
             yield Finding(subject, "its pruning.json is gone", "restore the file from a backup; its tags still tell what it was made from")
+        elif version.tags.get(seal.FILES) not in (None, seal.digest_of_files(fetch_files(location))):
+            found = "its files are not those that were registered, though its weights and settings are: MLmodel, pruning.json or a new one"
+            yield Finding(subject, found, "restore them from a backup, or make the model again: mlflow run . -e full -P force=true")
         check_embeddings(embed(load_saved(source.checkpoint), PROBES), version.uri)
     except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
         yield Finding(subject, f"does not load: {str(error).splitlines()[0]}", again)
@@ -150,6 +168,28 @@ def _changed(source: SavedModel, version: Version) -> str | None:
     return None if told in (None, is_now) else f"its weights have changed: SHA-256 {is_now[:12]}, registered with {told[:12]}"
 
 
+def _mistold(source: SavedModel, version: Version, run: LoggedRun | None) -> Finding | None:
+    """A fingerprint that only the tag has: its run, or the run that judged, knows the files' own."""
+    told, is_now = version.tags.get("fingerprint"), source.checkpoint.fingerprint()
+    if told is None or told == is_now or run is None or run.data.tags.get(f"{TAG}fingerprint") != is_now:
+        return None
+    found = f"its tag fingerprint says {told[:12]}, its files have {is_now[:12]}"
+    advice = "its run agrees with the files: repair=true corrects the tag"
+    return Finding(f"version {version.version}", found, advice, Repair(tags={"fingerprint": is_now}))
+
+
+def _seal(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
+    """What no other finding tells: whether the tags are those that were written, once all that can be mended is."""
+    tags, metrics = dict(version.tags), dict(version.metrics)
+    for repair in repairs:
+        tags |= repair.tags
+        metrics |= repair.metrics
+    if version.tags.get(seal.TAGS) in (None, registry.seal_of(replace(version, tags=tags, metrics=metrics))):
+        return []
+    advice = "set back what was changed, or make the model again: mlflow run . -e full -P force=true"
+    return [Finding(f"version {version.version}", "its tags were changed by other means than these commands", advice)]
+
+
 def _run(store: Store, run_id: str) -> LoggedRun | None:
     """None where it was deleted."""
     try:
@@ -182,12 +222,17 @@ def _metrics(store: Store, version: Version, run: LoggedRun | None) -> Iterator[
     if wrong:
         yield Finding(subject, f"{', '.join(wrong)} are no finite numbers", "judge again: mlflow run . -e evaluate, then register")
     judged = _run(store, version.tags.get("evaluate_run_id", ""))
-    told = {**(headlines(run.data.metrics) if run else {}), **(headlines(judged.data.metrics) if judged else {})}
-    for name, value in sorted(told.items()):
-        own = version.metrics.get(name)
-        if own is None or not math.isclose(own, value, rel_tol=_ROUNDING, abs_tol=1e-9):
-            found = f"its tag {name} says {own if own is not None else 'nothing'}, its run {value:.6g}"
-            yield Finding(subject, found, "repair=true takes what its run says", Repair(metrics={name: value}))
+    own = {None, version.tags.get("fingerprint"), run.data.tags.get(f"{TAG}fingerprint") if run else None}
+    if judged is not None and judged.data.tags.get(f"{TAG}fingerprint") not in own:
+        found = f"its tag evaluate_run_id names run {judged.info.run_id}, which judged another model"
+        yield Finding(subject, found, "judge again: mlflow run . -e evaluate, then register")
+        judged = None
+    told = [headlines(each.data.metrics) for each in (run, judged) if each is not None]  # each measures memory for itself
+    for name in sorted(set().union(*told)):
+        values, says = [each[name] for each in told if name in each], version.metrics.get(name)
+        if says is None or not any(math.isclose(says, value, rel_tol=_ROUNDING, abs_tol=1e-9) for value in values):
+            found = f"its tag {name} says {says if says is not None else 'nothing'}, its run {values[-1]:.6g}"
+            yield Finding(subject, found, "repair=true takes what its run says", Repair(metrics={name: values[-1]}))
     if not told and not version.metrics:
         yield Finding(subject, "has no metrics, and no run that has", "judge it: mlflow run . -e evaluate, then register")
 
@@ -201,10 +246,23 @@ def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
     content = read_file(store, model_id, FILE_NAME) if model_id else None
     pairs = DevPairs.parse(content) if content is not None else None
     if pairs is None:
-        kept = read_artifact(store, version.tags.get("evaluate_run_id", ""), FILE_NAME)
-        known = kept.decode() if kept is not None and DevPairs.parse(kept) is not None else None
+        known = _kept(store, version)
         found = f"{FILE_NAME} beside it is {'gone' if content is None else 'damaged'}, so promote cannot compare it"
         yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)
+    elif pairs.digest != version.tags["sts_dev_digest"]:
+        found = f"its {FILE_NAME} is about pairs {pairs.digest}, registered with {version.tags['sts_dev_digest']}"
+        yield Finding(subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None)
+    elif version.tags.get(seal.DEV_PAIRS) not in (None, seal.digest_of_text(content or b"")):
+        found = f"its {FILE_NAME} is not what was registered"
+        yield Finding(subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None)
     elif not math.isclose(pairs.value, score, abs_tol=1e-4):
         advice = "judge again: mlflow run . -e evaluate"
         yield Finding(subject, f"its tag {STS_DEV} says {score:.4f}, its dev pairs give {pairs.value:.4f}", advice)
+
+
+def _kept(store: Store, version: Version) -> str | None:
+    """What the run that judged keeps of the same pairs."""
+    run_id = version.tags.get("evaluate_run_id", "")
+    kept = read_artifact(store, run_id, FILE_NAME)
+    pairs = DevPairs.parse(kept) if kept is not None else None
+    return kept.decode() if kept is not None and pairs is not None and pairs.digest == version.tags.get("sts_dev_digest") else None

@@ -14,6 +14,7 @@ from pipelines.publishing import publish
 from pipelines.rivals import find_rivals
 from sbert_prune import registry
 from sbert_prune.metric_names import RETENTION
+from sbert_prune.models import has_bytes
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -42,11 +43,14 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
     key = variant_key(context.with_recipe(whole_recipe), inputs)
     context.unfinished.claim(key, say=say)
     found = registry.find_reference(context.store, recipe.registered_model, inputs.reference_key(recipe))
+    if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
+        say(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
+        found = None
     if found is not None and not anew:
         context.unfinished.discard(key)
         say(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
         return found
-    say(f"reference: none yet for this recipe and data, so all {depth} layers are trained first")
+    say(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
     whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": registry.REFERENCE}, whole_recipe) as (inner, run):
         version = build(inner.making(key), whole, None)
@@ -59,6 +63,9 @@ def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Versi
     key = variant_key(context, inputs)
     context.unfinished.claim(key, say=say)
     found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
+    if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
+        say(f"variant: version {found.version} of {found.name} is the same, but its bytes are gone: it is made again")
+        found = None
     if found is None:
         return build(context.making(key), inputs, Reference.of(reference))
     context.unfinished.discard(key)

@@ -25,7 +25,7 @@ from sbert_prune.evaluation.signatures import Evidence, find_signatures
 from sbert_prune.evaluation.sts import StsMeasure
 from sbert_prune.fresh_process import reload_in_fresh_process
 from sbert_prune.metric_names import STS_TEST
-from sbert_prune.models import add_file
+from sbert_prune.models import add_file, read_file
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
 from sbert_prune.store import finished_runs, read_artifact
@@ -70,6 +70,13 @@ class Earlier:
     dev_pairs: str | None
 
 
+def judged_tags(source: SavedModel, exam: Exam) -> dict[str, str]:
+    """What was judged, and on which pairs: by this `register` finds it."""
+    return {"fingerprint": source.checkpoint.fingerprint()} | {
+        f"sts_{split}_digest": rows.digest[:16] for split, rows in exam.splits.items()
+    }
+
+
 def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
     """The judgement of the same model on the same rows beside the same rivals; None where there is none, or it is to be repeated."""
     if context.force:
@@ -77,7 +84,7 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
     for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
         said = read_artifact(context.store, run.info.run_id, FILE_NAME)
         earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
-        with context.step("evaluate", {"reused_from": earlier.run_id}, reads=READS) as again:
+        with context.step("evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, reads=READS) as again:
             say(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
             again.log_metrics(earlier.metrics, model_id=logged_id(source))
             _keep_beside(context, source, earlier.dev_pairs)
@@ -94,7 +101,7 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
     """
     tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in rivals.by_name().items()}
     key = judgement_key(context.recipe, exam, source, rivals.by_name())
-    with context.step("evaluate", tags | {"step_key": key}, reads=READS) as run:
+    with context.step("evaluate", tags | judged_tags(source, exam) | {"step_key": key}, reads=READS) as run:
         _log_data(run, exam)
         model = as_sentence_model(source, context.recipe).to(context.hardware.device)
         measures = Measures.of(exam, context.recipe)
@@ -135,9 +142,16 @@ def _say_of_dev(context: Context, run: Run, source: SavedModel, model: SentenceT
 
 
 def _keep_beside(context: Context, source: SavedModel, dev_pairs: str | None) -> None:
-    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered."""
+    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered.
+
+    What it says of other pairs stays: a version may have been registered by them.
+    """
     model_id = logged_id(source)
-    if dev_pairs is not None and model_id is not None:
+    if dev_pairs is None or model_id is None:
+        return
+    kept = read_file(context.store, model_id, FILE_NAME)
+    before, now = DevPairs.parse(kept) if kept is not None else None, DevPairs.parse(dev_pairs)
+    if before is None or now is None or before.digest == now.digest:
         add_file(context.store, model_id, FILE_NAME, dev_pairs)
 
 

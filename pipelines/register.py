@@ -13,15 +13,15 @@ from sbert_prune.recipe import Recipe
 @recipe_options("registered_model", "seed")
 @flag("force", FORCE)
 def command(recipe: Recipe, model: str, force: bool) -> None:
-    """Prove that a model reloads as it was, and make it a version with its lineage and the metrics logged for it."""
+    """Prove that a model reloads as it was, and make it a version with its lineage and its newest judgement."""
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
 
     from pipelines.context import describe_all, open_context
-    from pipelines.steps import logged_metrics, register_once
+    from pipelines.steps import register_once
 
     quieten_libraries()
     with open_context(recipe, force=force) as context:
-        version = register_once(context, source, logged_metrics(context, source), {"seed": str(recipe.seed)})
+        version = register_once(context, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)
     say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

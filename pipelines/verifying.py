@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.auditing import Finding, audit_stages, audit_version
+from pipelines.auditing import Finding, audit_references, audit_stages, audit_version
 from pipelines.console import say
 from pipelines.context import open_store
 from sbert_prune import promotion, registry
@@ -45,9 +45,13 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
 def _look_through(store: Store, name: str, found: list[Version], *, repair: bool) -> list[tuple[Finding, str | None]]:
     """Findings, each with what was done about it; None where nothing was."""
     outcomes: list[tuple[Finding, str | None]] = []
-    for version in found:
+    ours = [version for version in found if version.tags]
+    if len(ours) < len(found):
+        say(f"{name}: {len(found) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
+    for version in ours:
         for finding in audit_version(store, version):
             outcomes.append((finding, _mend(store, version, finding) if repair else None))
+    outcomes += [(finding, None) for finding in audit_references(ours)]
     if not found:
         return outcomes
     if not repair:
@@ -66,10 +70,14 @@ def _mend(store: Store, version: Version, finding: Finding) -> str | None:
     repair = finding.repair
     if repair is None:
         return None
-    if repair.dev_pairs is not None:
-        add_file(store, version.tags["model_id"], FILE_NAME, repair.dev_pairs)
-    if repair.tags or repair.metrics:
-        registry.update(store, version, repair.metrics, repair.tags)
+    try:
+        if repair.dev_pairs is not None:
+            add_file(store, version.tags["model_id"], FILE_NAME, repair.dev_pairs)
+        if repair.tags or repair.metrics:
+            registry.restore(store, version, repair.metrics, repair.tags)
+    except TrackingError as error:
+        say(str(error))
+        return None
     return "mended"
 
 

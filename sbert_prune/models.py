@@ -125,12 +125,25 @@ def delete_model(store: Store, model_id: str) -> None:
         raise TrackingError(f"The logged model {model_id} could not be deleted: {first_line(error)}") from error
 
 
+def has_bytes(store: Store, model_id: str) -> bool:
+    """Whether the files of a logged model are there; True where that cannot be asked."""
+    with suppress(*FAULTS):
+        repository = get_artifact_repository(store.client.get_logged_model(model_id).artifact_location, tracking_uri=store.uri)
+        return any(item.is_dir or item.path.endswith(".safetensors") for item in repository.list_artifacts(_DATA))
+    return True
+
+
 def fetch_model(uri: str) -> Path:
     """Bring a `models:/` or `runs:/` URI to a local folder that SentenceTransformer can load. Raises TrackingError."""
+    folder = fetch_files(uri)
+    return folder / _DATA if (folder / _DATA).is_dir() else folder
+
+
+def fetch_files(uri: str) -> Path:
+    """Bring all that MLflow keeps of a model to a local folder. Raises TrackingError."""
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except FAULTS as error:
         raise TrackingError(
             f"{uri} cannot be fetched: {first_line(error)} Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
         ) from error
-    return folder / _DATA if (folder / _DATA).is_dir() else folder

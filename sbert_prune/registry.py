@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 
+from sbert_prune import seal
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
@@ -29,6 +31,9 @@ REFERENCE, VARIANT = "reference", "variant"
 
 SHOWN = 100
 """Pictures and descriptions show no more versions than the newest of these."""
+
+
+_LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 
     Lineage and metrics become tags, so that they outlive the run.
     """
-    values = {TAG + key: value for key, value in draft.tags.items()} | {key: _text(value) for key, value in draft.metrics.items()}
+    values = _as_tags(draft)
     try:
         _ensure_model(store.client, draft.name)
         made = store.client.create_model_version(
@@ -68,6 +73,17 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
     except FAULTS as error:
         raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
     return replace(draft, version=str(made.version))
+
+
+def _as_tags(version: Version) -> dict[str, str]:
+    """All that a version says of itself, sealed."""
+    values = {key: _text(value) for key, value in version.metrics.items()}
+    return values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: seal_of(version)}
+
+
+def seal_of(version: Version) -> str:
+    """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
+    return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in version.metrics.items()})
 
 
 _SHOWN = {
@@ -135,6 +151,8 @@ def _read(entry: object) -> Version:
     raw: dict[str, str] = dict(entry.tags)  # type: ignore[attr-defined]  # mlflow's entities are not typed
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
+    if ours and (logged := _LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
+        ours["model_id"] = logged[1]  # whatever a tag says
     created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
     return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created)  # type: ignore[attr-defined]
 
@@ -156,7 +174,14 @@ def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
-    """Put further metrics and tags over a version's. Raises TrackingError."""
+    """Put further metrics and tags over a version's, and seal it anew if its seal was whole. Raises TrackingError."""
+    changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
+    sealed = {seal.TAGS: seal_of(changed)} if version.tags.get(seal.TAGS) == seal_of(version) else {}
+    return restore(store, changed, metrics, {**tags, **sealed})
+
+
+def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
+    """Put back what a version's seal was made of: it fits again. Raises TrackingError."""
     values = {TAG + key: value for key, value in tags.items()} | {key: _text(value) for key, value in metrics.items()}
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
     try:

@@ -15,6 +15,7 @@ import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import text
 
 from sbert_prune.delivery import FAULTS, first_line, send
@@ -24,6 +25,7 @@ from sbert_prune.spool import Outbox, Spool
 from sbert_prune.store_uri import check_store, open_database, own_folder, sqlite_path, tracking_uri, without_password
 
 if TYPE_CHECKING:
+    from mlflow.entities import Experiment
     from mlflow.entities import Run as LoggedRun
 
 TAG = "sbert_prune."
@@ -58,13 +60,30 @@ def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
         with _alone(uri):
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
-        if _KIND[0] not in client.get_experiment(experiment_id).tags:
+        experiment = client.get_experiment(experiment_id)
+        _check_place(client, experiment, uri)
+        if _KIND[0] not in experiment.tags:
             with suppress(MlflowException):  # who may only read the experiment can do without
                 client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
     spool = Spool(own_folder() / "spool", without_password(uri))
     return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, say), Pulse(partial(_beat, client)))
+
+
+def _check_place(client: MlflowClient, experiment: Experiment, uri: str) -> None:
+    """A SQLite store names its artifacts by whole paths: moved or copied, it would read and write those of the old place."""
+    path, location = sqlite_path(uri), local_file_uri_to_path(str(experiment.artifact_location))
+    if path is None or "://" in location or Path(location).is_relative_to(path.parent.resolve()):
+        return
+    before = Path(location).parents[1]
+    is_copy = (before / path.name).is_file() and not (before / path.name).samefile(path)
+    if is_copy or (not Path(location).exists() and list(client.search_runs([experiment.experiment_id], max_results=1))):
+        raise TrackingError(
+            f"{path} {'is a copy' if is_copy else 'was moved'}: its artifacts are said to lie in {location}"
+            f"{', which belong to the store there' if is_copy else ', which is not there'}. "
+            f"{f'Work in {before}' if is_copy else f'Move it back to {before}, or link there to it: ln -s {path.parent} {before}'}."
+        )
 
 
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:

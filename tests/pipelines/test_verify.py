@@ -92,6 +92,13 @@ def lose_run_and_a_tag(store: Store) -> None:
     store.client.delete_model_version_tag(NAME, "2", "sbert_prune.base_sha256")
 
 
+def lose_runs_and_change_the_size(store: Store) -> None:
+    tags = store.version("2").tags
+    for run_id in (store.version("2").run_id, tags["sbert_prune.evaluate_run_id"]):
+        store.client.delete_run(run_id)
+    tag(store, "size/disk_mb", "1")
+
+
 DAMAGES = {
     "a flipped byte": (lambda store: flip_a_byte(store.model("2") / "model.safetensors"), "version 2.*its files have changed"),
     "a truncated file": (lambda store: (store.model("2") / "model.safetensors").write_bytes(b"x" * 99), "version 2.*does not load"),
@@ -111,6 +118,39 @@ DAMAGES = {
         "version 2.*its logged model .* is gone",
     ),
     "dev pairs": (lambda store: (store.files("2") / FILE_NAME).write_text("{}"), "version 2.*dev_pairs.json beside it is damaged"),
+    "other dev pairs": (
+        lambda store: edit(store.files("2") / FILE_NAME, digest="ab" * 8),
+        "version 2.*dev_pairs.json is about pairs abababababababab",
+    ),
+    "changed dev pairs": (
+        lambda store: edit(store.files("2") / FILE_NAME, gold=[number / 60 for number in range(60)]),
+        "version 2.*dev_pairs.json is not what was registered",
+    ),
+    "an empty MLmodel": (
+        lambda store: (store.files("2") / "MLmodel").write_text(""),
+        "version 2.*its files are not those that were registered",
+    ),
+    "another learning rate": (
+        lambda store: (store.model("2") / "pruning.json").write_text(
+            (store.model("2") / "pruning.json").read_text().replace("0.0003", "0.03")
+        ),
+        "version 2.*its files are not those that were registered",
+    ),
+    "a file more": (
+        lambda store: (store.model("2") / "modeling.py").write_text("import os"),
+        "version 2.*its files are not those that were registered",
+    ),
+    "a fingerprint": (lambda store: tag(store, "sbert_prune.fingerprint", "ab" * 32), "version 2.*its tag fingerprint says abababababab"),
+    "a role": (lambda store: tag(store, "sbert_prune.role", "reference"), "version 2.*its tags were changed by other means"),
+    "a size, when its runs are gone": (lose_runs_and_change_the_size, "version 2.*its tags were changed by other means"),
+    "another's judgement": (
+        lambda store: tag(store, "sbert_prune.evaluate_run_id", store.version("3").tags["sbert_prune.evaluate_run_id"]),
+        "version 2.*evaluate_run_id names run .*, which judged another model",
+    ),
+    "the reference": (
+        lambda store: store.client.delete_model_version(NAME, "1"),
+        "version 2.*the reference that it was held against is not there any more",
+    ),
     "the champion": (lambda store: store.client.delete_model_version(NAME, "3"), "champion.*version 3.* was deleted"),
     "an alias": (
         lambda store: store.client.set_registered_model_alias(NAME, "champion", "1"),
@@ -126,7 +166,18 @@ DAMAGES = {
     ),
 }
 
-MENDED = {"a metric", "lineage", "dev pairs", "the champion", "an alias", "no alias", "a stage"}
+MENDED = {
+    "a metric",
+    "lineage",
+    "dev pairs",
+    "other dev pairs",
+    "changed dev pairs",
+    "a fingerprint",
+    "the champion",
+    "an alias",
+    "no alias",
+    "a stage",
+}
 
 
 def words(result: Result) -> str:
@@ -181,6 +232,38 @@ def test_a_deleted_champion_makes_room_for_the_one_before(store: Store):
     store.verify("--repair", "true")
 
     assert store.client.get_registered_model(NAME).aliases == {"champion": 2}
+
+
+def test_a_tag_that_is_lost_but_told_by_the_registry_is_no_damage(store: Store):
+    store.client.delete_model_version_tag(NAME, "2", "sbert_prune.model_id")
+    (store.files("3") / FILE_NAME).unlink()
+
+    result = store.verify("--repair", "true")
+
+    assert result.exit_code == 0, result.output
+    assert "1 found, 1 mended" in result.output
+
+
+def test_what_cannot_be_mended_keeps_nothing_else_from_being_mended(store: Store):
+    (store.files("2") / FILE_NAME).unlink()
+    (store.files("2") / FILE_NAME).mkdir()
+    tag(store, "size/disk_mb", "1")
+
+    result = store.verify("--repair", "true")
+
+    assert result.exit_code == 1, result.output
+    assert "2 found, 1 mended" in result.output
+
+
+def test_versions_of_other_people_are_left_alone(store: Store):
+    source = store.version("2").source
+    store.client.create_model_version(NAME, source, tags={"owner/score": "0.5"})
+    store.client.set_model_version_tag(NAME, "2", "owner/score", "0.7")
+
+    result = store.verify()
+
+    assert result.exit_code == 0, result.output
+    assert "1 of its versions were not made by sbert-prune, and are left alone" in result.output
 
 
 def test_a_name_that_is_not_there_is_a_mistake(store: Store):

@@ -1,0 +1,46 @@
+"""Digests by which a version tells that it was changed since it was registered: of its files, and of its own tags."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TAGS, FILES, DEV_PAIRS = "tags_sha256", "files_sha256", "dev_pairs_sha256"
+"""The tags that hold the digests."""
+
+_MOVES = ("stage", TAGS)
+_MOVES_BEGIN = "promoted_"
+_MEASURED = (
+    *("sts_", "quality/", "difference/", "classification/", "mteb/", "retrieval/"),
+    *("robustness/", "geometry/", "size/", "speed/", "memory/", "roundtrip/"),
+)
+"""What metrics begin with; people may give a version other tags with a slash."""
+_NOT_THE_MODELS = {"dev_pairs.json", "registered_model_meta"}
+"""The first has a digest of its own; MLflow writes the second when it fetches a version."""
+
+
+def digest_of_tags(tags: Mapping[str, str], metrics: Mapping[str, str]) -> str:
+    """Of all tags but those that promotions move, and of the metrics that we know."""
+    ours = {key: value for key, value in tags.items() if key not in _MOVES and not key.startswith(_MOVES_BEGIN)}
+    kept = sorted({**ours, **{key: value for key, value in metrics.items() if key.startswith(_MEASURED)}}.items())
+    return hashlib.sha256("\0".join(part for pair in kept for part in pair).encode()).hexdigest()
+
+
+def digest_of_files(folder: Path) -> str:
+    """Of the names and contents of a logged model's files."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in _NOT_THE_MODELS:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            whole.update(f"{path.relative_to(folder).as_posix()}\0{found}\n".encode())
+    return whole.hexdigest()
+
+
+def digest_of_text(text: str | bytes) -> str:
+    """Of a file's text."""
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

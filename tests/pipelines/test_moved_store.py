@@ -1,0 +1,58 @@
+"""A SQLite store that was moved or copied is told as such: its artifacts are named by whole paths."""
+
+import shutil
+
+import pytest
+
+from sbert_prune.errors import TrackingError
+from sbert_prune.store import connect
+from sbert_prune.tracking import open_run
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    """A folder with a store that holds a run and an artifact."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    use(folder, monkeypatch)
+    with open_run(connect(), "a run", {}) as run:
+        run.log_text("x", "x.txt")
+    return folder
+
+
+def use(folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    monkeypatch.chdir(folder)
+
+
+def test_a_moved_store_says_where_its_artifacts_were_and_a_link_mends_it(store, tmp_path, monkeypatch):
+    there = tmp_path / "there"
+    store.rename(there)
+    use(there, monkeypatch)
+
+    with pytest.raises(TrackingError, match=f"was moved: its artifacts are said to lie in {store}/mlruns/0, which is not there") as caught:
+        connect()
+
+    assert f"ln -s {there} {store}." in str(caught.value)
+    store.symlink_to(there)
+    connect()
+
+
+def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    use(copy, monkeypatch)
+
+    with pytest.raises(TrackingError, match=f"is a copy.*Work in {store}"):
+        connect()
+
+
+def test_artifacts_that_lie_elsewhere_on_purpose_are_well(store, tmp_path, monkeypatch):
+    connect().client.create_experiment("elsewhere", artifact_location=str(tmp_path / "far" / "away"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "elsewhere")
+
+    with open_run(connect(), "a run", {}) as run:
+        run.log_text("x", "x.txt")
+
+    assert list((tmp_path / "far" / "away").rglob("x.txt"))
+    connect()
