@@ -64,6 +64,7 @@ def watch() -> None:
 
 def fill(uri: str, number: int, name: str) -> None:
     """Runs and versions as `full` leaves them, without bytes."""
+    mlflow.set_tracking_uri(uri)  # by which the registry finds the logged models
     client = MlflowClient(uri)
     client.create_registered_model(name)
     for place in range(number):
