@@ -11,6 +11,7 @@ COMMANDS = {
     "doctor": "Look whether machine, store and data are fit for a recipe.",
     "recipes": "List the recipes, or show one with every value.",
     "full": "Prune, train NLI, train STS, evaluate, register: one variant.",
+    "sweep": "Make a variant of every depth: quality against size and speed.",
     "prune": "Cut a base to the layers to keep.",
     "train_nli": "First phase: natural language inference.",
     "train_sts": "Second phase: semantic textual similarity.",

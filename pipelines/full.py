@@ -41,17 +41,17 @@ def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: b
         inputs = load_inputs(recipe)
     if not plan:
         check_room(recipe, inputs)
-    say(*(plan_full(recipe, inputs) if plan else run_full(recipe, inputs, chosen, **how)))
+    say(*(told_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
     if plan and chosen:
         say(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
 
 
-def plan_full(recipe: Recipe, inputs: Inputs) -> list[str]:
-    """What `full` would do, in lines for people."""
+def told_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
+    """What making these would take, in lines for people."""
     from pipelines.plan import plan
 
     with TemporaryDirectory() as scratch:
-        return plan(recipe, inputs, Path(scratch))
+        return plan(variants, Path(scratch))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -102,6 +102,9 @@ WRITE_RECIPE = Parameter(None, "Write every value of the recipe, as it is used, 
 
 SEEDS = Parameter(None, "Several seeds, such as 1,2,3: a variant for each, with mean, deviation, and intervals that include the seed.")
 
+DEPTHS = Parameter(None, "Numbers of layers to keep, such as 12,8,6,4,3,2,1; seven down to one when left out.")
+SWEPT = Parameter(None, "Strategies to choose them by, such as drop-top,drop-alternate; the recipe's when left out.")
+
 PLAN = Parameter(None, "true tells rows, optimizer steps, time and disk, and does nothing.")
 
 FORCE = Parameter(None, "true repeats what was done before with the same inputs, settings, data and code.")

@@ -1,8 +1,9 @@
-"""`full -P plan=true`: what a command would do, and how long that would take, told without doing it."""
+"""`plan=true`: what a command would do, and how long that would take, told without doing it."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +27,20 @@ from sbert_prune.training.rehearsal import distil_part, nli_part, rehearse, sts_
 from sbert_prune.training.teacher import Teacher
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipelines.loading import Inputs
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
     from sbert_prune.training.rehearsal import Part, Rehearsed
 
 
-def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
-    """Rows, optimizer steps, seconds, disk and what is reused; some optimizer steps are timed on copies, nothing is recorded."""
+def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
+    """Rows, optimizer steps, seconds, disk and what is reused; some optimizer steps are timed on copies, nothing is recorded.
+
+    variants: of one base and the same data, which share a reference.
+    """
+    recipe, inputs = variants[0]
     quieten_libraries()
     hardware = choose_hardware(recipe.device, recipe.precision)
     base = inputs.pruning.base
@@ -42,10 +49,13 @@ def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
     whole = _saved(base, recipe, scratch / "whole")
     lines, seconds = [f"reuse     {_told(reused)}"], 0.0
     models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
-    for cut in _cuts(recipe, inputs):
-        variant = _saved(_cut(inputs, cut, scratch), recipe, scratch / f"variant-{cut}")
-        models.append((f"variant {variant.checkpoint.depth} layers", recipe, variant))
-    for name, settings, model in models:
+    for number, (settings, found) in enumerate(variants):
+        for cut in _cuts(settings, found):
+            folder = scratch / str(number)
+            variant = _saved(_cut(found, cut, folder), settings, folder / f"variant-{cut}")
+            models.append((f"variant {variant.checkpoint.depth} layers", settings, variant))
+    times = Counter(name for name, *_ in models)
+    for name, settings, model in {model[0]: model for model in models}.values():  # as deep is as slow: timed once
         source = inputs.teacher or whole
         for phase in settings.phases:
             part = _part(phase, settings, inputs)
@@ -55,9 +65,9 @@ def plan(recipe: Recipe, inputs: Inputs, scratch: Path) -> list[str]:
             elif getattr(settings, phase).distillation > 0:
                 teacher = Teacher(source)
             fresh = as_sentence_model(model, settings)
-            found = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
-            lines.append(f"train     {name}, {phase}: {_of_phase(found)}")
-            seconds += found.seconds
+            rehearsed = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
+            lines.append(f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}")
+            seconds += rehearsed.seconds * times[name]
     lines.append(f"time      {_time(seconds)} of training on {hardware}; evaluating, saving and registering come on top")
     lines += [f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this rehearsal", *_disk([model for *_, model in models])]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]

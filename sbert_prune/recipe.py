@@ -188,6 +188,10 @@ class Recipe(EvaluationSettings):
         # Not model_copy: it would carry the cached digests along.
         return type(self).model_construct(**(dict(self) | {"seed": seed}))
 
+    def keeping(self, layers: str, strategy: str) -> Self:
+        """The same recipe cut once, to other layers."""
+        return type(self).model_construct(**(dict(self) | {"layers": layers, "strategy": strategy, "schedule": None}))
+
     def of_reference(self, depth: int) -> Self:
         """The same recipe for the whole base: every layer, every piece, the labels alone.
 

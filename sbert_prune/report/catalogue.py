@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.report.markdown import table
+from sbert_prune.report.markdown import metric_with_interval, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +42,6 @@ def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, .
     def told(metric: str, form: str) -> str:
         return form.format(metrics[metric]) if metric in metrics else "-"
 
-    low, high = (metrics.get(f"{STS_TEST}_{end}") for end in ("low", "high"))
-    interval = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return (
         f"[{version.version}]({_address(name, version.version)}){role}",
         f"{tags.get('kept_layers', '-')} of {tags.get('depth', '-')}",
@@ -51,7 +49,7 @@ def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, .
         told(_SIZE, "{:.1f} MB"),
         told(_SPEEDUP, "{:.2f}x"),
         told(STS_DEV, "{:.4f}"),
-        told(STS_TEST, "{:.4f}") + interval,
+        metric_with_interval(metrics, STS_TEST),
         told(RETENTION, "{:.1%}"),
     )
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sbert_prune.evaluation.judgement import gain
 from sbert_prune.evaluation.resampling import MARGIN, verdict
 from sbert_prune.evaluation.robustness import BY_SPREAD
+from sbert_prune.report.colors import COLORS
 from sbert_prune.report.markdown import plain, signed, table, with_interval
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.measures import Measured
     from sbert_prune.evaluation.resampling import Score
 
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito
 _MOST_ROWS = 40
 
 
@@ -106,7 +106,7 @@ def _bars(axes: Axes, found: Sequence[tuple[str, Mapping[str, Score]]], model: C
     rows = [(row + shift, gain(name, by_label[model.label])) for row, (name, by_label) in enumerate(found) if model.label in by_label]
     values = [score.value for _, score in rows]
     ends = [[score.value - score.low for _, score in rows], [score.high - score.value for _, score in rows]]
-    color = _COLORS[number % len(_COLORS)]
+    color = COLORS[number % len(COLORS)]
     label = f"{model.label}: {model.uri}"
     axes.errorbar(values, [row for row, _ in rows], xerr=ends, label=label, fmt="o", markersize=4, capsize=2, color=color)
 

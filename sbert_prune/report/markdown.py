@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ def with_interval(score: Score, digits: int = 4) -> str:
     """A score with its 95 % interval: 0.8123 [0.7951, 0.8287]."""
     low, high = score.interval()
     return f"{score.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def metric_with_interval(metrics: Mapping[str, float], name: str) -> str:
+    """A logged score with its logged interval: 0.8123 [0.795, 0.829]; "-" where there is none."""
+    if name not in metrics:
+        return "-"
+    low, high = (metrics.get(f"{name}_{end}") for end in ("low", "high"))
+    return f"{metrics[name]:.4f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else "")
 
 
 def signed(score: Score, digits: int = 4) -> str:

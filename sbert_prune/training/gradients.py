@@ -7,6 +7,7 @@ same dropout (GradCache, arXiv 2101.06983).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import torch
 
 from sbert_prune.training.crew import Crew
 from sbert_prune.training.exits import embed_batch
+from sbert_prune.training.subsets import thinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +47,11 @@ class Gradient:
 
     def add(self, rows: NDArray[np.intp], batch_number: int, *, share: float = 1.0) -> torch.Tensor:
         """Add a batch's gradient, times `share`, to the parameters'; returns its loss, a scalar on the device."""
+        subsets = self.objective.subsets
+        with thinned(self.model, subsets.at(batch_number)) if subsets is not None else nullcontext():
+            return self._add(rows, batch_number, share)
+
+    def _add(self, rows: NDArray[np.intp], batch_number: int, share: float) -> torch.Tensor:
         device = self.hardware.device
         sentences = self.examples.sentences(rows)
         order = np.argsort(-self.examples.tokens.lengths[sentences], kind="stable")

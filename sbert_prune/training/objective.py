@@ -11,6 +11,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from sbert_prune.training.losses import EmbeddingLoss
+    from sbert_prune.training.subsets import Subsets
 
 _TEMPERATURE = 0.3  # of the exits' divergence from the last one, as in 2DMSE
 
@@ -35,6 +36,7 @@ class Objective:
     distillation: weight of the distance to a teacher's embedding, 1 - cosine.  projection: where the teacher's is wider or narrower.
     layer_weight: weight of the same distance at every kept layer before the last.
     num_layers: of the model.  adaptive: train one earlier exit along, drawn by seed and optimizer step.
+    subsets: which layers run for each batch; None: all of them.
     """
 
     task: EmbeddingLoss | None
@@ -44,6 +46,7 @@ class Objective:
     projection: nn.Linear | None = None
     adaptive: bool = False
     seed: int = 0
+    subsets: Subsets | None = None
 
     def parameters(self) -> list[nn.Parameter]:
         """What the losses themselves learn; dropped after the phase."""
@@ -52,6 +55,8 @@ class Objective:
 
     def exits(self, batch_number: int) -> tuple[int, ...]:
         """The depths at which sentences have to be embedded for a batch; the last is the whole model."""
+        if self.subsets is not None:
+            return (self.subsets.at(batch_number).num_layers,)
         if self.layer_weight > 0:
             return tuple(range(1, self.num_layers + 1))
         if self.adaptive and self.num_layers > 1:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sbert_prune.rows import NliRow, StsRow
     from sbert_prune.training.lesson import Setup
     from sbert_prune.training.losses import EmbeddingLoss
+    from sbert_prune.training.subsets import Subsets
     from sbert_prune.training.teacher import Teacher
 
 _CLASSES = {label: number for number, label in enumerate(Label)}
@@ -40,12 +41,19 @@ class Healer:
     """Trains a sentence model in place, phase after phase.
 
     dev: the pairs whose score says which weights are kept; without them it is the last.  teacher: whose embeddings are learnt from.
+    subsets: shares the weights among selections of the layers; early exits cannot be trained along then.
     """
 
     def __init__(
-        self, model: SentenceTransformer, setup: Setup, *, dev: Sequence[StsRow] | None = None, teacher: Teacher | None = None
+        self,
+        model: SentenceTransformer,
+        setup: Setup,
+        *,
+        dev: Sequence[StsRow] | None = None,
+        teacher: Teacher | None = None,
+        subsets: Subsets | None = None,
     ) -> None:
-        self._model, self._setup, self._dev, self._teacher = model, setup, dev, teacher
+        self._model, self._setup, self._dev, self._teacher, self._subsets = model, setup, dev, teacher, subsets
 
     def train_nli(self, rows: Sequence[NliRow], settings: NliSettings) -> None:
         """First phase: triplets with mnrl, or 3-way pairs with softmax."""
@@ -81,6 +89,7 @@ class Healer:
             layer_weight=settings.layer_weight,
             projection=self._projection(examples),
             seed=self._setup.seed,
+            subsets=self._subsets,
         )
         self._train(examples, objective, settings, unique=False)
 
@@ -97,6 +106,7 @@ class Healer:
             projection=self._projection(examples),
             adaptive=settings.adaptive_layers,
             seed=self._setup.seed,
+            subsets=self._subsets,
         )
         self._train(examples, objective, settings, unique=unique)
 
