@@ -123,6 +123,8 @@ def bury_the_dead(store: Store) -> None:
         say(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
     if left.models:
         say(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
+    for model_id, reason in left.spared.items():
+        say(f"left alone, though a killed command could not register it, {reason}: {model_id}")
 
 
 def describe_all(store: Store, name: str) -> None:

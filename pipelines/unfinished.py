@@ -101,14 +101,30 @@ class Unfinished:
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
 
-    def discard(self, variant: str) -> None:
-        """The variant is registered: what a killed command has left of its making goes."""
+    def discard(self, variant: str) -> bool:
+        """The variant is registered, or nobody will go on with it: what a killed command has left of its making goes.
+
+        False where it stays: another process is at it, or it cannot be deleted.
+        """
         try:
             if variant in self._held or (self.folder / variant).is_dir():
                 self.of(variant)._hold(variant)
                 self._drop(variant)
         except (Timeout, OSError):
-            return  # another process is at it
+            return False
+        return not (self.folder / variant).exists()
+
+    def is_in_use(self, variant: str) -> bool:
+        """Whether another process is at it now."""
+        place = self.folder / f"{variant}.lock"
+        try:
+            if place.is_file():
+                FileLock(place).acquire(timeout=0).lock.release()
+        except Timeout:
+            return True
+        except OSError:
+            pass  # another user's, which does not say that it is in use
+        return False
 
     def release(self) -> None:
         """Let another command take the steps up."""

@@ -9,6 +9,7 @@ from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.heartbeat import Heartbeat
 from sbert_prune.models import delete_model
+from sbert_prune.spared import needed, out_of_reach
 from sbert_prune.store import HEARTBEAT, TAG, pages
 
 if TYPE_CHECKING:
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What was done about it. runs: closed as KILLED, by their names.  models: deleted, by their ids."""
+    """What was done about it. runs: closed as KILLED, by their names.  models: deleted, by their ids.
+
+    spared: models that were left alone, by their ids, with the reason.
+    """
 
     runs: tuple[str, ...]
     models: tuple[str, ...]
+    spared: dict[str, str]
 
 
 def clear_up(store: Store) -> Aftermath:
@@ -33,14 +38,16 @@ def clear_up(store: Store) -> Aftermath:
     """
     try:
         dead = [run for run in _open_runs(store) if _is_dead(run)]
-        models = [model.model_id for run in dead for model in _unregistered(store, run)]
+        unregistered = _unregistered(store, dead)
+        spared = {model.model_id: reason for model in unregistered if (reason := out_of_reach(store, model))}
+        models = tuple(model.model_id for model in unregistered if model.model_id not in spared)
         for model_id in models:
             delete_model(store, model_id)
         for run in dead:
             _close(store, run)
     except FAULTS as error:
         raise TrackingError(f"What killed commands have left could not be cleared up: {first_line(error)}") from error
-    return Aftermath(tuple(run.info.run_name for run in dead), tuple(models))
+    return Aftermath(tuple(run.info.run_name for run in dead), models, spared)
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
@@ -60,13 +67,15 @@ def _close(store: Store, run: LoggedRun) -> None:
     store.client.set_terminated(run.info.run_id, "KILLED", int(heartbeat.at.timestamp() * 1000))
 
 
-def _unregistered(store: Store, run: LoggedRun) -> list[LoggedModel]:
+def _unregistered(store: Store, dead: list[LoggedRun]) -> list[LoggedModel]:
     """Models that were only half logged, and whole ones that `register` logged for a version that never came."""
-    run_id = run.info.run_id
-    found = pages(lambda token: store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'", page_token=token))
+    left = [model for run in dead for model in _left_by(store, run)]
+    held = needed(store, left)
+    return [model for model in left if model.model_id not in held]
+
+
+def _left_by(store: Store, run: LoggedRun) -> list[LoggedModel]:
+    made = f"source_run_id = '{run.info.run_id}'"
+    found = pages(lambda token: store.client.search_logged_models([store.experiment_id], made, page_token=token))
     registers = run.data.tags.get(f"{TAG}step") == "register"
-    return [
-        model
-        for model in found
-        if str(model.status) != "READY" or (registers and not store.client.search_model_versions(f"run_id = '{run_id}'"))
-    ]
+    return [model for model in found if registers or str(model.status) != "READY"]
