@@ -132,6 +132,7 @@ def test_a_copied_store_leaves_the_bytes_of_the_original(tmp_path: Path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", original.uri)
     model = make(connect())
     shutil.copytree(original.folder, copy)
+    (original.folder / "mlflow.db").rename(original.folder / "renamed.db")  # else the copy is told as such, and nothing begins
     monkeypatch.chdir(copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy / 'mlflow.db'}")
 
