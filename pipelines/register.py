@@ -19,9 +19,11 @@ def command(recipe: Recipe, model: str, force: bool) -> None:
 
     from pipelines.context import describe_all, open_context
     from pipelines.steps import register_once
+    from sbert_prune.registry import check_may_register
 
     quieten_libraries()
     with open_context(recipe, force=force) as context:
+        check_may_register(context.store, recipe.registered_model)
         version = register_once(context, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)
     say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

@@ -73,12 +73,14 @@ def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
 
 def _check_place(client: MlflowClient, experiment: Experiment, uri: str) -> None:
     """A SQLite store names its artifacts by whole paths: moved or copied, it would read and write those of the old place."""
-    path, location = sqlite_path(uri), local_file_uri_to_path(str(experiment.artifact_location))
-    if path is None or "://" in location or Path(location).is_relative_to(path.parent.resolve()):
+    path, location = sqlite_path(uri), Path(local_file_uri_to_path(str(experiment.artifact_location)))
+    if path is None or not location.is_absolute() or location.is_relative_to(path.parent.resolve()):
         return
-    before = Path(location).parents[1]
-    is_copy = (before / path.name).is_file() and not (before / path.name).samefile(path)
-    if is_copy or (not Path(location).exists() and list(client.search_runs([experiment.experiment_id], max_results=1))):
+    before = location.parents[1]
+    lie_here = (path.parent / location.relative_to(before)).exists()
+    is_copy = lie_here and (before / path.name).is_file() and not (before / path.name).samefile(path)
+    nowhere = not before.exists() and bool(client.search_runs([experiment.experiment_id], max_results=1))
+    if is_copy or (not location.exists() and (lie_here or nowhere)):
         raise TrackingError(
             f"{path} {'is a copy' if is_copy else 'was moved'}: its artifacts are said to lie in {location}"
             f"{', which belong to the store there' if is_copy else ', which is not there'}. "

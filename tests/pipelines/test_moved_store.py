@@ -47,6 +47,19 @@ def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_pat
         connect()
 
 
+def test_a_store_that_is_used_from_another_folder_is_well(tmp_path, monkeypatch):
+    """MLflow puts the artifacts where the first command ran."""
+    for place in ("work", "far"):
+        (tmp_path / place).mkdir()
+    use(tmp_path / "work", monkeypatch)
+    connect()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'far' / 'mlflow.db'}")
+    with open_run(connect(), "a run without artifacts", {}):
+        pass
+
+    connect()
+
+
 def test_artifacts_that_lie_elsewhere_on_purpose_are_well(store, tmp_path, monkeypatch):
     connect().client.create_experiment("elsewhere", artifact_location=str(tmp_path / "far" / "away"))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "elsewhere")

@@ -54,14 +54,14 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=settings, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        for _ in range(300):
+        for _ in range(900):
             try:
                 urlopen(f"{self.address}/health", timeout=5).close()
                 return
             except (URLError, OSError):
                 assert self.process.poll() is None, (self.folder / "server.log").read_text()
                 time.sleep(0.2)
-        raise AssertionError("mlflow server did not answer within a minute")
+        raise AssertionError("mlflow server did not answer within three minutes")
 
     def kill(self) -> None:
         """Kill it and its workers as a machine that goes down does."""
