@@ -1,4 +1,4 @@
-"""What is wrong with registered versions: bytes, lineage, metrics and runs that do not agree, stages and aliases that point nowhere."""
+"""What is wrong with registered versions: bytes, lineage, metrics and runs that do not agree."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.delivery import FAULTS
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.history import read_history, standing
 from sbert_prune.lineage import read_lineage
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.models import fetch_files, fetch_model, read_file
-from sbert_prune.promotion import actual, tells_stages_by_tags, wanted
-from sbert_prune.registry import versions
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved
 from sbert_prune.store import TAG, read_artifact
@@ -40,6 +37,7 @@ class Repair:
     """How a finding can be mended from what is still there. tags, metrics: to be put over a version's.  dev_pairs: to be put beside it.
 
     settles: whether stages and aliases are brought to the history.  rolls_back: whether a lost champion makes room for the one before.
+    notes: a stage whose holder is taken into the history.  writes_off: whether entries of the history are noted as lost.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
@@ -47,6 +45,8 @@ class Repair:
     dev_pairs: str | None = None
     settles: bool = False
     rolls_back: bool = False
+    notes: str | None = None
+    writes_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,33 +74,6 @@ def audit_references(found: Sequence[Version]) -> list[Finding]:
     return [
         Finding(f"version {version.version}", "the reference that it was held against is not there any more", advice) for version in lonely
     ]
-
-
-def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
-    """Aliases and stages that are not where the history says, and a champion that is gone."""
-    found = []
-    ever = [event.version for event in read_history(store, name) if event.version is not None]
-    held = standing(read_history(store, name), {*ever, *there}).production
-    if held and held[-1] not in there:
-        next_best = [version for version in held if version in there]
-        what_then = f"version {next_best[-1]} held Production before" if next_best else "no version that held it before is there"
-        advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
-        repair = Repair(settles=True, rolls_back=True) if next_best else None
-        found.append(Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair))
-    by_tags = tells_stages_by_tags(versions(store, name))
-    now, then = actual(store, name, by_tags=by_tags), wanted(store, name)
-    for alias in sorted(now.aliases.keys() | then.aliases.keys()):
-        is_at, ought = now.aliases.get(alias, "none"), then.aliases.get(alias, "none")
-        if is_at != ought:
-            gone = "" if is_at == "none" or is_at in there else ", which is not there"
-            advice = "repair=true moves it; promote the version if it was moved on purpose"
-            found.append(Finding(f"alias {alias}", f"names version {is_at}{gone}; the history says {ought}", advice, Repair(settles=True)))
-    for number in sorted(now.stages.keys() | then.stages.keys(), key=int):
-        is_in, ought = now.stages.get(number, "none"), then.stages.get(number, "none")
-        if is_in != ought:
-            advice = "repair=true moves it"
-            found.append(Finding(f"version {number}", f"is in stage {is_in}; the history says {ought}", advice, Repair(settles=True)))
-    return found
 
 
 def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:

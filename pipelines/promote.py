@@ -7,6 +7,7 @@ import click
 from pipelines.console import Command, say
 from pipelines.parameters import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, Parameter, flag, number, option
 from sbert_prune.errors import RecipeError
+from sbert_prune.one_line import one_line
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.store_uri import check_store
 
@@ -38,7 +39,8 @@ def command(
     wanted = parse_stage(stage or DEFAULT_STAGE)
     if version is not None and not (version.isdecimal() and int(version) > 0):
         raise RecipeError(f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best.")
-    if force and (version is None or reason is None):
+    why = one_line(reason or "")
+    if force and (version is None or not why):
         raise RecipeError("force=true promotes one version against all refusals: give version, its number, and reason, in words.")
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
@@ -47,7 +49,7 @@ def command(
     from sbert_prune.policy import Policy
 
     policy = Policy(**{key: value for key, value in limits.items() if value is not None})
-    say(*promote(Asked(name, version, wanted, reason, force), policy))
+    say(*promote(Asked(name, version, wanted, why or None, force), policy))
 
 
 def parse_stage(text: str) -> str:

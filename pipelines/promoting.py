@@ -9,8 +9,9 @@ from pipelines.context import describe_all, open_store
 from sbert_prune import promotion
 from sbert_prune.decision import Decision, decide
 from sbert_prune.errors import RefusedError, TrackingError
-from sbert_prune.history import PRODUCTION, STAGING, Event, append
-from sbert_prune.registry import STAGE_ALIASES, versions
+from sbert_prune.events import PRODUCTION, REFUSED, STAGING, Event, shortened
+from sbert_prune.history import append
+from sbert_prune.registry import STAGE_ALIASES, existing_versions, find_version
 from sbert_prune.tracking import open_run
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sbert_prune.registry import Version
     from sbert_prune.store import Store
     from sbert_prune.tracking import Run
+
+_LONGEST_REASON = 4_000
+"""Characters, so that a reason fits into the history with its numbers."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,12 @@ def promote(asked: Asked, policy: Policy) -> list[str]:
     """Promote a version, or the smallest that qualifies; returns lines for people. Raises RefusedError with the reasons."""
     name, stage = asked.name, asked.stage
     with open_store() as store:
-        _check_there(store, name)
+        found = existing_versions(store, name)
+        chosen = find_version(found, name, asked.number) if asked.number is not None else None
+        promotion.catch_up(store, name)
+        decision = decide(store, found, chosen, policy)
+        _check_stage(store, decision, stage)
         with open_run(store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}) as run:
-            decision = decide(store, name, asked.number, policy)
-            _check_stage(store, decision, stage)
             passes = decision.chosen is not None and (asked.force or not decision.refusals)
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
@@ -54,18 +60,12 @@ def promote(asked: Asked, policy: Policy) -> list[str]:
 def roll_back(name: str, reason: str) -> list[str]:
     """Give Production back to the version that held it before; returns lines for people."""
     with open_store() as store:
-        _check_there(store, name)
+        existing_versions(store, name, newest=1)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, moved = promotion.roll_back(store, name, reason)
-            before = moved.before.version if moved.before else "none"
-            run.set_tags({"outcome": "rolled back", "version": target.version, "before": before, "reason": reason})
+            run.set_tags({"outcome": "rolled back", "version": target.version, "before": moved.before or "none", "reason": reason[:4000]})
             describe_all(store, name)
         return _lines(target, PRODUCTION, reason, moved)
-
-
-def _check_there(store: Store, name: str) -> None:
-    if not versions(store, name, newest=1):
-        raise TrackingError(f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full")
 
 
 def _check_stage(store: Store, decision: Decision, stage: str) -> None:
@@ -94,7 +94,7 @@ def _record_refusal(store: Store, name: str, stage: str, decision: Decision) -> 
     now = promotion.holder(store, name, stage)
     reasons = "; ".join(decision.refusals) or decision.reason
     about = decision.chosen.version if decision.chosen else None
-    append(store, name, Event("refused", stage, about, now.version if now else None, reasons, decision.numbers))
+    append(store, name, Event(REFUSED, stage, about, now.version if now else None, reasons, decision.numbers))
 
 
 def _refusal(name: str, decision: Decision, stage: str) -> str:
@@ -105,20 +105,22 @@ def _refusal(name: str, decision: Decision, stage: str) -> str:
 
 
 def _reason(decision: Decision, given: str | None) -> str:
+    """What the user says makes room for what it went against."""
     against = f"; forced against: {'; '.join(decision.refusals)}" if decision.refusals else ""
-    return f"{given}; {decision.reason}{against}" if given else f"{decision.reason}{against}"
+    ours = f"{decision.reason}{against}"
+    return f"{shortened(given, _LONGEST_REASON - len(ours))}; {ours}" if given else ours
 
 
 def _lines(version: Version, stage: str, why: str, moved: Moved) -> list[str]:
     alias = STAGE_ALIASES[stage]
     before = moved.before
-    if before is not None and before.version == version.version:
+    if before == version.version:
         instead = "it held this stage already"
     else:
-        instead = f"instead of version {before.version}" if before else "nothing held this stage before"
+        instead = f"instead of version {before}" if before else "nothing held this stage before"
     lines = [f"{version.uri} is {stage} now, alias {alias}: {why}", instead]
     if not moved.has_stages:
         lines.append(f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage carry on")
-    moves = before is not None and before.version != version.version and stage == PRODUCTION
+    moves = before not in (None, version.version) and stage == PRODUCTION
     back = [f"back    mlflow run . -e rollback -P registered_model={version.name}"] if moves else []
     return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

@@ -4,6 +4,7 @@ import click
 
 from pipelines.console import Command, say
 from pipelines.parameters import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, option
+from sbert_prune.one_line import one_line
 from sbert_prune.recipe_files import load_recipe
 from sbert_prune.store_uri import check_store
 
@@ -18,4 +19,4 @@ def command(registered_model: str | None, reason: str | None) -> None:
 
     from pipelines.promoting import roll_back
 
-    say(*roll_back(name, reason or "no reason was given"))
+    say(*roll_back(name, one_line(reason or "") or "no reason was given"))

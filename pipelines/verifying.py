@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.auditing import Finding, audit_references, audit_stages, audit_version
+from pipelines.auditing import Finding, audit_references, audit_version
 from pipelines.console import say
 from pipelines.context import open_store
+from pipelines.stages import audit_stages
 from sbert_prune import promotion, registry
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.models import add_file
 from sbert_prune.report.terminal import table_lines
+from sbert_prune.settling import settle
 from sbert_prune.store import pages
 
 if TYPE_CHECKING:
+    from pipelines.auditing import Repair
     from sbert_prune.registry import Version
     from sbert_prune.store import Store
 
@@ -58,12 +61,26 @@ def _look_through(store: Store, name: str, found: list[Version], *, repair: bool
         outcomes += [(finding, None) for finding in audit_stages(store, name, [version.version for version in found])]
         return outcomes
     stages = audit_stages(store, name, [version.version for version in found])
-    for finding in stages:
+    _mend_stages(store, name, stages)
+    return outcomes + [(finding, _mended(finding.repair)) for finding in stages]
+
+
+def _mend_stages(store: Store, name: str, findings: list[Finding]) -> None:
+    repairs = [finding.repair for finding in findings if finding.repair is not None]
+    if any(repair.writes_off for repair in repairs):
+        promotion.note_loss(store, name)
+    promotion.note_found(store, name, sorted({repair.notes for repair in repairs if repair.notes is not None}))
+    for finding in findings:
         if finding.repair is not None and finding.repair.rolls_back:
             promotion.roll_back(store, name, finding.found)
-    if stages:
-        promotion.settle(store, name)
-    return outcomes + [(finding, "mended: brought to the history" if finding.repair else None) for finding in stages]
+    if any(repair.settles for repair in repairs):
+        settle(store, name)
+
+
+def _mended(repair: Repair | None) -> str | None:
+    if repair is None:
+        return None
+    return "mended: noted in the history" if repair.writes_off or repair.notes else "mended: brought to the history"
 
 
 def _mend(store: Store, version: Version, finding: Finding) -> str | None:

@@ -11,7 +11,7 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.models import read_file
 from sbert_prune.policy import LATENCY, SIZE, Candidate, no_better, shortcomings, unlike_champion
-from sbert_prune.registry import champion, find_version, versions
+from sbert_prune.registry import champion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,35 +38,43 @@ class Decision:
         return {name: self.chosen.metrics[name] for name in _TOLD if name in self.chosen.metrics} if self.chosen else {}
 
 
-def decide(store: Store, name: str, number: str | None, policy: Policy) -> Decision:
-    """Look at one version, or choose the smallest that qualifies. Raises TrackingError where there is none to look at."""
-    found = versions(store, name)
-    chosen = find_version(found, name, number) if number is not None else None
-    now = champion(store, name)
+def decide(store: Store, found: Sequence[Version], chosen: Version | None, policy: Policy) -> Decision:
+    """Look at one of the versions of a registered model, or, where none is chosen, for the smallest that qualifies.
+
+    found: all of them, of which there is one at least.  Raises TrackingError.
+    """
+    now = champion(store, found[0].name)
     look = _looking(store, found)
     if chosen is not None:
-        refusals = shortcomings(look(chosen), policy)
-        return _beside_champion(Decision(chosen, tuple(refusals), f"version {number} was asked for; {_scored(chosen)}"), now)
+        refusals = (*shortcomings(look(chosen), policy), *_beside_champion(chosen, now))
+        return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_scored(chosen)}")
     variants = sorted((entry for entry in found if not entry.is_reference), key=_smallest_first)
-    told = []
+    told: list[str] = []
+    passed_over: list[str] = []
     for entry in variants:
-        refusals = shortcomings(look(entry), policy)
-        if not refusals:
-            reason = f"the smallest of {len(variants)} variants that is not worse than its reference by more than {policy.margin:g} on dev"
-            return _beside_champion(Decision(entry, (), f"{reason}; {_scored(entry)}"), now)
-        told.append(f"version {entry.version}: {'; '.join(refusals)}")
+        own = shortcomings(look(entry), policy)
+        beside = _beside_champion(entry, now) if not own else []
+        if not own and not beside:
+            smallest = (
+                f"the smallest of {len(variants)} variants that is not worse than its reference by more than {policy.margin:g} on dev"
+            )
+            instead = [f"passed over: {'; '.join(_few(passed_over))}"] if passed_over else []
+            return Decision(entry, (), "; ".join([smallest, _scored(entry), *instead]))
+        told.append(f"version {entry.version}: {'; '.join([*own, *beside])}")
+        passed_over += told[-1:] if beside else []
+    return Decision(None, _few(told), "none of its variants qualifies" if variants else "it has no pruned variant")
+
+
+def _few(told: Sequence[str]) -> tuple[str, ...]:
     more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-    nothing = "none of its variants qualifies" if variants else "it has no pruned variant"
-    return Decision(None, (*told[:_MOST_TOLD], *more), nothing)
+    return (*told[:_MOST_TOLD], *more)
 
 
-def _beside_champion(decision: Decision, now: Version | None) -> Decision:
-    """A version that is champion already may be so once more: that mends what was broken off."""
-    chosen = decision.chosen
-    if chosen is None or now is None or now.version == chosen.version:
-        return decision
-    more = [*unlike_champion(chosen, now), *no_better(chosen, now)]
-    return Decision(chosen, (*decision.refusals, *more), decision.reason)
+def _beside_champion(chosen: Version, now: Version | None) -> list[str]:
+    """Why the champion stays. A version that is champion already may be so once more: that mends what was broken off."""
+    if now is None or now.version == chosen.version:
+        return []
+    return [*unlike_champion(chosen, now), *no_better(chosen, now)]
 
 
 def _scored(version: Version) -> str:

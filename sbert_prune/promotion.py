@@ -1,74 +1,62 @@
-"""Moving a stage and its alias from version to version, so that the registry always comes to what its history says."""
+"""Giving a stage to a version, taking it back, and taking in what others did, so that the history tells of each who held it."""
 
 from __future__ import annotations
 
-import random
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.history import PRODUCTION, STAGING, Event, append, read_history, standing
+from sbert_prune.events import FOUND, LOST, PRODUCTION, PROMOTED, ROLLED_BACK, Event, standing
+from sbert_prune.history import append, read_history
 from sbert_prune.registry import STAGE_ALIASES, alias_holder, versions
+from sbert_prune.settling import actual, settle
 from sbert_prune.store import TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from sbert_prune.registry import Version
     from sbert_prune.store import Store
 
-_ARCHIVED = "Archived"
-_PREVIOUS = "previous"
-_TRIES = 10
-_NO_STAGES = {"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
-
-
-@dataclass(frozen=True)
-class State:
-    """Where aliases and stages are, or ought to be. stages: of the versions in Production or Staging."""
-
-    aliases: dict[str, str]
-    stages: dict[str, str]
+_MOVING_S = 0.5  # in which a command that moves an alias has read the newest decision, too
 
 
 @dataclass(frozen=True)
 class Moved:
-    """What a command has brought about. before: the version that held the stage.  has_stages: whether the server still knows stages."""
+    """What a command has brought about. before: who held the stage, there or not.  has_stages: whether the server knows any."""
 
-    before: Version | None
+    before: str | None
     has_stages: bool
 
 
 def promote(store: Store, chosen: Version, stage: str, reason: str, numbers: Mapping[str, float]) -> Moved:
     """Give a stage and its alias to a version; the one before becomes `previous` and Archived. Raises TrackingError."""
-    note_found(store, chosen.name)
-    before = holder(store, chosen.name, stage)
-    event = Event("promoted", stage, chosen.version, before.version if before else None, reason, dict(numbers))
+    event = Event(PROMOTED, stage, chosen.version, _told(store, chosen.name, stage), reason, dict(numbers))
     append(store, chosen.name, event)
     has_stages = settle(store, chosen.name)
     _tell(store, chosen, event)
-    return Moved(before, has_stages)
+    return Moved(event.before, has_stages)
 
 
 def roll_back(store: Store, name: str, reason: str) -> tuple[Version, Moved]:
-    """Give Production back to the version that held it before. Returns that version. Raises TrackingError where there is none."""
-    note_found(store, name)
+    """Give Production back to the version that held it before, whether the last decision was brought to its end or not.
+
+    Returns that version. Raises TrackingError where there is none.
+    """
+    note_found(store, name, STAGE_ALIASES)
     there = {version.version: version for version in versions(store, name)}
-    now = holder(store, name, PRODUCTION)
-    held = standing(read_history(store, name), there).production
-    earlier = [version for version in held if now is None or version != now.version]
+    held = standing(read_history(store, name).events).production
+    now = held[-1] if held and held[-1] in there else _number(holder(store, name, PRODUCTION))
+    earlier = [version for version in held if version in there and version != now]
     if not earlier:
         raise TrackingError(
             f"{name} has no version to go back to: none that held Production before is still there. mlflow run . -e history tells what was."
         )
-    target = there[earlier[-1]]
-    append(store, name, Event("rolled back", PRODUCTION, target.version, now.version if now else None, reason))
-    return target, Moved(now, settle(store, name))
+    target, before = there[earlier[-1]], now or held[-1]
+    append(store, name, Event(ROLLED_BACK, PRODUCTION, target.version, before, reason))
+    return target, Moved(before, settle(store, name))
 
 
 def holder(store: Store, name: str, stage: str) -> Version | None:
@@ -79,90 +67,65 @@ def holder(store: Store, name: str, stage: str) -> Version | None:
         raise TrackingError(f"The {STAGE_ALIASES[stage]} of {name} cannot be looked up: {first_line(error)}") from error
 
 
-def note_found(store: Store, name: str) -> None:
-    """Take a champion that somebody named by other means into the history, so that nothing that was in production is forgotten."""
-    there = [version.version for version in versions(store, name)]
-    events = read_history(store, name)
-    for stage in STAGE_ALIASES:
-        now, told = holder(store, name, stage), standing(events, there).of(stage)
-        if now is not None and now.version not in told[-1:]:
-            found = Event("found", stage, now.version, told[-1] if told else None, "it held the alias, given by other means")
-            append(store, name, found)
+def catch_up(store: Store, name: str) -> None:
+    """Make history, aliases and stages agree before something is decided by them. Raises TrackingError."""
+    note_found(store, name, STAGE_ALIASES)
+    finish(store, name)
 
 
-def wanted(store: Store, name: str) -> State:
-    """What the history says."""
-    found = standing(read_history(store, name), [version.version for version in versions(store, name)])
-    champion, previous, challenger = found.production[-1:], found.production[-2:-1], found.staging[-1:]
-    aliases = {alias: held[0] for alias, held in (("champion", champion), (_PREVIOUS, previous), ("challenger", challenger)) if held}
-    return State(aliases, {**dict.fromkeys(challenger, STAGING), **dict.fromkeys(champion, PRODUCTION)})
+def finish(store: Store, name: str) -> bool:
+    """Bring decisions to their end that a killed command has only written down. Returns whether there were any.
 
-
-def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
-    """What the registry says. by_tags: stages as our tags tell them, for a server that has none."""
-    registered = store.client.get_registered_model(name)
-    ours = {*STAGE_ALIASES.values(), _PREVIOUS}
-    aliases = {alias: str(version) for alias, version in registered.aliases.items() if alias in ours}
-    stages = {version.version: version.tags.get("stage", "None") if by_tags else version.stage for version in versions(store, name)}
-    return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
-
-
-def tells_stages_by_tags(found: Sequence[Version]) -> bool:
-    """Whether the server has no stages: promoted versions are in none, and our tags alone tell them."""
-    return all(version.stage == "None" for version in found) and any("stage" in version.tags for version in found)
-
-
-def settle(store: Store, name: str) -> bool:
-    """Bring aliases and stages to what the history says, and look again, until nobody else has changed them meanwhile.
-
-    Whoever writes last has read every decision that was taken before that, so two commands at once come to the same end.
-    Returns whether the server has stages. Raises TrackingError.
+    Nothing is touched where somebody has moved something since, or where the history is damaged. Raises TrackingError.
     """
-    has_stages = True
-    fault: BaseException | None = None
-    for tried in range(_TRIES):
-        try:
-            now, then = actual(store, name, by_tags=not has_stages), wanted(store, name)
-            if now == then:
-                return has_stages
-            _move_aliases(store, name, now.aliases, then.aliases)
-            has_stages = _move_stages(store, name, now.stages, then.stages) and has_stages
-        except FAULTS as error:  # two that write the same alias at once: one of them gets an error of the database
-            fault = error
-            time.sleep(random.uniform(0, 0.05 * (tried + 1)))
-    why = first_line(fault) if fault else "somebody else keeps changing it."
-    raise TrackingError(
-        f"Alias and stage of {name} could not be moved: {why} The decision stands in its history: the next promote or rollback, or verify "
-        "with repair=true, brings alias and stage to it."
-    ) from fault
-
-
-def _move_aliases(store: Store, name: str, now: Mapping[str, str], then: Mapping[str, str]) -> None:
-    for alias in now.keys() - then.keys():
-        store.client.delete_registered_model_alias(name, alias)
-    for alias, version in then.items():
-        if now.get(alias) != version:
-            store.client.set_registered_model_alias(name, alias, version)
-
-
-def _move_stages(store: Store, name: str, now: Mapping[str, str], then: Mapping[str, str]) -> bool:
-    """Returns whether the server has stages. A tag says the same for one that has none."""
-    changed = dict.fromkeys(now.keys() - then.keys(), _ARCHIVED)
-    changed |= {version: stage for version, stage in then.items() if now.get(version) != stage}
-    for version, stage in changed.items():
-        store.client.set_model_version_tag(name, version, f"{TAG}stage", stage)
-    try:
-        for version, stage in changed.items():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated since MLflow 2.9; the alias carries on without them
-                store.client.transition_model_version_stage(name, version, stage)
-    except AttributeError:
+    history = read_history(store, name)
+    if history.is_settled or history.damage or any(_unexplained(store, name, stage) for stage in STAGE_ALIASES):
         return False
-    except MlflowException as error:
-        if error.error_code in _NO_STAGES or "unsupported" in str(error).lower():
-            return False
-        raise
+    settle(store, name)
     return True
+
+
+def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
+    """Take a version that somebody gave a stage by other means into the history, so that nothing that was in production is forgotten."""
+    for stage in stages:
+        found = _unexplained(store, name, stage)
+        if not found:
+            continue
+        time.sleep(_MOVING_S)  # a command at work beside this one may have moved the alias by a decision that it has just read
+        if found == _unexplained(store, name, stage):
+            for version in found:
+                reason = "it held the stage, given by other means"
+                append(store, name, Event(FOUND, stage, version, _told(store, name, stage), reason))
+
+
+def note_loss(store: Store, name: str) -> None:
+    """Go on from a damaged history: take who holds the stages for what was decided, and note what nobody can read any more."""
+    note_found(store, name, STAGE_ALIASES)
+    append(store, name, Event(LOST, "", None, None, "; ".join(read_history(store, name).damage)))
+
+
+def _unexplained(store: Store, name: str, stage: str) -> list[str]:
+    """Versions that hold a stage by no decision, whether it was brought to its end or not; the alias's last.
+
+    Where nothing was ever decided of that stage, MLflow's own counts as well as the alias.
+    """
+    since = read_history(store, name).num_settled
+    now = _number(holder(store, name, stage))
+    history = read_history(store, name)  # behind the alias, so that every decision that moved it is in here
+    there = [version.version for version in versions(store, name)]
+    told = {standing(history.events[:number], there).of(stage)[-1:] for number in range(since, len(history.events) + 1)}
+    stages = {} if history.has_moved(stage) else actual(store, name).stages
+    found = sorted((version for version, held in stages.items() if held == stage and version != now), key=int)
+    return [*found, *([now] if now is not None and (now,) not in told else [])]
+
+
+def _told(store: Store, name: str, stage: str) -> str | None:
+    """Who holds a stage by the history, there or not."""
+    return next(iter(standing(read_history(store, name).events).of(stage)[-1:]), None)
+
+
+def _number(version: Version | None) -> str | None:
+    return version.version if version is not None else None
 
 
 def _tell(store: Store, chosen: Version, event: Event) -> None:

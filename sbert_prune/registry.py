@@ -142,6 +142,20 @@ def versions(store: Store, name: str, *, tagged: Mapping[str, str] | None = None
     return sorted((_read(entry) for entry in found), key=lambda version: int(version.version))
 
 
+def existing_versions(store: Store, name: str, *, newest: int | None = None) -> list[Version]:
+    """The versions of a registered model, or so many of them, oldest first. Raises TrackingError where there is none."""
+    found = versions(store, name, newest=newest)
+    if found:
+        return found
+    try:
+        store.client.get_registered_model(name)
+    except FAULTS as error:
+        raise TrackingError(
+            f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full"
+        ) from error
+    raise TrackingError(f"registered_model={name}: it has no versions (any more). Make one: mlflow run . -e full")
+
+
 def _quoted(value: str) -> str:
     """MLflow's filters know no escape: a value is quoted by whichever quote it does not hold."""
     return f'"{value}"' if "'" in value else f"'{value}'"

@@ -6,21 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from mlflow import MlflowClient
 
-from sbert_prune.history import PRODUCTION, read_history
-from sbert_prune.promotion import promote, settle
-from sbert_prune.registry import versions
+from sbert_prune.events import PRODUCTION
+from sbert_prune.history import read_history
+from sbert_prune.promotion import catch_up, promote
+from sbert_prune.registry import find_version, versions
+from sbert_prune.settling import settle
 from sbert_prune.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
-
-
-@pytest.fixture
-def uri(tmp_path, monkeypatch: pytest.MonkeyPatch) -> str:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    return uri
 
 
 def refused(*arguments: str) -> str:
@@ -99,6 +93,22 @@ def test_a_version_that_was_judged_on_other_pairs_than_the_champion_is_refused(u
     assert aliases(uri) == {"champion": "2"}
 
 
+def test_a_smaller_version_that_does_not_compare_with_the_champion_does_not_keep_others_from_it(uri):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=20)
+    done("promote")
+    shelve(noise=NEAR, size=80, role="reference", recipe="other")
+    shelve(noise=AS_GOOD, size=5, recipe="other")
+    shelve(noise=NEAR, size=9)
+
+    done("promote")
+
+    (_, event) = read_history(connect(), NAME).events
+    assert aliases(uri) == {"champion": "5", "previous": "2"}
+    assert event.reason.startswith("the smallest of 3 variants that is not worse than its reference")
+    assert "passed over: version 4: it was judged on dev pairs dev of other" in event.reason
+
+
 def test_a_version_that_is_no_better_than_the_champion_is_refused(uri):
     shelve(noise=NEAR, size=80, role="reference")
     shelve(noise=AS_GOOD, size=20)
@@ -130,7 +140,7 @@ def test_force_wants_version_and_reason_and_records_what_it_went_against(uri):
     done("promote", "--version", "2", "--force", "true", "--reason", "the demo is tomorrow")
 
     assert aliases(uri) == {"champion": "2"}
-    (event,) = read_history(connect(), NAME)
+    (event,) = read_history(connect(), NAME).events
     assert event.reason.startswith("the demo is tomorrow; version 2 was asked for")
     assert "forced against: it may be worse than its reference" in event.reason
 
@@ -159,7 +169,7 @@ def test_a_mistake_is_named_and_nothing_moves(uri, arguments, answer):
     assert result.exit_code == 2
     assert answer in result.output
     assert aliases(uri) == {}
-    assert read_history(connect(), NAME) == []
+    assert read_history(connect(), NAME).events == ()
 
 
 def test_a_promotion_archives_the_one_before_and_says_so_on_the_version(uri):
@@ -241,7 +251,7 @@ def test_a_champion_that_was_named_by_other_means_is_not_forgotten(uri):
     done("rollback")
 
     assert aliases(uri) == {"champion": "1"}
-    assert [event.what for event in read_history(connect(), NAME)] == ["found", "promoted", "rolled back"]
+    assert [event.what for event in read_history(connect(), NAME).events] == ["found", "promoted", "rolled back"]
 
 
 def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
@@ -249,20 +259,21 @@ def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
     numbers = [shelve(noise=AS_GOOD, size=size) for size in (40, 30, 20, 10)]
     stores = [connect() for _ in numbers]
 
+    def catch_up_and_promote(store, number):
+        catch_up(store, NAME)
+        promote(store, find_version(versions(store, NAME), NAME, number), PRODUCTION, "at once", {})
+
     for _ in range(5):
         with ThreadPoolExecutor(len(numbers)) as pool:
-            moves = [
-                pool.submit(promote, store, next(v for v in versions(store, NAME) if v.version == number), PRODUCTION, "at once", {})
-                for store, number in zip(stores, numbers, strict=True)
-            ]
-            for move in moves:
-                move.result()
+            list(pool.map(catch_up_and_promote, stores, numbers))
 
         champion = aliases(uri)["champion"]
-        assert champion == [event.version for event in read_history(stores[0], NAME) if event.what == "promoted"][-1]
+        assert champion == [event.version for event in read_history(stores[0], NAME).events if event.what == "promoted"][-1]
         assert [version for version, stage in stages(uri).items() if stage == "Production"] == [champion]
         assert aliases(uri)["previous"] != champion
-    assert len(read_history(stores[0], NAME)) >= 5 * len(numbers), "a decision was lost"
+    history = read_history(stores[0], NAME)
+    assert [event.what for event in history.events] == ["promoted"] * 5 * len(numbers), "a decision was lost, or made up"
+    assert history.damage == ()
 
 
 def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_decided(uri):
@@ -338,5 +349,5 @@ def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
 
     done("promote", "--version", "1")
 
-    assert [event.what for event in read_history(connect(), NAME)] == ["promoted"]
+    assert [event.what for event in read_history(connect(), NAME).events] == ["promoted"]
     assert "sbert_prune.history.000010-" in " ".join(client.get_registered_model(NAME).tags)
