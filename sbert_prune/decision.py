@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.models import read_file
+from sbert_prune.models import has_bytes, read_file
 from sbert_prune.policy import LATENCY, SIZE, Candidate, no_better, shortcomings, unlike_champion
 from sbert_prune.registry import champion
 
@@ -46,13 +46,13 @@ def decide(store: Store, found: Sequence[Version], chosen: Version | None, polic
     now = champion(store, found[0].name)
     look = _looking(store, found)
     if chosen is not None:
-        refusals = (*shortcomings(look(chosen), policy), *_beside_champion(chosen, now))
+        refusals = (*_bytes(store, chosen), *shortcomings(look(chosen), policy), *_beside_champion(chosen, now))
         return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_scored(chosen)}")
     variants = sorted((entry for entry in found if not entry.is_reference), key=_smallest_first)
     told: list[str] = []
     passed_over: list[str] = []
     for entry in variants:
-        own = shortcomings(look(entry), policy)
+        own = shortcomings(look(entry), policy) or _bytes(store, entry)
         beside = _beside_champion(entry, now) if not own else []
         if not own and not beside:
             smallest = (
@@ -63,6 +63,13 @@ def decide(store: Store, found: Sequence[Version], chosen: Version | None, polic
         told.append(f"version {entry.version}: {'; '.join([*own, *beside])}")
         passed_over += told[-1:] if beside else []
     return Decision(None, _few(told), "none of its variants qualifies" if variants else "it has no pruned variant")
+
+
+def _bytes(store: Store, version: Version) -> list[str]:
+    """What cannot be loaded is nothing to put into production."""
+    if has_bytes(store, version.tags.get("model_id", "")):
+        return []
+    return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
 
 
 def _few(told: Sequence[str]) -> tuple[str, ...]:

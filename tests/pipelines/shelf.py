@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
@@ -27,6 +30,10 @@ def shelve(*, noise: float, size: float, role: str = "variant", recipe: str = "r
         logged = store.client.create_logged_model("0", "x", run.run_id).model_id
         if said:
             add_file(store, logged, FILE_NAME, DevPairs(f"dev of {recipe}", GOLD, cosines).to_json())
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "model.sentence_transformer").mkdir()
+            (Path(folder) / "model.sentence_transformer" / "model.safetensors").write_bytes(b"weights")
+            store.client.log_model_artifacts(logged, folder)
         store.client.finalize_logged_model(logged, "READY")
         tags = {"role": role, "reference_key": recipe, "model_id": logged, "kept_layers": "0,1", "depth": "12"}
         tags |= {"sts_dev_digest": f"dev of {recipe}", "sts_test_digest": f"test of {recipe}"}

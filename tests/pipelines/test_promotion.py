@@ -1,6 +1,7 @@
 """One command forward and one back: what may be promoted, what is refused, and what the registry and its history say afterwards."""
 
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -351,3 +352,16 @@ def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
 
     assert [event.what for event in read_history(connect(), NAME).events] == ["promoted"]
     assert "sbert_prune.history.000010-" in " ".join(client.get_registered_model(NAME).tags)
+
+
+def test_a_version_whose_bytes_are_gone_is_passed_over_and_refused(uri, tmp_path):
+    shelve(noise=NEAR, size=80, role="reference")
+    shelve(noise=AS_GOOD, size=40)
+    shelve(noise=AS_GOOD, size=20)
+    lost = MlflowClient(uri).get_model_version(NAME, "3").tags["sbert_prune.model_id"]
+    shutil.rmtree(tmp_path / "mlruns" / "0" / "models" / lost / "artifacts" / "model.sentence_transformer")
+
+    assert "its bytes are gone" in refused("promote", "--version", "3")
+    done("promote")
+
+    assert aliases(uri) == {"champion": "2"}
