@@ -142,7 +142,7 @@ def _changed(source: SavedModel, version: Version) -> str | None:
 
 
 def _mistold(source: SavedModel, version: Version, run: LoggedRun | None) -> Finding | None:
-    """A fingerprint that only the tag has: its run, or the run that judged, knows the files' own."""
+    """A fingerprint that only the tag has: its run knows the files' own."""
     told, is_now = version.tags.get("fingerprint"), source.checkpoint.fingerprint()
     if told is None or told == is_now or run is None or run.data.tags.get(f"{TAG}fingerprint") != is_now:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from sbert_prune import seal
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
 from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.models import LOGGED
 from sbert_prune.store import TAG, pages
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ REFERENCE, VARIANT = "reference", "variant"
 
 SHOWN = 100
 """Pictures and descriptions show no more versions than the newest of these."""
-
-
-_LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,8 @@ def _as_tags(version: Version) -> dict[str, str]:
 
 def seal_of(version: Version) -> str:
     """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
-    return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in version.metrics.items()})
+    read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
+    return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
 
 
 _SHOWN = {
@@ -165,7 +163,7 @@ def _read(entry: object) -> Version:
     raw: dict[str, str] = dict(entry.tags)  # type: ignore[attr-defined]  # mlflow's entities are not typed
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
-    if ours and (logged := _LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
+    if ours and (logged := LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
         ours["model_id"] = logged[1]  # whatever a tag says
     created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
     return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created)  # type: ignore[attr-defined]

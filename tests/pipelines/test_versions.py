@@ -1,8 +1,10 @@
 """The versions of a registered model are found by name, by tags, and as many as are wanted."""
 
+from dataclasses import replace
+
 import pytest
 
-from sbert_prune import registry
+from sbert_prune import registry, seal
 from sbert_prune.store import connect
 from tests.pipelines import shelf
 from tests.pipelines.shelf import NAME, shelve
@@ -38,3 +40,13 @@ def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
 
     assert numbers(registry.versions(store, name)) == ["1"]
     assert registry.find_tagged(store, name, "role", "variant").name == name
+
+
+@pytest.mark.parametrize("value", [1234567.8, 0.1 + 0.2, 22_713_216.0, 1e-9, 123_456_789.5])
+def test_a_seal_fits_what_the_registry_gives_back(store, value):
+    shelve(noise=0.1, size=value)
+
+    (version,) = registry.versions(store, NAME)
+
+    assert version.tags[seal.TAGS] == registry.seal_of(version)
+    assert registry.seal_of(version) != registry.seal_of(replace(version, metrics=version.metrics | {"size/disk_mb": 2 * value}))
