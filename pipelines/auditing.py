@@ -15,7 +15,7 @@ from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.lineage import read_lineage
 from sbert_prune.metric_names import STS_DEV
-from sbert_prune.models import fetch_files, fetch_model, read_file
+from sbert_prune.models import fetch_files, fetch_model, has_bytes, read_file
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved
 from sbert_prune.store import TAG, read_artifact
@@ -80,6 +80,8 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
     """The model loads, and is the one that was registered."""
     again = "its bytes are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
     subject = f"version {version.version}"
+    if version.was_let_go and not has_bytes(store, version.tags.get("model_id", "")):
+        return
     try:
         location = _location(store, version)
         source = SavedModel(version.uri, None, inspect_checkpoint(fetch_model(location)))

@@ -119,6 +119,8 @@ def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Ve
     """A variant that is there already, judged on what it has not been judged on."""
     judged = _judge(context, inputs, find_model(found.uri), Reference.of(reference))
     tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
+    if found.is_trial:  # of a search, which looks at dev alone
+        tags["role"] = registry.VARIANT
     version = registry.update(context.store, found, judged.metrics, tags)
     _report(context, judged, version)
     return version

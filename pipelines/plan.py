@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,21 @@ if TYPE_CHECKING:
     from pipelines.loading import Inputs
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
+    from sbert_prune.training.hardware import Hardware
     from sbert_prune.training.rehearsal import Part, Rehearsed
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What making some variants would take. seconds: of training, by the model's name, all of its kind together.
+
+    models: those that would be kept.
+    """
+
+    lines: tuple[str, ...]
+    seconds: dict[str, float]
+    models: tuple[SavedModel, ...]
+    hardware: Hardware
 
 
 def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
@@ -40,6 +54,15 @@ def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
 
     variants: of one base and the same data, which share a reference.
     """
+    found = look_ahead(variants, scratch)
+    time = for_people(sum(found.seconds.values()))
+    lines = [*found.lines, f"time      {time} of training on {found.hardware}; evaluating, saving and registering come on top"]
+    lines += [f"memory    {peak_memory_mb(found.hardware.device):,.0f} MB at most in this rehearsal", *disk(found.models)]
+    return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+
+
+def look_ahead(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Planned:
+    """The same, before it is summed up."""
     recipe, inputs = variants[0]
     quieten_libraries()
     hardware = choose_hardware(recipe.device, recipe.precision)
@@ -47,7 +70,7 @@ def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
     look_at_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
     reused = _reference(recipe, inputs)
     whole = _saved(base, recipe, scratch / "whole")
-    lines, seconds = [f"reuse     {_told(reused)}"], 0.0
+    lines, seconds = [f"reuse     {_told(reused)}"], dict[str, float]()
     models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
     for number, (settings, found) in enumerate(variants):
         for cut in _cuts(settings, found):
@@ -67,10 +90,8 @@ def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
             fresh = as_sentence_model(model, settings)
             rehearsed = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
             lines.append(f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}")
-            seconds += rehearsed.seconds * times[name]
-    lines.append(f"time      {_time(seconds)} of training on {hardware}; evaluating, saving and registering come on top")
-    lines += [f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this rehearsal", *_disk([model for *_, model in models])]
-    return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+            seconds[name] = seconds.get(name, 0.0) + rehearsed.seconds * times[name]
+    return Planned(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
 
 
 def _cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
@@ -127,17 +148,18 @@ def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
 def _of_phase(found: Rehearsed) -> str:
     return (
         f"{found.examples:,} examples, {found.optimizer_steps:,} optimizer steps of {1000 * found.per_step:,.0f} ms"
-        f"{f', {_time(found.besides)} for dev and teacher' if found.besides >= 1 else ''}: {_time(found.seconds)}"
+        f"{f', {for_people(found.besides)} for dev and teacher' if found.besides >= 1 else ''}: {for_people(found.seconds)}"
     )
 
 
-def _time(seconds: float) -> str:
+def for_people(seconds: float) -> str:
+    """Seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _disk(models: list[SavedModel]) -> list[str]:
+def disk(models: Sequence[SavedModel]) -> list[str]:
     """What stays, what is needed on the way, and what there is."""
     sizes = [sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file()) for model in models]
     needed, place = sum(sizes) + COPIES * max(sizes, default=0), own_folder().parent

@@ -48,7 +48,7 @@ def decide(store: Store, found: Sequence[Version], chosen: Version | None, polic
     if chosen is not None:
         refusals = (*_bytes(store, chosen), *shortcomings(look(chosen), policy), *_beside_champion(chosen, now))
         return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_scored(chosen)}")
-    variants = sorted((entry for entry in found if not entry.is_reference), key=_smallest_first)
+    variants = sorted((entry for entry in found if not entry.is_reference and not entry.is_trial), key=_smallest_first)
     told: list[str] = []
     passed_over: list[str] = []
     for entry in variants:
@@ -69,6 +69,8 @@ def _bytes(store: Store, version: Version) -> list[str]:
     """What cannot be loaded is nothing to put into production."""
     if has_bytes(store, version.tags.get("model_id", "")):
         return []
+    if version.was_let_go:
+        return [f"its bytes were let go by the search: make them again with mlflow run . -e search -P rebuild={version.version}"]
     return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
 
 

@@ -7,6 +7,7 @@ SbertPruneError                 anything that a person can mend; commands answer
  ├─ HubError (RuntimeError)        a hub that does not give what was asked of it
  ├─ DataError (ValueError)         a file of NLI or STS rows
  ├─ TrainingError (RuntimeError)   a phase that cannot go on
+ ├─ SearchError (ValueError)       a search that cannot be done as it is asked for
  ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
  ├─ TrackingError (RuntimeError)   MLflow's store or registry
  │   └─ UnrecordedError              work that is done and kept, but could not be recorded: exit status 3
@@ -40,6 +41,10 @@ class DataError(SbertPruneError, ValueError):
 
 class TrainingError(SbertPruneError, RuntimeError):
     """A phase that cannot go on."""
+
+
+class SearchError(SbertPruneError, ValueError):
+    """A search space, a limit or a study that cannot be searched as it is asked for."""
 
 
 class RoundTripError(SbertPruneError, RuntimeError):

@@ -53,6 +53,11 @@ def reload_in_fresh_process(folder: Path, expected: NDArray[np.float32], *, tole
             raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
         with np.load(out) as arrays:
             found, peak_mb, libraries_mb = arrays["embeddings"], float(arrays["peak_mb"]), float(arrays["libraries_mb"])
+    return FreshProcess(check_same(folder, found, expected, tolerance=tolerance), peak_mb, libraries_mb)
+
+
+def check_same(folder: Path, found: NDArray[np.float32], expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
+    """The largest absolute difference of what another process said of PROBES. Raises RoundTripError when it is above the tolerance."""
     check_embeddings(found, f"The model saved in {folder}")
     difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     if difference > tolerance:
@@ -60,4 +65,4 @@ def reload_in_fresh_process(folder: Path, expected: NDArray[np.float32], *, tole
             f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
             f"(allowed {tolerance:.0e}). It is not registered."
         )
-    return FreshProcess(difference, peak_mb, libraries_mb)
+    return difference

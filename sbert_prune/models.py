@@ -18,6 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
+from sbert_prune.lineage import FILE_NAME as LINEAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,23 +45,56 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
     client = run.store.client
     try:
         logged = client.create_logged_model(run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params))
-        with TemporaryDirectory() as scratch:
-            path = Path(scratch) / "model"
-            mlflow.sentence_transformers.save_model(
-                model,
-                str(path),
-                mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run.run_id, model_id=logged.model_id),
-                signature=_signature(int(model.get_embedding_dimension())),
-                # Given here because inferring them imports the model in a process of its own, for ten seconds.
-                pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS],
-            )
-            shutil.rmtree(path / _DATA)
-            shutil.copytree(folder, path / _DATA)
-            client.log_model_artifacts(logged.model_id, str(path))
+        _write(run.store, logged, model, folder)
         client.finalize_logged_model(logged.model_id, "READY")
     except FAULTS as error:
         raise TrackingError(f"The model could not be logged: {first_line(error)}") from error
     return str(logged.model_id)
+
+
+def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, str]) -> str:
+    """Log a saved sentence model of which its `pruning.json` alone is kept, and return its id. Raises TrackingError."""
+    client = run.store.client
+    try:
+        logged = client.create_logged_model(run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params))
+        client.log_model_artifact(logged.model_id, str(folder / LINEAGE))
+        client.finalize_logged_model(logged.model_id, "READY")
+    except FAULTS as error:
+        raise TrackingError(f"The model could not be logged: {first_line(error)}") from error
+    return str(logged.model_id)
+
+
+def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:
+    """Give a logged model the bytes that it had. Raises TrackingError."""
+    try:
+        _write(store, store.client.get_logged_model(model_id), model, folder)
+    except FAULTS as error:
+        raise TrackingError(f"The bytes of {model_id} could not be put back: {first_line(error)}") from error
+
+
+def let_go(store: Store, model_id: str) -> None:
+    """Delete the bytes of a logged model, and nothing else of it. Raises TrackingError."""
+    try:
+        location = store.client.get_logged_model(model_id).artifact_location
+        get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts(_DATA)
+    except FAULTS as error:
+        raise TrackingError(f"The bytes of {model_id} could not be deleted: {first_line(error)}") from error
+
+
+def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder: Path) -> None:
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model"
+        mlflow.sentence_transformers.save_model(
+            model,
+            str(path),
+            mlflow_model=Model(artifact_path=logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id),
+            signature=_signature(int(model.get_embedding_dimension())),
+            # Given here because inferring them imports the model in a process of its own, for ten seconds.
+            pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS],
+        )
+        shutil.rmtree(path / _DATA)
+        shutil.copytree(folder, path / _DATA)
+        store.client.log_model_artifacts(logged.model_id, str(path))
 
 
 def _signature(dimension: int) -> ModelSignature:

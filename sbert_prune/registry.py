@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
 """The stages that a version can be promoted to, and the alias that moves along."""
 
-REFERENCE, VARIANT = "reference", "variant"
-"""The roles of a version."""
+REFERENCE, VARIANT, TRIAL = "reference", "variant", "trial"
+"""The roles of a version. A trial is a variant that only the dev pairs have judged."""
+
+BYTES, LET_GO = "bytes", "let go"
+"""The tag that says that a version's bytes are not kept, as they can be made again, and its value."""
 
 SHOWN = 100
 """Pictures and descriptions show no more versions than the newest of these."""
@@ -54,6 +57,16 @@ class Version:
     def is_reference(self) -> bool:
         """Whether it is what variants are measured against, and no variant itself."""
         return self.tags.get("role") == REFERENCE
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether a search has made it, and nobody has judged it on test."""
+        return self.tags.get("role") == TRIAL
+
+    @property
+    def was_let_go(self) -> bool:
+        """Whether its bytes are gone on purpose."""
+        return self.tags.get(BYTES) == LET_GO
 
 
 def register(store: Store, draft: Version, model_id: str) -> Version:

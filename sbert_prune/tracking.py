@@ -45,6 +45,10 @@ class Run:
     store: Store
     run_id: str
 
+    def adopt(self, run_id: str) -> None:
+        """Show another run, of a command that was killed, below this one."""
+        self.store.outbox.put(Entry(run_id, "tags", {"mlflow.parentRunId": self.run_id}, _now_ms()))
+
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log parameters; values longer than MLflow holds are cut."""
         self._put("params", {key: value[:6000] for key, value in params.items()})
@@ -99,6 +103,7 @@ class Run:
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Close the run, now or, in a record that is delivered later, at this time."""
         self._put("terminated", {"status": status})
+        self.store.pulse.end(self.run_id)
 
     @contextmanager
     def system_metrics(self) -> Iterator[None]:
@@ -135,18 +140,24 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-@contextmanager
-def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
-    """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
-
-    A command's own run adopts the one that `mlflow run` opened for it; a child never does.
-    """
+def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
+    """Open a run that the caller ends: one of several at a time. Raises TrackingError."""
     try:
         run = _begin(store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent)
     except FAULTS as error:
         raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
     store.outbox.wake()
     store.pulse.begin(run.run_id)
+    return run
+
+
+@contextmanager
+def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
+    """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
+
+    A command's own run adopts the one that `mlflow run` opened for it; a child never does.
+    """
+    run = start_run(store, name, tags, parent=parent)
     try:
         yield run
     except BaseException as error:
@@ -157,8 +168,6 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         raise
     else:
         run.end("FINISHED")
-    finally:
-        store.pulse.end(run.run_id)
 
 
 def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None) -> Run:

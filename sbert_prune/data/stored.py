@@ -62,6 +62,17 @@ class StoredRows(Sequence[Row], Generic[Row]):
                 writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
                 self._starts.append(self._starts[-1] + len(part))
 
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[type, Path, list[int]]]:
+        """Another process reads the same file, as long as this value is there."""
+        kind = next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout)
+        return type(self)._lent, (kind, self._path, self._starts)
+
+    @classmethod
+    def _lent(cls, kind: type[Row], path: Path, starts: list[int]) -> Self:
+        lent = cls.__new__(cls)
+        lent._layout, lent._path, lent._starts = _LAYOUTS[kind], path, starts
+        return lent
+
     def __len__(self) -> int:
         return self._starts[-1]
 

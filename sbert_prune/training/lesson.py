@@ -39,6 +39,7 @@ class Setup:
     tick: called between optimizer steps; whatever it raises ends the phase, behind a checkpoint.
     notice: told what a user should know, such as a batch that had to be cut.
     checkpoints: where the phase can be taken up again; None writes none.
+    look_after: shares of the phase, 0 to 1, after which the dev score is told besides; such a look chooses no weights.
     """
 
     hardware: Hardware
@@ -47,3 +48,4 @@ class Setup:
     tick: Callable[[], None] = _nothing
     notice: Callable[[str], None] = print
     checkpoints: Checkpoints | None = None
+    look_after: tuple[float, ...] = ()

@@ -88,6 +88,7 @@ class _Phase:
         self.stepper = Stepper(model, lesson, settings, Place(setup.hardware, crew, setup.seed, setup.notice))
         self.num_steps = len(self.stepper.steps)
         self.looks_at = _looks(self.num_steps, settings) if lesson.dev else frozenset()
+        self.told_at = frozenset(max(1, round(share * self.num_steps)) for share in setup.look_after) if lesson.dev else frozenset()
         self.position = _Position(limit=settings.mini_batch_size)
         self.best: dict[str, torch.Tensor] = {}
         self.pending: list[Stepped] = []
@@ -109,7 +110,7 @@ class _Phase:
         """Between two optimizer steps: report, look at the dev pairs, write a checkpoint, ask for signals."""
         position, last = self.position, self.position.done == self.num_steps
         looks = position.done in self.looks_at
-        if looks or last or position.done % _REPORT_EVERY == 0:
+        if looks or last or position.done in self.told_at or position.done % _REPORT_EVERY == 0:
             self._report(looks=looks)
         elif self.setup.hardware.device.type == "cpu":
             self._check()
@@ -128,7 +129,7 @@ class _Phase:
     def _report(self, *, looks: bool) -> None:
         self._check()
         count, seconds = len(self.pending), time.perf_counter() - self.since
-        score = self._look() if looks and self.crew.leads else None
+        score = self._look(chooses=looks) if (looks or self.position.done in self.told_at) and self.crew.leads else None
         progress = Progress(
             optimizer_step=self.position.done,
             num_optimizer_steps=self.num_steps,
@@ -168,11 +169,13 @@ class _Phase:
             return ""
         return f" The checkpoint of optimizer step {saved.position['done']} is kept in {checkpoints.folder}."
 
-    def _look(self) -> float | None:
-        """The dev score now, None for a model that has none; the weights are put aside when it is the best so far."""
+    def _look(self, *, chooses: bool) -> float | None:
+        """The dev score now, None for a model that has none; the weights are put aside when it is the best so far, and may be chosen."""
         assert self.lesson.dev is not None
         position = self.position
         score = self.lesson.dev.score(self.model, self.setup.hardware)
+        if not chooses:
+            return score
         position.looks += 1
         if score is not None and (position.best_score is None or score > position.best_score):
             position.best_score, position.best_at, position.looks = score, position.done, 0

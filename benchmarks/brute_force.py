@@ -1,0 +1,72 @@
+"""Every selection of layers, each trained fully: the truth that a search is held against.
+
+    python benchmarks/brute_force.py truth.jsonl --recipe minilm --layers 3 --nli-data NLI --sts-data STSB --nli-max-rows 3000
+
+Writes a line a selection: its layers, the dev score and the training seconds. The same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--recipe", default="quickstart", show_default=True)
+@click.option("--layers", required=True, type=int)
+@click.option("--nli-data", default="")
+@click.option("--sts-data", default="")
+@click.option("--nli-max-rows", default="")
+@click.option("--sts-epochs", default="")
+@click.option("--seed", default="42", show_default=True)
+def main(out: Path, recipe: str, layers: int, **given: str) -> None:
+    """Train what has no line yet, and tell the best."""
+    from pipelines.loading import load_inputs
+    from pipelines.parameters import recipe_from
+    from sbert_prune.layers import LayerSelection
+    from sbert_prune.pruning import prune_checkpoint
+    from sbert_prune.saved_model import lineage_of
+    from sbert_prune.sentence import load_saved, with_pooling
+    from sbert_prune.training.dev import DevPairs
+    from sbert_prune.training.hardware import choose_hardware
+    from sbert_prune.training.lesson import Setup
+    from sbert_prune.training.phases import Healer
+
+    whole = recipe_from(
+        {"recipe": recipe, "layers": str(layers), "strategy": "drop-top"} | {name: value or None for name, value in given.items()}
+    )
+    inputs = load_inputs(whole)
+    base, texts, hardware = inputs.pruning.base, inputs.texts, choose_hardware("cpu", "float32")
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.is_file() else []
+    known = {tuple(line["kept"]) for line in lines}
+    for kept in combinations(range(base.checkpoint.depth), layers):
+        if kept in known:
+            continue
+        with TemporaryDirectory() as scratch:
+            selection = LayerSelection(kept, base.checkpoint.depth)
+            cut = prune_checkpoint(base.folder, selection, Path(scratch) / "cut", lineage=lineage_of(base))
+            model = with_pooling(load_saved(cut), whole.pooling, max_seq_length=whole.max_seq_length)
+        began = time.perf_counter()
+        healer = Healer(model, Setup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
+        if texts.nli is not None:
+            healer.train_nli(texts.nli.rows, whole.nli)
+        healer.train_sts(texts.sts.train.rows, whole.sts)
+        seconds = time.perf_counter() - began
+        score = DevPairs.of(model, texts.sts.dev.rows).score(model, hardware)
+        lines.append({"kept": kept, "dev": score, "seconds": seconds})
+        with out.open("a") as file:
+            file.write(json.dumps(lines[-1]) + "\n")
+        print(f"{selection} dev {score:.4f} {seconds:.0f} s", flush=True)
+    best = max(lines, key=lambda line: line["dev"])
+    total = sum(line["seconds"] for line in lines)
+    print(f"BRUTE FORCE {len(lines)} selections in {total:,.0f} s of training: best {best['kept']} dev {best['dev']:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a variant costs is known before it is trained: its size by counting bytes, its latency by timing its untrained cut."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.saving import as_sentence_model
+from sbert_prune.agreement import layer_and_part
+from sbert_prune.encoders import architecture_of
+from sbert_prune.errors import SearchError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.pruning import prune_layers
+from sbert_prune.sentence import embed, encoder_of, with_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.saved_model import SavedModel
+    from tuning.aim import Aim
+    from tuning.space import Space
+
+_ROUNDS = 15
+_SENTENCES = 8
+
+
+def size_mb(base: SavedModel, num_layers: int) -> float:
+    """What so many layers of a base take on disk, its vocabulary whole, in units of 1,000,000 bytes."""
+    checkpoint = base.checkpoint
+    architecture = architecture_of(str(checkpoint.config["model_type"]))
+    of_layers = sum(tensor.num_bytes for name, tensor in checkpoint.tensors.items() if layer_and_part(architecture, name) is not None)
+    return (checkpoint.num_bytes() - of_layers * (checkpoint.depth - num_layers) / checkpoint.depth) / 1e6
+
+
+def latencies_ms(base: SavedModel, recipe: Recipe, counts: Sequence[int], sentences: Sequence[str]) -> dict[int, float]:
+    """How long one sentence takes with the first so many layers, the median in ms; timed in turn, so that all see the same machine."""
+    model = as_sentence_model(base, recipe)
+    encoder, depth = encoder_of(model), base.checkpoint.depth
+    cuts = {
+        count: with_encoder(
+            as_sentence_model(base, recipe), prune_layers(encoder, LayerSelection(tuple(range(count)), depth), share_weights=True)
+        )
+        for count in counts
+    }
+    chosen, taken = list(sentences[:_SENTENCES]), {count: list[float]() for count in counts}
+    for round_number in range(_ROUNDS + 1):
+        for count, cut in cuts.items():
+            for sentence in chosen:
+                began = time.perf_counter()
+                embed(cut, [sentence])
+                if round_number:  # the first ones allocate
+                    taken[count].append(1000 * (time.perf_counter() - began))
+    return {count: statistics.median(times) for count, times in taken.items()}
+
+
+def within_limits(space: Space, base: SavedModel, aim: Aim, latencies: dict[int, float], *, trims: bool) -> Space:
+    """The space without what is over the limits whatever its weights become. Raises SearchError where nothing is left.
+
+    trims: whether vocabularies are trimmed too; sizes are then known when a trial has trimmed its own.
+    """
+    deepest = space.counts[-1]
+    if aim.max_size_mb is not None and not trims:
+        fitting = [count for count in space.counts if size_mb(base, count) <= aim.max_size_mb]
+        if not fitting:
+            raise SearchError(
+                f"max_size_mb={aim.max_size_mb:g}: {space.counts[0]} layers of {base.uri} take {size_mb(base, space.counts[0]):.1f} MB. "
+                "Allow more, keep fewer layers, or let the vocabulary vary as well: space=vocabulary=4000/8000"
+            )
+        deepest = min(deepest, fitting[-1])
+    if aim.max_latency_ms is not None:
+        fast = [count for count in space.counts if latencies[count] <= aim.max_latency_ms]
+        if not fast:
+            raise SearchError(
+                f"max_latency_ms={aim.max_latency_ms:g}: {space.counts[0]} layers take {latencies[space.counts[0]]:.1f} ms here. "
+                "Allow more, or keep fewer layers."
+            )
+        deepest = min(deepest, fast[-1])
+    if deepest < space.counts[-1]:
+        say(f"limits    leave room for {deepest} layers at most")
+    return space.up_to(deepest)

@@ -1,0 +1,119 @@
+"""Where trials live: each in a process of its own, forked from one that has imported the libraries and done nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.util
+import signal
+import tempfile
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pipelines.console import end_if_told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerProcess
+
+_ASK_EVERY_S = 1.0  # for signals
+_LAST_WORDS_S = 0.2  # who has said all leaves on its own
+_GRACE_S = 5.0
+_SHORT = "/tmp"  # noqa: S108 - names of sockets have 108 characters at most
+
+
+@dataclass(frozen=True, eq=False)
+class Child:
+    """One process, and the line to it."""
+
+    process: ForkServerProcess
+    line: Connection
+
+    def end(self) -> None:
+        """It is no longer wanted."""
+        self.line.close()
+        self.process.join(_LAST_WORDS_S)
+        self.process.terminate()
+        self.process.join(_GRACE_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def how_it_ended(self) -> str:
+        """Why nothing more will come from it, for people."""
+        self.process.join(_GRACE_S)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            why = "; the system does so when memory runs out" if name == "SIGKILL" else ""
+            return f"its process was ended by {name}{why}"
+        return f"its process ended with status {code} and without a word"
+
+
+class Nursery:
+    """Starts processes. The one that they are forked from never computes anything, so that no thread of it can be missing in them."""
+
+    def __init__(self) -> None:
+        _choose_place()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tuning.trial"])
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for child in list(self._children):
+            self.end(child)
+
+    def start(self, work: Callable[[Connection, Any], None], task: Any) -> Child:
+        """Let `work(line, task)` run in a process of its own."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=work, args=(theirs, task), daemon=True)
+        process.start()
+        theirs.close()
+        child = Child(process, ours)
+        self._children.append(child)
+        return child
+
+    def end(self, child: Child) -> None:
+        """The process is no longer wanted, or has said all."""
+        self._children.remove(child)
+        child.end()
+
+    def ask(self, work: Callable[[Connection, Any], None], task: Any) -> Any:
+        """What `work` sends first; None where its process ends without a word."""
+        child = self.start(work, task)
+        try:
+            return next_word(child)
+        finally:
+            self.end(child)
+
+
+def _choose_place() -> None:
+    """Python keeps the sockets in a folder of its own until it ends: not in our scratch folder, which goes before, and has too long a name."""
+    ours, tempfile.tempdir = tempfile.tempdir, _SHORT if Path(_SHORT).is_dir() else None
+    try:
+        multiprocessing.util.get_temp_dir()
+    finally:
+        tempfile.tempdir = ours
+
+
+def next_word(child: Child) -> Any:
+    """What a process says next; None where it has ended without a word."""
+    while not first_to_speak([child]):
+        pass
+    try:
+        return child.line.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def first_to_speak(children: Sequence[Child]) -> list[Child]:
+    """Those that have something to say, or have ended; none after a second. A signal ends the command here."""
+    end_if_told()
+    ready = wait([child.line for child in children], timeout=_ASK_EVERY_S)
+    end_if_told()
+    return [child for child in children if child.line in ready]

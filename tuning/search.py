@@ -1,0 +1,135 @@
+"""`search`: which layers to keep, and how to heal them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.full import parse_seeds
+from pipelines.loading import load_inputs
+from pipelines.parameters import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
+from pipelines.room import check_room
+from sbert_prune.encoders import architecture_of
+from sbert_prune.errors import SearchError
+from sbert_prune.recipe import Recipe
+from sbert_prune.recipe_dump import describe_recipe
+from sbert_prune.store_uri import without_password
+from tuning.aim import AGAINST, Aim
+from tuning.settings import SAMPLER_NAMES, Limits, Settings
+from tuning.space import space_of
+
+if TYPE_CHECKING:
+    from pipelines.loading import Inputs
+    from tuning.space import Space
+
+_NOT_ASKED = {"recipe", "layers", "strategy", "schedule"}
+
+LAYERS = Parameter("layers", "How many layers to keep: 6, 2..6 or any; or which (0,2,4-7), to search settings alone.")
+TRIALS = Parameter(None, "Trials to train in all, those of earlier commands with them; 20 when left out.")
+SPACE = Parameter(
+    None, "What varies besides: sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent; layers for nothing; the learning rates when left out."
+)
+AGAINST_WHAT = Parameter(None, f"Weigh the dev score against {' or '.join(AGAINST)}: the Pareto front of both.")
+MAX_SIZE = Parameter(None, "Megabytes on disk that a variant may have at most.")
+MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most, on this machine.")
+SAMPLER = Parameter(None, f"{', '.join(SAMPLER_NAMES)}; tpe when left out.")
+SCREENING = Parameter(None, "shared (weights trained once for all selections), untrained, or none; shared when left out.")
+WORKERS = Parameter(None, "Trials at once on this machine; 1 when left out.")
+STORAGE = Parameter(
+    None, "A database for the study, such as postgresql://USER:PASSWORD@HOST/NAME; a journal beside the store when left out."
+)
+KEEP_MODELS = Parameter(None, "The bytes of so many of the best are kept, besides the Pareto front's; 3 when left out.")
+MAX_GB = Parameter(None, "Gigabytes that kept bytes may take at most.")
+FINALISTS = Parameter(None, "So many of the best are trained with further seeds; 3 when left out.")
+FINAL_SEEDS = Parameter(None, "Seeds of the finalists, such as 1,2,3; the recipe's and the next when left out.")
+REBUILD = Parameter(None, "The number of a version whose bytes were let go: makes them again, and searches nothing.")
+
+
+def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that are numbers."""
+    for name, parameter, low in (
+        *(("trials", TRIALS, 1), ("workers", WORKERS, 1), ("keep_models", KEEP_MODELS, 0), ("finalists", FINALISTS, 1)),
+        *(("max_gb", MAX_GB, 0), ("max_size_mb", MAX_SIZE, 0), ("max_latency_ms", MAX_LATENCY, 0)),
+    ):
+        command = number(name, parameter, low=low)(command)
+    return command
+
+
+@click.command("search", cls=Command)
+@recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _NOT_ASKED))
+@option("layers", LAYERS)
+@option("space", SPACE)
+@option("against", AGAINST_WHAT)
+@option("sampler", SAMPLER)
+@option("screening", SCREENING)
+@option("storage", STORAGE)
+@option("seeds", FINAL_SEEDS)
+@option("rebuild", REBUILD)
+@_numbers
+@flag("plan", PLAN)
+def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **given: Any) -> None:
+    """Let Optuna choose which layers to keep and how to heal them; the best becomes a variant, and the challenger."""
+    if rebuild is not None:
+        from tuning.rebuilding import rebuild_version
+
+        say(*rebuild_version(recipe, rebuild))
+        return
+    if layers is not None:
+        recipe = recipe.keeping(layers, recipe.strategy)
+    settings, (inputs, space) = _settings(given), _find(recipe, given["space"])
+    recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
+    if plan:
+        from tuning.planning import plan_search
+
+        say(*plan_search(recipe, inputs, space, settings))
+        return
+    check_room(recipe, inputs)
+    say(*run_search(recipe, inputs, space, settings))
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    """Checked before anything heavy is imported. Raises SearchError."""
+    for name in ("trials", "workers", "keep_models", "finalists"):
+        if given[name] is not None and not given[name].is_integer():
+            raise SearchError(f"{name}={given[name]:g}: write a whole number.")
+    limits: dict[str, Any] = {"max_gb": given["max_gb"]} | (
+        {"keep_models": int(given["keep_models"])} if given["keep_models"] is not None else {}
+    )
+    whole: dict[str, Any] = {name: int(given[name]) for name in ("trials", "workers", "finalists") if given[name] is not None}
+    named: dict[str, Any] = {name: given[name] for name in ("sampler", "screening", "storage") if given[name] is not None}
+    return Settings(
+        aim=Aim(given["against"], given["max_size_mb"], given["max_latency_ms"]),
+        seeds=parse_seeds(given["seeds"]) if given["seeds"] else (),
+        limits=Limits(**limits),
+        **whole,
+        **named,
+    )
+
+
+def _find(recipe: Recipe, axes: str | None) -> tuple[Inputs, Space]:
+    """The inputs of the deepest cut, and the space. Raises SearchError, SelectionError."""
+    from pipelines.inputs import find_base
+
+    checkpoint = find_base(recipe.keeping("1", "drop-top")).base.checkpoint
+    first_stays = bool(architecture_of(str(checkpoint.config["model_type"])).first_lacks)
+    space = space_of(recipe, checkpoint.depth, first_stays=first_stays, axes=axes)
+    say(*describe_recipe(recipe))
+    inputs = load_inputs(recipe.keeping(str(space.counts[-1]), "drop-top"))
+    return replace(inputs, pruning=replace(inputs.pruning, texts=inputs.texts)), space
+
+
+def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
+    """Search, and return the lines that `search` ends with."""
+    from pipelines.context import open_context
+    from sbert_prune.registry import check_may_register
+    from tuning.searching import search
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        check_may_register(context.store, recipe.registered_model)
+        return search(context, inputs, space, settings)

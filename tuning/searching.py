@@ -1,0 +1,117 @@
+"""The story of a search: reference, screening, trials, finals, answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.building import find_or_build_reference
+from pipelines.console import say
+from pipelines.inputs import find_model
+from pipelines.records import data_record
+from pipelines.summary import summarise, where_report
+from sbert_prune.store import is_running
+from tuning import preparing
+from tuning.costs import within_limits
+from tuning.finals import choose, make_answer, make_challenger, run_finals
+from tuning.keeping import Shelf
+from tuning.outcome import Outcome, publish
+from tuning.preparing import Search
+from tuning.proposals import Proposals, fill_queue
+from tuning.rounds import Bench, run_trials
+from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
+from tuning.trial import Rows
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from pipelines.context import Context
+    from pipelines.loading import Inputs
+    from sbert_prune.registry import Version
+    from sbert_prune.tracking import Run
+    from tuning.screening import Screened
+    from tuning.settings import Settings
+    from tuning.space import Space
+
+
+def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
+    """Search, or go on with a search, under one run; returns the lines that it ends with."""
+    recipe, aim = context.recipe, settings.aim
+    name = study_name(recipe, inputs, (str(space), str(aim), context.hardware.device.type))
+    study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
+    tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
+    with context.under(f"search {_short(space)} s{recipe.seed}", tags, recipe) as (inner, run):
+        run.log_params({"trials": str(settings.trials), "space": str(space), "aim": str(aim), "workers": str(settings.workers)})
+        for use, rows in inputs.splits.items():
+            run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
+        _take_up(inner, run, study)
+        reference = find_or_build_reference(inner, inputs, anew=False)
+        bench, proposals, screened = _prepare(Search(inner, inputs, study, aim), space, reference, settings)
+        ended = run_trials(bench, proposals, settings.trials, settings.workers)
+        if ended:
+            say(f"trials end early: {ended}")
+        if any(str(one.state.name) == "RUNNING" for one in held(study)):
+            return ["", "another command trains some of these trials still: the one that ends last gives the answer"]
+        return _answer(bench, run, (screened, reference), settings)
+
+
+def _short(space: Space) -> str:
+    if space.fixed:
+        return f"layers {space.fixed}"
+    return f"L{space.counts[0]}" if len(space.counts) == 1 else f"L{space.counts[0]}..{space.counts[-1]}"
+
+
+def _take_up(context: Context, run: Run, study: Study) -> None:
+    """What earlier commands have left of this study: their trials are shown here, and those that nobody will end are proposed anew."""
+    stale = close_stale(study, lambda run_id: is_running(context.store, run_id))
+    if stale:
+        say(f"trials whose process has ended without a word, tried again: {', '.join(str(one.number) for one in stale)}")
+    before = [one for one in held(study) if one.say(RUN)]
+    for one in before:
+        run.adopt(str(one.say(RUN)))
+    if before:
+        say(f"study {study.study_name} goes on after {sum(one.counts for one in before)} trials")
+
+
+def _prepare(search: Search, space: Space, reference: Version, settings: Settings) -> tuple[Bench, Proposals, Screened | None]:
+    context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
+    latencies = preparing.latencies(search, space)
+    trims = context.recipe.vocabulary_limit.trims or any(path == "vocabulary" for path, _ in space.axes)
+    space = within_limits(space, inputs.pruning.base, aim, latencies, trims=trims)
+    say(f"space     {space}", f"aim       {aim}")
+    screened = preparing.screened(search, space, reference, settings.screening)
+    named = preparing.named(search, space)
+    if not held(study):
+        fill_queue(study, space, context.recipe, (named, screened))
+    teacher = inputs.teacher or find_model(reference.uri)
+    bench = Bench(
+        context=context,
+        inputs=inputs,
+        study=study,
+        space=space,
+        aim=aim,
+        rows=Rows(inputs.texts, inputs.sentences, teacher),
+        shelf=Shelf(context, inputs, aim, settings.limits),
+        named=named,
+        lower_half=screened.lower_half() if screened else frozenset(),
+        latencies=latencies,
+    )
+    return bench, Proposals(study, space, context.recipe, named), screened
+
+
+def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version], settings: Settings) -> list[str]:
+    screened, reference = known
+    finalists = run_finals(bench, settings.finalists, settings.seeds or (bench.recipe.seed, bench.recipe.seed + 1))
+    chosen, why = choose(finalists, bench)
+    version, reference = make_answer(bench, chosen)
+    challenger = make_challenger(bench, version, why)
+    floor = preparing.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
+    outcome = Outcome(bench, screened, tuple(finalists), chosen, why, version, reference, floor)
+    lines = publish(run, outcome)
+    return [
+        *lines,
+        *summarise(bench.context.store, version, reference)[:-1],
+        f"stage     {challenger}",
+        where_report(bench.context.store, run.run_id),
+        where_dashboard(bench.study.study_name, settings.storage),
+        f"promote   mlflow run . -e promote -P registered_model={version.name} -P version={version.version} -P stage=Production",
+    ]

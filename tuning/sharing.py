@@ -1,0 +1,47 @@
+"""Shared weights: one network learns with another selection of layers each batch, as a step with a run and checkpoints of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.keys import phase_key
+from pipelines.phase_log import phase_setup
+from pipelines.saving import as_sentence_model
+from sbert_prune.training.phases import Healer
+from sbert_prune.training.subsets import Subsets
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.context import Context
+    from pipelines.loading import Inputs
+    from tuning.space import Space
+
+EPOCHS = 2.0
+"""A phase of shared weights lasts so many times as long as the recipe's: each layer learns in some of the batches alone."""
+
+
+def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:
+    """Train the whole base so that its selections can be scored without training; where it was killed, it goes on.
+
+    The labels alone teach: who teaches a variant would have to be followed layer by layer.
+    """
+    recipe = context.recipe
+    base, texts = inputs.pruning.base, inputs.texts
+    subsets = Subsets(space.depth, space.counts, recipe.seed, space.first_stays)
+    model = as_sentence_model(base, recipe)
+    with context.step("share", {"base": base.uri}, reads=("nli.", "sts.", "seed")) as run:
+        for phase in (phase for phase in recipe.phases if phase != "distil"):
+            settings = getattr(recipe, phase)
+            plain = {"distillation": 0.0, "adaptive_layers": False, "matryoshka_dims": None, "pooling": None, "keep": "last"}
+            longer = settings.model_copy(update=plain | {"epochs": settings.epochs * EPOCHS, "evaluate_every": 1000.0})
+            data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
+            key = phase_key(context, phase, base, data | {"space": str(space), "longer": longer.model_dump_json()}, "shared")
+            with phase_setup(context, run, phase, key) as setup:
+                healer = Healer(model, setup, subsets=subsets)
+                if phase == "sts":
+                    healer.train_sts(texts.sts.train.rows, longer)
+                else:
+                    assert texts.nli is not None
+                    healer.train_nli(texts.nli.rows, longer)
+    return model

@@ -1,0 +1,292 @@
+"""What the process of one trial does: cut, heal, tell how it is doing, save."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pipelines.console import quieten_libraries
+from pipelines.records import data_record
+from pipelines.teaching import teacher_layers
+from pipelines.texts import open_corpus
+from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.errors import SbertPruneError
+from sbert_prune.evaluation.dev_pairs import DevPairs
+from sbert_prune.evaluation.efficiency.size import measure_size
+from sbert_prune.evaluation.sts import pair_cosines
+from sbert_prune.layers import LayerSelection
+from sbert_prune.lineage import PhaseRecord, TeacherRecord, TrimRecord
+from sbert_prune.metric_names import STS_DEV
+from sbert_prune.pruning import prune_checkpoint
+from sbert_prune.recipe import DEFAULT_POOLING
+from sbert_prune.resident import peak_resident_mb
+from sbert_prune.saved_model import lineage_of
+from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved, save_sentence_model, with_pooling
+from sbert_prune.strategies import EXPLICIT
+from sbert_prune.training.hardware import choose_hardware
+from sbert_prune.training.lesson import Setup
+from sbert_prune.training.phases import Healer
+from sbert_prune.training.teacher import Teacher
+from sbert_prune.vocabulary.trimming import trim_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.texts import TrainingTexts
+    from sbert_prune.lineage import DataRecord, Lineage
+    from sbert_prune.recipe import Recipe
+    from sbert_prune.saved_model import SavedModel
+    from sbert_prune.training.hardware import Hardware
+    from sbert_prune.training.progress import Progress, Report
+
+_PLACES = {"optimizer_step", "num_optimizer_steps"}
+
+EARLY = 1 / 3
+"""The share of a phase after which a trial is first looked at."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What trials read. sentences: for distillation, with their record.  teacher: where somebody teaches."""
+
+    texts: TrainingTexts
+    sentences: tuple[list[str], DataRecord] | None
+    teacher: SavedModel | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training. folder: where its model goes.  run_id: of the run that records it.  threads: that it computes with.
+
+    max_size_mb: a larger one ends before it is trained.
+    """
+
+    recipe: Recipe
+    base: SavedModel
+    rows: Rows
+    folder: Path
+    run_id: str
+    threads: int
+    max_size_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far."""
+
+    number: int
+    score: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trial says at its end. series: of metrics, by optimizer step.  dev_pairs: as text.  probes: its embeddings of PROBES."""
+
+    metrics: dict[str, float]
+    series: list[tuple[int, dict[str, float]]]
+    dev_pairs: str
+    probes: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a trial could not be done."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TooLarge:
+    """A variant that is over the limit before it is trained."""
+
+    size_mb: float
+
+
+class _StoppedError(Exception):
+    """The trial is not to go on."""
+
+
+class _LostError(Exception):
+    """Nobody listens any more."""
+
+
+def run_trial(line: Connection, task: Task) -> None:
+    """Train one variant, and send what comes of it: looks, each answered by whether to go on, and Trained, TooLarge or Failed."""
+    quieten_libraries()
+    torch.set_num_threads(task.threads)
+    try:
+        line.send(_train(line, task))
+    except (_StoppedError, _LostError, BrokenPipeError, EOFError):
+        pass
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        line.send(Failed(f"out of memory: {error or 'no more was given'}. Give the phases a mini_batch_size, or fewer workers."))
+    except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
+        line.send(Failed(f"{type(error).__name__}: {error}"))
+
+
+def prove(line: Connection, folder: Path) -> None:
+    """Load a saved model as a stranger would, and send its embeddings of PROBES and the memory that took, in MB, or why it cannot be."""
+    from sentence_transformers import SentenceTransformer
+
+    quieten_libraries()
+    try:
+        before = peak_resident_mb()
+        found = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
+        line.send((found, peak_resident_mb(), before))
+    except (OSError, RuntimeError, ValueError) as error:
+        line.send(Failed(f"{type(error).__name__}: {error}"))
+
+
+class _Teller:
+    """Speaks for a trial while it trains."""
+
+    def __init__(self, line: Connection, phases: Sequence[str]) -> None:
+        self._line, self._last = line, phases[-1]
+        self._began, self._looks, self._steps = time.perf_counter(), 0, 0
+        self.series: list[tuple[int, dict[str, float]]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since training began."""
+        return time.perf_counter() - self._began
+
+    def of(self, phase: str) -> Report:
+        """What a phase reports to: a look is told a third into it and, unless it is the last, at its end."""
+
+        def report(progress: Progress) -> None:
+            values = {f"{phase}/{key}": value for key, value in asdict(progress).items() if value is not None and key not in _PLACES}
+            self.series.append((self._steps + progress.optimizer_step, values))
+            ends = progress.optimizer_step == progress.num_optimizer_steps
+            if ends:
+                self._steps += progress.num_optimizer_steps
+            early = progress.optimizer_step == max(1, round(EARLY * progress.num_optimizer_steps))
+            if phase != self._last if ends else early:
+                self._look(progress.dev_score)
+
+        return report
+
+    def _look(self, score: float | None) -> None:
+        """Tell it, and end the trial where the answer is no."""
+        self._line.send(Look(self._looks, score, self.seconds))
+        self._looks += 1
+        if not self._line.recv():
+            raise _StoppedError
+
+    def tick(self) -> None:
+        """End where nobody listens any more."""
+        parent = parent_process()
+        if parent is not None and not parent.is_alive():
+            raise _LostError
+
+
+def _train(line: Connection, task: Task) -> Trained | TooLarge:
+    recipe = task.recipe
+    hardware = choose_hardware(recipe.device, recipe.precision)
+    model, lineage = _cut(task)
+    if task.max_size_mb is not None:
+        untrained = task.folder.with_name(f"{task.folder.name}-untrained")
+        save_sentence_model(model, untrained, lineage)
+        size_mb = inspect_checkpoint(untrained).num_bytes() / 1e6
+        shutil.rmtree(untrained)
+        if size_mb > task.max_size_mb:
+            return TooLarge(size_mb)
+    teller = _Teller(line, recipe.phases)
+    for phase in recipe.phases:
+        if (pooling := getattr(getattr(recipe, phase), "pooling", None)) is not None:
+            model, lineage = with_pooling(model, pooling, max_seq_length=model.max_seq_length), lineage.pooled(pooling)
+        teacher = _teacher(task, phase, lineage)
+        setup = Setup(hardware, recipe.seed, teller.of(phase), teller.tick, lambda _: None, None, (EARLY,))
+        data = _heal(Healer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher), phase, task)
+        lineage = lineage.after(_phase_record(task, phase, data, (hardware, teacher)))
+    return _finish(model, lineage, task, teller)
+
+
+def _cut(task: Task) -> tuple[SentenceTransformer, Lineage]:
+    """The base without the dropped layers, its vocabulary trimmed where the recipe asks for it; as the prune step makes it."""
+    recipe, base = task.recipe, task.base
+    origin, checkpoint = lineage_of(base), base.checkpoint
+    selection = LayerSelection.parse(recipe.layers, depth=checkpoint.depth)
+    if selection.dropped:
+        checkpoint = prune_checkpoint(base.folder, selection, task.folder.with_name(f"{task.folder.name}-cut"), lineage=origin)
+    model = with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
+    lineage = origin.after_cut(selection, strategy=EXPLICIT, run_id=task.run_id).pooled(recipe.pooling or base.pooling or DEFAULT_POOLING)
+    if recipe.vocabulary_limit.trims:
+        corpus = open_corpus(recipe.vocabulary_corpus, task.rows.texts)
+        model, report = trim_vocabulary(model, corpus, recipe.vocabulary_limit)
+        lineage = lineage.after(
+            TrimRecord(
+                pieces=report.pieces_after,
+                pieces_before=report.pieces_before,
+                digest=report.digest,
+                limit=str(recipe.vocabulary_limit),
+                corpus=corpus.record(),
+                run_id=task.run_id,
+            )
+        )
+    return model, lineage
+
+
+def _teacher(task: Task, phase: str, student: Lineage) -> Teacher | None:
+    """Whose embeddings the phase learns, as in `full`."""
+    source, distils = task.rows.teacher, phase == "distil"
+    if source is None or not (distils or getattr(getattr(task.recipe, phase), "distillation", 0) > 0):
+        return None
+    return Teacher(source, teacher_layers(task.recipe, student, source) if distils else None)
+
+
+def _heal(healer: Healer, phase: str, task: Task) -> DataRecord:
+    """One phase; returns the record of its rows."""
+    recipe, rows = task.recipe, task.rows
+    if phase == "distil":
+        assert rows.sentences is not None  # found with the other inputs
+        healer.distil(rows.sentences[0], recipe.distil)
+        return rows.sentences[1]
+    if phase == "sts":
+        healer.train_sts(rows.texts.sts.train.rows, recipe.sts)
+        return data_record(rows.texts.sts.train)
+    assert rows.texts.nli is not None
+    healer.train_nli(rows.texts.nli.rows, recipe.nli)
+    return data_record(rows.texts.nli)
+
+
+def _phase_record(task: Task, phase: str, data: DataRecord, how: tuple[Hardware, Teacher | None]) -> PhaseRecord:
+    hardware, teacher = how
+    return PhaseRecord(
+        phase=phase,
+        settings=getattr(task.recipe, phase).model_dump(mode="json"),
+        data=data,
+        seed=task.recipe.seed,
+        precision=hardware.precision,
+        teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
+        run_id=task.run_id,
+    )
+
+
+def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: _Teller) -> Trained:
+    """Save the model, and say what it is worth: dev score, sizes, seconds of training."""
+    seconds = teller.seconds
+    probes = embed(model, PROBES)
+    check_embeddings(probes, "The trained variant")
+    save_sentence_model(model, task.folder, lineage)
+    pairs = _dev_pairs(model, task)
+    metrics = {STS_DEV: pairs.value, "training/seconds": seconds, **measure_size(model, inspect_checkpoint(task.folder)).metrics()}
+    return Trained(metrics, teller.series, pairs.to_json(), probes)
+
+
+def _dev_pairs(model: SentenceTransformer, task: Task) -> DevPairs:
+    """What the model says of each dev pair, as `evaluate` would keep it."""
+    dev = task.rows.texts.sts.dev
+    gold = np.array([row.score for row in dev.rows], dtype=np.float64)
+    return DevPairs(dev.digest[:16], gold, pair_cosines(model, dev.rows, f"dev ({dev.name})"))
