@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ASK_EVERY_S = 1.0  # for signals
 _LAST_WORDS_S = 0.2  # who has said all leaves on its own
 _GRACE_S = 5.0
-_SHORT = "/tmp"  # noqa: S108 - names of sockets have 108 characters at most
+_SHORT = "/tmp"  # names of sockets have 108 characters at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class Nursery:
 
 
 def _choose_place() -> None:
-    """Python keeps the sockets in a folder of its own until it ends: not in our scratch folder, which goes before, and has too long a name."""
+    """Python keeps sockets in a folder of its own until it ends: not in our scratch folder, which goes before and has too long a name."""
     ours, tempfile.tempdir = tempfile.tempdir, _SHORT if Path(_SHORT).is_dir() else None
     try:
         multiprocessing.util.get_temp_dir()

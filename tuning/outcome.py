@@ -40,7 +40,7 @@ so that it tells of the better ones alone."""
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a search. why: the chosen finalist was chosen.  version: its variant.  floor: dev score of word embeddings alone."""
+    """What became of a search. why: the finalist was chosen.  version: its variant.  floor: dev score of word embeddings alone."""
 
     bench: Bench
     screened: Screened | None

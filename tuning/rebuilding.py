@@ -81,8 +81,8 @@ def _put_back(context: Context, version: Version, folder: Path) -> list[str]:
     known, found = version.tags.get("model_sha256", ""), source.checkpoint.sha256()
     if known != found:
         raise RoundTripError(
-            f"{version.uri} came out differently (sha256 {found[:12]}, it was {known[:12]}): its data, the machine or a library have changed. "
-            "Nothing was put back."
+            f"{version.uri} came out differently (sha256 {found[:12]}, it was {known[:12]}): its data, the machine or a library have "
+            "changed. Nothing was put back."
         )
     model_id = version.tags["model_id"]
     put_back(context.store, model_id, load_saved(source.checkpoint), folder)

@@ -46,7 +46,10 @@ _FAILURES = 3
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trials of a search share. named: what each strategy keeps.  lower_half: selections that the screening ranks below the middle.  latencies: in ms, by count."""
+    """What all trials of a search share. named: what each strategy keeps.
+
+    lower_half: selections that the screening ranks below the middle.  latencies: of one sentence in ms, by the count of layers.
+    """
 
     context: Context
     inputs: Inputs
