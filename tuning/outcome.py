@@ -34,13 +34,13 @@ _TRIALS = ("trial", "from", "layers", "dev", "MB", "training", "model")
 _WORTH = ("what", "dev", "the search is better by")
 _TAUS = ("fidelity", "the next", "Kendall's tau", "with full training", "trials")
 _SHOWN = 12
-_ABOUT_TAU = """Kendall's tau of two rankings of the same trials: 1 is the same order, 0 no relation. Trials that were stopped are not in it,
-so that it tells of the better ones alone."""
+_ABOUT_TAU = """Kendall's tau of two rankings of the same trials: 1 is the same order, 0 no relation. Trials that were stopped are
+not in it, so that it tells of the better ones alone."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a search. why: the finalist was chosen.  version: its variant.  floor: dev score of word embeddings alone."""
+    """What became of a search. why: the finalist was chosen.  version: its variant.  floor: of word embeddings alone."""
 
     bench: Bench
     screened: Screened | None
