@@ -48,7 +48,7 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         tags = {"step": "rebuild", "version": number, "kept_layers": version.tags.get("kept_layers", ""), "seed": str(again.seed)}
         with open_run(context.store, f"rebuild {name} version {number}", tags) as run, Nursery() as nursery:
             folder = context.workspace / "rebuilt"
-            task = Task(again, *_given(inner, version), folder, run.run_id, int(version.tags.get("threads", "1")))
+            task = Task(again, *_given(inner, version), folder, version.run_id, int(version.tags.get("threads", "1")))
             trained = train_alone(nursery, task)
             run.log_metrics(trained.metrics)
             return _put_back(context, version, folder)
