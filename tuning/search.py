@@ -39,9 +39,7 @@ MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most, 
 SAMPLER = Parameter(None, f"{', '.join(SAMPLER_NAMES)}; tpe when left out.")
 SCREENING = Parameter(None, "shared (weights trained once for all selections), untrained, or none; shared when left out.")
 WORKERS = Parameter(None, "Trials at once on this machine; 1 when left out.")
-STORAGE = Parameter(
-    None, "A database for the study, such as postgresql://USER:PASSWORD@HOST/NAME; a journal beside the store when left out."
-)
+STORAGE = Parameter(None, "A database for the study, such as postgresql://USER@HOST/NAME; a journal beside the store when left out.")
 KEEP_MODELS = Parameter(None, "The bytes of so many of the best are kept, besides the Pareto front's; 3 when left out.")
 MAX_GB = Parameter(None, "Gigabytes that kept bytes may take at most.")
 FINALISTS = Parameter(None, "So many of the best are trained with further seeds; 3 when left out.")
@@ -52,8 +50,8 @@ REBUILD = Parameter(None, "The number of a version whose bytes were let go: make
 def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that are numbers."""
     for name, parameter, low in (
-        *(("trials", TRIALS, 1), ("workers", WORKERS, 1), ("keep_models", KEEP_MODELS, 0), ("finalists", FINALISTS, 1)),
-        *(("max_gb", MAX_GB, 0), ("max_size_mb", MAX_SIZE, 0), ("max_latency_ms", MAX_LATENCY, 0)),
+        *(("max_gb", MAX_GB, 0), ("keep_models", KEEP_MODELS, 0), ("finalists", FINALISTS, 1), ("workers", WORKERS, 1)),
+        *(("max_latency_ms", MAX_LATENCY, 0), ("max_size_mb", MAX_SIZE, 0), ("trials", TRIALS, 1)),
     ):
         command = number(name, parameter, low=low)(command)
     return command
@@ -62,6 +60,7 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("search", cls=Command)
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _NOT_ASKED))
 @option("layers", LAYERS)
+@_numbers
 @option("space", SPACE)
 @option("against", AGAINST_WHAT)
 @option("sampler", SAMPLER)
@@ -69,7 +68,6 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 @option("storage", STORAGE)
 @option("seeds", FINAL_SEEDS)
 @option("rebuild", REBUILD)
-@_numbers
 @flag("plan", PLAN)
 def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **given: Any) -> None:
     """Let Optuna choose which layers to keep and how to heal them; the best becomes a variant, and the challenger."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from sbert_prune.errors import SearchError
 from tuning.aim import Aim
@@ -44,5 +45,9 @@ class Settings:
         for name, value, known in (("sampler", self.sampler, SAMPLER_NAMES), ("screening", self.screening, SCREENINGS)):
             if value not in known:
                 raise SearchError(f"{name}={value}: there is no such {name}. There are {', '.join(known)}.")
+        if self.storage is not None and urlsplit(self.storage).password is not None:
+            raise SearchError(
+                "storage holds a password, which `mlflow run` would log. Leave it out of the URL, and set PGPASSWORD (or write ~/.pgpass)."
+            )
         if self.sampler == "cmaes" and self.aim.against is not None:
             raise SearchError("sampler=cmaes knows one objective alone. Leave against out, or take tpe, gp or nsga2.")

@@ -1,0 +1,59 @@
+"""Was it worth it: what as many seconds of random draws would have found, and how fidelities rank alike."""
+
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from tuning.worth import Drawn, Worth, agreement
+
+SCORES = (0.3, 0.9, 0.5, 0.7, 0.1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_the_best_of_some_is_the_mean_over_all_ways_to_choose_them(number):
+    expected = fmean(max(chosen) for chosen in combinations(SCORES, number))
+
+    assert Drawn(SCORES, 10.0).best_of(number) == pytest.approx(expected)
+
+
+def test_beyond_what_was_drawn_the_best_goes_on_as_a_normal_distributions_does():
+    drawn = np.random.default_rng(0).normal(0.5, 0.1, size=200)
+    truth = fmean(np.random.default_rng(1).normal(0.5, 0.1, size=(4000, 50)).max(axis=1))
+
+    assert Drawn(tuple(drawn[:20]), 1.0).best_of(50) == pytest.approx(truth, abs=0.05)
+    assert Drawn((0.4, 0.5), 1.0).best_of(100) >= 0.5
+
+
+def test_as_many_are_drawn_as_the_seconds_allow():
+    assert Drawn(SCORES, 10.0).number_within(95.0) == 9
+    assert Drawn(SCORES, 10.0).number_within(3.0) == 1
+
+
+def test_the_answer_says_by_how_much_and_against_whom():
+    worth = Worth(0.8, 30.0, Drawn((0.6, 0.7, 0.65), 10.0), {"drop-top": 0.75, "drop-bottom": 0.5}, 0.9, 0.3)
+
+    assert worth.rival == 0.75
+    assert worth.line() == "yes: +0.0500 of dev over the best strategy or random draws for the same 30 s of training"
+    assert [row[0] for row in worth.rows()] == [
+        "the search's best",
+        "best of 3 random selections",
+        "drop-top",
+        "drop-bottom",
+        "the reference, all layers",
+        "word embeddings alone, the same recipe",
+    ]
+    assert worth.rows()[1] == ("best of 3 random selections", "0.7000", "+0.1000")
+
+
+def test_a_search_that_found_nothing_better_says_no():
+    assert Worth(0.7, 30.0, None, {"drop-top": 0.75}, None, None).line().startswith("no: -0.0500")
+    assert "nobody knows" in Worth(0.7, 30.0, None, {}, None, None).line()
+
+
+def test_agreement_is_one_for_the_same_order_and_nothing_for_too_few():
+    assert agreement([(1, 10), (2, 20), (3, 30)]) == pytest.approx(1)
+    assert agreement([(1, 3), (2, 2), (3, 1)]) == pytest.approx(-1)
+    assert agreement([(1, 1), (2, 2)]) is None
+    assert agreement([(1, 1), (1, 2), (1, 3)]) is None
