@@ -1,0 +1,303 @@
+"""`search` from first trial to challenger, on a small project with a real store."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+from click.testing import CliRunner
+from mlflow import MlflowClient
+
+from pipelines.__main__ import main as pipelines_main
+from sbert_prune.recipe_files import load_recipe
+from tests.pipelines.conftest import Project, make_project
+from tuning.__main__ import main
+
+SHORT = ("--sts-epochs", "1", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small")
+QUICK = ("--screening", "untrained", "--finalists", "1", "--space", "layers")
+
+
+def given_to(project: Project) -> tuple[str, ...]:
+    return ("--nli-data", str(project.nli), "--sts-data", str(project.sts), *SHORT)
+
+
+def search(project: Project, *given: str):
+    return CliRunner().invoke(main, ["search", *given_to(project), *given])
+
+
+def runs_of(client: MlflowClient, step: str):
+    return client.search_runs(["0"], f"tags.sbert_prune.step = '{step}'", order_by=["attributes.start_time ASC"])
+
+
+def artifact(run, name: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=name))
+
+
+def versions(client: MlflowClient):
+    found = client.search_model_versions("name='sbert-small'")
+    return {str(version.version): version for version in sorted(found, key=lambda version: int(version.version))}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("a project"))
+        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
+        patch.chdir(project.folder)
+        done = search(project, "--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2")
+        assert done.exit_code == 0, done.output
+        yield project, MlflowClient(project.uri), done.output
+
+
+@pytest.mark.slow
+def test_every_trial_is_one_run_below_the_search_and_tells_what_became_of_it(searched):
+    _, client, said = searched
+    (parent,) = runs_of(client, "search")
+    trials = runs_of(client, "trial")
+    states = {"FINISHED": "COMPLETE", "KILLED": "PRUNED", "FAILED": "FAIL"}
+
+    assert parent.info.status == "FINISHED"
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in trials)
+    numbers = [int(run.data.tags["sbert_prune.trial"]) for run in trials]
+    assert numbers == list(range(len(numbers)))
+    assert all(run.data.tags["sbert_prune.trial_state"] == states[run.info.status] for run in trials)
+    assert all(len(run.data.tags["sbert_prune.kept_layers"].split(",")) == 2 for run in trials)
+    assert said.count("answered by") == len(trials) - 6
+    assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+
+
+@pytest.mark.slow
+def test_every_complete_trial_is_a_version_and_the_best_alone_keep_their_bytes(searched):
+    _, client, _ = searched
+    complete = [run for run in runs_of(client, "trial") if run.info.status == "FINISHED" and "sbert_prune.model" in run.data.tags]
+    found = versions(client)
+    by_run = {version.run_id: version for version in found.values()}
+    ranked = sorted(complete, key=lambda run: -run.data.metrics["sts_dev/spearman_cosine"])
+
+    assert {run.info.run_id for run in complete} <= set(by_run)
+    kept = [run for run in ranked if by_run[run.info.run_id].tags.get("sbert_prune.bytes") != "let go"]
+    assert kept == ranked[:2]
+    roles = [by_run[run.info.run_id].tags["sbert_prune.role"] for run in ranked]
+    assert roles.count("variant") == 1
+    assert set(roles) <= {"trial", "variant"}
+
+
+@pytest.mark.slow
+def test_the_answer_is_judged_once_and_is_the_challenger(searched):
+    _, client, said = searched
+    (parent,) = runs_of(client, "search")
+    challenger = client.get_model_version_by_alias("sbert-small", "challenger")
+    tags = parent.data.tags
+
+    assert challenger.current_stage == "Staging"
+    assert tags["sbert_prune.model"] == f"models:/sbert-small/{challenger.version}"
+    assert "sts_test/spearman_cosine" in challenger.tags
+    judged = [version for version in versions(client).values() if "sts_test/spearman_cosine" in version.tags]
+    assert len(judged) == 2  # the reference, and the answer
+    recipe = load_recipe(str(artifact(parent, "best_recipe.yaml")), {})
+    assert challenger.tags["sbert_prune.recipe_digest"] == recipe.digest
+    assert recipe.layers == challenger.tags["sbert_prune.kept_layers"]
+    assert "worth it  " in said
+
+
+@pytest.mark.slow
+def test_the_run_holds_tables_pictures_and_what_screening_was_worth(searched):
+    _, client, _ = searched
+    (parent,) = runs_of(client, "search")
+    files = {entry.path for entry in client.list_artifacts(parent.info.run_id)}
+    page = artifact(parent, "report.md").read_text()
+
+    assert {"report.md", "front.png", "layers.png", "influence.png", "history.png", "trials.json", "screening.json"} <= files
+    for heading in ("Was it worth it", "Trials trained to their end", "Finalists", "What each fidelity was worth"):
+        assert f"## {heading}" in page
+    assert "word embeddings alone" in page
+    assert "| drop-top |" in page
+    history = client.get_metric_history(parent.info.run_id, "search/best_dev")
+    best = [point.value for point in sorted(history, key=lambda point: point.step)]
+    assert best == sorted(best)
+
+
+@pytest.mark.slow
+def test_the_same_command_again_trains_nothing_and_a_larger_total_goes_on(searched):
+    project, client, _ = searched
+    given = ("--layers", "2", "--space", "layers", "--finalists", "2", "--keep-models", "2")
+    before = len(runs_of(client, "trial"))
+
+    same = search(project, *given, "--trials", "6")
+    after = len(runs_of(client, "trial"))
+    more = search(project, *given, "--trials", "7")
+
+    assert same.exit_code == more.exit_code == 0, same.output + more.output
+    assert after == before
+    assert "goes on after 6 trials" in same.output
+    assert len(runs_of(client, "trial")) > after
+    newest = runs_of(client, "search")[-1]
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, "trial")} == {newest.info.run_id}
+
+
+@pytest.mark.slow
+def test_nothing_is_wrong_with_what_a_search_leaves_and_promote_takes_no_trial(searched):
+    project, client, _ = searched
+
+    verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
+    promoted = CliRunner().invoke(pipelines_main, ["promote", "--registered-model", "sbert-small", "--margin", "2"])
+
+    assert verified.exit_code == 0, verified.output
+    assert promoted.exit_code == 0, promoted.output
+    champion = client.get_model_version_by_alias("sbert-small", "champion")
+    assert champion.tags["sbert_prune.role"] == "variant"
+
+
+@pytest.mark.slow
+def test_a_version_without_bytes_is_made_again_bit_by_bit(searched):
+    project, client, _ = searched
+    gone = next(version for version in versions(client).values() if version.tags.get("sbert_prune.bytes") == "let go")
+
+    refused = CliRunner().invoke(
+        pipelines_main, ["promote", "--registered-model", "sbert-small", "--version", gone.version, "--stage", "Staging"]
+    )
+    rebuilt = search(project, "--rebuild", str(gone.version))
+    again = search(project, "--rebuild", str(gone.version))
+
+    assert refused.exit_code == 4
+    assert f"rebuild={gone.version}" in refused.output
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert "has its bytes again" in rebuilt.output
+    model = mlflow.sentence_transformers.load_model(f"models:/sbert-small/{gone.version}")
+    assert model.encode("a sentence").shape == (128,)
+    assert again.exit_code == 2
+    assert "There is nothing to make again" in again.output
+    verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
+    assert verified.exit_code == 0, verified.output
+
+
+@pytest.mark.slow
+def test_full_makes_the_very_model_that_a_trial_was(searched):
+    project, client, _ = searched
+    trial = next(version for version in versions(client).values() if version.tags["sbert_prune.role"] == "trial")
+
+    done = CliRunner().invoke(
+        pipelines_main, ["full", *given_to(project), "--layers", trial.tags["sbert_prune.kept_layers"], "--force", "true"]
+    )
+
+    assert done.exit_code == 0, done.output
+    newest = list(versions(client).values())[-1]
+    assert newest.version != trial.version
+    assert newest.tags["sbert_prune.model_sha256"] == trial.tags["sbert_prune.model_sha256"]
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_to_the_same_total(project):
+    given = [*given_to(project), "--layers", "2", "--trials", "4", *QUICK]
+    log = project.folder / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen([sys.executable, "-m", "tuning", "search", *given], stdout=file, stderr=subprocess.STDOUT)
+    for _ in range(1200):
+        if "trial 1 (" in log.read_text() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "trial 1 (" in log.read_text(), log.read_text()
+
+    done = search(project, *given[len(given_to(project)) :])
+
+    client = MlflowClient(project.uri)
+    assert done.exit_code == 0, done.output
+    assert "tried again: 1" in done.output
+    states = [run.data.tags.get("sbert_prune.trial_state", run.info.status) for run in runs_of(client, "trial")]
+    trained = [run for run in runs_of(client, "trial") if "answered" not in run.info.run_name]
+    assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+    assert states.count("KILLED") == 1
+    (journal,) = (project.folder / ".sbert-prune" / "search").glob("*.journal")
+    from tuning.aim import Aim
+    from tuning.study import held, open_study
+
+    study = open_study(journal.stem, None, Aim(), "tpe", 0)
+    assert sum(one.counts for one in held(study)) == 4
+    assert len(trained) == len(held(study))
+
+
+@pytest.mark.slow
+def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_nothing(project):
+    axes = "vocabulary=40/all"  # 40 pieces are fewer than have to stay
+    done = search(project, "--layers", "1", "--trials", "7", "--workers", "2", "--screening", "none", "--finalists", "1", "--space", axes)
+
+    assert done.exit_code == 0, done.output
+    trials = runs_of(MlflowClient(project.uri), "trial")
+    trained = [run for run in trials if run.data.tags.get("sbert_prune.trial_state") in {"COMPLETE", "FAIL"}]
+    digests = [
+        run.data.tags["sbert_prune.recipe_digest"]
+        for run in trained
+        if "not trained again" not in run.data.tags.get("sbert_prune.reason", "")
+    ]
+    assert len(digests) == len(set(digests)) >= 5
+    failed = [run for run in trials if run.info.status == "FAILED"]
+    assert all("vocabulary=40" in run.data.tags["sbert_prune.error"] for run in failed)
+    assert len(failed) >= 1
+
+
+@pytest.mark.slow
+def test_the_front_of_score_against_size_is_kept(project):
+    done = search(project, "--layers", "1..3", "--trials", "5", "--against", "size_mb", "--keep-models", "0", *QUICK)
+
+    assert done.exit_code == 0, done.output
+    client = MlflowClient(project.uri)
+    found = [
+        (
+            version.tags.get("sbert_prune.bytes") != "let go",
+            float(version.tags["sts_dev/spearman_cosine"]),
+            float(version.tags["size/disk_mb"]),
+        )
+        for version in versions(client).values()
+        if version.tags["sbert_prune.role"] != "reference"
+    ]
+    for keeps, score, size in found:
+        is_beaten = any(other >= score and others <= size and (other, others) != (score, size) for _, other, others in found)
+        assert keeps == (not is_beaten)
+
+
+@pytest.mark.slow
+def test_a_space_that_is_exhausted_ends_the_search(project):
+    done = search(project, "--layers", "1", "--trials", "40", "--screening", "none", "--finalists", "1", "--space", "layers")
+
+    assert done.exit_code == 0, done.output
+    assert "trials end early" in done.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--layers", "13"), "layers=13: the encoder has 12 layers"),
+        (("--layers", "some"), "write how many layers to keep"),
+        (("--trials", "0"), "trials=0: write a number of at least 1"),
+        (("--trials", "1.5"), "trials=1.5: write a whole number"),
+        (("--sampler", "tpi"), "sampler=tpi: there is no such sampler"),
+        (("--screening", "all"), "screening=all"),
+        (("--against", "quality"), "against=quality"),
+        (("--space", "colour"), "space: colour cannot vary"),
+        (("--seeds", "1"), "seeds=1"),
+        (("--sampler", "cmaes", "--against", "size_mb"), "cmaes knows one objective"),
+        (("--storage", "postgresql://me:secret@host/name"), "PGPASSWORD"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_written(project, given, told):
+    before = sorted(project.folder.rglob("*"))
+
+    done = search(project, *given)
+
+    assert done.exit_code == 2
+    assert told in done.output
+    assert "secret" not in done.output
+    assert sorted(project.folder.rglob("*")) == before
+
+
+def test_limits_that_leave_nothing_are_told(project):
+    done = search(project, "--max-size-mb", "1", "--layers", "2", "--screening", "none")
+
+    assert done.exit_code == 2
+    assert "max_size_mb=1: 2 layers of quickstart take" in done.output

@@ -1,0 +1,154 @@
+"""A study tells the truth about its trials, and goes on where it was."""
+
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sbert_prune.errors import SearchError
+from sbert_prune.processes import Process
+from tuning.aim import Aim
+from tuning.settings import SAMPLER_NAMES, Settings
+from tuning.study import ANSWERED, DIGEST, ORIGIN, PROCESS, RUN, SAMPLERS, STALE, close_stale, enqueue, held, open_study, seen
+
+SPACE = {"x": optuna.distributions.FloatDistribution(0, 1)}
+
+
+@pytest.fixture
+def study(uri):
+    return open_study("s", None, Aim(), "tpe", 0)
+
+
+def train(study, *, digest="d", **attributes):
+    trial = study.ask(SPACE)
+    for key, value in {RUN: f"run of {trial.number}", DIGEST: digest, **attributes}.items():
+        trial.set_user_attr(key, value)
+    return trial
+
+
+def test_a_study_goes_on_where_another_command_left_it(study):
+    study.tell(train(study), 0.5)
+
+    again = open_study("s", None, Aim(), "tpe", 0)
+
+    assert [one.score for one in held(again)] == [0.5]
+
+
+def test_the_sampler_does_not_repeat_itself_when_it_goes_on(study):
+    first = study.ask(SPACE).params
+    again = open_study("s", None, Aim(), "tpe", 0).ask(SPACE).params
+
+    assert first != again
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_every_sampler_proposes_and_is_told(uri, name):
+    study = open_study(name, None, Aim(), name, 0)
+    for number in range(12):
+        trial = study.ask(SPACE)
+        if number % 3:
+            study.tell(trial, trial.params["x"])
+        else:
+            study.tell(trial, state=TrialState.PRUNED)
+
+    assert len({one.trial.params["x"] for one in held(study)}) > 6
+    assert set(SAMPLER_NAMES) == set(SAMPLERS)
+
+
+def test_trials_that_were_trained_count_and_no_others(study):
+    study.tell(train(study), 0.5)
+    study.tell(train(study), state=TrialState.PRUNED)
+    study.tell(train(study), state=TrialState.FAIL)
+    study.tell(train(study, **{ANSWERED: "trial 0"}), 0.5)
+    study.tell(train(study, **{STALE: "gone"}), state=TrialState.FAIL)
+    study.tell(study.ask(SPACE), state=TrialState.FAIL)
+    train(study)
+
+    assert [one.counts for one in held(study)] == [True, True, True, False, False, False, False]
+    assert [one.is_complete for one in held(study)] == [True, *[False] * 6]
+
+
+def test_the_same_recipe_was_seen_where_it_was_trained_or_is(study):
+    study.tell(train(study, digest="a"), 0.5)
+    train(study, digest="b")
+    study.tell(train(study, digest="c", **{STALE: "gone"}), state=TrialState.FAIL)
+    study.tell(train(study, digest="d", **{ANSWERED: "screening"}), state=TrialState.PRUNED)
+
+    found = {digest: seen(study, digest, before=4) for digest in "abcde"}
+
+    assert {digest: one.number for digest, one in found.items() if one} == {"a": 0, "b": 1}
+    assert seen(study, "b", before=1) is None
+
+
+def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
+    enqueue(study, "drop-top", {"x": 0.25})
+    train(study)
+    running = train(study)
+
+    stale = close_stale(study, lambda run_id: run_id == f"run of {running.number}")
+
+    assert [one.number for one in stale] == [0]
+    assert [one.state for one in held(study)] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
+    again = study.ask(SPACE)
+    assert (again.params, again.user_attrs[ORIGIN]) == ({"x": 0.25}, "drop-top")
+
+
+def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
+    alive, dead = study.ask(SPACE), study.ask(SPACE)
+    alive.set_user_attr(PROCESS, str(Process.own()))
+    dead.set_user_attr(PROCESS, str(Process(Process.own().machine, 2**22 + 1, 0)))
+    fresh = study.ask(SPACE)
+
+    stale = close_stale(study, lambda _: False)
+
+    assert [one.number for one in stale] == [dead.number]
+    assert fresh.number not in [one.number for one in stale]
+
+
+def test_a_point_is_proposed_once(study):
+    enqueue(study, "drop-top", {"x": 0.25})
+    enqueue(study, "cka", {"x": 0.25})
+
+    assert len(held(study)) == 1
+
+
+def test_a_storage_that_does_not_answer_is_told_without_a_password(uri):
+    with pytest.raises(SearchError, match=r"storage=postgresql://127.0.0.1:9/none cannot be used"):
+        open_study("s", "postgresql://127.0.0.1:9/none", Aim(), "tpe", 0)
+    with pytest.raises(SearchError, match="PGPASSWORD") as refused:
+        Settings(Aim(), storage="postgresql://me:secret@127.0.0.1:9/none")
+    assert "secret" not in str(refused.value)
+
+
+def test_what_cannot_be_searched_is_refused():
+    with pytest.raises(SearchError, match="sampler=tpi"):
+        Settings(Aim(), sampler="tpi")
+    with pytest.raises(SearchError, match="cmaes knows one objective"):
+        Settings(Aim("size_mb"), sampler="cmaes")
+    with pytest.raises(SearchError, match="against=parameters"):
+        Aim("parameters")
+
+
+def test_the_time_to_read_trials_grows_with_their_number(study):
+    """As a ratio: five times as many must not take thirty times as long."""
+
+    def fill(count):
+        for _ in range(count):
+            study.add_trial(
+                optuna.trial.create_trial(params={"x": 0.5}, distributions=SPACE, value=0.5, user_attrs={RUN: "r", DIGEST: "d"})
+            )
+
+    def seconds():
+        best = float("inf")
+        for _ in range(5):
+            began = time.perf_counter()
+            held(study)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    fill(100)
+    few = seconds()
+    fill(400)
+
+    assert seconds() < 30 * few + 0.05
