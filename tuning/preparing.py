@@ -12,8 +12,8 @@ from pipelines.saving import as_sentence_model
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.importance.methods import IMPORTANCE
 from sbert_prune.layers import LayerSelection
-from tuning.costs import latencies_ms
 from tuning.floor import floor_score
+from tuning.latency import latencies_ms
 from tuning.proposals import named_selections
 from tuning.screening import Screened, score_shared, screen, selections_to_screen
 from tuning.sharing import train_shared

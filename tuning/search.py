@@ -20,6 +20,7 @@ from sbert_prune.recipe_dump import describe_recipe
 from sbert_prune.store_uri import without_password
 from tuning.aim import AGAINST, Aim
 from tuning.settings import SAMPLER_NAMES, Limits, Settings
+from tuning.sizes import within_size
 from tuning.space import space_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         return
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
-    settings, (inputs, space) = _settings(given), _find(recipe, given["space"])
+    settings = _settings(given)
+    inputs, space = _find(recipe, settings.aim, given["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
     if plan:
         from tuning.planning import plan_search
@@ -108,13 +110,16 @@ def _settings(given: dict[str, Any]) -> Settings:
     )
 
 
-def _find(recipe: Recipe, axes: str | None) -> tuple[Inputs, Space]:
-    """The inputs of the deepest cut, and the space. Raises SearchError, SelectionError."""
+def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
+    """The inputs of the deepest cut, and the space within the limit of size. Raises SearchError, SelectionError."""
     from pipelines.inputs import find_base
 
-    checkpoint = find_base(recipe.keeping("1", "drop-top")).base.checkpoint
+    base = find_base(recipe.keeping("1", "drop-top")).base
+    checkpoint = base.checkpoint
     first_stays = bool(architecture_of(str(checkpoint.config["model_type"])).first_lacks)
     space = space_of(recipe, checkpoint.depth, first_stays=first_stays, axes=axes)
+    trims = recipe.vocabulary_limit.trims or any(path == "vocabulary" for path, _ in space.axes)
+    space = within_size(space, base, aim, trims=trims)
     say(*describe_recipe(recipe))
     inputs = load_inputs(recipe.keeping(str(space.counts[-1]), "drop-top"))
     return replace(inputs, pruning=replace(inputs.pruning, texts=inputs.texts)), space

@@ -11,9 +11,9 @@ from pipelines.records import data_record
 from pipelines.summary import summarise, where_report
 from sbert_prune.store import is_running
 from tuning import preparing
-from tuning.costs import within_limits
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.keeping import Shelf
+from tuning.latency import within_latency
 from tuning.outcome import Outcome, publish
 from tuning.preparing import Search
 from tuning.proposals import Proposals, fill_queue
@@ -75,8 +75,7 @@ def _take_up(context: Context, run: Run, study: Study) -> None:
 def _prepare(search: Search, space: Space, reference: Version, settings: Settings) -> tuple[Bench, Proposals, Screened | None]:
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
     latencies = preparing.latencies(search, space)
-    trims = context.recipe.vocabulary_limit.trims or any(path == "vocabulary" for path, _ in space.axes)
-    space = within_limits(space, inputs.pruning.base, aim, latencies, trims=trims)
+    space = within_latency(space, aim, latencies)
     say(f"space     {space}", f"aim       {aim}")
     screened = preparing.screened(search, space, reference, settings.screening)
     named = preparing.named(search, space)

@@ -294,7 +294,7 @@ def _ends(axis: Axis) -> tuple[Value, ...]:
 def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None) -> Space:
     """The space that a recipe leaves: its `layers` says how many, or which. Raises SearchError, SelectionError."""
     varied, layers = parse_axes(axes, recipe), recipe.layers.strip()
-    if re.fullmatch(r"\d{1,4}|\d{1,4}\s*\.\.\s*\d{1,4}|any", layers):
+    if layers.isdecimal() or not re.fullmatch(r"[\d\s,-]+", layers):
         counts = parse_counts(layers, depth)
         return Space(depth, counts, first_stays, None, varied)
     fixed = LayerSelection.parse(layers, depth=depth)

@@ -81,6 +81,12 @@ def test_counts_of_layers_are_a_number_a_range_or_any(text, counts):
     assert parse_counts(text, 12) == counts
 
 
+@pytest.mark.parametrize("text", ["some", "2...4", "6 layers", "2..", "-"])
+def test_what_says_neither_how_many_nor_which_is_told_what_would(text):
+    with pytest.raises((SearchError, SelectionError), match=r"how many layers to keep \(6\), a range|is not a list of layers"):
+        space_of(RECIPE.keeping(text, "drop-top"), 12, first_stays=False, axes=None)
+
+
 @pytest.mark.parametrize("text", ["0", "13", "4..2", "2..13", "0..3"])
 def test_counts_that_the_encoder_does_not_have_are_refused(text):
     with pytest.raises(SearchError, match=f"layers={text}: the encoder has 12 layers"):
