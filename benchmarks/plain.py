@@ -44,8 +44,8 @@ def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click 
         print(f"plain  layers {selection}: test Spearman {score:.4f}; NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s", flush=True)
 
 
-def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection) -> tuple[float, float, float]:
-    """One variant. Returns its test Spearman and the seconds of both phases."""
+def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test") -> tuple[float, float, float]:
+    """One variant. Returns its Spearman on a split and the seconds of both phases."""
     import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, losses
@@ -67,12 +67,13 @@ def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection
     nli_s = _phase(model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed)
 
     pairs = find_sts(recipe).value
-    sts = Dataset.from_list([{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in pairs.train.rows])
+    some = pairs.train.rows[: recipe.sts.max_rows]
+    sts = Dataset.from_list([{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in some])
     sts_s = _phase(model, sts, losses.CosineSimilarityLoss(model), recipe.sts, recipe.seed)
 
-    test = pairs.test.rows
+    judged = getattr(pairs, split).rows
     evaluator = EmbeddingSimilarityEvaluator(
-        [row.sentence1 for row in test], [row.sentence2 for row in test], [row.score for row in test], write_csv=False
+        [row.sentence1 for row in judged], [row.sentence2 for row in judged], [row.score for row in judged], write_csv=False
     )
     return float(evaluator(model)["spearman_cosine"]), nli_s, sts_s
 
