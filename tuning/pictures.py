@@ -30,7 +30,7 @@ def front_chart(complete: Sequence[Held], aim: Aim) -> Figure:
     """Dev score against size, or against the second objective; the Pareto front as a line."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    cost = {one.number: float(one.trial.values[1]) if aim.against else float(one.say(METRICS)[BYTES_MB]) for one in complete}
+    cost = {one.number: float(one.trial.values[1]) if aim.against else round(float(one.say(METRICS)[BYTES_MB]), 2) for one in complete}
     origins = list(dict.fromkeys(str(one.say(ORIGIN)) for one in complete))
     for color, origin in zip(COLORS * len(complete), origins, strict=False):
         own = [one for one in complete if one.say(ORIGIN) == origin]
@@ -43,6 +43,7 @@ def front_chart(complete: Sequence[Held], aim: Aim) -> Figure:
     layers = {one.number: str(one.say(KEPT)) for one in complete}
     for one in front:
         axes.annotate(layers[one.number], (-one.values[1], one.values[0]), xytext=(4, 5), textcoords="offset points", fontsize=8)
+    axes.ticklabel_format(useOffset=False)
     axes.set_xlabel("one sentence (ms)" if aim.against == "latency_ms" else "size on disk (MB)")
     axes.set_ylabel("STS dev, Spearman")
     axes.set_title("Trials trained to their end")

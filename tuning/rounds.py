@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from pipelines.console import say
 from sbert_prune.errors import RoundTripError, SearchError, TrainingError
 from sbert_prune.metric_names import STS_DEV
-from sbert_prune.policy import LATENCY
+from sbert_prune.policy import LATENCY, SIZE
 from sbert_prune.processes import Process
 from tuning import record
 from tuning.keeping import Candidate, Made, proven
@@ -39,6 +39,9 @@ _IN_VAIN = 25
 """After so many proposals in a row that the record answers, there is nothing new to be had."""
 
 YES = True
+
+_DIGITS = {SIZE: 2}
+"""An objective is told in so many: models as large differ by some bytes of `pruning.json`."""
 
 _FAILURES = 3
 """So many failures without a success: the next will fail as well."""
@@ -223,7 +226,7 @@ class _Rounds:
         if bench.latencies:
             metrics[LATENCY] = bench.latencies[active.asked.proposal.selection.num_layers]
         active.run.log_series(trained.series)
-        values = [metrics[name] for name in bench.aim.metrics]
+        values = [round(metrics[name], _DIGITS.get(name, 6)) for name in bench.aim.metrics]
         complete = [one for one in held(bench.study) if one.is_complete]
         others = [Candidate.held(one, bench.aim) for one in complete]
         mine = Candidate.of(trial.number, values, metrics, bench.aim)
