@@ -193,6 +193,18 @@ def _number(text: str) -> float | None:
         return None
 
 
+def look_up(store: Store, name: str, number: str) -> Version | None:
+    """One version by its number; None where it was deleted. Raises TrackingError when the store does not answer."""
+    try:
+        return _read(store.client.get_model_version(name, number))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise TrackingError(f"models:/{name}/{number} cannot be looked up: {first_line(error)}") from error
+    except FAULTS as error:
+        raise TrackingError(f"models:/{name}/{number} cannot be looked up: {first_line(error)}") from error
+
+
 def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None:
     """The newest version that carries one of our tags with this value."""
     return next(iter(versions(store, name, tagged={tag: value}, newest=1)), None)

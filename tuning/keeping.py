@@ -166,8 +166,8 @@ class Shelf:
 
     def _let_go(self, number: str) -> None:
         store, name = self._context.store, self._context.recipe.registered_model
-        version = next((one for one in registry.versions(store, name, tagged={"role": registry.TRIAL}) if one.version == number), None)
-        if version is None or version.was_let_go or version.stage not in {"None", "Archived"}:
+        version = registry.look_up(store, name, number)
+        if version is None or not version.is_trial or version.was_let_go or version.stage not in {"None", "Archived"}:
             return  # deleted since, or of use to somebody
         let_go(store, version.tags["model_id"])
         registry.update(store, version, {}, {registry.BYTES: registry.LET_GO})

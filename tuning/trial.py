@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
@@ -124,7 +125,7 @@ class _LostError(Exception):
 
 def run_trial(line: Connection, task: Task) -> None:
     """Train one variant, and send what comes of it: looks, each answered by whether to go on, and Trained, TooLarge or Failed."""
-    quieten_libraries()
+    _begin()
     torch.set_num_threads(task.threads)
     try:
         line.send(_train(line, task))
@@ -140,13 +141,19 @@ def prove(line: Connection, folder: Path) -> None:
     """Load a saved model as a stranger would, and send its embeddings of PROBES and the memory that took, in MB, or why it cannot be."""
     from sentence_transformers import SentenceTransformer
 
-    quieten_libraries()
+    _begin()
     try:
         before = peak_resident_mb()
         found = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
         line.send((found, peak_resident_mb(), before))
     except (OSError, RuntimeError, ValueError) as error:
         line.send(Failed(f"{type(error).__name__}: {error}"))
+
+
+def _begin() -> None:
+    """Ctrl-C goes to every process of a terminal: the one that talks to the user ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quieten_libraries()
 
 
 class _Teller:
