@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sbert_prune.recipe import Recipe
     from sbert_prune.saved_model import SavedModel
-    from tuning.aim import Aim
     from tuning.space import Space
 
 _ROUNDS = 15
@@ -56,28 +55,34 @@ def latencies_ms(base: SavedModel, recipe: Recipe, counts: Sequence[int], senten
     return {count: statistics.median(times) for count, times in taken.items()}
 
 
-def within_limits(space: Space, base: SavedModel, aim: Aim, latencies: dict[int, float], *, trims: bool) -> Space:
-    """The space without what is over the limits whatever its weights become. Raises SearchError where nothing is left.
+def within_size(space: Space, base: SavedModel, max_size_mb: float, *, trims: bool) -> Space:
+    """The space without what is over a size whatever its weights become. Raises SearchError where nothing is left.
 
-    trims: whether vocabularies are trimmed too; sizes are then known when a trial has trimmed its own.
+    trims: whether the recipe trims the vocabulary; sizes are then known, as where it varies, when a trial has trimmed its own.
     """
-    deepest = space.counts[-1]
-    if aim.max_size_mb is not None and not trims:
-        fitting = [count for count in space.counts if size_mb(base, count) <= aim.max_size_mb]
-        if not fitting:
-            raise SearchError(
-                f"max_size_mb={aim.max_size_mb:g}: {space.counts[0]} layers of {base.uri} take {size_mb(base, space.counts[0]):.1f} MB. "
-                "Allow more, keep fewer layers, or let the vocabulary vary as well: space=vocabulary=4000/8000"
-            )
-        deepest = min(deepest, fitting[-1])
-    if aim.max_latency_ms is not None:
-        fast = [count for count in space.counts if latencies[count] <= aim.max_latency_ms]
-        if not fast:
-            raise SearchError(
-                f"max_latency_ms={aim.max_latency_ms:g}: {space.counts[0]} layers take {latencies[space.counts[0]]:.1f} ms here. "
-                "Allow more, or keep fewer layers."
-            )
-        deepest = min(deepest, fast[-1])
+    if trims or any(path == "vocabulary" for path, _ in space.axes):
+        return space
+    fitting = [count for count in space.counts if size_mb(base, count) <= max_size_mb]
+    if not fitting:
+        raise SearchError(
+            f"max_size_mb={max_size_mb:g}: {space.counts[0]} layers of {base.uri} take {size_mb(base, space.counts[0]):.1f} MB. "
+            "Allow more, keep fewer layers, or let the vocabulary vary as well: space=vocabulary=4000/8000"
+        )
+    return _up_to(space, fitting[-1])
+
+
+def within_latency(space: Space, max_latency_ms: float, latencies: dict[int, float]) -> Space:
+    """The space without what takes longer. Raises SearchError where nothing is left."""
+    fast = [count for count in space.counts if latencies[count] <= max_latency_ms]
+    if not fast:
+        raise SearchError(
+            f"max_latency_ms={max_latency_ms:g}: {space.counts[0]} layers take {latencies[space.counts[0]]:.1f} ms here. "
+            "Allow more, or keep fewer layers."
+        )
+    return _up_to(space, fast[-1])
+
+
+def _up_to(space: Space, deepest: int) -> Space:
     if deepest < space.counts[-1]:
         say(f"limits    leave room for {deepest} layers at most")
     return space.up_to(deepest)

@@ -17,7 +17,7 @@ from sbert_prune.encoders import architecture_of
 from sbert_prune.errors import SearchError
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe
-from sbert_prune.store_uri import without_password
+from sbert_prune.store_uri import check_store, without_password
 from tuning.aim import AGAINST, Aim
 from tuning.settings import SAMPLER_NAMES, Limits, Settings
 from tuning.space import space_of
@@ -74,13 +74,21 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **given: Any) -> None:
     """Let Optuna choose which layers to keep and how to heal them; the best becomes a variant, and the challenger."""
     if rebuild is not None:
+        if not (rebuild.isdecimal() and int(rebuild) > 0):
+            raise SearchError(f"rebuild={rebuild} is not the number of a version. Give a number such as 3.")
+        check_store(must_exist=True)
         from tuning.rebuilding import rebuild_version
 
         say(*rebuild_version(recipe, rebuild))
         return
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
-    settings, (inputs, space) = _settings(given), _find(recipe, given["space"])
+    settings = _settings(given)
+    if settings.storage is not None:
+        from tuning.study import check_storage
+
+        check_storage(settings.storage)
+    inputs, space = _find(recipe, given["space"], settings.aim)
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
     if plan:
         from tuning.planning import plan_search
@@ -110,13 +118,18 @@ def _settings(given: dict[str, Any]) -> Settings:
     )
 
 
-def _find(recipe: Recipe, axes: str | None) -> tuple[Inputs, Space]:
-    """The inputs of the deepest cut, and the space. Raises SearchError, SelectionError."""
+def _find(recipe: Recipe, axes: str | None, aim: Aim) -> tuple[Inputs, Space]:
+    """The inputs of the deepest cut, and the space, as far as sizes leave room. Raises SearchError, SelectionError."""
     from pipelines.inputs import find_base
 
-    checkpoint = find_base(recipe.keeping("1", "drop-top")).base.checkpoint
+    base = find_base(recipe.keeping("1", "drop-top")).base
+    checkpoint = base.checkpoint
     first_stays = bool(architecture_of(str(checkpoint.config["model_type"])).first_lacks)
     space = space_of(recipe, checkpoint.depth, first_stays=first_stays, axes=axes)
+    if aim.max_size_mb is not None:
+        from tuning.costs import within_size
+
+        space = within_size(space, base, aim.max_size_mb, trims=recipe.vocabulary_limit.trims)
     say(*describe_recipe(recipe))
     inputs = load_inputs(recipe.keeping(str(space.counts[-1]), "drop-top"))
     return replace(inputs, pruning=replace(inputs.pruning, texts=inputs.texts)), space

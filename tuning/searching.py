@@ -11,7 +11,7 @@ from pipelines.records import data_record
 from pipelines.summary import summarise, where_report
 from sbert_prune.store import is_running
 from tuning import preparing
-from tuning.costs import within_limits
+from tuning.costs import within_latency
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.keeping import Shelf
 from tuning.outcome import Outcome, publish
@@ -75,8 +75,8 @@ def _take_up(context: Context, run: Run, study: Study) -> None:
 def _prepare(search: Search, space: Space, reference: Version, settings: Settings) -> tuple[Bench, Proposals, Screened | None]:
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
     latencies = preparing.latencies(search, space)
-    trims = context.recipe.vocabulary_limit.trims or any(path == "vocabulary" for path, _ in space.axes)
-    space = within_limits(space, inputs.pruning.base, aim, latencies, trims=trims)
+    if aim.max_latency_ms is not None:
+        space = within_latency(space, aim.max_latency_ms, latencies)
     say(f"space     {space}", f"aim       {aim}")
     screened = preparing.screened(search, space, reference, settings.screening)
     named = preparing.named(search, space)
