@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import multiprocessing.util
 import signal
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -30,6 +32,11 @@ class Child:
 
     process: ForkServerProcess
     line: Connection
+
+    def answer(self, word: Any) -> None:
+        """Say something to it. Who has ended meanwhile hears nothing, which its line tells when it is listened to."""
+        with suppress(OSError):
+            self.line.send(word)
 
     def end(self) -> None:
         """It is no longer wanted."""
@@ -59,6 +66,7 @@ class Nursery:
         _choose_place()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tuning.trial"])
+        _begin_deaf()
         self._children: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -99,6 +107,15 @@ def _choose_place() -> None:
         multiprocessing.util.get_temp_dir()
     finally:
         tempfile.tempdir = ours
+
+
+def _begin_deaf() -> None:
+    """A terminal's ctrl-C reaches every process there is; ours are ended by the command, and have nothing to say about it."""
+    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def next_word(child: Child) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from optuna.trial import TrialState
 
-from pipelines.console import say
+from pipelines.console import say, waiting_for_a_good_moment
 from sbert_prune.errors import RoundTripError, SearchError, TrainingError
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.policy import LATENCY, SIZE
@@ -88,7 +88,8 @@ def run_trials(bench: Bench, proposals: Proposals, total: int, workers: int) -> 
     rounds = _Rounds(bench, proposals)
     with Nursery() as nursery:
         try:
-            return rounds.run(nursery, total, workers)
+            with waiting_for_a_good_moment():  # which is when trials are listened to: what has begun to be recorded is recorded whole
+                return rounds.run(nursery, total, workers)
         except BaseException:
             rounds.abandon()
             raise
@@ -171,16 +172,17 @@ class _Rounds:
         active = self._active[child]
         if isinstance(word, Look):
             goes_on = self._look(active, word)
-            child.line.send(goes_on)
+            child.answer(goes_on)
             if goes_on:
                 return
-        del self._active[child]
         nursery.end(child)
         try:
             self._finish(nursery, active, word)
         finally:
             for left in active.task.folder.parent.glob(f"{active.task.folder.name}*"):
                 shutil.rmtree(left, ignore_errors=True)
+        del self._active[child]
+        self._check_failures()
 
     def _look(self, active: _Active, look: Look) -> bool:
         """Write a look down, and say whether the trial goes on: those among the better half do, and those that others are measured by."""
@@ -207,7 +209,6 @@ class _Rounds:
             self._bench.study.tell(trial, state=TrialState.FAIL)
             record.end(active.run, "FAIL", word.reason)
             say(f"trial {trial.number} failed: {word.reason}")
-            self._check_failures(word.reason)
             return
         limit = self._bench.aim.max_size_mb or math.inf
         too_large = f"{word.size_mb:.1f} MB, over max_size_mb={limit:g}" if isinstance(word, TooLarge) else ""
@@ -254,10 +255,10 @@ class _Rounds:
         else:
             study.tell(asked.trial, state=TrialState.PRUNED)
 
-    def _check_failures(self, reason: str) -> None:
+    def _check_failures(self) -> None:
         ended = [one for one in held(self._bench.study) if one.counts]
         if len(ended) >= _FAILURES and all(one.state == TrialState.FAIL for one in ended):
-            raise SearchError(f"All of the first {len(ended)} trials failed; the last: {reason}")
+            raise SearchError(f"All of the first {len(ended)} trials failed; the last: {ended[-1].say(REASON)}")
 
     def abandon(self) -> None:
         """The command ends: what is in training is told so, and proposed again by the next one."""
@@ -272,7 +273,7 @@ def train_alone(nursery: Nursery, task: Task) -> Trained:
     child = nursery.start(run_trial, task)
     try:
         while isinstance(word := next_word(child), Look):
-            child.line.send(YES)
+            child.answer(YES)
         if not isinstance(word, Trained):
             raise TrainingError(word.reason if isinstance(word, Failed) else child.how_it_ended())
         return word

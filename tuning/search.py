@@ -17,7 +17,7 @@ from sbert_prune.encoders import architecture_of
 from sbert_prune.errors import SearchError
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_dump import describe_recipe
-from sbert_prune.store_uri import without_password
+from sbert_prune.store_uri import check_store, without_password
 from tuning.aim import AGAINST, Aim
 from tuning.settings import SAMPLER_NAMES, Limits, Settings
 from tuning.sizes import within_size
@@ -73,6 +73,9 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **given: Any) -> None:
     """Let Optuna choose which layers to keep and how to heal them; the best becomes a variant, and the challenger."""
     if rebuild is not None:
+        if not (rebuild.isdecimal() and int(rebuild) > 0):
+            raise SearchError(f"rebuild={rebuild} is not the number of a version. Give a number such as 3.")
+        check_store(must_exist=True)
         from tuning.rebuilding import rebuild_version
 
         say(*rebuild_version(recipe, rebuild))
@@ -80,6 +83,10 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
     settings = _settings(given)
+    if settings.storage is not None:
+        from tuning.study import check_storage
+
+        check_storage(settings.storage)
     inputs, space = _find(recipe, settings.aim, given["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
     if plan:

@@ -106,7 +106,9 @@ class Proposal:
         except ValidationError as error:
             problem = error.errors()[0]
             where = "_".join(map(str, problem["loc"]))
-            raise SearchError(f"space: {where}={problem['input']} cannot be tried: {problem['msg']}.") from error
+            raise SearchError(
+                f"space: {where}={problem['input']} cannot be tried: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
+            ) from error
 
 
 def _alone(selection: LayerSelection) -> str:
@@ -240,19 +242,18 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
         name, _, values = (piece.strip() for piece in part.partition("="))
         if name == LAYERS_ALONE and not values:
             continue
-        path = _path(name, phases)
+        path = _path(name, phases, recipe)
         if path in axes:
             raise SearchError(f"space: {name} stands there twice.")
         axes[path] = _parse_axis(name, path, values) if values else _around(path, recipe)
-        Proposal(LayerSelection((0,), 1), tuple((path, end) for end in _ends(axes[path])[:1])).recipe(recipe)
-        Proposal(LayerSelection((0,), 1), tuple((path, end) for end in _ends(axes[path])[-1:])).recipe(recipe)
+        for value in _ends(axes[path]):
+            Proposal(LayerSelection((0,), 1), ((path, value),)).recipe(recipe)
     return tuple(sorted(axes.items()))
 
 
-def _path(name: str, phases: Sequence[str]) -> str:
-    known = {f"{phase}_{setting}": f"{phase}.{setting}" for phase in phases for setting in (*_KINDS, *_CHOICES)} | {
-        "vocabulary": "vocabulary"
-    }
+def _path(name: str, phases: Sequence[str], recipe: Recipe) -> str:
+    paths = [f"{phase}.{setting}" for phase in phases for setting in dict.fromkeys((*_KINDS, *_CHOICES))]
+    known = {_name(path): path for path in [*paths, "vocabulary"] if path in recipe.flat()}
     if name not in known:
         raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(known)}.")
     return known[name]
@@ -264,7 +265,10 @@ def _parse_axis(name: str, path: str, text: str) -> Axis:
     if ends is None:
         if setting not in _CHOICES:
             raise SearchError(f"space: {name}={text}: write a range, such as {name}=1e-5..1e-3.")
-        return Choices(tuple(value.strip() for value in text.split("/")))
+        values = tuple(value.strip() for value in text.split("/"))
+        if len(set(values)) < len(values):
+            raise SearchError(f"space: {name}={text}: write each value once.")
+        return Choices(values)
     if setting not in _KINDS:
         raise SearchError(f"space: {name}={text}: write values with / between them, such as sts_loss=cosine/cosent.")
     whole, log = _KINDS[setting]

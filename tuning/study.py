@@ -138,8 +138,20 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
         if count == 0:
             study.set_metric_names(list(aim.metrics))
     except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        raise SearchError(f"storage={without_password(storage or 'journal')} cannot be used: {first_line(error)}") from error
+        raise _unusable(storage, error) from error
     return study
+
+
+def check_storage(url: str) -> None:
+    """Ask a database before anything is done that it is to hold. Raises SearchError."""
+    try:
+        _storage(url, "")
+    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        raise _unusable(url, error) from error
+
+
+def _unusable(storage: str | None, error: Exception) -> SearchError:
+    return SearchError(f"storage={without_password(storage or 'journal')} cannot be used: {first_line(error)}")
 
 
 def _storage(url: str | None, name: str) -> BaseStorage:

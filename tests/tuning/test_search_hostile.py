@@ -1,0 +1,67 @@
+"""What breaks a search from outside: wrong values in the middle of a list, processes that end, ctrl-C, databases that do not answer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuning.nursery import Nursery, next_word
+
+ROOT = Path(__file__).parents[2]
+
+MISTAKES = [
+    (["--space", "sts_loss=cosine/nonsense/cosent"], "space: sts_loss=nonsense cannot be tried"),
+    (["--space", "sts_loss=cosine/cosine"], "write each value once"),
+    (["--space", "sts_hard_negatives=true/false"], "space: sts_hard_negatives cannot vary"),
+    (["--storage", "sqlite:////nowhere/x.db"], "storage=sqlite:////nowhere/x.db cannot be used"),
+    (["--max-size-mb", "1"], "layers of quickstart take"),
+    (["--rebuild", "1"], "There is no tracking store"),
+    (["--rebuild", "first"], "rebuild=first is not the number of a version"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_a_mistake_is_answered_before_anything_is_done(tmp_path, arguments, answer):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+
+    command = [sys.executable, "-m", "tuning", "search", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert answer in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def listens(line, _task):
+    line.send("ready")
+    line.send(line.recv())
+
+
+def test_a_process_that_ends_before_it_is_answered_is_told_by_its_line():
+    with Nursery() as nursery:
+        child = nursery.start(listens, None)
+        assert next_word(child) == "ready"
+        os.kill(child.process.pid, signal.SIGKILL)
+        child.process.join()
+
+        child.answer(True)
+
+        assert next_word(child) is None
+        assert "SIGKILL" in child.how_it_ended()
+
+
+def test_the_terminals_interrupt_ends_no_trial():
+    with Nursery() as nursery:
+        child = nursery.start(listens, None)
+        assert next_word(child) == "ready"
+
+        os.kill(child.process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        child.answer("still here")
+
+        assert next_word(child) == "still here"
