@@ -19,11 +19,11 @@ from sbert_prune.events import PRODUCTION, STAGING
 from sbert_prune.knee import find_knee
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.tracking import open_run
+from tuning.alone import train_alone
 from tuning.keeping import Candidate, pareto_front
 from tuning.nursery import Nursery
-from tuning.rounds import train_alone
 from tuning.study import held
-from tuning.trial import Task
+from tuning.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
-    from tuning.rounds import Bench
+    from tuning.bench import Bench
     from tuning.space import Space
     from tuning.study import Held
 

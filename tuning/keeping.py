@@ -20,7 +20,8 @@ from sbert_prune.models import add_file, fetch_files, let_go, log_model, log_wit
 from sbert_prune.saved_model import SavedModel, lineage_of
 from sbert_prune.sentence import load_saved
 from tuning.study import METRICS, VERSION, Held
-from tuning.trial import Failed, prove
+from tuning.task import Failed
+from tuning.trial import prove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tuning.aim import Aim
     from tuning.nursery import Nursery
     from tuning.settings import Limits
-    from tuning.trial import Task, Trained
+    from tuning.task import Task, Trained
 
 BYTES_MB = "size/disk_mb"
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sbert_prune.registry import Version
     from sbert_prune.tracking import Run
+    from tuning.bench import Bench
     from tuning.finals import Finalist
-    from tuning.rounds import Bench
     from tuning.screening import Screened
     from tuning.study import Held
 

@@ -18,10 +18,10 @@ from sbert_prune.saved_model import SavedModel
 from sbert_prune.sentence import load_saved
 from sbert_prune.store import read_artifact
 from sbert_prune.tracking import open_run
+from tuning.alone import train_alone
 from tuning.nursery import Nursery
 from tuning.record import RECIPE
-from tuning.rounds import train_alone
-from tuning.trial import Rows, Task
+from tuning.task import Rows, Task
 
 if TYPE_CHECKING:
     from pathlib import Path

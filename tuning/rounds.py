@@ -11,64 +11,32 @@ import torch
 from optuna.trial import TrialState
 
 from pipelines.console import say, waiting_for_a_good_moment
-from sbert_prune.errors import RoundTripError, SearchError, TrainingError
+from sbert_prune.errors import RoundTripError, SearchError
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.policy import LATENCY, SIZE
 from sbert_prune.processes import Process
 from tuning import record
 from tuning.keeping import Candidate, Made, proven
-from tuning.nursery import Nursery, first_to_speak, next_word
+from tuning.nursery import Nursery, first_to_speak
 from tuning.study import ANSWERED, DIGEST, KEPT, LOOKS, METRICS, PROCESS, REASON, RUN, VERSION, give_up, held, seen
-from tuning.trial import Failed, Look, Rows, Task, TooLarge, Trained, run_trial
+from tuning.task import Failed, Look, Task, TooLarge, Trained
+from tuning.trial import run_trial
 
 if TYPE_CHECKING:
-    from optuna import Study
-
-    from pipelines.context import Context
-    from pipelines.loading import Inputs
-    from sbert_prune.layers import LayerSelection
     from sbert_prune.recipe import Recipe
     from sbert_prune.tracking import Run
-    from tuning.aim import Aim
-    from tuning.keeping import Shelf
     from tuning.nursery import Child
+    from tuning.bench import Bench
     from tuning.proposals import Asked, Proposals
-    from tuning.space import Space
 
 _IN_VAIN = 25
 """After so many proposals in a row that the record answers, there is nothing new to be had."""
-
-YES = True
 
 _DIGITS = {SIZE: 2}
 """An objective is told in so many: models as large differ by some bytes of `pruning.json`."""
 
 _FAILURES = 3
 """So many failures without a success: the next will fail as well."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all trials of a search share. named: what each strategy keeps.
-
-    lower_half: selections that the screening ranks below the middle.  latencies: of one sentence in ms, by the count of layers.
-    """
-
-    context: Context
-    inputs: Inputs
-    study: Study
-    space: Space
-    aim: Aim
-    rows: Rows
-    shelf: Shelf
-    named: dict[str, LayerSelection]
-    lower_half: frozenset[str]
-    latencies: dict[int, float]
-
-    @property
-    def recipe(self) -> Recipe:
-        """From which trials differ in what the space varies."""
-        return self.context.recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,16 +234,3 @@ class _Rounds:
             one = next(one for one in held(self._bench.study) if one.number == active.asked.trial.number)
             give_up(self._bench.study, one)
             record.end(active.run, "KILLED", "the command was ended")
-
-
-def train_alone(nursery: Nursery, task: Task) -> Trained:
-    """One training that nobody stops, to its end. Raises TrainingError where it fails."""
-    child = nursery.start(run_trial, task)
-    try:
-        while isinstance(word := next_word(child), Look):
-            child.answer(YES)
-        if not isinstance(word, Trained):
-            raise TrainingError(word.reason if isinstance(word, Failed) else child.how_it_ended())
-        return word
-    finally:
-        nursery.end(child)

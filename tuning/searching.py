@@ -11,15 +11,16 @@ from pipelines.records import data_record
 from pipelines.summary import summarise, where_report
 from sbert_prune.store import is_running
 from tuning import preparing
+from tuning.bench import Bench
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.keeping import Shelf
 from tuning.latency import within_latency
 from tuning.outcome import Outcome, publish
 from tuning.preparing import Search
 from tuning.proposals import Proposals, fill_queue
-from tuning.rounds import Bench, run_trials
+from tuning.rounds import run_trials
 from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
-from tuning.trial import Rows
+from tuning.task import Rows
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
@@ -35,84 +35,24 @@ from sbert_prune.training.lesson import Setup
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.trimming import trim_vocabulary
+from tuning.task import Failed, Look, TooLarge, Trained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from pipelines.texts import TrainingTexts
     from sbert_prune.lineage import DataRecord, Lineage
-    from sbert_prune.recipe import Recipe
-    from sbert_prune.saved_model import SavedModel
     from sbert_prune.training.hardware import Hardware
     from sbert_prune.training.progress import Progress, Report
+    from tuning.task import Task
 
 _PLACES = {"optimizer_step", "num_optimizer_steps"}
 
 EARLY = 1 / 3
 """The share of a phase after which a trial is first looked at."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What trials read. sentences: for distillation, with their record.  teacher: where somebody teaches."""
-
-    texts: TrainingTexts
-    sentences: tuple[list[str], DataRecord] | None
-    teacher: SavedModel | None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One training. folder: where its model goes.  run_id: of the run that records it.  threads: that it computes with.
-
-    max_size_mb: a larger one ends before it is trained.
-    """
-
-    recipe: Recipe
-    base: SavedModel
-    rows: Rows
-    folder: Path
-    run_id: str
-    threads: int
-    max_size_mb: float | None = None
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far."""
-
-    number: int
-    score: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a trial says at its end. series: of metrics, by optimizer step.  dev_pairs: as text.  probes: its embeddings of PROBES."""
-
-    metrics: dict[str, float]
-    series: list[tuple[int, dict[str, float]]]
-    dev_pairs: str
-    probes: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Why a trial could not be done."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class TooLarge:
-    """A variant that is over the limit before it is trained."""
-
-    size_mb: float
 
 
 class _StoppedError(Exception):
