@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -13,17 +14,17 @@ from optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, RandomSample
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.delivery import first_line
 from sbert_prune.errors import SearchError
 from sbert_prune.processes import Process
-from sbert_prune.store_uri import own_folder, without_password
+from sbert_prune.store_uri import own_folder, tracking_uri, without_password
 from sbert_prune.training.examples import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from optuna import Study
     from optuna.samplers import BaseSampler
@@ -145,9 +146,24 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
 def check_storage(url: str) -> None:
     """Ask a database before anything is done that it is to hold. Raises SearchError."""
     try:
-        _storage(url, "")
-    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        is_mlflows = _place(url) == _place(tracking_uri())
+        if not is_mlflows:
+            _storage(url, "")
+    except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
         raise _unusable(url, error) from error
+    if is_mlflows:
+        raise SearchError(
+            f"storage={without_password(url)} is MLflow's own database, and Optuna's tables do not go with MLflow's. Give another one, or "
+            "leave storage out."
+        )
+
+
+def _place(uri: str) -> tuple[object, ...]:
+    """Where a database lies, whoever asks it and by which driver."""
+    parts = make_url(uri)
+    if parts.get_backend_name() == "sqlite":
+        return ("sqlite", Path(parts.database or "").resolve())
+    return (parts.get_backend_name(), parts.host, parts.port, parts.database)
 
 
 def _unusable(storage: str | None, error: Exception) -> SearchError:

@@ -18,6 +18,7 @@ MISTAKES = [
     (["--space", "sts_loss=cosine/cosine"], "write each value once"),
     (["--space", "sts_hard_negatives=true/false"], "space: sts_hard_negatives cannot vary"),
     (["--storage", "sqlite:////nowhere/x.db"], "storage=sqlite:////nowhere/x.db cannot be used"),
+    (["--storage", "sqlite:///mlflow.db"], "is MLflow's own database"),
     (["--max-size-mb", "1"], "layers of quickstart take"),
     (["--rebuild", "1"], "There is no tracking store"),
     (["--rebuild", "first"], "rebuild=first is not the number of a version"),
