@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mlflow.exceptions import MlflowException
 
 from sbert_prune import seal
+from sbert_prune.caption import caption
 from sbert_prune.delivery import FAULTS, first_line
 from sbert_prune.errors import TrackingError
-from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.metric_names import STS_TEST
 from sbert_prune.models import LOGGED
 from sbert_prune.store import TAG, pages
 
@@ -78,7 +79,7 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
     try:
         _ensure_model(store.client, draft.name)
         made = store.client.create_model_version(
-            draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=_describe(draft)
+            draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=caption(draft)
         )
     except FAULTS as error:
         raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
@@ -95,23 +96,6 @@ def seal_of(version: Version) -> str:
     """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
     return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
-
-
-_SHOWN = {
-    STS_TEST: "STS test {:.4f}",
-    STS_DEV: "dev {:.4f}",
-    RETENTION: "{:.1%} of the reference",
-    "size/disk_mb": "{:.1f} MB",
-    "speed/speedup": "{:.2f}x the base's speed",
-}
-
-
-def _describe(draft: Version) -> str:
-    """One line for the registry's own pages."""
-    tags = draft.tags
-    layers = f"{draft.tags.get('role', VARIANT)}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
-    vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
-    return ", ".join([layers, *vocabulary, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
@@ -224,7 +208,7 @@ def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: 
     try:
         for key, value in values.items():
             store.client.set_model_version_tag(version.name, version.version, key, value)
-        store.client.update_model_version(version.name, version.version, _describe(changed))
+        store.client.update_model_version(version.name, version.version, caption(changed))
     except FAULTS as error:
         raise TrackingError(f"{version.uri} could not be changed: {first_line(error)}") from error
     return changed

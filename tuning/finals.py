@@ -139,7 +139,8 @@ def choose(finalists: Sequence[Finalist], bench: Bench) -> tuple[Finalist, str]:
     if bench.aim.against is None:
         chosen = finalists[0]
         seeds = f" over {len(chosen.scores)} seeds" if len(chosen.scores) > 1 else ""
-        return chosen, f"the best dev score{seeds} of {len(finalists)} finalists"
+        others = f", the best of {len(finalists)} finalists" if len(finalists) > 1 else "; no other trial came near it"
+        return chosen, f"its dev score{seeds}{others}"
     place = find_knee([one.trial.trial.values[1] for one in finalists], [one.trial.score for one in finalists])
     if place is not None:
         return finalists[place], f"the knee of the Pareto front of dev score against {bench.aim.against}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.plan import disk, for_people, look_ahead
 from tuning.sharing import EPOCHS
-from tuning.study import held, journal_of, open_study, study_name
+from tuning.study import held, is_there, open_study, study_name
 
 if TYPE_CHECKING:
     from pipelines.loading import Inputs
@@ -48,7 +48,7 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
 
 def _done(name: str, settings: Settings) -> tuple[int, bool]:
     """How many trials there are, and whether its selections are screened; a study that is not there is not begun for the question."""
-    if settings.storage is None and not journal_of(name).is_file():
+    if not is_there(name, settings.storage):
         return 0, False
     study = open_study(name, settings.storage, settings.aim, settings.sampler, 0)
     return sum(one.counts for one in held(study)), "screened" in study.user_attrs

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.console import say, waiting_for_a_good_moment
 from sbert_prune.errors import RoundTripError, SearchError
@@ -25,8 +27,8 @@ from tuning.trial import run_trial
 if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
     from sbert_prune.tracking import Run
-    from tuning.nursery import Child
     from tuning.bench import Bench
+    from tuning.nursery import Child
     from tuning.proposals import Asked, Proposals
 
 _IN_VAIN = 25
@@ -231,6 +233,7 @@ class _Rounds:
     def abandon(self) -> None:
         """The command ends: what is in training is told so, and proposed again by the next one."""
         for active in self._active.values():
-            one = next(one for one in held(self._bench.study) if one.number == active.asked.trial.number)
-            give_up(self._bench.study, one)
             record.end(active.run, "KILLED", "the command was ended")
+            with suppress(SQLAlchemyError, OSError):  # the run, which is closed, tells that the trial is stale
+                one = next(one for one in held(self._bench.study) if one.number == active.asked.trial.number)
+                give_up(self._bench.study, one)

@@ -45,8 +45,12 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         _take_up(inner, run, study)
+        searched = Search(inner, inputs, study, aim)
+        latencies = preparing.latencies(searched, space)
+        space = within_latency(space, aim, latencies)
+        say(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
-        bench, proposals, screened = _prepare(Search(inner, inputs, study, aim), space, reference, settings)
+        bench, proposals, screened = _prepare(searched, (space, latencies), reference, settings)
         ended = run_trials(bench, proposals, settings.trials, settings.workers)
         if ended:
             say(f"trials end early: {ended}")
@@ -73,11 +77,12 @@ def _take_up(context: Context, run: Run, study: Study) -> None:
         say(f"study {study.study_name} goes on after {sum(one.counts for one in before)} trials")
 
 
-def _prepare(search: Search, space: Space, reference: Version, settings: Settings) -> tuple[Bench, Proposals, Screened | None]:
+def _prepare(
+    search: Search, given: tuple[Space, dict[int, float]], reference: Version, settings: Settings
+) -> tuple[Bench, Proposals, Screened | None]:
+    """given: the space, and how long each count of layers takes."""
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
-    latencies = preparing.latencies(search, space)
-    space = within_latency(space, aim, latencies)
-    say(f"space     {space}", f"aim       {aim}")
+    space, latencies = given
     screened = preparing.screened(search, space, reference, settings.screening)
     named = preparing.named(search, space)
     if not held(study):

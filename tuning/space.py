@@ -3,87 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, Any, Protocol, Self
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Self
 
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe import WHOLE, Recipe
+from sbert_prune.recipe import WHOLE
+from tuning.axes import inside, name_of, parse_axes, with_settings
 
 if TYPE_CHECKING:
     import random
 
-Value = float | int | str
-
-
-class Suggests(Protocol):
-    """Who chooses the values of a point: Optuna's trial."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
-    def suggest_categorical(self, name: str, choices: tuple[Any, ...]) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A range of numbers, both ends in it. whole: whether they are whole.  log: whether their ratio counts, not their difference."""
-
-    low: float
-    high: float
-    whole: bool = False
-    log: bool = False
-
-    def suggest(self, name: str, trial: Suggests) -> Value:
-        """Let a trial choose."""
-        if self.whole:
-            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
-        return trial.suggest_float(name, self.low, self.high, log=self.log)
-
-    def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}"
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Values without an order."""
-
-    values: tuple[str, ...]
-
-    def suggest(self, name: str, trial: Suggests) -> Value:
-        """Let a trial choose."""
-        return str(trial.suggest_categorical(name, self.values))
-
-    def __str__(self) -> str:
-        return "/".join(self.values)
-
-
-Axis = Numbers | Choices
-
-_KINDS: dict[str, tuple[bool, bool]] = {
-    "learning_rate": (False, True),
-    "scale": (False, True),
-    "distillation": (False, False),
-    "layer_weight": (False, False),
-    "warmup_ratio": (False, False),
-    "epochs": (False, True),
-    "batch_size": (True, True),
-}
-"""The settings that may have a range: whether they are whole numbers, and whether their ratio counts."""
-
-_CHOICES = ("loss", "directions", "hard_negatives", "pooling", "batch_size", "vocabulary")
-"""The settings that may have a list of values."""
-
-_AROUND = 4.0
-"""A setting that is named without a range varies from a quarter of the recipe's value to four times that."""
-
-DEFAULT_AXES = "learning_rate"
-
-LAYERS_ALONE = "layers"
+    from sbert_prune.recipe import Recipe
+    from tuning.axes import Axis, Suggests, Value
 
 
 @dataclass(frozen=True)
@@ -97,18 +32,7 @@ class Proposal:
         """The recipe of this point. Raises SearchError for values that do not go together."""
         tree = recipe.model_dump() | WHOLE | {"layers": str(self.selection) if self.selection.num_layers > 1 else _alone(self.selection)}
         tree |= {"vocabulary": recipe.vocabulary, "vocabulary_corpus": recipe.vocabulary_corpus}
-        for path, value in self.settings:
-            group, _, name = path.rpartition(".")
-            place = tree[group] if group else tree
-            place[name] = value
-        try:
-            return Recipe.model_validate(tree)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = "_".join(map(str, problem["loc"]))
-            raise SearchError(
-                f"space: {where}={problem['input']} cannot be tried: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
-            ) from error
+        return with_settings(tree, self.settings)
 
 
 def _alone(selection: LayerSelection) -> str:
@@ -167,7 +91,7 @@ class Space:
             priorities = {layer: trial.suggest_float(_priority(layer), 0, 1) for layer in free}
             ranked = sorted(free, key=lambda layer: (-priorities[layer], layer))
             selection = LayerSelection((*range(self.first_stays), *sorted(ranked[: count - self.first_stays])), self.depth)
-        return Proposal(selection, tuple((path, axis.suggest(_name(path), trial)) for path, axis in self.axes))
+        return Proposal(selection, tuple((path, axis.suggest(name_of(path), trial)) for path, axis in self.axes))
 
     def params(self, selection: LayerSelection, recipe: Recipe | None = None) -> dict[str, Value]:
         """What `suggest` turns into this selection, to be proposed first.
@@ -181,7 +105,7 @@ class Space:
             chosen |= {_priority(layer): 0.75 if layer in selection.kept else 0.25 for layer in range(self.first_stays, self.depth)}
         if recipe is not None:
             flat = recipe.flat()
-            chosen |= {_name(path): value for path, axis in self.axes if (value := _inside(axis, flat[path])) is not None}
+            chosen |= {name_of(path): value for path, axis in self.axes if (value := inside(axis, flat[path])) is not None}
         return chosen
 
     def up_to(self, num_layers: int) -> Self:
@@ -194,23 +118,11 @@ class Space:
     def __str__(self) -> str:
         counts = f"{self.counts[0]} to {self.counts[-1]}" if len(self.counts) > 1 else str(self.counts[0])
         layers = f"layers {self.fixed}" if self.fixed else f"{counts} of {self.depth} layers ({self.num_selections:,} selections)"
-        return "; ".join([layers, *(f"{_name(path)} {axis}" for path, axis in self.axes)])
+        return "; ".join([layers, *(f"{name_of(path)} {axis}" for path, axis in self.axes)])
 
 
 def _priority(layer: int) -> str:
     return f"priority_{layer:02}"
-
-
-def _name(path: str) -> str:
-    return path.replace(".", "_")
-
-
-def _inside(axis: Axis, text: str) -> Value | None:
-    """The recipe's value, where the axis has it."""
-    if isinstance(axis, Choices):
-        return next((value for value in axis.values if value.lower() == text.lower()), None)
-    value = float(text or "nan")
-    return (int(value) if axis.whole else value) if axis.low <= value <= axis.high else None
 
 
 def parse_counts(text: str, depth: int) -> tuple[int, ...]:
@@ -229,72 +141,6 @@ def parse_counts(text: str, depth: int) -> tuple[int, ...]:
     return tuple(range(low, high + 1))
 
 
-def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]:
-    """What varies besides the layers: "sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent,nli_scale". Raises SearchError.
-
-    A name alone takes the range around the recipe's value; nothing at all the learning rates of the recipe's phases; "layers" none.
-    """
-    phases = [phase for phase in ("nli", "sts", "distil") if phase in recipe.phases]
-    if text is None:
-        return tuple((f"{phase}.{DEFAULT_AXES}", _around(f"{phase}.{DEFAULT_AXES}", recipe)) for phase in phases)
-    axes: dict[str, Axis] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, values = (piece.strip() for piece in part.partition("="))
-        if name == LAYERS_ALONE and not values:
-            continue
-        path = _path(name, phases, recipe)
-        if path in axes:
-            raise SearchError(f"space: {name} stands there twice.")
-        axes[path] = _parse_axis(name, path, values) if values else _around(path, recipe)
-        for value in _ends(axes[path]):
-            Proposal(LayerSelection((0,), 1), ((path, value),)).recipe(recipe)
-    return tuple(sorted(axes.items()))
-
-
-def _path(name: str, phases: Sequence[str], recipe: Recipe) -> str:
-    paths = [f"{phase}.{setting}" for phase in phases for setting in dict.fromkeys((*_KINDS, *_CHOICES))]
-    known = {_name(path): path for path in [*paths, "vocabulary"] if path in recipe.flat()}
-    if name not in known:
-        raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(known)}.")
-    return known[name]
-
-
-def _parse_axis(name: str, path: str, text: str) -> Axis:
-    setting = path.rpartition(".")[2]
-    ends = re.fullmatch(r"([^/]+)\.\.([^/]+)", text)
-    if ends is None:
-        if setting not in _CHOICES:
-            raise SearchError(f"space: {name}={text}: write a range, such as {name}=1e-5..1e-3.")
-        values = tuple(value.strip() for value in text.split("/"))
-        if len(set(values)) < len(values):
-            raise SearchError(f"space: {name}={text}: write each value once.")
-        return Choices(values)
-    if setting not in _KINDS:
-        raise SearchError(f"space: {name}={text}: write values with / between them, such as sts_loss=cosine/cosent.")
-    whole, log = _KINDS[setting]
-    try:
-        low, high = float(ends[1]), float(ends[2])
-    except ValueError:
-        low, high = 1.0, 0.0
-    if not low <= high or (log and low <= 0):
-        raise SearchError(f"space: {name}={text}: write two numbers{' above 0' if log else ''}, the smaller one first, such as 1e-5..1e-3.")
-    return Numbers(low, high, whole, log)
-
-
-def _around(path: str, recipe: Recipe) -> Axis:
-    setting = path.rpartition(".")[2]
-    value = float(recipe.flat().get(path) or 0) if setting in _KINDS else 0.0
-    if setting not in _KINDS or value <= 0:
-        raise SearchError(f"space: {_name(path)} wants its values: a range (1e-5..1e-3), or a list (cosine/cosent).")
-    whole, log = _KINDS[setting]
-    high = value * _AROUND
-    return Numbers(value / _AROUND, min(high, 1.0) if setting in {"learning_rate", "warmup_ratio"} else high, whole, log)
-
-
-def _ends(axis: Axis) -> tuple[Value, ...]:
-    return axis.values if isinstance(axis, Choices) else (axis.low, axis.high)
-
-
 def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None) -> Space:
     """The space that a recipe leaves: its `layers` says how many, or which. Raises SearchError, SelectionError."""
     varied, layers = parse_axes(axes, recipe), recipe.layers.strip()
@@ -307,4 +153,4 @@ def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None)
 
 def as_flat(proposal: Proposal) -> Mapping[str, str]:
     """What a proposal chose, for tables."""
-    return {_name(path): f"{value:.3g}" if isinstance(value, float) else str(value) for path, value in proposal.settings}
+    return {name_of(path): f"{value:.3g}" if isinstance(value, float) else str(value) for path, value in proposal.settings}

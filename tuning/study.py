@@ -114,6 +114,16 @@ def journal_of(name: str) -> Path:
     return own_folder() / "search" / f"{name}.journal"
 
 
+def is_there(name: str, storage: str | None) -> bool:
+    """Whether there is such a study already. Raises SearchError for a database that does not answer."""
+    if storage is None:
+        return journal_of(name).is_file()
+    try:
+        return name in optuna.get_all_study_names(_storage(storage, name))
+    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
+        raise _unusable(storage, error) from error
+
+
 def held(study: Study) -> list[Held]:
     """All trials, in their order."""
     return [Held(trial) for trial in study.get_trials(deepcopy=False)]
