@@ -93,11 +93,11 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
             run_search(deepest, inputs, space, settings)
         (journal,) = journal_of("x").parent.glob("*.journal")
         study = open_study(journal.stem, None, settings.aim, "tpe", 0)
+        trials_made, screened = held(study), study.user_attrs["screened"]
         reference_s = _reference_seconds()
-    screened = study.user_attrs["screened"]
     spent, best = float(screened["seconds"] + screened["training"]), -1.0
     reached: float | None = None
-    for one in held(study):
+    for one in trials_made:
         if one.counts:
             spent += one.seconds
             best = max(best, one.score) if one.state == TrialState.COMPLETE else best
