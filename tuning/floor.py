@@ -33,7 +33,7 @@ def floor_score(context: Context, inputs: Inputs) -> float | None:
         if "sts" in recipe.phases:
             healer.train_sts(texts.sts.train.rows, recipe.sts.model_copy(update=_PLAIN))
         return DevPairs.of(model, texts.sts.dev.rows).score(model, context.hardware)
-    except (SbertPruneError, RuntimeError, TypeError, ValueError, IndexError):
+    except (SbertPruneError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
         return None
 
 

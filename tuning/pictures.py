@@ -103,7 +103,11 @@ def layer_differences(complete: Sequence[Held], depth: int) -> dict[int, float]:
 def importances(study: Study) -> dict[str, float]:
     """The importance of each parameter for the dev score, 0 to 1, the priorities of layers summed up; nothing where they cannot be told."""
     try:
-        found: Mapping[str, float] = optuna.importance.get_param_importances(study, target=lambda trial: trial.values[0])
+        # Optuna 5's default, PED-ANOVA, asks what makes a target low.
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found: Mapping[str, float] = optuna.importance.get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: trial.values[0]
+        )
     except (RuntimeError, ValueError, ZeroDivisionError):
         return {}
     layers = sum(value for name, value in found.items() if name.startswith("priority_"))

@@ -1,0 +1,69 @@
+"""What a search tells of itself: what each fidelity was worth, and which layers go with a better score."""
+
+import optuna
+import pytest
+
+from sbert_prune.layers import LayerSelection
+from tuning.aim import Aim
+from tuning.outcome import tau_rows
+from tuning.pictures import front_chart, history_chart, importances, layer_differences, layer_map
+from tuning.screening import Screened
+from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, RUN, Held
+
+
+def trial_of(number, kept, score, looks, state=optuna.trial.TrialState.COMPLETE):
+    attributes = {KEPT: kept, LOOKS: [[look, 1.0] for look in looks], METRICS: {"size/disk_mb": 10.0}, ORIGIN: "random", RUN: "r"}
+    found = optuna.trial.create_trial(state=state, value=score, user_attrs=attributes)
+    found.number = number
+    return Held(found)
+
+
+SCREENED = Screened(
+    tuple(LayerSelection((layer,), 4) for layer in range(4)), {"untrained": (0.1, 0.2, 0.3, 0.4), "shared": (0.4, 0.3, 0.2, 0.1)}, 1.0
+)
+COMPLETE = [trial_of(0, "0", 0.9, (0.1, 0.5)), trial_of(1, "1", 0.8, (0.3, 0.4)), trial_of(2, "2", 0.7, (0.2, 0.3))]
+
+
+def test_each_fidelity_is_held_against_the_next_and_against_full_training():
+    assert tau_rows(COMPLETE, SCREENED) == [
+        ("untrained", "shared", "-1.00", "-1.00", "3"),
+        ("shared", "look 1", "-0.33", "+1.00", "3"),
+        ("look 1", "look 2", "-0.33", "-0.33", "3"),
+        ("look 2", "full training", "+1.00", "+1.00", "3"),
+    ]
+
+
+def test_without_a_screening_the_looks_are_told_and_too_few_trials_tell_nothing():
+    assert [row[0] for row in tau_rows(COMPLETE, None)] == ["look 1", "look 2"]
+    assert tau_rows(COMPLETE[:2], None)[0][2] == "-"
+
+
+def test_a_layers_difference_is_the_mean_with_it_less_that_without():
+    complete = [trial_of(0, "0,1", 0.9, ()), trial_of(1, "0,2", 0.7, ()), trial_of(2, "1,2", 0.6, ())]
+
+    found = layer_differences(complete, 4)
+
+    assert found == {0: pytest.approx(0.2), 1: pytest.approx(0.05), 2: pytest.approx(-0.25)}
+
+
+def test_the_pictures_show_every_trial():
+    stopped = trial_of(3, "3", None, (0.2,), optuna.trial.TrialState.PRUNED)
+
+    assert len(layer_map(COMPLETE, 4).axes[0].get_yticklabels()) == 3
+    assert len(history_chart([*COMPLETE, stopped]).axes[0].collections) == 2
+    assert front_chart(COMPLETE, Aim()).axes[0].get_xlabel() == "size on disk (MB)"
+
+
+def test_importances_of_layers_are_summed_up_and_missing_ones_are_none():
+    study = optuna.create_study(direction="maximize")
+    assert importances(study) == {}
+    for _ in range(12):
+        trial = study.ask()
+        score = trial.suggest_float("priority_00", 0, 1) + 0 * trial.suggest_float("priority_01", 0, 1)
+        trial.suggest_float("sts_scale", 0, 1)
+        study.tell(trial, score)
+
+    found = importances(study)
+
+    assert set(found) == {"layers", "sts_scale"}
+    assert found["layers"] > found["sts_scale"]

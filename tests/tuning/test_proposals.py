@@ -1,0 +1,86 @@
+"""What is tried, and in which order: the screening's best, what has a name, chance, then the sampler."""
+
+import pytest
+
+from sbert_prune.layers import LayerSelection
+from sbert_prune.recipe_files import load_recipe
+from tuning.aim import Aim
+from tuning.proposals import EVERY, Proposals, fill_queue, named_selections
+from tuning.screening import Screened
+from tuning.space import Space
+from tuning.study import ORIGIN, RANDOM, SAMPLER, held, open_study
+
+RECIPE = load_recipe("quickstart", {})
+SPACE = Space(6, (2,))
+
+
+@pytest.fixture
+def study(uri):
+    return open_study("s", None, Aim(), "random", 0)
+
+
+def screened():
+    selections = tuple(SPACE.selections())
+    return Screened(selections, {"shared": tuple(float(sum(one.kept)) for one in selections)}, 1.0)
+
+
+def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():
+    named = named_selections(SPACE, {"cka": LayerSelection((1, 2), 6)})
+
+    assert {name: one.kept for name, one in named.items()} == {
+        "drop-top": (0, 1),
+        "drop-middle": (0, 5),
+        "drop-bottom": (4, 5),
+        "drop-alternate": (2, 5),
+        "cka": (1, 2),
+    }
+    assert named_selections(Space(6, (2,), fixed=LayerSelection((0, 1), 6)), {}) == {}
+
+
+def test_the_screenings_best_and_the_named_come_before_the_sampler_each_once(study):
+    named = named_selections(SPACE, {"cka": LayerSelection((0, 1), 6)})
+    fill_queue(study, SPACE, RECIPE, (named, screened()))
+    proposals = Proposals(study, SPACE, RECIPE, named)
+
+    asked = [proposals.next() for _ in range(9)]
+
+    first = [(one.origin, one.proposal.selection.kept) for one in asked if one.origin not in {RANDOM, SAMPLER}]
+    assert first == [
+        ("shared-weights", (4, 5)),
+        ("shared-weights", (3, 5)),
+        ("drop-top", (0, 1)),
+        ("drop-middle", (0, 5)),
+        ("drop-alternate", (2, 5)),
+        ("shared-weights", (3, 4)),
+        ("shared-weights", (1, 5)),
+        ("shared-weights", (2, 4)),
+    ]
+
+
+def test_what_others_are_measured_by_is_never_stopped(study):
+    named = named_selections(SPACE, {"cka": LayerSelection((1, 2), 6)})
+    fill_queue(study, SPACE, RECIPE, (named, screened()))
+    proposals = Proposals(study, SPACE, RECIPE, named)
+
+    asked = [proposals.next() for _ in range(14)]
+
+    measures = {one.proposal.selection.kept for one in asked if one.is_measure and one.origin != RANDOM}
+    assert measures == {(4, 5), (0, 1), (0, 5), (2, 5)}  # drop-bottom came as the screening's best
+    assert all(one.is_measure for one in asked if one.origin == RANDOM)
+    assert not any(one.is_measure for one in asked if one.origin in {"cka", SAMPLER})
+
+
+def test_one_in_so_many_is_drawn_at_random(study):
+    proposals = Proposals(study, SPACE, RECIPE, {})
+    for _ in range(3 * EVERY):
+        proposals.next()
+
+    assert [one.say(ORIGIN) for one in held(study)].count(RANDOM) == 3
+
+
+def test_nothing_is_drawn_where_there_is_one_selection(study):
+    fixed = Space(6, (2,), fixed=LayerSelection((0, 1), 6))
+    fill_queue(study, fixed, RECIPE, ({}, None))
+    proposals = Proposals(study, fixed, RECIPE, {})
+
+    assert [proposals.next().origin for _ in range(8)] == ["recipe", *[SAMPLER] * 7]
