@@ -59,7 +59,7 @@ class Book:
         self.context = context
         self.recipe = load = context.recipe  # type: ignore[attr-defined]
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
-        self.proposals = Proposals(self.study, space_of(load, 12, first_stays=False, axes=None), load, {})
+        self.proposals = Proposals(self.study, space_of(load, 12, first_stays=False, axes=None), load, ({}, None))
 
     def trial(self) -> None:
         """All that is written down about one."""

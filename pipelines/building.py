@@ -12,10 +12,9 @@ from pipelines.judgement_log import Verdict, copy_judgement, log_judgement
 from pipelines.keys import exam_key, variant_key
 from pipelines.publishing import publish
 from pipelines.rivals import find_rivals
-from sbert_prune import registry, seal
-from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from sbert_prune import registry
 from sbert_prune.metric_names import RETENTION
-from sbert_prune.models import add_file, has_bytes
+from sbert_prune.models import has_bytes
 
 if TYPE_CHECKING:
     from pipelines.context import Context
@@ -122,9 +121,6 @@ def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Ve
     tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
     if found.is_trial:  # of a search, which has looked at dev alone
         tags["role"] = registry.VARIANT
-        if judged.dev_pairs is not None:
-            add_file(context.store, found.tags["model_id"], FILE_NAME, judged.dev_pairs)
-            tags[seal.DEV_PAIRS] = seal.digest_of_text(judged.dev_pairs)
     version = registry.update(context.store, found, judged.metrics, tags)
     _report(context, judged, version)
     return version

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
+from pipelines.evidence import keep_beside
 from pipelines.judgement_log import Looked, Verdict, log_judgement, log_ruin
 from pipelines.keys import judgement_key
 from pipelines.measures import Measures
@@ -25,7 +26,6 @@ from sbert_prune.evaluation.signatures import Evidence, find_signatures
 from sbert_prune.evaluation.sts import StsMeasure
 from sbert_prune.fresh_process import reload_in_fresh_process
 from sbert_prune.metric_names import STS_TEST
-from sbert_prune.models import add_file, read_file
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.sentence import PROBES, embed, save_sentence_model
 from sbert_prune.store import finished_runs, read_artifact
@@ -87,7 +87,8 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
         with context.step("evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, reads=READS) as again:
             say(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
             again.log_metrics(earlier.metrics, model_id=logged_id(source))
-            _keep_beside(context, source, earlier.dev_pairs)
+            if earlier.dev_pairs is not None:
+                keep_beside(context.store, source, earlier.dev_pairs)
         return earlier
     return None
 
@@ -137,22 +138,8 @@ def _say_of_dev(context: Context, run: Run, source: SavedModel, model: SentenceT
     cosines = measure.cosines(_embedded(context, source, model, list(measure.texts())))
     text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
     run.log_text(text, FILE_NAME)
-    _keep_beside(context, source, text)
+    keep_beside(context.store, source, text)
     return text
-
-
-def _keep_beside(context: Context, source: SavedModel, dev_pairs: str | None) -> None:
-    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered.
-
-    What it says of other pairs stays: a version may have been registered by them.
-    """
-    model_id = logged_id(source)
-    if dev_pairs is None or model_id is None:
-        return
-    kept = read_file(context.store, model_id, FILE_NAME)
-    before, now = DevPairs.parse(kept) if kept is not None else None, DevPairs.parse(dev_pairs)
-    if before is None or now is None or before.digest == now.digest:
-        add_file(context.store, model_id, FILE_NAME, dev_pairs)
 
 
 def judge(context: Context, source: SavedModel, measures: Measures) -> Measured:

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from optuna.trial import TrialState
+
 from sbert_prune.strategies import STRATEGIES, choose_layers
 from tuning.study import ANSWERED, ORIGIN, RANDOM, SAMPLER, SHARED, enqueue, held
 
@@ -25,8 +27,11 @@ NAMED = tuple(STRATEGIES)
 EVERY = 6
 """One in so many trials is drawn at random, for an honest answer to whether the search was worth it."""
 
-_OF_SCREENING, _FIRST = 6, 2
-"""So many of the screening's best are tried before the sampler chooses, and so many of them before all else."""
+_OF_SCREENING = 6
+"""So many of the screening's best are tried before the sampler chooses."""
+
+_PROBES = 3
+"""So often the screening's best is tried with other settings, before all else: settings that do not fit spoil every selection alike."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +59,38 @@ def fill_queue(study: Study, space: Space, recipe: Recipe, given: tuple[Mapping[
     if space.fixed:
         enqueue(study, "recipe", space.params(space.fixed, recipe))
         return
-    proposed: set[str] = set()
-
-    def propose(origin: str, selection: LayerSelection) -> None:
-        if str(selection) not in proposed:
-            proposed.add(str(selection))
-            enqueue(study, origin, space.params(selection, recipe))
-
-    liked = screened.ranked()[:_OF_SCREENING] if screened else []
-    by = SHARED if screened and "shared" in screened.measures else "screening"
-    for selection in liked[:_FIRST]:
-        propose(by, selection)
+    liked = _liked(screened)
+    for selection in liked[:1]:
+        enqueue(study, _by(screened), space.params(selection, recipe))
+        for _ in range(_PROBES if space.axes else 0):
+            enqueue(study, _by(screened), space.params(selection), again=True)
     for name, selection in named.items():
-        propose(name, selection)
-    for selection in liked[_FIRST:]:
-        propose(by, selection)
+        enqueue(study, name, space.params(selection, recipe))
+    for selection in liked[1:]:
+        enqueue(study, _by(screened), space.params(selection, None if space.axes else recipe))
+
+
+def _liked(screened: Screened | None) -> list[LayerSelection]:
+    """The screening's best, best first; none without a screening."""
+    return screened.ranked()[:_OF_SCREENING] if screened else []
+
+
+def _by(screened: Screened | None) -> str:
+    """Who proposes them."""
+    return SHARED if screened is not None and "shared" in screened.measures else "screening"
 
 
 class Proposals:
-    """Asks the study for the next point; one in EVERY is drawn at random instead of asking the sampler."""
+    """Asks the study for the next point; one in EVERY is drawn at random instead of asking the sampler.
 
-    def __init__(self, study: Study, space: Space, recipe: Recipe, named: Mapping[str, LayerSelection]) -> None:
-        """named: what each strategy keeps."""
+    Where settings vary, the sampler chooses them every other time for a selection that the screening likes, and need not find that out.
+    """
+
+    def __init__(self, study: Study, space: Space, recipe: Recipe, known: tuple[Mapping[str, LayerSelection], Screened | None]) -> None:
+        """known: what each strategy keeps, and the screening."""
+        named, screened = known
         self._study, self._space, self._recipe = study, space, recipe
+        self._liked, self._by = _liked(screened), _by(screened)
         self._measures = {named[name] for name in NAMED if name in named}
         self._generator = random.Random(f"{recipe.seed} {len(held(study))}")
 
@@ -84,11 +98,17 @@ class Proposals:
         """Ask."""
         if self._is_random_due():
             enqueue(self._study, RANDOM, self._space.params(self._space.draw(self._generator), self._recipe))
+        elif self._liked and self._space.axes and not self._is_queued() and self._generator.random() < 0.5:
+            place = min(int(self._generator.expovariate(0.7)), len(self._liked) - 1)
+            enqueue(self._study, self._by, self._space.params(self._liked[place]), again=True)
         trial = self._study.ask()
         proposal = self._space.suggest(trial)
         origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
         trial.set_user_attr(ORIGIN, origin)
         return Asked(trial, proposal, origin, origin == RANDOM or (origin != SAMPLER and proposal.selection in self._measures))
+
+    def _is_queued(self) -> bool:
+        return any(one.state == TrialState.WAITING for one in held(self._study))
 
     def _is_random_due(self) -> bool:
         """Only while layers vary: settings at random are no measure of a choice of layers."""

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _IN_VAIN = 25
 """After so many proposals in a row that the record answers, there is nothing new to be had."""
 
+_ENOUGH = 4
+"""Before so many trials were looked at as far, nobody can tell which half is the better one."""
+
 _DIGITS = {SIZE: 2}
 """An objective is told in so many: models as large differ by some bytes of `pruning.json`."""
 
@@ -164,7 +167,8 @@ class _Rounds:
         if self._bench.aim.against is not None:
             return True  # a small variant is not to be held against a large one
         trial.report(score, step=2**look.number)
-        return active.asked.is_measure or not trial.should_prune()
+        seen_so = sum(len(one.say(LOOKS) or []) > look.number for one in held(self._bench.study))
+        return active.asked.is_measure or seen_so < _ENOUGH or not trial.should_prune()
 
     def _finish(self, nursery: Nursery, active: _Active, word: Any) -> None:
         trial = active.asked.trial

@@ -100,7 +100,7 @@ def _prepare(
         lower_half=screened.lower_half() if screened else frozenset(),
         latencies=latencies,
     )
-    return bench, Proposals(study, space, context.recipe, named), screened
+    return bench, Proposals(study, space, context.recipe, (named, screened)), screened
 
 
 def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version], settings: Settings) -> list[str]:

@@ -231,6 +231,6 @@ def seen(study: Study, digest: str, before: int) -> Held | None:
     return None
 
 
-def enqueue(study: Study, origin: str, params: Mapping[str, Any]) -> None:
-    """Propose a point before the sampler proposes any."""
-    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin}, skip_if_exists=True)
+def enqueue(study: Study, origin: str, params: Mapping[str, Any], *, again: bool = False) -> None:
+    """Propose a point before the sampler proposes any, once; what it leaves out is the sampler's. again: also if it was proposed before."""
+    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin}, skip_if_exists=not again)
