@@ -1,6 +1,8 @@
 """Rows on disk behave as a list of them would."""
 
 import gc
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from hypothesis import given, settings
@@ -85,3 +87,17 @@ def test_a_train_split_that_is_the_test_split_is_refused():
 
     with pytest.raises(DataError, match=r"2 of its 2 train rows share a sentence.*keep_leaks=true"):
         keep_apart(rows, {"test": rows})
+
+
+def read_elsewhere(rows):
+    return list(rows), len(rows), rows[1]
+
+
+def test_another_process_reads_the_same_file_and_leaves_it():
+    rows = StoredRows(StsRow, [StsRow("a", "b", 0.5), StsRow("c", "d", 1.0)])
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found, count, second = pool.submit(read_elsewhere, rows).result()
+
+    assert found == list(rows) == [StsRow("a", "b", 0.5), StsRow("c", "d", 1.0)]
+    assert (count, second) == (2, rows[1])

@@ -1,0 +1,43 @@
+"""A look on the way tells the dev score, and changes nothing else."""
+
+import pytest
+import torch
+
+from sbert_prune.phase_settings import StsSettings
+from sbert_prune.rows import StsRow
+from sbert_prune.training.hardware import Hardware
+from sbert_prune.training.lesson import Setup
+from sbert_prune.training.phases import Healer
+
+CPU = Hardware(torch.device("cpu"), bfloat16=False)
+
+
+def trained(model, rows, *, looks, keep="best"):
+    told = []
+    healer = Healer(model, Setup(CPU, 1, told.append, look_after=looks), dev=rows)
+    healer.train_sts(rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}, told
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_phase_that_is_looked_at_ends_with_the_same_weights(tiny_model, sentences, keep):
+    rows = [StsRow(left, right, number / 14) for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))]
+
+    plain, before = trained(tiny_model(depth=2), rows, looks=(), keep=keep)
+    looked, after = trained(tiny_model(depth=2, name="again"), rows, looks=(0.125, 1 / 3, 0.75), keep=keep)
+
+    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    scored = {progress.optimizer_step: progress.dev_score for progress in after if progress.dev_score is not None}
+    assert set(scored) == {1, 3, 4, 6, 8}
+    assert {one.optimizer_step for one in before if one.dev_score is not None} == {4, 8}
+    assert all(scored[one.optimizer_step] == one.dev_score for one in before if one.dev_score is not None)
+
+
+def test_without_dev_pairs_nobody_looks(tiny_model, sentences):
+    rows = [StsRow(sentences[0], sentences[1], 0.5), StsRow(sentences[2], sentences[3], 0.9)]
+    told = []
+    Healer(tiny_model(depth=2), Setup(CPU, 1, told.append, look_after=(0.5,))).train_sts(
+        rows, StsSettings(epochs=4, batch_size=1, learning_rate=1e-3)
+    )
+
+    assert all(progress.dev_score is None for progress in told)
