@@ -32,6 +32,11 @@ class Numbers:
     whole: bool = False
     log: bool = False
 
+    def at(self, share: float) -> Value:
+        """The value at a share of the range, 0 to 1."""
+        value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
+        return round(value) if self.whole else value
+
     def suggest(self, name: str, trial: Suggests) -> Value:
         """Let a trial choose."""
         if self.whole:
@@ -47,6 +52,10 @@ class Choices:
     """Values without an order."""
 
     values: tuple[str, ...]
+
+    def at(self, share: float) -> Value:
+        """The value at a share of the list, 0 to 1."""
+        return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
     def suggest(self, name: str, trial: Suggests) -> Value:
         """Let a trial choose."""

@@ -30,8 +30,10 @@ EVERY = 6
 _OF_SCREENING = 6
 """So many of the screening's best are tried before the sampler chooses."""
 
-_PROBES = 3
-"""So often the screening's best is tried with other settings, before all else: settings that do not fit spoil every selection alike."""
+_PROBES = 6
+"""So often the screening's best is tried with other settings, before all else: settings that do not fit spoil every selection alike, and on
+one selection a look tells them apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def fill_queue(study: Study, space: Space, recipe: Recipe, given: tuple[Mapping[
     liked = _liked(screened)
     for selection in liked[:1]:
         enqueue(study, _by(screened), space.params(selection, recipe))
-        for _ in range(_PROBES if space.axes else 0):
-            enqueue(study, _by(screened), space.params(selection), again=True)
+        for params in space.spread(selection, _PROBES, random.Random(recipe.seed)) if space.axes else []:
+            enqueue(study, _by(screened), params)
     for name, selection in named.items():
         enqueue(study, name, space.params(selection, recipe))
     for selection in liked[1:]:

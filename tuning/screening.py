@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 MOST = 1_000
 """So many selections are screened at most: all of them, or as many at random."""
 
-_PAIRS = 200
-"""Dev pairs that a selection is scored on: Spearman's standard error is then some 0.05, small beside what selections differ by."""
+_PAIRS = 120
+"""Dev pairs that a selection is scored on, the same for all, so that their differences are paired."""
 
 
 @dataclass(frozen=True)

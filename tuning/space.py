@@ -108,6 +108,14 @@ class Space:
             chosen |= {name_of(path): value for path, axis in self.axes if (value := inside(axis, flat[path])) is not None}
         return chosen
 
+    def spread(self, selection: LayerSelection, count: int, generator: random.Random) -> list[dict[str, Value]]:
+        """So many points of one selection whose settings cover each axis evenly: a Latin hypercube (McKay et al. 1979)."""
+        places = {path: generator.sample(range(count), count) for path, _ in self.axes}
+        return [
+            self.params(selection) | {name_of(path): axis.at((places[path][point] + 0.5) / count) for path, axis in self.axes}
+            for point in range(count)
+        ]
+
     def up_to(self, num_layers: int) -> Self:
         """The same space without deeper selections. Raises SearchError where nothing is left."""
         counts = tuple(count for count in self.counts if count <= num_layers)

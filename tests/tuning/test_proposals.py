@@ -92,13 +92,14 @@ def test_where_settings_vary_the_screenings_best_is_probed_first_and_again_and_a
     fill_queue(study, space, RECIPE, (named_selections(space, {}), screened()))
     proposals = Proposals(study, space, RECIPE, ({}, screened()))
 
-    asked = [proposals.next() for _ in range(40)]
+    asked = [proposals.next() for _ in range(45)]
 
-    assert [one.proposal.selection.kept for one in asked[:4]] == [(4, 5)] * 4
+    assert [one.proposal.selection.kept for one in asked[:7]] == [(4, 5)] * 7
     rates = [dict(one.proposal.settings)["sts.learning_rate"] for one in asked]
     assert rates[0] == RECIPE.sts.learning_rate
-    assert len(set(rates[:4])) == 4
-    later = [one for one in asked[12:] if one.origin == "shared-weights"]
+    ends = [1e-5 * 100 ** (part / 6) for part in range(7)]
+    assert sorted(next(part for part in range(6) if ends[part] <= rate < ends[part + 1]) for rate in rates[1:7]) == list(range(6))
+    later = [one for one in asked[17:] if one.origin == "shared-weights"]
     assert 5 < len(later) < 25
     liked = {one.kept for one in screened().ranked()[:6]}
     assert {one.proposal.selection.kept for one in later} <= liked

@@ -167,3 +167,19 @@ def test_the_recipes_settings_go_along_where_the_space_has_them():
     params = space.params(LayerSelection((1,), 2), RECIPE)
 
     assert params == {"priority_00": 0.25, "priority_01": 0.75, "sts_learning_rate": RECIPE.sts.learning_rate, "sts_loss": "cosine"}
+
+
+def test_points_that_are_spread_cover_every_axis_evenly():
+    axes = (
+        ("nli.scale", Numbers(0, 6)),
+        ("sts.batch_size", Numbers(8, 64, whole=True, log=True)),
+        ("sts.loss", Choices(("cosine", "cosent"))),
+    )
+    space = Space(4, (2,), axes=axes)
+
+    found = space.spread(LayerSelection((1, 2), 4), 6, random.Random(0))
+
+    assert sorted(point["nli_scale"] for point in found) == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert sorted(point["sts_loss"] for point in found) == ["cosent"] * 3 + ["cosine"] * 3
+    assert all(isinstance(point["sts_batch_size"], int) and 8 <= point["sts_batch_size"] <= 64 for point in found)
+    assert {space.suggest(FixedTrial(point)).selection.kept for point in found} == {(1, 2)}
