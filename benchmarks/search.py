@@ -2,9 +2,9 @@
 
     python benchmarks/search.py --layers 3 --trials 12 --nli-max-rows 1500 --sts-max-rows 1000 --runs 3
 
-How many seconds of training, shared weights among them, the search takes to reach the best dev score that the naive loop found in all of
-its own. Each run has another seed, for sampler and training. The search screens and trains the reference besides, which the naive loop has no
-use for; the ratio is given without and with them.
+How many seconds of training, shared weights among them, the search takes to reach the best dev score that the naive loop found in all
+of its own. Each run has another seed, for sampler and training. The search screens and trains the reference besides, which the naive
+loop has no use for; the ratio is given without and with them.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Ve
     judged = _judge(context, inputs, find_model(found.uri), Reference.of(reference))
     tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
     if found.is_trial:  # of a search, which has looked at dev alone
-        tags["role"] = registry.VARIANT
+        tags |= {"role": registry.VARIANT, "reference_key": inputs.reference_key(context.recipe)}
     version = registry.update(context.store, found, judged.metrics, tags)
     _report(context, judged, version)
     return version

@@ -143,13 +143,13 @@ class Shelf:
         return registry.register(self._context.store, draft, logged)
 
     def _keys(self, recipe: Recipe) -> dict[str, str]:
-        """By which `full` finds the same variant, and its reference."""
+        """By which `full` finds the same variant; it is held against the search's own reference, whatever its settings."""
         context, inputs = self._context.with_recipe(recipe), self._inputs
         return {
             "recipe": recipe.name,
             "recipe_digest": recipe.digest,
             "variant_key": variant_key(context, inputs),
-            "reference_key": inputs.reference_key(recipe),
+            "reference_key": inputs.reference_key(self._context.recipe),
             "sibling_key": inputs.sibling_key(recipe),
             "seed": str(recipe.seed),
             "sts_dev_digest": inputs.texts.sts.dev.digest[:16],

@@ -41,7 +41,13 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
     study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
     tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
     with context.under(f"search {_short(space)} s{recipe.seed}", tags, recipe) as (inner, run):
-        run.log_params({"trials": str(settings.trials), "space": str(space), "aim": str(aim), "workers": str(settings.workers)})
+        told = {
+            "trials": settings.trials,
+            "space": space,
+            "aim": aim,
+            "workers": settings.workers,
+        }  # `mlflow run` logs its own by their names
+        run.log_params({f"search.{key}": str(value) for key, value in told.items()})
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         _take_up(inner, run, study)
@@ -107,14 +113,14 @@ def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version], sett
     screened, reference = known
     finalists = run_finals(bench, settings.finalists, settings.seeds or (bench.recipe.seed, bench.recipe.seed + 1))
     chosen, why = choose(finalists, bench)
-    version, reference = make_answer(bench, chosen)
+    version, its_reference = make_answer(bench, chosen)
     challenger = make_challenger(bench, version, why)
     floor = preparing.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
     outcome = Outcome(bench, screened, tuple(finalists), chosen, why, version, reference, floor)
     lines = publish(run, outcome)
     return [
         *lines,
-        *summarise(bench.context.store, version, reference)[:-1],
+        *summarise(bench.context.store, version, its_reference)[:-1],
         f"stage     {challenger}",
         where_report(bench.context.store, run.run_id),
         where_dashboard(bench.study.study_name, settings.storage),

@@ -223,7 +223,7 @@ def test_a_killed_search_goes_on_to_the_same_total(project):
 
 @pytest.mark.slow
 def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_nothing(project):
-    axes = "vocabulary=40/all"  # 40 pieces are fewer than have to stay
+    axes = "vocabulary=40/all,sts_learning_rate"  # 40 pieces are fewer than have to stay
     done = search(project, "--layers", "1", "--trials", "7", "--workers", "2", "--screening", "none", "--finalists", "1", "--space", axes)
 
     assert done.exit_code == 0, done.output
@@ -238,6 +238,8 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
     failed = [run for run in trials if run.info.status == "FAILED"]
     assert all("vocabulary=40" in run.data.tags["sbert_prune.error"] for run in failed)
     assert len(failed) >= 1
+    verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
+    assert verified.exit_code == 0, verified.output
 
 
 @pytest.mark.slow

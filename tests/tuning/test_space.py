@@ -170,11 +170,8 @@ def test_the_recipes_settings_go_along_where_the_space_has_them():
 
 
 def test_points_that_are_spread_cover_every_axis_evenly():
-    axes = (
-        ("nli.scale", Numbers(0, 6)),
-        ("sts.batch_size", Numbers(8, 64, whole=True, log=True)),
-        ("sts.loss", Choices(("cosine", "cosent"))),
-    )
+    sizes, losses = Numbers(8, 64, whole=True, log=True), Choices(("cosine", "cosent"))
+    axes = (("nli.scale", Numbers(0, 6)), ("sts.batch_size", sizes), ("sts.loss", losses))
     space = Space(4, (2,), axes=axes)
 
     found = space.spread(LayerSelection((1, 2), 4), 6, random.Random(0))
