@@ -252,7 +252,7 @@ def test_the_front_of_score_against_size_is_kept(project):
         (
             version.tags.get("sbert_prune.bytes") != "let go",
             float(version.tags["sts_dev/spearman_cosine"]),
-            float(version.tags["size/disk_mb"]),
+            round(float(version.tags["size/disk_mb"]), 2),
         )
         for version in versions(client).values()
         if version.tags["sbert_prune.role"] != "reference"
