@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _IN_VAIN = 25
 """After so many proposals in a row that the record answers, there is nothing new to be had."""
 
-_ENOUGH = 2
+_ENOUGH = 3
 """Before so many trials were looked at as far, nobody can tell which half is the better one."""
 
 _DIGITS = {SIZE: 2}
