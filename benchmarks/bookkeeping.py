@@ -12,12 +12,16 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.search import own_store
+
+if TYPE_CHECKING:
+    from pipelines.context import Context
 
 _LOOKS = 3
 _TIMED = 15
@@ -50,16 +54,16 @@ def main(counts: str) -> None:
 class Book:
     """One study and its runs."""
 
-    def __init__(self, context: object) -> None:
+    def __init__(self, context: Context) -> None:
         from tuning.aim import Aim
         from tuning.proposals import Proposals
         from tuning.space import space_of
         from tuning.study import open_study
 
         self.context = context
-        self.recipe = load = context.recipe  # type: ignore[attr-defined]
+        self.recipe = context.recipe
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
-        self.proposals = Proposals(self.study, space_of(load, 12, first_stays=False, axes=None), load, ({}, None))
+        self.proposals = Proposals(self.study, space_of(self.recipe, 12, first_stays=False, axes=None), self.recipe, ({}, None))
 
     def trial(self) -> None:
         """All that is written down about one."""
@@ -72,7 +76,7 @@ class Book:
         for key, value in ((PROCESS, "-"), (KEPT, str(asked.proposal.selection)), (DIGEST, recipe.digest)):
             asked.trial.set_user_attr(key, value)
         seen(self.study, recipe.digest, asked.trial.number)
-        run = record.begin(self.context, asked.trial.number, asked.proposal, (recipe, asked.origin, "bookkeeping"))  # type: ignore[arg-type]
+        run = record.begin(self.context, asked.trial.number, asked.proposal, (recipe, asked.origin, "bookkeeping"))
         asked.trial.set_user_attr(RUN, run.run_id)
         for look in range(_LOOKS):
             asked.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (look + 1))

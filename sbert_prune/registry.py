@@ -181,11 +181,9 @@ def look_up(store: Store, name: str, number: str) -> Version | None:
     """One version by its number; None where it was deleted. Raises TrackingError when the store does not answer."""
     try:
         return _read(store.client.get_model_version(name, number))
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise TrackingError(f"models:/{name}/{number} cannot be looked up: {first_line(error)}") from error
     except FAULTS as error:
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            return None
         raise TrackingError(f"models:/{name}/{number} cannot be looked up: {first_line(error)}") from error
 
 

@@ -150,11 +150,9 @@ def is_running(store: Store, run_id: str) -> bool:
     """Whether a run is open; one that is not there any more is not. Raises TrackingError when the store does not answer."""
     try:
         return str(store.client.get_run(run_id).info.status) == "RUNNING"
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise TrackingError(f"The run {run_id} cannot be looked up: {first_line(error)}") from error
     except FAULTS as error:
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            return False
         raise TrackingError(f"The run {run_id} cannot be looked up: {first_line(error)}") from error
 
 
