@@ -365,3 +365,13 @@ def test_a_version_whose_bytes_are_gone_is_passed_over_and_refused(uri, tmp_path
     done("promote")
 
     assert aliases(uri) == {"champion": "2"}
+
+
+def test_a_trial_of_a_search_is_never_chosen_by_itself(uri):
+    shelve(noise=0.01, size=20.0, role="reference")
+    variant = shelve(noise=0.01, size=10.0)
+    shelve(noise=0.01, size=1.0, role="trial")
+
+    done("promote")
+
+    assert MlflowClient().get_model_version_by_alias(NAME, "champion").version == int(variant)
