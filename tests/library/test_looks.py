@@ -12,23 +12,26 @@ from sbert_prune.training.phases import Healer
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
 
-def trained(model, rows, *, looks, keep="best"):
+def trained(model, rows, *, dev, looks, keep="best"):
     told = []
-    healer = Healer(model, Setup(CPU, 1, told.append, look_after=looks), dev=rows)
+    healer = Healer(model, Setup(CPU, 1, told.append, look_after=looks), dev=dev)
     healer.train_sts(rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, told
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_a_phase_that_is_looked_at_ends_with_the_same_weights(tiny_model, sentences, keep):
-    rows = [StsRow(left, right, number / 14) for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))]
+    pairs = list(enumerate(zip(sentences[:15], sentences[15:], strict=True)))
+    rows = [StsRow(left, right, number / 14) for number, (left, right) in pairs]
+    dev = [StsRow(left, right, 1 - number / 14) for number, (left, right) in pairs]  # the more is learned, the worse it gets
 
-    plain, before = trained(tiny_model(depth=2), rows, looks=(), keep=keep)
-    looked, after = trained(tiny_model(depth=2, name="again"), rows, looks=(0.125, 1 / 3, 0.75), keep=keep)
+    plain, before = trained(tiny_model(depth=2), rows, dev=dev, looks=(), keep=keep)
+    looked, after = trained(tiny_model(depth=2, name="again"), rows, dev=dev, looks=(0.125, 1 / 3, 0.75), keep=keep)
 
     assert all(torch.equal(plain[name], looked[name]) for name in plain)
     scored = {progress.optimizer_step: progress.dev_score for progress in after if progress.dev_score is not None}
     assert set(scored) == {1, 3, 4, 6, 8}
+    assert max(scored, key=scored.get) == 1  # a look on the way is the best, so that it would be chosen if it could
     assert {one.optimizer_step for one in before if one.dev_score is not None} == {4, 8}
     assert all(scored[one.optimizer_step] == one.dev_score for one in before if one.dev_score is not None)
 
