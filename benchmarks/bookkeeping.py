@@ -63,15 +63,16 @@ class Book:
         self.context = context
         self.recipe = context.recipe
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
-        self.proposals = Proposals(self.study, space_of(self.recipe, 12, first_stays=False, axes=None), self.recipe, ({}, None))
+        self.proposals = Proposals(self.study, space_of(self.recipe, 12, first_stays=False, axes=None), self.recipe, ({}, None, 10**6))
 
     def trial(self) -> None:
         """All that is written down about one."""
         from tuning import record
+        from tuning.halving import goes_on
         from tuning.study import DIGEST, KEPT, LOOKS, METRICS, PROCESS, RUN, held, seen
 
-        sum(one.counts for one in held(self.study))
         asked = self.proposals.next()
+        assert asked is not None
         recipe = asked.proposal.recipe(self.recipe)
         for key, value in ((PROCESS, "-"), (KEPT, str(asked.proposal.selection)), (DIGEST, recipe.digest)):
             asked.trial.set_user_attr(key, value)
@@ -82,7 +83,7 @@ class Book:
             asked.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (look + 1))
             run.log_series([(look, {"look/dev": 0.5})])
             asked.trial.report(0.5, step=2**look)
-            asked.trial.should_prune()
+            goes_on(held(self.study), asked.trial.number)
         asked.trial.set_user_attr(METRICS, {"training/seconds": 1.0, "size/disk_mb": 1.0})
         run.log_metrics({"sts_dev/spearman_cosine": 0.5})
         self.study.tell(asked.trial, 0.5)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
-@click.option("--trials", default=12, show_default=True, help="Of the naive loop; the search may take twice as many.")
+@click.option("--trials", default=12, show_default=True, help="Of the naive loop; the search may take half as many again.")
 @click.option("--space", "axes", default=None, help="As search's own; the learning rates when left out.")
 @click.option("--runs", default=3, show_default=True)
 def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
@@ -87,7 +87,7 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
     from tuning.search import run_search
     from tuning.study import held, journal_of, open_study
 
-    settings = Settings(Aim(), trials=2 * trials, finalists=1)
+    settings = Settings(Aim(), trials=trials + trials // 2, finalists=1)
     deepest = recipe.keeping(str(space.counts[-1]), "drop-top")
     with own_store():
         with contextlib.redirect_stdout(io.StringIO()):

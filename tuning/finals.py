@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
-from optuna.trial import FixedTrial
 
 from pipelines.console import say
 from pipelines.full import make_variant
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from sbert_prune.recipe import Recipe
     from sbert_prune.registry import Version
     from tuning.bench import Bench
-    from tuning.space import Space
     from tuning.study import Held
 
 _NOTED = "finals"
@@ -57,11 +55,6 @@ class Finalist:
         return fmean(self.scores.values())
 
 
-def recipe_of(one: Held, space: Space, recipe: Recipe) -> Recipe:
-    """What a trial has tried."""
-    return space.suggest(FixedTrial(one.trial.params)).recipe(recipe)
-
-
 def run_finals(bench: Bench, count: int, seeds: Sequence[int]) -> list[Finalist]:
     """Train those of the best that seeds may decide between, best mean first; where two objectives are weighed, the Pareto front, as it is.
 
@@ -83,7 +76,7 @@ def run_finals(bench: Bench, count: int, seeds: Sequence[int]) -> list[Finalist]
 
 
 def _as_it_is(one: Held, bench: Bench) -> Finalist:
-    recipe = recipe_of(one, bench.space, bench.recipe)
+    recipe = bench.space.point(one.trial.params).recipe(bench.recipe)
     return Finalist(one, recipe, {recipe.seed: one.score}, 0.0)
 
 

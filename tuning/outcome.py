@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from optuna.trial import FixedTrial
-
 import pipelines.publishing
 from sbert_prune.metric_names import STS_DEV
 from sbert_prune.recipe_dump import dump_recipe
@@ -15,9 +13,8 @@ from sbert_prune.report.markdown import table
 from sbert_prune.report.terminal import table_lines
 from tuning.keeping import BYTES_MB, Candidate, pareto_front
 from tuning.pictures import front_chart, history_chart, influence_chart, layer_map
-from tuning.proposals import NAMED
-from tuning.space import Proposal, as_flat
-from tuning.study import DIGEST, KEPT, LOOKS, METRICS, ORIGIN, RANDOM, REASON, VERSION, held
+from tuning.space import as_flat
+from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, REASON, VERSION, held
 from tuning.worth import Drawn, Worth, agreement
 
 if TYPE_CHECKING:
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from sbert_prune.registry import Version
     from sbert_prune.tracking import Run
     from tuning.bench import Bench
+    from tuning.controls import Controls
     from tuning.finals import Finalist
     from tuning.screening import Screened
     from tuning.study import Held
@@ -44,6 +42,7 @@ class Outcome:
 
     bench: Bench
     screened: Screened | None
+    controls: Controls
     finalists: tuple[Finalist, ...]
     chosen: Finalist
     why: str
@@ -59,26 +58,18 @@ class Outcome:
     def worth(self) -> Worth:
         """Was it worth it: by the score of one training each, as the others have."""
         trials = [one for one in held(self.bench.study) if one.counts]
-        measures = {*NAMED, RANDOM}
-        seconds = sum(one.seconds for one in trials if one.say(ORIGIN) not in measures) + sum(one.seconds for one in self.finalists)
+        seconds = sum(one.seconds for one in trials) + sum(one.seconds for one in self.finalists)
         if self.screened is not None:
             seconds += self.screened.seconds + self.screened.training_seconds
-        complete = self.complete
-        drawn = [one for one in complete if one.say(ORIGIN) == RANDOM]
+        named, drawn = self.controls.scores()
         return Worth(
-            found=complete[0].score,
+            found=next(one for one in self.complete if not one.is_control).score,
             seconds=seconds,
             drawn=Drawn(tuple(one.score for one in drawn), sum(one.seconds for one in drawn) / len(drawn)) if drawn else None,
-            named=self._named(),
+            named={name: one.score for name, one in named.items()},
             reference=self.reference.metrics.get(STS_DEV),
             floor=self.floor,
         )
-
-    def _named(self) -> dict[str, float]:
-        """The score of each strategy whose layers were trained to the end by the recipe as it is."""
-        by_digest = {one.say(DIGEST): one.score for one in self.complete}
-        digests = {name: Proposal(selection).recipe(self.bench.recipe).digest for name, selection in self.bench.named.items()}
-        return {name: by_digest[digest] for name, digest in digests.items() if digest in by_digest}
 
     def taus(self) -> list[tuple[str, str, str, str, str]]:
         """How far each fidelity ranks trials as the next one does, and as full training does."""
@@ -179,7 +170,7 @@ def _page(outcome: Outcome, worth: Worth) -> str:
     """The page in Markdown."""
     bench, chosen = outcome.bench, outcome.chosen
     states = ", ".join(f"{number} {state}" for state, number in _states(outcome).items())
-    settings = "".join(f", {name} {value}" for name, value in as_flat(bench.space.suggest(_fixed(chosen.trial))).items())
+    settings = "".join(f", {name} {value}" for name, value in as_flat(bench.space.point(chosen.trial.trial.params)).items())
     front = {one.number for one in pareto_front([Candidate.held(one, bench.aim) for one in outcome.complete])}
     finalists = [
         (
@@ -206,7 +197,3 @@ def _page(outcome: Outcome, worth: Worth) -> str:
         f"## Stopped and failed\n\n{table(('trial', 'layers', 'why'), stopped)}" if stopped else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _fixed(one: Held) -> FixedTrial:
-    return FixedTrial(one.trial.params)

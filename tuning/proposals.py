@@ -1,15 +1,16 @@
-"""Which points are tried, and in which order: those with a name, those that the screening likes, some at random, then the sampler's."""
+"""Which points are tried, and in which order: settings on the screening's best, its other favourites and the strategies', the sampler's."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
 
 from sbert_prune.strategies import STRATEGIES, choose_layers
-from tuning.study import ANSWERED, ORIGIN, RANDOM, SAMPLER, SHARED, enqueue, held
+from tuning.halving import furthest_first
+from tuning.study import CONTROL, KEPT, ORIGIN, PROBE, SAMPLER, SHARED, enqueue, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,29 +22,31 @@ if TYPE_CHECKING:
     from tuning.screening import Screened
     from tuning.space import Proposal, Space
 
-NAMED = tuple(STRATEGIES)
-"""The strategies whose trials are the measure of the search: they are never stopped, as those at random are not."""
-
-EVERY = 6
-"""One in so many trials is drawn at random, for an honest answer to whether the search was worth it."""
-
 _OF_SCREENING = 6
 """So many of the screening's best are tried before the sampler chooses."""
 
 _PROBES = 6
-"""So often the screening's best is tried with other settings, before all else: settings that do not fit spoil every selection alike, and on
-one selection a look tells them apart.
+"""So often the first selection is tried with other settings of the first phase, before all else: settings that do not fit spoil every
+selection alike, and on one selection the first looks tell them apart.
 """
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial of Optuna's, and what it is to try. origin: who proposed it.  is_measure: never stopped, as others are measured by it."""
+    """A trial of Optuna's, and what it is to try. origin: who proposed it.  is_control: never stopped, as the search is measured by it."""
 
     trial: Trial
     proposal: Proposal
     origin: str
-    is_measure: bool
+    is_control: bool
+
+
+def ask(study: Study, space: Space) -> Asked:
+    """The next trial: the one that was proposed, else the sampler's."""
+    trial = study.ask()
+    origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
+    trial.set_user_attr(ORIGIN, origin)
+    return Asked(trial, space.suggest(trial), origin, bool(trial.user_attrs.get(CONTROL)))
 
 
 def named_selections(space: Space, measured: Mapping[str, LayerSelection]) -> dict[str, LayerSelection]:
@@ -51,71 +54,73 @@ def named_selections(space: Space, measured: Mapping[str, LayerSelection]) -> di
     if space.fixed:
         return {}
     count = space.counts[len(space.counts) // 2]
-    found = {name: choose_layers(str(count), strategy=name, depth=space.depth) for name in NAMED}
+    found = {name: choose_layers(str(count), strategy=name, depth=space.depth) for name in STRATEGIES}
     return {name: one for name, one in {**found, **measured}.items() if one is not None and space.holds(one)}
 
 
-def fill_queue(study: Study, space: Space, recipe: Recipe, given: tuple[Mapping[str, LayerSelection], Screened | None]) -> None:
-    """Propose before the sampler does: what has a name, then the screening's best. given: the names' selections, the screening."""
-    named, screened = given
-    if space.fixed:
-        enqueue(study, "recipe", space.params(space.fixed, recipe))
-        return
-    liked = _liked(screened)
-    for selection in liked[:1]:
-        enqueue(study, _by(screened), space.params(selection, recipe))
-        for params in space.spread(selection, _PROBES, random.Random(recipe.seed)) if space.axes else []:
-            enqueue(study, _by(screened), params)
-    for name, selection in named.items():
-        enqueue(study, name, space.params(selection, recipe))
-    for selection in liked[1:]:
-        enqueue(study, _by(screened), space.params(selection, None if space.axes else recipe))
-
-
-def _liked(screened: Screened | None) -> list[LayerSelection]:
-    """The screening's best, best first; none without a screening."""
-    return screened.ranked()[:_OF_SCREENING] if screened else []
-
-
-def _by(screened: Screened | None) -> str:
-    """Who proposes them."""
-    return SHARED if screened is not None and "shared" in screened.measures else "screening"
-
-
 class Proposals:
-    """Asks the study for the next point; one in EVERY is drawn at random instead of asking the sampler.
+    """Asks the study for the next point, until so many trials are trained or in training.
 
-    Where settings vary, the sampler chooses them every other time for a selection that the screening likes, and need not find that out.
+    First one selection, with the recipe's settings and with others of the first phase; then the other favourites, each with the settings
+    that did best so far; then the sampler proposes. Where settings vary, it chooses them every other time for one that the screening likes,
+    and need not find that out.
     """
 
-    def __init__(self, study: Study, space: Space, recipe: Recipe, known: tuple[Mapping[str, LayerSelection], Screened | None]) -> None:
-        """known: what each strategy keeps, and the screening."""
-        named, screened = known
+    def __init__(
+        self, study: Study, space: Space, recipe: Recipe, known: tuple[Mapping[str, LayerSelection], Screened | None, int]
+    ) -> None:
+        """known: what each strategy keeps, the screening, and how many trials there are to be."""
+        named, screened, self._total = known
         self._study, self._space, self._recipe = study, space, recipe
-        self._liked, self._by = _liked(screened), _by(screened)
-        self._measures = {named[name] for name in NAMED if name in named}
+        by = SHARED if screened is not None and "shared" in screened.measures else "screening"
+        liked = screened.ranked()[:_OF_SCREENING] if screened is not None else []
+        self._liked = [(by, one) for one in liked]
+        given = [("recipe", space.fixed)] if space.fixed else []
+        self._favourites = [*given, *self._liked, *((name, one) for name, one in named.items() if one not in liked)]
         self._generator = random.Random(f"{recipe.seed} {len(held(study))}")
 
-    def next(self) -> Asked:
-        """Ask."""
-        if self._is_random_due():
-            enqueue(self._study, RANDOM, self._space.params(self._space.draw(self._generator), self._recipe))
-        elif self._liked and self._space.axes and not self._is_queued() and self._generator.random() < 0.5:
-            place = min(int(self._generator.expovariate(0.7)), len(self._liked) - 1)
-            enqueue(self._study, self._by, self._space.params(self._liked[place]), again=True)
-        trial = self._study.ask()
-        proposal = self._space.suggest(trial)
-        origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
-        trial.set_user_attr(ORIGIN, origin)
-        return Asked(trial, proposal, origin, origin == RANDOM or (origin != SAMPLER and proposal.selection in self._measures))
+    def next(self) -> Asked | None:
+        """Ask; None where there are enough."""
+        trials = held(self._study)
+        if sum(one.counts or (one.state == TrialState.RUNNING and not one.is_control) for one in trials) >= self._total:
+            return None
+        if all(one.state != TrialState.WAITING for one in trials):  # else a trial whose process ended without a word comes first
+            self._propose()
+        return ask(self._study, self._space)
 
-    def _is_queued(self) -> bool:
-        return any(one.state == TrialState.WAITING for one in held(self._study))
+    def _propose(self) -> None:
+        """Say what to try next, or leave it to the sampler."""
+        trials = held(self._study)
+        probed = len({one.say(PROBE) for one in trials if one.say(PROBE) is not None})
+        probes = self._probes()
+        if probed < len(probes):
+            origin, params = probes[probed]
+            enqueue(self._study, origin, params, {PROBE: probed})
+            return
+        tried = {one.say(KEPT) for one in trials}
+        for origin, selection in self._favourites:
+            if str(selection) not in tried:
+                enqueue(self._study, origin, self._space.params(selection, self._recipe) | self._best_settings())
+                return
+        if self._liked and self._space.axes and self._generator.random() < 0.5:
+            origin, selection = self._liked[min(int(self._generator.expovariate(0.7)), len(self._liked) - 1)]
+            enqueue(self._study, origin, self._space.params(selection))
 
-    def _is_random_due(self) -> bool:
-        """Only while layers vary: settings at random are no measure of a choice of layers."""
-        if self._space.fixed or self._space.num_selections == 1:
-            return False
-        trained = [one for one in held(self._study) if not one.say(ANSWERED)]
-        drawn = len([one for one in trained if one.say(ORIGIN) == RANDOM])
-        return drawn < (len(trained) + EVERY // 2) // EVERY
+    def _probes(self) -> list[tuple[str, dict[str, Any]]]:
+        """The first favourite with the recipe's settings, and with others that cover the ranges."""
+        if not self._favourites:
+            return []
+        origin, selection = self._favourites[0]
+        first = self._space.params(selection, self._recipe)
+        others = self._space.spread(self._first_axes(), _PROBES, random.Random(self._recipe.seed)) if self._space.axes else []
+        return [(origin, first), *((origin, first | settings) for settings in others)]
+
+    def _first_axes(self) -> list[str]:
+        """What shows at the first looks: the settings of later phases do not, unless they alone vary."""
+        paths, later = [path for path, _ in self._space.axes], self._recipe.phases[1:]
+        return [path for path in paths if path.partition(".")[0] not in later] or paths
+
+    def _best_settings(self) -> dict[str, Any]:
+        """Of the trial that came furthest, and of those the best."""
+        found = furthest_first(held(self._study))
+        return self._space.settings_of(found[0].trial.params) if found else {}

@@ -1,8 +1,10 @@
-"""The story of a search: reference, screening, trials, finals, answer."""
+"""The story of a search: reference, screening, trials, controls, finals, answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState
 
 from pipelines.building import find_or_build_reference
 from pipelines.console import say
@@ -12,12 +14,13 @@ from pipelines.summary import summarise, where_report
 from sbert_prune.store import is_running
 from tuning import preparing
 from tuning.bench import Bench
+from tuning.controls import Controls, controls_of
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.keeping import Shelf
 from tuning.latency import within_latency
 from tuning.outcome import Outcome, publish
 from tuning.preparing import Search
-from tuning.proposals import Proposals, fill_queue
+from tuning.proposals import Proposals
 from tuning.rounds import run_trials
 from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
 from tuning.task import Rows
@@ -56,13 +59,16 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         space = within_latency(space, aim, latencies)
         say(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
-        bench, proposals, screened = _prepare(searched, (space, latencies), reference, settings)
-        ended = run_trials(bench, proposals, settings.trials, settings.workers)
+        bench, screened = _prepare(searched, (space, latencies), reference, settings)
+        proposals = Proposals(study, space, inner.recipe, (bench.named, screened, settings.trials))
+        ended = run_trials(bench, proposals, settings.workers, settings.finalists)
         if ended:
             say(f"trials end early: {ended}")
-        if any(str(one.state.name) == "RUNNING" for one in held(study)):
+        if any(one.state == TrialState.RUNNING for one in held(study)):
             return ["", "another command trains some of these trials still: the one that ends last gives the answer"]
-        return _answer(bench, run, (screened, reference), settings)
+        controls = Controls(study, space, inner.recipe, controls_of(space, bench.named, settings.trials, inner.recipe.seed))
+        run_trials(bench, controls, settings.workers, 0)
+        return _answer(bench, run, (screened, reference, controls), settings)
 
 
 def _short(space: Space) -> str:
@@ -85,14 +91,11 @@ def _take_up(context: Context, run: Run, study: Study) -> None:
 
 def _prepare(
     search: Search, given: tuple[Space, dict[int, float]], reference: Version, settings: Settings
-) -> tuple[Bench, Proposals, Screened | None]:
+) -> tuple[Bench, Screened | None]:
     """given: the space, and how long each count of layers takes."""
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
     space, latencies = given
     screened = preparing.screened(search, space, reference, settings.screening)
-    named = preparing.named(search, space)
-    if not held(study):
-        fill_queue(study, space, context.recipe, (named, screened))
     teacher = inputs.teacher or find_model(reference.uri)
     bench = Bench(
         context=context,
@@ -102,21 +105,21 @@ def _prepare(
         aim=aim,
         rows=Rows(inputs.texts, inputs.sentences, teacher),
         shelf=Shelf(context, inputs, aim, settings.limits),
-        named=named,
+        named=preparing.named(search, space),
         lower_half=screened.lower_half() if screened else frozenset(),
         latencies=latencies,
     )
-    return bench, Proposals(study, space, context.recipe, (named, screened)), screened
+    return bench, screened
 
 
-def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version], settings: Settings) -> list[str]:
-    screened, reference = known
+def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version, Controls], settings: Settings) -> list[str]:
+    screened, reference, controls = known
     finalists = run_finals(bench, settings.finalists, settings.seeds or (bench.recipe.seed, bench.recipe.seed + 1))
     chosen, why = choose(finalists, bench)
     version, its_reference = make_answer(bench, chosen)
     challenger = make_challenger(bench, version, why)
     floor = preparing.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
-    outcome = Outcome(bench, screened, tuple(finalists), chosen, why, version, reference, floor)
+    outcome = Outcome(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
     lines = publish(run, outcome)
     return [
         *lines,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.loading import Inputs
     from tuning.space import Space
 
-EPOCHS = 2.0
+EPOCHS = 1.0
 """A phase of shared weights lasts so many times as long as the recipe's: each layer learns in some of the batches alone."""
 
 

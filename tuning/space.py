@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
@@ -108,13 +108,21 @@ class Space:
             chosen |= {name_of(path): value for path, axis in self.axes if (value := inside(axis, flat[path])) is not None}
         return chosen
 
-    def spread(self, selection: LayerSelection, count: int, generator: random.Random) -> list[dict[str, Value]]:
-        """So many points of one selection whose settings cover each axis evenly: a Latin hypercube (McKay et al. 1979)."""
-        places = {path: generator.sample(range(count), count) for path, _ in self.axes}
-        return [
-            self.params(selection) | {name_of(path): axis.at((places[path][point] + 0.5) / count) for path, axis in self.axes}
-            for point in range(count)
-        ]
+    def spread(self, paths: Collection[str], count: int, generator: random.Random) -> list[dict[str, Value]]:
+        """So many settings that cover each of some axes evenly: a Latin hypercube (McKay et al. 1979). They lack the other axes."""
+        axes = [(path, axis, generator.sample(range(count), count)) for path, axis in self.axes if path in paths]
+        return [{name_of(path): axis.at((places[point] + 0.5) / count) for path, axis, places in axes} for point in range(count)]
+
+    def point(self, params: Mapping[str, Any]) -> Proposal:
+        """The point of a trial that was trained. params: its parameters, as Optuna holds them."""
+        from optuna.trial import FixedTrial
+
+        return self.suggest(FixedTrial(dict(params)))
+
+    def settings_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A trial's parameters without those that choose layers."""
+        names = {name_of(path) for path, _ in self.axes}
+        return {name: value for name, value in params.items() if name in names}
 
     def up_to(self, num_layers: int) -> Self:
         """The same space without deeper selections. Raises SearchError where nothing is left."""

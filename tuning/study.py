@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
 KEPT, ORIGIN, DIGEST, RUN, VERSION, METRICS = "kept_layers", "origin", "recipe_digest", "run_id", "version", "metrics"
 REASON, ANSWERED, STALE, PROCESS, LOOKS = "reason", "answered", "stale", "process", "looks"
+PROBE, CONTROL = "probe", "control"
 """What a trial says of itself, as Optuna's user attributes.
 
 origin: who proposed it.  answered: by which record, where it was not trained.  stale: whether its process ended without a word.
+probe: the number of the settings that are tried before all else.  control: whether the search is measured by it.
 """
 
 RANDOM, SAMPLER, SHARED = "random", "sampler", "shared-weights"
@@ -81,9 +83,15 @@ class Held:
         return self.trial.state
 
     @property
+    def is_control(self) -> bool:
+        """Whether it was trained for the search to be measured by."""
+        return bool(self.say(CONTROL))
+
+    @property
     def counts(self) -> bool:
-        """Whether it was trained, to an end or until it was stopped or failed: such trials make up the total."""
-        return self.state.is_finished() and not self.say(ANSWERED) and not self.say(STALE) and self.say(RUN) is not None
+        """Whether it was trained, to an end or until it was stopped or failed, and is no control: such trials make up the total."""
+        answered = self.say(ANSWERED) or self.say(STALE)
+        return self.state.is_finished() and not answered and not self.is_control and self.say(RUN) is not None
 
     @property
     def is_complete(self) -> bool:
@@ -138,12 +146,8 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
     import warnings
 
     warnings.simplefilter("ignore", ExperimentalWarning)  # multivariate TPE, in every release since 2.2
-    # The upper half goes on at each look; a trial that comes first goes on.
-    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2, min_early_stopping_rate=0)
     try:
-        study = optuna.create_study(
-            study_name=name, storage=_storage(storage, name), pruner=pruner, directions=list(aim.directions), load_if_exists=True
-        )
+        study = optuna.create_study(study_name=name, storage=_storage(storage, name), directions=list(aim.directions), load_if_exists=True)
         count = len(study.get_trials(deepcopy=False))
         study.sampler = SAMPLERS[sampler](seed + count)
         if count == 0:
@@ -217,7 +221,7 @@ def _is_stale(one: Held, is_running: Callable[[str], bool]) -> bool:
 
 def give_up(study: Study, one: Held) -> None:
     """A trial that nobody works at any more: the same is proposed once more."""
-    attributes: Mapping[str, Any] = {key: value for key, value in one.trial.user_attrs.items() if key == ORIGIN}
+    attributes: Mapping[str, Any] = {key: value for key, value in one.trial.user_attrs.items() if key in {ORIGIN, CONTROL}}
     optuna.Trial(study, one.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
     study.tell(one.number, state=TrialState.FAIL)
     study.enqueue_trial(one.trial.params, user_attrs=dict(attributes))
@@ -231,6 +235,6 @@ def seen(study: Study, digest: str, before: int) -> Held | None:
     return None
 
 
-def enqueue(study: Study, origin: str, params: Mapping[str, Any], *, again: bool = False) -> None:
-    """Propose a point before the sampler proposes any, once; what it leaves out is the sampler's. again: also if it was proposed before."""
-    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin}, skip_if_exists=not again)
+def enqueue(study: Study, origin: str, params: Mapping[str, Any], also: Mapping[str, Any] | None = None) -> None:
+    """Propose a point before the sampler proposes any; what it leaves out is the sampler's. also: what its trial says of itself."""
+    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin, **(also or {})})

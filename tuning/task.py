@@ -44,11 +44,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Look:
-    """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far."""
+    """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far.
+
+    has_room: whether another could be trained beside it while it waits.
+    """
 
     number: int
     score: float | None
     seconds: float
+    has_room: bool
 
 
 @dataclass(frozen=True)

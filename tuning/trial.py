@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
-from dataclasses import asdict
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +32,10 @@ from sbert_prune.training.lesson import Setup
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.trimming import trim_vocabulary
-from tuning.task import Failed, Look, TooLarge, Trained
+from tuning.task import Failed, TooLarge, Trained
+from tuning.teller import EARLY, LostError, StoppedError, Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from multiprocessing.connection import Connection
     from pathlib import Path
 
@@ -46,21 +43,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.lineage import DataRecord, Lineage
     from sbert_prune.training.hardware import Hardware
-    from sbert_prune.training.progress import Progress, Report
     from tuning.task import Task
-
-_PLACES = {"optimizer_step", "num_optimizer_steps"}
-
-EARLY = 1 / 3
-"""The share of a phase after which a trial is first looked at."""
-
-
-class _StoppedError(Exception):
-    """The trial is not to go on."""
-
-
-class _LostError(Exception):
-    """Nobody listens any more."""
 
 
 def run_trial(line: Connection, task: Task) -> None:
@@ -69,7 +52,7 @@ def run_trial(line: Connection, task: Task) -> None:
     torch.set_num_threads(task.threads)
     try:
         line.send(_train(line, task))
-    except (_StoppedError, _LostError, BrokenPipeError, EOFError):
+    except (StoppedError, LostError, BrokenPipeError, EOFError):
         pass
     except (MemoryError, torch.OutOfMemoryError) as error:
         line.send(Failed(f"out of memory: {error or 'no more was given'}. Give the phases a mini_batch_size, or fewer workers."))
@@ -96,48 +79,6 @@ def _begin() -> None:
     quieten_libraries()
 
 
-class _Teller:
-    """Speaks for a trial while it trains."""
-
-    def __init__(self, line: Connection, phases: Sequence[str]) -> None:
-        self._line, self._last = line, phases[-1]
-        self._began, self._looks, self._steps = time.perf_counter(), 0, 0
-        self.series: list[tuple[int, dict[str, float]]] = []
-
-    @property
-    def seconds(self) -> float:
-        """Since training began."""
-        return time.perf_counter() - self._began
-
-    def of(self, phase: str) -> Report:
-        """What a phase reports to: a look is told a third into it and, unless it is the last, at its end."""
-
-        def report(progress: Progress) -> None:
-            values = {f"{phase}/{key}": value for key, value in asdict(progress).items() if value is not None and key not in _PLACES}
-            self.series.append((self._steps + progress.optimizer_step, values))
-            ends = progress.optimizer_step == progress.num_optimizer_steps
-            if ends:
-                self._steps += progress.num_optimizer_steps
-            early = progress.optimizer_step == max(1, round(EARLY * progress.num_optimizer_steps))
-            if phase != self._last if ends else early:
-                self._look(progress.dev_score)
-
-        return report
-
-    def _look(self, score: float | None) -> None:
-        """Tell it, and end the trial where the answer is no."""
-        self._line.send(Look(self._looks, score, self.seconds))
-        self._looks += 1
-        if not self._line.recv():
-            raise _StoppedError
-
-    def tick(self) -> None:
-        """End where nobody listens any more."""
-        parent = parent_process()
-        if parent is not None and not parent.is_alive():
-            raise _LostError
-
-
 def _train(line: Connection, task: Task) -> Trained | TooLarge:
     recipe = task.recipe
     hardware = choose_hardware(recipe.device, recipe.precision)
@@ -149,7 +90,7 @@ def _train(line: Connection, task: Task) -> Trained | TooLarge:
         shutil.rmtree(untrained)
         if size_mb > task.max_size_mb:
             return TooLarge(size_mb)
-    teller = _Teller(line, recipe.phases)
+    teller = Teller(line, recipe.phases, hardware.device)
     for phase in recipe.phases:
         if (pooling := getattr(getattr(recipe, phase), "pooling", None)) is not None:
             model, lineage = with_pooling(model, pooling, max_seq_length=model.max_seq_length), lineage.pooled(pooling)
@@ -221,7 +162,7 @@ def _phase_record(task: Task, phase: str, data: DataRecord, how: tuple[Hardware,
     )
 
 
-def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: _Teller) -> Trained:
+def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: Teller) -> Trained:
     """Save the model, and say what it is worth: dev score, sizes, seconds of training."""
     seconds = teller.seconds
     probes = embed(model, PROBES)

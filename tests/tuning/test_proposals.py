@@ -1,4 +1,4 @@
-"""What is tried, and in which order: the screening's best, what has a name, chance, then the sampler."""
+"""What is tried, and in which order: settings on the screening's best, what it likes besides, what has a name, then the sampler."""
 
 import pytest
 
@@ -6,13 +6,14 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe_files import load_recipe
 from tuning.aim import Aim
 from tuning.axes import Numbers
-from tuning.proposals import EVERY, Proposals, fill_queue, named_selections
+from tuning.proposals import Proposals, named_selections
 from tuning.screening import Screened
 from tuning.space import Space
-from tuning.study import ORIGIN, RANDOM, SAMPLER, held, open_study
+from tuning.study import ANSWERED, KEPT, LOOKS, ORIGIN, RUN, SAMPLER, close_stale, held, open_study
 
 RECIPE = load_recipe("quickstart", {})
 SPACE = Space(6, (2,))
+RATES = Space(6, (2,), axes=(("sts.learning_rate", Numbers(1e-5, 1e-3, log=True)),))
 
 
 @pytest.fixture
@@ -23,6 +24,20 @@ def study(uri):
 def screened():
     selections = tuple(SPACE.selections())
     return Screened(selections, {"shared": tuple(float(sum(one.kept)) for one in selections)}, 1.0)
+
+
+def proposals_of(study, space=SPACE, *, named=None, screening=None, total=1000):
+    return Proposals(study, space, RECIPE, (named or {}, screening, total))
+
+
+def asked_of(proposals, count):
+    """What is asked for, each noted as the search notes it."""
+    found = []
+    for _ in range(count):
+        one = proposals.next()
+        one.trial.set_user_attr(KEPT, str(one.proposal.selection))
+        found.append(one)
+    return found
 
 
 def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():
@@ -40,66 +55,104 @@ def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():
 
 def test_the_screenings_best_and_the_named_come_before_the_sampler_each_once(study):
     named = named_selections(SPACE, {"cka": LayerSelection((0, 1), 6)})
-    fill_queue(study, SPACE, RECIPE, (named, screened()))
-    proposals = Proposals(study, SPACE, RECIPE, (named, screened()))
 
-    asked = [proposals.next() for _ in range(9)]
+    asked = asked_of(proposals_of(study, named=named, screening=screened()), 10)
 
-    first = [(one.origin, one.proposal.selection.kept) for one in asked if one.origin not in {RANDOM, SAMPLER}]
-    assert first == [
+    assert [(one.origin, one.proposal.selection.kept) for one in asked if one.origin != SAMPLER] == [
         ("shared-weights", (4, 5)),
-        ("drop-top", (0, 1)),
-        ("drop-middle", (0, 5)),
-        ("drop-alternate", (2, 5)),
         ("shared-weights", (3, 5)),
+        ("shared-weights", (2, 5)),
         ("shared-weights", (3, 4)),
         ("shared-weights", (1, 5)),
         ("shared-weights", (2, 4)),
+        ("drop-top", (0, 1)),
+        ("drop-middle", (0, 5)),
     ]
+    assert not any(one.is_control for one in asked)
 
 
-def test_what_others_are_measured_by_is_never_stopped(study):
-    named = named_selections(SPACE, {"cka": LayerSelection((1, 2), 6)})
-    fill_queue(study, SPACE, RECIPE, (named, screened()))
-    proposals = Proposals(study, SPACE, RECIPE, (named, screened()))
+def test_without_a_screening_the_named_come_first(study):
+    asked = asked_of(proposals_of(study, named=named_selections(SPACE, {})), 5)
 
-    asked = [proposals.next() for _ in range(14)]
-
-    measures = {one.proposal.selection.kept for one in asked if one.is_measure and one.origin != RANDOM}
-    assert measures == {(4, 5), (0, 1), (0, 5), (2, 5)}  # drop-bottom came as the screening's best
-    assert all(one.is_measure for one in asked if one.origin == RANDOM)
-    assert not any(one.is_measure for one in asked if one.origin in {"cka", SAMPLER})
+    assert [one.origin for one in asked] == ["drop-top", "drop-middle", "drop-bottom", "drop-alternate", SAMPLER]
 
 
-def test_one_in_so_many_is_drawn_at_random(study):
-    proposals = Proposals(study, SPACE, RECIPE, ({}, None))
-    for _ in range(3 * EVERY):
-        proposals.next()
+def test_where_the_layers_are_given_settings_are_probed_and_then_sampled(study):
+    given = Space(6, (2,), fixed=LayerSelection((0, 1), 6), axes=RATES.axes)
 
-    assert [one.say(ORIGIN) for one in held(study)].count(RANDOM) == 3
+    asked = asked_of(proposals_of(study, given), 9)
 
-
-def test_nothing_is_drawn_where_there_is_one_selection(study):
-    fixed = Space(6, (2,), fixed=LayerSelection((0, 1), 6))
-    fill_queue(study, fixed, RECIPE, ({}, None))
-    proposals = Proposals(study, fixed, RECIPE, ({}, None))
-
-    assert [proposals.next().origin for _ in range(8)] == ["recipe", *[SAMPLER] * 7]
+    assert [one.origin for one in asked] == [*["recipe"] * 7, SAMPLER, SAMPLER]
+    assert dict(asked[0].proposal.settings)["sts.learning_rate"] == RECIPE.sts.learning_rate
 
 
-def test_where_settings_vary_the_screenings_best_is_probed_first_and_again_and_again(study):
-    space = Space(6, (2,), axes=(("sts.learning_rate", Numbers(1e-5, 1e-3, log=True)),))
-    fill_queue(study, space, RECIPE, (named_selections(space, {}), screened()))
-    proposals = Proposals(study, space, RECIPE, ({}, screened()))
+def test_settings_are_probed_on_the_screenings_best_evenly_over_their_range(study):
+    asked = asked_of(proposals_of(study, RATES, named=named_selections(RATES, {}), screening=screened()), 7)
 
-    asked = [proposals.next() for _ in range(45)]
-
-    assert [one.proposal.selection.kept for one in asked[:7]] == [(4, 5)] * 7
+    assert [one.proposal.selection.kept for one in asked] == [(4, 5)] * 7
     rates = [dict(one.proposal.settings)["sts.learning_rate"] for one in asked]
     assert rates[0] == RECIPE.sts.learning_rate
     ends = [1e-5 * 100 ** (part / 6) for part in range(7)]
-    assert sorted(next(part for part in range(6) if ends[part] <= rate < ends[part + 1]) for rate in rates[1:7]) == list(range(6))
-    later = [one for one in asked[17:] if one.origin == "shared-weights"]
-    assert 5 < len(later) < 25
-    liked = {one.kept for one in screened().ranked()[:6]}
-    assert {one.proposal.selection.kept for one in later} <= liked
+    assert sorted(next(part for part in range(6) if ends[part] <= rate < ends[part + 1]) for rate in rates[1:]) == list(range(6))
+
+
+def test_settings_of_later_phases_are_probed_where_they_alone_vary(study):
+    first = Numbers(1e-4, 1e-3, log=True)
+    both = Space(6, (2,), axes=(("nli.learning_rate", first), *RATES.axes))
+
+    alone = asked_of(proposals_of(study, RATES, screening=screened()), 7)
+    other = proposals_of(open_study("t", None, Aim(), "random", 0), both, screening=screened())
+    together = [dict(one.proposal.settings) for one in asked_of(other, 7)]
+
+    assert len({one.proposal.settings for one in alone}) == 7
+    assert len({settings["nli.learning_rate"] for settings in together}) == 7
+    assert {settings["sts.learning_rate"] for settings in together} == {RECIPE.sts.learning_rate}
+
+
+def test_the_other_favourites_are_tried_with_the_settings_that_did_best_so_far(study):
+    proposals = proposals_of(study, RATES, named=named_selections(RATES, {}), screening=screened())
+    probes = asked_of(proposals, 7)
+    for number, one in enumerate(probes):
+        one.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (2 if number in {3, 4} else 1) + [[0.1 * number, 2.0]])
+
+    favourites = asked_of(proposals, 7)
+
+    best = dict(probes[4].proposal.settings)["sts.learning_rate"]  # as far as number 3, and better there; number 6 did not come as far
+    assert [dict(one.proposal.settings)["sts.learning_rate"] for one in favourites] == [best] * 7
+    assert len({one.proposal.selection for one in favourites}) == 7
+
+
+def test_later_the_sampler_chooses_settings_every_other_time_for_what_the_screening_likes(study):
+    asked = asked_of(proposals_of(study, RATES, screening=screened()), 52)[12:]
+
+    liked = [one for one in asked if one.origin == "shared-weights"]
+    assert 8 < len(liked) < 32
+    assert {one.proposal.selection for one in liked} <= set(screened().ranked()[:6])
+    assert len({dict(one.proposal.settings)["sts.learning_rate"] for one in liked}) == len(liked)
+
+
+def test_there_are_as_many_as_were_asked_for_whatever_the_record_answers(study):
+    proposals = proposals_of(study, named=named_selections(SPACE, {}), total=3)
+    for answered in (False, True, False, False):
+        (one,) = asked_of(proposals, 1)
+        one.trial.set_user_attr(RUN, "a run")
+        if answered:
+            one.trial.set_user_attr(ANSWERED, "screening")
+        study.tell(one.trial, 0.5)
+
+    assert proposals.next() is None
+    assert proposals_of(study, total=4).next() is not None
+
+
+def test_a_trial_whose_process_ended_comes_first_and_is_the_same(study):
+    before = asked_of(proposals_of(study, RATES, screening=screened()), 2)
+    for one in before:
+        one.trial.set_user_attr(RUN, "a run")
+    close_stale(study, lambda _: False)
+
+    again = asked_of(proposals_of(study, RATES, screening=screened()), 3)
+
+    assert [one.proposal for one in again[:2]] == [one.proposal for one in before]
+    assert [one.origin for one in again[:2]] == [one.origin for one in before]
+    assert again[2].proposal not in [one.proposal for one in before]
+    assert len([one for one in held(study) if one.say(ORIGIN) == "shared-weights"]) == 5

@@ -174,9 +174,9 @@ def test_points_that_are_spread_cover_every_axis_evenly():
     axes = (("nli.scale", Numbers(0, 6)), ("sts.batch_size", sizes), ("sts.loss", losses))
     space = Space(4, (2,), axes=axes)
 
-    found = space.spread(LayerSelection((1, 2), 4), 6, random.Random(0))
+    found = space.spread([path for path, _ in axes], 6, random.Random(0))
 
+    assert [set(point) for point in space.spread(["sts.loss"], 2, random.Random(0))] == [{"sts_loss"}] * 2
     assert sorted(point["nli_scale"] for point in found) == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
     assert sorted(point["sts_loss"] for point in found) == ["cosent"] * 3 + ["cosine"] * 3
     assert all(isinstance(point["sts_batch_size"], int) and 8 <= point["sts_batch_size"] <= 64 for point in found)
-    assert {space.suggest(FixedTrial(point)).selection.kept for point in found} == {(1, 2)}

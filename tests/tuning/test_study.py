@@ -106,13 +106,6 @@ def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
     assert fresh.number not in [one.number for one in stale]
 
 
-def test_a_point_is_proposed_once(study):
-    enqueue(study, "drop-top", {"x": 0.25})
-    enqueue(study, "cka", {"x": 0.25})
-
-    assert len(held(study)) == 1
-
-
 def test_a_storage_that_does_not_answer_is_told_without_a_password(uri):
     with pytest.raises(SearchError, match=r"storage=postgresql://127.0.0.1:9/none cannot be used"):
         open_study("s", "postgresql://127.0.0.1:9/none", Aim(), "tpe", 0)
