@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,7 @@ class Drawn:
         if number >= count:
             if number == count or count < 2:
                 return ranked[-1]
-            beyond = statistics.fmean(ranked) + statistics.stdev(ranked) * float(norm.ppf((number - 0.375) / (number + 0.25)))
-            return max(ranked[-1], beyond)
+            return max(ranked[-1], statistics.fmean(ranked) + statistics.stdev(ranked) * _deviations(number))
         # The chance that the one at a rank is the best of those chosen, by counting from above.
         best, chance_left = 0.0, 1.0
         for rank in range(count - 1, number - 2, -1):
@@ -39,6 +39,20 @@ class Drawn:
             best += here * ranked[rank]
             chance_left -= here
         return best
+
+    def error_of(self, number: int) -> float:
+        """The standard error of the best of so many: 0 as far as there are so many, beyond that of a sample's mean and deviation."""
+        count = len(self.scores)
+        if number <= count:
+            return 0.0
+        if count < 2:
+            return math.inf
+        return statistics.stdev(self.scores) * math.sqrt(1 / count + _deviations(number) ** 2 / (2 * (count - 1)))
+
+
+def _deviations(number: int) -> float:
+    """By how many standard deviations the largest of so many is above the mean, by a normal distribution."""
+    return float(norm.ppf((number - 0.375) / (number + 0.25)))
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,9 @@ class Worth:
         if self.drawn is not None:
             number = self.drawn.number_within(self.seconds)
             seen = "" if number <= len(self.drawn.scores) else f", expected from {len(self.drawn.scores)}"
-            best = self.drawn.best_of(number)
-            rows.append((f"best of {number} random selections{seen}", f"{best:.4f}", f"{self.found - best:+.4f}"))
+            best, error = self.drawn.best_of(number), self.drawn.error_of(number)
+            doubt = f" ± {error:.4f}" if error else ""
+            rows.append((f"best of {number} random selections{seen}", f"{best:.4f}{doubt}", f"{self.found - best:+.4f}"))
         rows += [
             (name, f"{score:.4f}", f"{self.found - score:+.4f}") for name, score in sorted(self.named.items(), key=lambda one: -one[1])
         ]
@@ -75,15 +90,25 @@ class Worth:
     @property
     def rival(self) -> float | None:
         """The best of what needs no search; None where nothing of it was tried."""
-        random_best = [self.drawn.best_of(self.drawn.number_within(self.seconds))] if self.drawn is not None else []
-        return max([*random_best, *self.named.values()], default=None)
+        return max([*self._at_random()[:1], *self.named.values()], default=None)
+
+    def _at_random(self) -> tuple[float, ...]:
+        """The best of random draws for the same seconds, and its standard error; empty where nothing was drawn."""
+        if self.drawn is None:
+            return ()
+        number = self.drawn.number_within(self.seconds)
+        return self.drawn.best_of(number), self.drawn.error_of(number)
 
     def line(self) -> str:
-        """The answer in one line."""
+        """The answer in one line: yes or no only where it does not hang on how well the random draws are known."""
         if self.rival is None:
             return "nothing that needs no search was trained beside it, so nobody knows"
         difference = self.found - self.rival
         told = f"{difference:+.4f} of dev over the best strategy or random draws for the same {self.seconds:.0f} s of training"
+        if self.drawn is not None and all(self.found > score for score in self.named.values()):
+            best, error = self._at_random()
+            if abs(self.found - best) <= error:
+                return f"too close to tell: {told}, of which {len(self.drawn.scores)} were drawn (± {error:.4f})"
         return f"{'yes' if difference > 0 else 'no'}: {told}"
 
 

@@ -26,6 +26,26 @@ def test_beyond_what_was_drawn_the_best_goes_on_as_a_normal_distributions_does()
     assert Drawn((0.4, 0.5), 1.0).best_of(100) >= 0.5
 
 
+def test_what_is_expected_beyond_the_draws_is_told_with_its_standard_error():
+    samples = np.random.default_rng(2).normal(0.5, 0.1, size=(3000, 6))
+    truth = float(np.std([Drawn(tuple(sample), 1.0).best_of(30) for sample in samples]))
+    told = fmean(Drawn(tuple(sample), 1.0).error_of(30) for sample in samples)
+
+    assert told == pytest.approx(truth, rel=0.1)
+    assert Drawn(SCORES, 1.0).error_of(5) == 0
+    assert Drawn((0.5,), 1.0).error_of(2) == float("inf")
+
+
+def test_where_it_hangs_on_what_was_not_drawn_nobody_is_told_yes_or_no():
+    drawn = Drawn((0.68, 0.7, 0.72), 10.0)
+
+    assert Worth(0.73, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("too close to tell: -0.00")
+    assert Worth(0.8, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("yes: +0.0")
+    assert Worth(0.7, 130.0, drawn, {}, None, None).line().startswith("no: -0.0")
+    assert Worth(0.73, 130.0, drawn, {"drop-top": 0.74}, None, None).line().startswith("no: -0.01")
+    assert " ± 0.0" in Worth(0.73, 130.0, drawn, {}, None, None).rows()[1][1]
+
+
 def test_as_many_are_drawn_as_the_seconds_allow():
     assert Drawn(SCORES, 10.0).number_within(95.0) == 9
     assert Drawn(SCORES, 10.0).number_within(3.0) == 1
