@@ -77,7 +77,7 @@ class Book:
         for key, value in ((PROCESS, "-"), (KEPT, str(asked.proposal.selection)), (DIGEST, recipe.digest)):
             asked.trial.set_user_attr(key, value)
         seen(self.study, recipe.digest, asked.trial.number)
-        run = record.begin(self.context, asked.trial.number, asked.proposal, (recipe, asked.origin, "bookkeeping"))
+        run = record.begin(self.context, asked, recipe, "bookkeeping")
         asked.trial.set_user_attr(RUN, run.run_id)
         for look in range(_LOOKS):
             asked.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (look + 1))

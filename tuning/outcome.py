@@ -32,8 +32,9 @@ _TRIALS = ("trial", "from", "layers", "dev", "MB", "training", "model")
 _WORTH = ("what", "dev", "the search is better by")
 _TAUS = ("fidelity", "the next", "Kendall's tau", "with full training", "trials")
 _SHOWN = 12
-_ABOUT_TAU = """Kendall's tau of two rankings of the same trials: 1 is the same order, 0 no relation. Trials that were stopped are
-not in it, so that it tells of the better ones alone."""
+_ABOUT_TAU = (
+    """Kendall's tau of two rankings of the same trials and controls: 1 is the same order, 0 no relation. What was stopped is not in it."""
+)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.plan import disk, for_people, look_ahead
+from tuning.controls import controls_of
+from tuning.proposals import named_selections
 from tuning.sharing import EPOCHS
 from tuning.study import held, is_there, open_study, study_name
 
@@ -26,11 +28,13 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
         one = sum(seconds for model, seconds in found.seconds.items() if model != "reference")
         further = settings.finalists * (max(2, len(settings.seeds)) - 1)
         left = max(0, settings.trials - done)
+        controls = sum(one.is_owed for one in controls_of(space, named_selections(space, {}), settings.trials, recipe.seed))
         shares = settings.screening == "shared" and space.num_selections > 2 and not is_screened
         parts = {
             "the reference": found.seconds.get("reference", 0.0),
             "shared weights": EPOCHS * one if shares else 0.0,
             f"{left} trials": left * one,
+            f"{controls} controls, by which the search is measured": controls * one,
             f"{further} trainings of finalists": further * one,
         }
         lines = [
@@ -40,7 +44,7 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             *found.lines,
             *(f"search    {what}: {for_people(seconds)}" for what, seconds in parts.items() if seconds),
             f"time      at most {for_people(sum(parts.values()))} of training on {found.hardware}, one after the other; "
-            "trials that are stopped make it less",
+            "most trials are stopped on their way",
             *disk([*found.models, *[found.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pipelines.context import Context
     from sbert_prune.recipe import Recipe
-    from tuning.space import Proposal
+    from tuning.proposals import Asked
 
 RECIPE = "recipe.json"
 """The artifact by which a trial can be made again."""
@@ -27,15 +27,15 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
 }
 
 
-def begin(context: Context, number: int, proposal: Proposal, given: tuple[Recipe, str, str]) -> Run:
-    """Open a trial's run. given: its recipe, who proposed it, and the study's name."""
-    recipe, origin, study = given
-    selection = proposal.selection
+def begin(context: Context, asked: Asked, recipe: Recipe, study: str) -> Run:
+    """Open a trial's run. study: its name."""
+    number, origin, selection = asked.trial.number, asked.origin, asked.proposal.selection
     tags = {
         "step": "trial",
         "trial": str(number),
         "study": study,
         "origin": origin,
+        **({"control": "true"} if asked.is_control else {}),
         "kept_layers": str(selection),
         "depth": str(selection.depth),
         "num_layers": str(selection.num_layers),

@@ -137,7 +137,7 @@ class _Rounds:
         return True
 
     def _open(self, asked: Asked, recipe: Recipe) -> Run:
-        run = record.begin(self._bench.context, asked.trial.number, asked.proposal, (recipe, asked.origin, self._bench.study.study_name))
+        run = record.begin(self._bench.context, asked, recipe, self._bench.study.study_name)
         asked.trial.set_user_attr(RUN, run.run_id)
         return run
 

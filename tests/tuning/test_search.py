@@ -1,6 +1,7 @@
 """`search` from first trial to challenger, on a small project with a real store."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,10 @@ def test_every_trial_is_one_run_below_the_search_and_tells_what_became_of_it(sea
     assert numbers == list(range(len(numbers)))
     assert all(run.data.tags["sbert_prune.trial_state"] == states[run.info.status] for run in trials)
     assert all(len(run.data.tags["sbert_prune.kept_layers"].split(",")) == 2 for run in trials)
-    assert said.count("answered by") == len(trials) - 6
+    controls = [run for run in trials if "sbert_prune.control" in run.data.tags]
+    assert said.count("answered by") == len(trials) - len(controls) - 6
+    assert all(run.data.tags["sbert_prune.trial_state"] == "COMPLETE" for run in controls)
+    assert {"random"} <= {run.data.tags["sbert_prune.origin"] for run in controls}
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
 
 
@@ -210,11 +214,11 @@ def test_a_killed_search_goes_on_to_the_same_total(project):
 
     client = MlflowClient(project.uri)
     assert done.exit_code == 0, done.output
-    assert "tried again: 1" in done.output
+    assert re.search(r"tried again: (0, )?1\b", done.output)  # the first may have waited
     states = [run.data.tags.get("sbert_prune.trial_state", run.info.status) for run in runs_of(client, "trial")]
     recorded = runs_of(client, "trial")
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
-    assert states.count("KILLED") == 1
+    assert 1 <= states.count("KILLED") <= 2
     (journal,) = (project.folder / ".sbert-prune" / "search").glob("*.journal")
     study = open_study(journal.stem, None, Aim(), "tpe", 0)
     assert sum(one.counts for one in held(study)) == 4
@@ -268,6 +272,26 @@ def test_a_space_that_is_exhausted_ends_the_search(project):
 
     assert done.exit_code == 0, done.output
     assert "trials end early" in done.output
+
+
+@pytest.mark.slow
+def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(project):
+    before = sorted(project.folder.rglob("*"))
+
+    planned = search(project, "--layers", "2", "--trials", "12", "--plan", "true")
+
+    assert planned.exit_code == 0, planned.output
+    for part in (
+        "a new one",
+        "the reference: ",
+        "shared weights: ",
+        "12 trials: ",
+        "7 controls, by which",
+        "3 trainings of finalists: ",
+        "at most ",
+    ):
+        assert part in planned.output
+    assert sorted(project.folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
