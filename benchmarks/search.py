@@ -85,7 +85,7 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
     from optuna.trial import TrialState
 
     from tuning.search import run_search
-    from tuning.study import held, journal_of, open_study
+    from tuning.study import KEPT, ORIGIN, REASON, held, journal_of, open_study
 
     settings = Settings(Aim(), trials=trials + trials // 2, finalists=1)
     deepest = recipe.keeping(str(space.counts[-1]), "drop-top")
@@ -101,6 +101,9 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
     reached: float | None = None
     for one in trials_made:
         if one.counts:
+            settings = ", ".join(f"{name} {value:.2g}" for name, value in space.settings_of(one.trial.params).items())
+            ending = f"dev {one.score:.4f}" if one.state == TrialState.COMPLETE else one.say(REASON)
+            print(f"  {one.number} {one.say(ORIGIN)}: {one.say(KEPT)}; {settings}; {one.seconds:.1f} s; {ending}")
             spent += one.seconds
             best = max(best, one.score) if one.state == TrialState.COMPLETE else best
             reached = spent if reached is None and best >= wanted else reached

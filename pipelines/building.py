@@ -42,7 +42,7 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
     whole_recipe = recipe.of_reference(depth)
     key = variant_key(context.with_recipe(whole_recipe), inputs)
     context.unfinished.claim(key, say=say)
-    found = registry.find_reference(context.store, recipe.registered_model, inputs.reference_key(recipe))
+    found = _find_reference(context, inputs)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
         say(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
         found = None
@@ -56,6 +56,14 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
         version = build(inner.making(key), whole, None)
         publish(run, version, inputs)
     return version
+
+
+def _find_reference(context: Context, inputs: Inputs) -> Version | None:
+    """The one that the same variant is held against already, as a search's trials are against the search's; else that of its own recipe."""
+    store, name, own = context.store, context.recipe.registered_model, inputs.reference_key(context.recipe)
+    earlier = None if context.force else registry.find_tagged(store, name, "variant_key", variant_key(context, inputs))
+    keys = (earlier.tags.get("reference_key", own), own) if earlier is not None else (own,)
+    return next((found for key in keys if (found := registry.find_reference(store, name, key)) is not None), None)
 
 
 def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Version:
@@ -87,7 +95,7 @@ def build(context: Context, inputs: Inputs, reference: Reference | None) -> Vers
             model = heal(context, phase, model, inputs, reference)
     judged = _judge(context, inputs, model, reference)
     metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
-    tags = _tags(context, inputs, is_reference=reference is None) | {"evaluate_run_id": judged.run_id}
+    tags = _tags(context, inputs, reference) | {"evaluate_run_id": judged.run_id}
     version = steps.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
     _report(context, judged, version)
     context.unfinished.discard(tags["variant_key"])
@@ -120,7 +128,7 @@ def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Ve
     judged = _judge(context, inputs, find_model(found.uri), Reference.of(reference))
     tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
     if found.is_trial:  # of a search, which has looked at dev alone
-        tags |= {"role": registry.VARIANT, "reference_key": inputs.reference_key(context.recipe)}
+        tags |= {"role": registry.VARIANT, "reference_key": reference.tags["reference_key"]}
     version = registry.update(context.store, found, judged.metrics, tags)
     _report(context, judged, version)
     return version
@@ -146,17 +154,17 @@ def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedM
     return base, cuts
 
 
-def _tags(context: Context, inputs: Inputs, *, is_reference: bool) -> dict[str, str]:
+def _tags(context: Context, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
     recipe = context.recipe
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
         "variant_key": variant_key(context, inputs),
         "exam_key": exam_key(recipe, inputs.exam),
-        "reference_key": inputs.reference_key(recipe),
+        "reference_key": reference.version.tags["reference_key"] if reference is not None else inputs.reference_key(recipe),
         "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
-        "role": registry.REFERENCE if is_reference else registry.VARIANT,
+        "role": registry.VARIANT if reference is not None else registry.REFERENCE,
         "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
         "sts_test_digest": inputs.texts.sts.test.digest[:16],
     }

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 _OF_SCREENING = 6
 """So many of the screening's best are tried before the sampler chooses."""
 
-_PROBES = 6
-"""So often the first selection is tried with other settings of the first phase, before all else: settings that do not fit spoil every
-selection alike, and on one selection the first looks tell them apart.
+_PROBES = 2
+"""So often, and so often again for every setting of the first phase, the first selection is tried with others of them, before all else:
+settings that do not fit spoil every selection alike, and on one selection the first looks tell them apart.
 """
 
 
@@ -111,8 +111,8 @@ class Proposals:
         if not self._favourites:
             return []
         origin, selection = self._favourites[0]
-        first = self._space.params(selection, self._recipe)
-        others = self._space.spread(self._first_axes(), _PROBES, random.Random(self._recipe.seed)) if self._space.axes else []
+        first, axes = self._space.params(selection, self._recipe), self._first_axes()
+        others = self._space.spread(axes, _PROBES * (1 + len(axes)), random.Random(self._recipe.seed)) if axes else []
         return [(origin, first), *((origin, first | settings) for settings in others)]
 
     def _first_axes(self) -> list[str]:

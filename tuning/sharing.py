@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from pipelines.loading import Inputs
     from tuning.space import Space
 
-EPOCHS = 1.0
-"""A phase of shared weights lasts so many times as long as the recipe's: each layer learns in some of the batches alone."""
+EPOCHS = 0.5
+"""A phase of shared weights lasts so many times as long as the recipe's: what selections are worth beside each other shows long before any
+of them is trained.
+"""
 
 
 def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+from tuning.task import Look, TooLarge
+
 
 def whoami(line, task):
     line.send((os.getpid(), task))
@@ -42,3 +44,34 @@ def take_all_memory(line, task):
         line.send(len(bytearray(2**40)))
     except MemoryError:
         line.send("no more")
+
+
+SCRIPTS = {"0,1": (0.4, 0.4), "0,2": (0.3, 0.3), "0,3": (0.2, 0.2), "0,4": (0.1, 0.1)}
+"""What trials say of themselves at their looks, by their layers."""
+
+
+def roomy(line, task):
+    _follow(line, task, has_room=True)
+
+
+def crowded(line, task):
+    _follow(line, task, has_room=False)
+
+
+def mortal(line, task):
+    """The first dies while it waits."""
+    if task.recipe.layers == "0,1":
+        line.send(Look(0, 0.0, 1.0, has_room=True))
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1)
+    _follow(line, task, has_room=True)
+
+
+def _follow(line, task, *, has_room):
+    """Looks as written, and at the end a word that needs no trained model."""
+    for number, score in enumerate(SCRIPTS[task.recipe.layers]):
+        line.send(Look(number, score, 1.0, has_room))
+        if not line.recv():
+            return
+    line.send(TooLarge(9.9))
