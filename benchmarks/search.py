@@ -13,6 +13,7 @@ import contextlib
 import io
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
-@click.option("--trials", default=12, show_default=True, help="Of the naive loop; the search may take half as many again.")
+@click.option("--trials", default=12, show_default=True, help="Of the naive loop, and of the search.")
 @click.option("--space", "axes", default=None, help="As search's own; the learning rates when left out.")
 @click.option("--runs", default=3, show_default=True)
 def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
@@ -87,7 +88,7 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
     from tuning.search import run_search
     from tuning.study import KEPT, ORIGIN, REASON, held, journal_of, open_study
 
-    settings = Settings(Aim(), trials=trials + trials // 2, finalists=1)
+    settings = Settings(Aim(), trials=trials, finalists=1)
     deepest = recipe.keeping(str(space.counts[-1]), "drop-top")
     with own_store():
         with contextlib.redirect_stdout(io.StringIO()):
@@ -97,17 +98,17 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
         study = open_study(journal.stem, None, settings.aim, "tpe", 0)
         trials_made, screened = held(study), study.user_attrs["screened"]
         reference_s = _reference_seconds()
-    spent, best = float(screened["training"]), -1.0
-    reached: float | None = None
-    for one in trials_made:
-        if one.counts:
-            settings = ", ".join(f"{name} {value:.2g}" for name, value in space.settings_of(one.trial.params).items())
-            ending = f"dev {one.score:.4f}" if one.state == TrialState.COMPLETE else one.say(REASON)
-            print(f"  {one.number} {one.say(ORIGIN)}: {one.say(KEPT)}; {settings}; {one.seconds:.1f} s; {ending}")
-            spent += one.seconds
-            best = max(best, one.score) if one.state == TrialState.COMPLETE else best
-            reached = spent if reached is None and best >= wanted else reached
-    return reached is not None, reached or spent, {"screening": float(screened["seconds"]), "reference": reference_s}, best
+    counted = [one for one in trials_made if one.counts]
+    for one in counted:
+        chosen = ", ".join(f"{name} {value:.2g}" for name, value in space.settings_of(one.trial.params).items())
+        ending = f"dev {one.score:.4f}" if one.state == TrialState.COMPLETE else one.say(REASON)
+        print(f"  {one.number} {one.say(ORIGIN)}: {one.say(KEPT)}; {chosen}; {one.seconds:.1f} s; {ending}")
+    shared, complete = float(screened["training"]), [one for one in counted if one.state == TrialState.COMPLETE]
+    reached = min((one.trial.datetime_complete for one in complete if one.score >= wanted), default=datetime.max)
+    # All that was begun until then, with all of its seconds: some were trained later, as trials wait for each other.
+    spent = shared + sum(one.seconds for one in counted if one.trial.datetime_start < reached)
+    more = {"screening": float(screened["seconds"]), "reference": reference_s}
+    return reached < datetime.max, spent, more, max(one.score for one in complete)
 
 
 def _reference_seconds() -> float:
