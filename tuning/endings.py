@@ -105,11 +105,7 @@ class Endings:
         bench.study.tell(trial, values)
         record.end(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
         say(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {metrics['training/seconds']:.0f} s of training: {version.uri}")
-        bench.shelf.tidy(bench.study, [one for one in held(bench.study) if one.is_complete])
-        self._draw_best(trial.number)
-
-    def _draw_best(self, number: int) -> None:
-        """The best score so far, trial by trial, on the run above."""
-        if self._bench.context.parent is not None:
-            best = max(one.score for one in held(self._bench.study) if one.is_complete)
-            self._bench.context.parent.log_series([(number, {"search/best_dev": best})])
+        complete = [one for one in held(bench.study) if one.is_complete]
+        bench.shelf.tidy(bench.study, complete)
+        if bench.context.parent is not None:  # by how many there are: trials do not end in the order of their numbers
+            bench.context.parent.log_series([(len(complete), {"search/best_dev": max(one.score for one in complete)})])
