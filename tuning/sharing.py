@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pipelines.keys import phase_key
 from pipelines.phase_log import phase_setup
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
     from pipelines.context import Context
     from pipelines.loading import Inputs
+    from sbert_prune.phase_settings import PhaseSettings
     from tuning.space import Space
+
+_Settings = TypeVar("_Settings", bound="PhaseSettings")
 
 EPOCHS = 0.5
 """A phase of shared weights lasts so many times as long as the recipe's: what selections are worth beside each other shows long before any
 of them is trained.
 """
+
+
+def of_shared(settings: _Settings, share: float) -> _Settings:
+    """A phase's settings for shared weights. share: of its epochs."""
+    plain = {"distillation": 0.0, "adaptive_layers": False, "matryoshka_dims": None, "pooling": None, "keep": "last"}
+    return settings.model_copy(update=plain | {"epochs": settings.epochs * share, "evaluate_every": 1000.0})
 
 
 def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:
@@ -34,16 +43,14 @@ def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTran
     model = as_sentence_model(base, recipe)
     with context.step("share", {"base": base.uri}, reads=("nli.", "sts.", "seed")) as run:
         for phase in (phase for phase in recipe.phases if phase != "distil"):
-            settings = getattr(recipe, phase)
-            plain = {"distillation": 0.0, "adaptive_layers": False, "matryoshka_dims": None, "pooling": None, "keep": "last"}
-            longer = settings.model_copy(update=plain | {"epochs": settings.epochs * EPOCHS, "evaluate_every": 1000.0})
+            settings = of_shared(getattr(recipe, phase), EPOCHS)
             data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
-            key = phase_key(context, phase, base, data | {"space": str(space), "longer": longer.model_dump_json()}, "shared")
+            key = phase_key(context, phase, base, data | {"space": str(space), "settings": settings.model_dump_json()}, "shared")
             with phase_setup(context, run, phase, key) as setup:
                 healer = Healer(model, setup, subsets=subsets)
                 if phase == "sts":
-                    healer.train_sts(texts.sts.train.rows, longer)
+                    healer.train_sts(texts.sts.train.rows, settings)
                 else:
                     assert texts.nli is not None
-                    healer.train_nli(texts.nli.rows, longer)
+                    healer.train_nli(texts.nli.rows, settings)
     return model

@@ -1,0 +1,62 @@
+"""How far weights that all selections share rank them as full training does, by how long they are trained.
+
+    python benchmarks/shared_weights.py truth.jsonl --epochs 0.5,1 --recipe minilm --layers 3 --nli-data NLI --sts-data STSB
+
+truth.jsonl is what benchmarks/brute_force.py wrote for the same recipe and data.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
+from sbert_prune.recipe import Recipe
+
+
+@click.command()
+@click.argument("truth", type=click.Path(path_type=Path, exists=True))
+@recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
+@click.option("--epochs", default="0.5", show_default=True, help="Of the shared weights, as shares of the recipe's, with commas.")
+def main(truth: Path, recipe: Recipe, epochs: str) -> None:
+    """Print Kendall's tau over the selections of the truth, and the best by the shared weights."""
+    from scipy.stats import kendalltau
+
+    from pipelines.loading import load_inputs
+    from pipelines.saving import as_sentence_model
+    from sbert_prune.importance.subsets import embed_subsets
+    from sbert_prune.layers import LayerSelection
+    from sbert_prune.training.hardware import choose_hardware
+    from sbert_prune.training.lesson import Setup
+    from sbert_prune.training.phases import Healer
+    from sbert_prune.training.subsets import Subsets
+    from tuning.screening import Pairs
+    from tuning.sharing import of_shared
+
+    inputs, hardware = load_inputs(recipe), choose_hardware(recipe.device, recipe.precision)
+    base, texts = inputs.pruning.base, inputs.texts
+    found = [json.loads(line) for line in truth.read_text().splitlines()]
+    selections = [LayerSelection(tuple(line["kept"]), base.checkpoint.depth) for line in found]
+    scores, pairs = [line["dev"] for line in found], Pairs.of(texts.sts.dev.rows)
+    subsets = Subsets(base.checkpoint.depth, (selections[0].num_layers,), recipe.seed)
+    for share in map(float, epochs.split(",")):
+        model, began = as_sentence_model(base, recipe), time.perf_counter()
+        healer = Healer(model, Setup(hardware, recipe.seed, lambda _: None), subsets=subsets)
+        if texts.nli is not None:
+            healer.train_nli(texts.nli.rows, of_shared(recipe.nli, share))
+        healer.train_sts(texts.sts.train.rows, of_shared(recipe.sts, share))
+        seconds = time.perf_counter() - began
+        shared = {one: pairs.score(vectors) for one, vectors in embed_subsets(model, selections, pairs.texts, hardware)}
+        tau = kendalltau([shared[one] for one in selections], scores).statistic
+        best = sorted(selections, key=lambda one: -shared[one])[:4]
+        print(f"SHARED {share:g} epochs, {seconds:.0f} s: tau {tau:.2f}; best {', then '.join(map(str, best))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
