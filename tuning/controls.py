@@ -78,10 +78,10 @@ class Controls:
         return {origin: trial for origin, trial in found if origin != RANDOM}, [trial for origin, trial in found if origin == RANDOM]
 
     def _trial_of(self, control: Control) -> Held | None:
-        """The trial that trains a control to its end: a control that failed is not tried again, one that was stopped as a trial is."""
+        """The trial that answers for a control: what failed is not tried again, what was stopped as a trial is."""
         digest = self._space.point(self._params(control)).recipe(self._recipe).digest
         same = [one for one in held(self._study) if one.say(DIGEST) == digest and not one.say(ANSWERED) and not one.say(STALE)]
-        return next((one for one in same if one.is_complete or one.is_control), None)
+        return next((one for one in same if one.is_control or one.state != TrialState.PRUNED), None)
 
     def _params(self, control: Control) -> dict[str, Any]:
         return self._space.params(control.selection) | self._settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from optuna.trial import TrialState
 
@@ -63,28 +63,21 @@ class Endings:
             except RoundTripError as error:
                 word = Failed(str(error))
         if isinstance(word, Failed):
-            self._failed(active, word.reason)
+            self._unfinished(active, "FAIL", word.reason)
         else:
-            self._stopped(active, f"{word.size_mb:.1f} MB, over max_size_mb={self._bench.aim.max_size_mb or math.inf:g}")
+            self._unfinished(active, "PRUNED", f"{word.size_mb:.1f} MB, over max_size_mb={self._bench.aim.max_size_mb or math.inf:g}")
 
     def by_halving(self, active: Active) -> None:
         """It was looked at, and others are better."""
         looks = active.asked.trial.user_attrs[LOOKS]
-        self._stopped(active, f"stopped after look {len(looks)}: dev {looks[-1][0]:.4f} is not in the upper half")
+        self._unfinished(active, "PRUNED", f"stopped after look {len(looks)}: dev {looks[-1][0]:.4f} is not in the upper half")
 
-    def _stopped(self, active: Active, reason: str) -> None:
+    def _unfinished(self, active: Active, state: Literal["PRUNED", "FAIL"], reason: str) -> None:
         trial = active.asked.trial
         trial.set_user_attr(REASON, reason)
-        self._bench.study.tell(trial, state=TrialState.PRUNED)
-        record.end(active.run, "PRUNED", reason)
-        say(f"trial {trial.number} {reason}")
-
-    def _failed(self, active: Active, reason: str) -> None:
-        trial = active.asked.trial
-        trial.set_user_attr(REASON, reason)
-        self._bench.study.tell(trial, state=TrialState.FAIL)
-        record.end(active.run, "FAIL", reason)
-        say(f"trial {trial.number} failed: {reason}")
+        self._bench.study.tell(trial, state=TrialState[state])
+        record.end(active.run, state, reason)
+        say(f"trial {trial.number} {'failed: ' if state == 'FAIL' else ''}{reason}")
 
     def _complete(self, nursery: Nursery, active: Active, trained: Trained) -> None:
         bench, trial = self._bench, active.asked.trial

@@ -32,17 +32,17 @@ def is_alone(trials: Sequence[Held], number: int) -> bool:
 
 def _field(trials: Sequence[Held], number: int) -> tuple[int, list[Held]]:
     """A trial's last look, from 0, and all that were looked at as far."""
-    look = next(num_looks(one) for one in trials if one.number == number) - 1
-    return look, [one for one in trials if num_looks(one) > look and not one.say(STALE)]
+    look = next(_num_looks(one) for one in trials if one.number == number) - 1
+    return look, [one for one in trials if _num_looks(one) > look and not one.say(STALE)]
 
 
 def furthest_first(trials: Sequence[Held]) -> list[Held]:
     """The trained ones before those on their way, these by how far they came; of those that came as far, the best first."""
-    seen = [one for one in trials if one.is_complete or num_looks(one)]
-    return sorted(seen, key=lambda one: (one.is_complete, num_looks(one) * (not one.is_complete), _last(one), -one.number), reverse=True)
+    seen = [one for one in trials if one.is_complete or _num_looks(one)]
+    return sorted(seen, key=lambda one: (one.is_complete, _num_looks(one) * (not one.is_complete), _last(one), -one.number), reverse=True)
 
 
-def num_looks(one: Held) -> int:
+def _num_looks(one: Held) -> int:
     """How often a trial was looked at."""
     return len(one.say(LOOKS) or [])
 
@@ -52,4 +52,4 @@ def _score(one: Held, look: int) -> float:
 
 
 def _last(one: Held) -> float:
-    return one.score if one.is_complete else _score(one, num_looks(one) - 1)
+    return one.score if one.is_complete else _score(one, _num_looks(one) - 1)

@@ -109,6 +109,23 @@ def test_one_that_failed_is_not_tried_again_and_one_that_nobody_ended_is(study):
     assert controls(study).next().proposal not in {failed.proposal, lost.proposal}
 
 
+def test_what_failed_as_a_trial_is_not_tried_again_as_a_control(study):
+    failed, best = (proposals := Proposals(study, SPACE, RECIPE, (NAMED, None, 100))).next(), proposals.next()
+    train(study, best, 0.9)
+    again = Proposals(study, SPACE, RECIPE, (NAMED, None, 100))
+    while failed.origin != "drop-bottom":
+        note(failed)
+        study.tell(failed.trial, state=TrialState.FAIL)
+        failed = again.next()
+    note(failed)
+    study.tell(failed.trial, state=TrialState.FAIL)
+
+    source = controls(study)
+
+    assert "drop-bottom" not in [one.origin for one in iter(lambda: _noted(source.next()), None)]
+    assert "drop-bottom" not in source.scores()[0]
+
+
 def test_a_trial_that_was_stopped_is_trained_to_its_end_as_a_control(study):
     (first, _) = some_trials(study, 0.1, 0.9)
     stopped = Proposals(study, SPACE, RECIPE, (NAMED, None, 100))
