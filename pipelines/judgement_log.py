@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.signatures import of_broken_embeddings
@@ -12,6 +13,7 @@ from sbert_prune.report.page import Page, Table
 from sbert_prune.report.speed import label_of, speed_chart
 from sbert_prune.saved_model import lineage_of
 from sbert_prune.store import read_artifact
+from sbert_prune.tracking import render
 
 if TYPE_CHECKING:
     from sbert_prune.anatomy.result import Anatomy
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.efficiency.speed import Speed
     from sbert_prune.evaluation.judgement import Judgement
     from sbert_prune.evaluation.signatures import Signature
+    from sbert_prune.lineage import Lineage
     from sbert_prune.saved_model import SavedModel
     from sbert_prune.store import Store
     from sbert_prune.tracking import Run
@@ -58,14 +61,27 @@ class Verdict:
     run_id: str
     dev_pairs: str | None
 
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """By their names as artifacts; drawn once, for each of the runs that shows them."""
+        looked, lineage = self.looked, lineage_of(self.source)
+        layers = layers_chart(looked.layers, _base_layers(looked, lineage), lineage.selection, looked.split)
+        figures = {"speed.png": speed_chart(looked.speed, looked.flops), "layers.png": layers}
+        return {name: render(figure, name) for name, figure in figures.items()}
+
+
+def _base_layers(looked: Looked, lineage: Lineage) -> Anatomy | None:
+    """Those of the base, where the model's kept layers are indices of it."""
+    return looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
+
 
 def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
     """Log the report with its pictures, and everything as JSON. metrics: of size, speed and memory, among others."""
     source, judgement, looked = verdict.source, verdict.judgement, verdict.looked
     lineage = lineage_of(source)
-    base = looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
-    run.log_figure(speed_chart(looked.speed, looked.flops), "speed.png")
-    run.log_figure(layers_chart(looked.layers, base, lineage.selection, looked.split), "layers.png")
+    base = _base_layers(looked, lineage)
+    for name, picture in verdict.pictures.items():
+        run.log_bytes(picture, name)
     run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
     run.log_json({"model": looked.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in looked.speed.table], "speed.json")

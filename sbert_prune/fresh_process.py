@@ -15,6 +15,8 @@ from sbert_prune.errors import RoundTripError
 from sbert_prune.sentence import check_embeddings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -39,18 +41,27 @@ class FreshProcess:
         }
 
 
-def reload_in_fresh_process(folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> FreshProcess:
+def run_reload(folder: Path, out: Path) -> None:
+    """Run `sbert_prune.reload` in a new process. Raises RoundTripError when it fails."""
+    command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
+
+
+def reload_in_fresh_process(
+    folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5, run: Callable[[Path, Path], None] = run_reload
+) -> FreshProcess:
     """Reload a saved model in a new process, embed PROBES there, and compare with what is expected.
+
+    run: reloads the model of a folder and writes what `sbert_prune.reload` writes.
 
     Raises RoundTripError when the process fails or the largest absolute difference is above the tolerance.
     """
     with TemporaryDirectory() as scratch:
         out = Path(scratch) / "found.npz"
-        command = [sys.executable, "-m", "sbert_prune.reload", str(folder.resolve()), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-        if done.returncode != 0:
-            last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
+        run(folder.resolve(), out)
         with np.load(out) as arrays:
             found, peak_mb, libraries_mb = arrays["embeddings"], float(arrays["peak_mb"]), float(arrays["libraries_mb"])
     return FreshProcess(check_same(folder, found, expected, tolerance=tolerance), peak_mb, libraries_mb)

@@ -92,9 +92,7 @@ class Run:
 
     def log_figure(self, figure: Figure, name: str) -> None:
         """Log a picture as an artifact, in the format that its name ends in."""
-        picture = io.BytesIO()
-        figure.savefig(picture, format=name.rpartition(".")[2])
-        self.log_bytes(picture.getvalue(), name)
+        self.log_bytes(render(figure, name), name)
 
     def log_bytes(self, content: bytes, name: str) -> None:
         """Log an artifact of any kind."""
@@ -134,6 +132,13 @@ class Run:
     def _put(self, kind: Kind, content: Any) -> None:
         if content:
             self.store.outbox.put(Entry(self.run_id, kind, content, _now_ms()))
+
+
+def render(figure: Figure, name: str) -> bytes:
+    """Return the picture in the format that its name ends in."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=name.rpartition(".")[2])
+    return picture.getvalue()
 
 
 def _now_ms() -> int:

@@ -1,10 +1,6 @@
 """`full`, killed without a warning, ends with what it would have left undisturbed."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,52 +8,46 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.pipelines.conftest import Project, make_project
+from tests import commands
+from tests.commands import Started
+from tests.pipelines.conftest import Project
 
-ROOT = Path(__file__).parents[2]
 RECIPE = ("--layers", "2", "--nli-epochs", "25", "--sts-epochs", "8", "--checkpoint-minutes", "0")
 
 
-def start(project: Project, recipe: tuple[str, ...] = RECIPE) -> "subprocess.Popen[str]":
+def start(project: Project, recipe: tuple[str, ...] = RECIPE) -> Started:
     temporary = project.folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    arguments = ("full", *recipe, "--nli-data", str(project.nli), "--sts-data", str(project.sts))
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *arguments],
-        cwd=project.folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": project.uri, "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return commands.start(project.folder, "full", *recipe, *project.given, MLFLOW_TRACKING_URI=project.uri, TMPDIR=str(temporary))
 
 
 def unfinished(project: Project) -> set[Path]:
     return set((project.folder / ".sbert-prune" / "unfinished").glob("*/*/[0-9]*"))
 
 
-def kill_at(process: "subprocess.Popen[str]", project: Project, phase: int, step: int) -> None:
+def kill_at(command: Started, project: Project, phase: int, step: int) -> None:
     """Kill without a warning once the phase with this number, counted from 1, has a checkpoint of this optimizer step."""
-    deadline = time.monotonic() + 240
     seen: set[Path] = set()  # the checkpoints of a phase go when it is done
-    while process.poll() is None and time.monotonic() < deadline:
+
+    def is_there() -> bool:
         found = unfinished(project)
-        seen |= {path.parent for path in found}
+        seen.update(path.parent for path in found)
         with suppress(FileNotFoundError, ValueError):  # an old one goes while we look
-            if len(seen) >= phase and max(found, key=lambda path: path.stat().st_mtime).name >= f"{step:09}":
-                break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+            return len(seen) >= phase and max(found, key=lambda path: path.stat().st_mtime).name >= f"{step:09}"
+        return False
+
+    command.wait_for(is_there)
+    command.kill()
 
 
-def finish(project: Project) -> str:
-    out, _ = start(project).communicate(timeout=400)
-    return out
+def finish(project: Project, recipe: tuple[str, ...] = RECIPE) -> str:
+    command = start(project, recipe)
+    command.end()
+    return command.output
 
 
 @pytest.mark.slow
-def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path):
+def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path, make_project):
     quiet, killed = make_project(tmp_path / "quiet"), make_project(tmp_path / "killed")
     finish(quiet)
 
@@ -95,10 +85,12 @@ def left_in(project: Project) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_two_commands_at_once_make_one_variant(tmp_path):
+def test_two_commands_at_once_make_one_variant(tmp_path, make_project):
     project = make_project(tmp_path)
 
-    told = [process.communicate(timeout=400)[0] for process in [start(project, SHORT), start(project, SHORT)]]
+    both = [start(project, SHORT), start(project, SHORT)]
+    assert [command.end() for command in both] == [0, 0]
+    told = [command.output for command in both]
 
     assert any("another command makes the very same variant now" in text for text in told), told
     assert sum(text.count("step train_sts") for text in told) == 2, "the reference once, the variant once"
@@ -110,24 +102,22 @@ def test_two_commands_at_once_make_one_variant(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_killed_at_random_moments_it_leaves_what_it_leaves_undisturbed(tmp_path):
+def test_killed_at_random_moments_it_leaves_what_it_leaves_undisturbed(tmp_path, make_project):
     draw = random.Random(7)
     quiet, began = make_project(tmp_path / "quiet"), time.monotonic()
-    start(quiet, SHORT).communicate(timeout=400)
+    finish(quiet, SHORT)
     whole_s, expected = time.monotonic() - began, left_in(quiet)
     assert len(expected["versions"]) == 2
     survivors, closed = [make_project(tmp_path / "0")], 0
 
     for _ in range(KILLS):
-        process = start(survivors[-1], SHORT)
-        with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=draw.uniform(0.1, 0.6) * whole_s)
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        command = start(survivors[-1], SHORT)
+        command.process.join(draw.uniform(0.1, 0.6) * whole_s)
+        if command.is_running:
+            command.kill()
         else:
             survivors.append(make_project(tmp_path / str(len(survivors))))
-    told, _ = start(survivors[-1], SHORT).communicate(timeout=400)
+    told = finish(survivors[-1], SHORT)
 
     for project in survivors:
         assert left_in(project) == expected, told

@@ -1,4 +1,4 @@
-"""A small project that is run for real: the embedded base, a handful of rows, a store of its own."""
+"""A small project that is run for real: a base of three layers, a handful of rows, a store of its own."""
 
 import csv
 import shutil
@@ -9,41 +9,68 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.quickstart.generator import generate_nli, generate_sts
 from sbert_prune.recipe import Recipe
 from sbert_prune.recipe_files import load_recipe
+from tests.quick import be_quick
+from tests.small_base import save_small_base
+from tests.stores import STORE, copy_store, made_once, migrate
 
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with data files and an MLflow store."""
+    """A folder with a base, data files and an MLflow store."""
 
     folder: Path
-    nli: Path
-    sts: Path
+
+    @property
+    def base(self) -> Path:
+        return self.folder / "base"
+
+    @property
+    def nli(self) -> Path:
+        return self.folder / "nli.tsv"
+
+    @property
+    def sts(self) -> Path:
+        return self.folder / "sts"
 
     @property
     def uri(self) -> str:
-        return f"sqlite:///{self.folder / 'mlflow.db'}"
+        return f"sqlite:///{self.folder / STORE}"
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The base and the data, as a command takes them."""
+        return ("--base-model", str(self.base), *self.data)
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        return ("--nli-data", str(self.nli), "--sts-data", str(self.sts))
 
     def recipe(self, **overrides: str) -> Recipe:
         given = {
+            "base_model": str(self.base),
             "nli.data": str(self.nli),
             "sts.data": str(self.sts),
             "sts.epochs": "1",
             "layers": "2",
+            "robustness": "20",
             "precision": "float32",
             "registered_model": "sbert-small",
         }
         return load_recipe("quickstart", given | {key.replace("__", "."): value for key, value in overrides.items()})
 
+    def use(self, patch: pytest.MonkeyPatch) -> None:
+        """Work here."""
+        patch.setenv("MLFLOW_TRACKING_URI", self.uri)
+        patch.chdir(self.folder)
+
 
 @pytest.fixture(autouse=True, scope="session")
-def _quick_speed():
-    """Speed is measured here by the fewest calls that it takes: no test asks how fast a model is."""
+def _quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.judging.measure_speed", partial(measure_speed, budget_s=0.1))
+        be_quick(patch)
         yield
 
 
@@ -53,29 +80,51 @@ def write_rows(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...
         writer.writerows([header, *rows])
 
 
-def make_project(folder: Path) -> Project:
-    sts = folder / "sts"
-    sts.mkdir(parents=True)
+def fill_project(folder: Path, *, depth: int = 3) -> None:
+    """A base, data and a migrated store that holds nothing."""
+    save_small_base(folder / "base", depth=depth)
+    (folder / "sts").mkdir()
     nli_rows = [(row.premise, row.hypothesis, row.label.value) for row in generate_nli("train", num_scenes=60)]
     write_rows(folder / "nli.tsv", ("premise", "hypothesis", "label"), nli_rows)
     for split, count in (("train", 96), ("dev", 60), ("test", 60)):
         pairs = [(row.sentence1, row.sentence2, round(row.score * 5, 2)) for row in generate_sts(split, num_pairs=count)]
-        write_rows(sts / f"{split}.csv", ("sentence1", "sentence2", "score"), pairs)
-    return Project(folder, folder / "nli.tsv", sts)
+        write_rows(folder / "sts" / f"{split}.csv", ("sentence1", "sentence2", "score"), pairs)
+    migrate(folder)
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory):
+    """A function that makes a project of a folder: make_project(folder, store=False) leaves the store out."""
+    return partial(copy_project, made_once(tmp_path_factory, "project", fill_project))
+
+
+def copy_project(made: Path, folder: Path, *, store: bool = True) -> Project:
+    copy_store(made, folder)
+    if not store:
+        (folder / STORE).unlink()
+    return Project(folder)
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made = make_project(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
-    monkeypatch.chdir(made.folder)
+    made.use(monkeypatch)
     return made
 
 
 @pytest.fixture
-def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store that is not there yet, in an empty folder."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def untouched(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose store is not there yet."""
+    made = make_project(tmp_path, store=False)
+    made.use(monkeypatch)
+    return made
+
+
+@pytest.fixture
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store that holds nothing, alone in its folder."""
+    copy_store(made_once(tmp_path_factory, "store", migrate), tmp_path)
+    uri = f"sqlite:///{tmp_path / STORE}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
     return uri

@@ -83,7 +83,7 @@ def test_a_run_that_would_not_fit_the_disk_says_so_before_it_begins(project: Pro
     monkeypatch.chdir(small_disk)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk / 'mlflow.db'}")
 
-    told = run("full", "--layers", "6", "--nli-data", str(project.nli), "--sts-data", str(project.sts), status=2)
+    told = run("full", "--layers", "6", *project.data, status=2)
 
     assert re.search(r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", told), told
     assert not list(small_disk.iterdir())

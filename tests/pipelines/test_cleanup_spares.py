@@ -1,12 +1,6 @@
 """What must not be deleted stays: what a version needs however it names it, what is under way, and what another store's records name."""
 
-import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +15,10 @@ from sbert_prune.models import add_file
 from sbert_prune.processes import Process
 from sbert_prune.store import HEARTBEAT, Store, connect
 from sbert_prune.tracking import open_run
-from tests.pipelines.conftest import Project, make_project
+from tests.commands import start
+from tests.pipelines.conftest import Project
 from tests.pipelines.test_cleanup import run
 
-ROOT = Path(__file__).parents[2]
 LEFT = "left alone, though a killed command could not register it"
 NOW = ("cleanup", "--apply", "true", "--older-than-hours", "0")
 
@@ -126,7 +120,7 @@ def test_the_model_of_a_step_under_way_stays(project: Project):
 
 
 @pytest.mark.parametrize(("make", "line"), [(loose, "1 of 0.0 MB stays"), (orphan, LEFT)])
-def test_a_copied_store_leaves_the_bytes_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str):
+def test_a_copied_store_leaves_the_bytes_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str, make_project):
     original, copy = make_project(tmp_path / "original"), tmp_path / "copy"
     monkeypatch.chdir(original.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", original.uri)
@@ -164,35 +158,18 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
     assert not (folder / "ab12").exists()
 
 
-@contextmanager
-def full(project: Project) -> Iterator["subprocess.Popen[str]"]:
-    recipe = ("--layers", "12", "--sts-epochs", "0.5", "--nli-max-rows", "40", "--robustness", "0", "--checkpoint-minutes", "0")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", "full", *recipe, "--nli-data", str(project.nli), "--sts-data", str(project.sts)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.slow
 def test_cleanup_again_and_again_does_a_running_full_no_harm(project: Project):
     connect()
-    loops, deadline = 0, time.monotonic() + 300
-    with full(project) as process:
-        while process.poll() is None and time.monotonic() < deadline:
-            run(*NOW)
-            loops += 1
-            time.sleep(0.3)  # a core is the other's
-        told, _ = process.communicate(timeout=10)
+    recipe = ("--layers", "2", "--sts-epochs", "8", "--nli-epochs", "20", "--robustness", "0", "--checkpoint-minutes", "0")
+    cleanups = 0
+    command = start(project.folder, "full", *recipe, *project.given)
+    while command.is_running:
+        run(*NOW)
+        cleanups += 1
+        command.process.join(0.1)  # a core is the other's
 
-    assert process.returncode == 0, told
-    assert loops > 5
+    assert command.end() == 0, command.output
+    assert cleanups > 5
     run("verify")
-    assert len(connect().client.search_model_versions("name = 'sbert-quickstart'")) == 1
+    assert len(connect().client.search_model_versions("name = 'sbert-quickstart'")) == 2

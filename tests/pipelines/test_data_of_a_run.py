@@ -38,7 +38,7 @@ def parent_of(project):
 
 
 def test_leaks_are_left_out_and_recorded(leaky, capsys):
-    run_full(leaky.recipe(layers="12", phases="sts", sts__max_rows="8"))
+    run_full(leaky.recipe(layers="3", phases="sts", sts__max_rows="8"))
 
     told = capsys.readouterr().out
     client, parent = parent_of(leaky)
@@ -82,7 +82,7 @@ def test_a_tokenizer_that_does_not_fit_is_warned_of_before_training(project, cap
     pairs = project.folder / "mr.tsv"
     pairs.write_text(DEVANAGARI, encoding="utf-8")
 
-    run_full(project.recipe(layers="12", phases="sts", sts__data=str(pairs), split="0.6,0.2,0.2", sts__max_rows="8"))
+    run_full(project.recipe(layers="3", phases="sts", sts__data=str(pairs), split="0.6,0.2,0.2", sts__max_rows="8"))
 
     told = capsys.readouterr().out
     assert told.index("Devanagari texts:") < told.index("warning: ") < told.index("step train_sts")

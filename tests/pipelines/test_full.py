@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
 from pipelines.full import run_full
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 
 METRICS = {
     "sts_dev/spearman_cosine",
@@ -33,13 +33,12 @@ SENTENCES = ["A dog runs.", "Nobody is playing the piano in the garden.", "x"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory):
+def made(make_project, tmp_path_factory: pytest.TempPathFactory):
     """Two variants of one recipe, made one after the other in one store."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
-        outputs = [run_full(project.recipe()), run_full(project.recipe(layers="0,5,11"))]
+        project.use(patch)
+        outputs = [run_full(project.recipe()), run_full(project.recipe(layers="0,2"))]
         yield project, MlflowClient(project.uri), outputs
 
 
@@ -61,9 +60,9 @@ def test_one_parent_run_a_command_with_a_child_a_step(made):
 
     first, second = parents(client)
 
-    assert [first.info.run_name, second.info.run_name] == ["full L2 drop-top s42", "full L3 explicit s42"]
+    assert [first.info.run_name, second.info.run_name] == ["full L2 drop-top s42", "full L2 explicit s42"]
     assert [run.info.run_name for run in children(client, first.info.run_id)] == [
-        "reference L12 s42",
+        "reference L3 s42",
         "prune",
         "train_nli",
         "train_sts",
@@ -78,8 +77,8 @@ def test_the_reference_is_built_once_and_reused(made):
 
     versions = client.search_model_versions("name='sbert-small'")
 
-    assert sorted(int(version.tags["sbert_prune.num_layers"]) for version in versions) == [2, 3, 12]
-    assert "reference L12 s42" not in [run.info.run_name for run in children(client, parents(client)[1].info.run_id)]
+    assert sorted(int(version.tags["sbert_prune.num_layers"]) for version in versions) == [2, 2, 3]
+    assert "reference L3 s42" not in [run.info.run_name for run in children(client, parents(client)[1].info.run_id)]
     assert "version 1)" in "\n".join(outputs[1])
 
 
@@ -107,7 +106,7 @@ def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
         "step": "full",
         "recipe": "quickstart",
         "kept_layers": "0,1",
-        "depth": "12",
+        "depth": "3",
         "num_layers": "2",
         "strategy": "drop-top",
         "seed": "42",
@@ -151,12 +150,12 @@ def test_a_version_repeats_its_lineage_in_its_tags(made):
 
     version = client.get_model_version("sbert-small", "3")
 
-    assert version.tags["sbert_prune.kept_layers"] == "0,5,11"
+    assert version.tags["sbert_prune.kept_layers"] == "0,2"
     assert version.tags["sbert_prune.strategy"] == "explicit"
-    assert version.tags["sbert_prune.recipe_digest"] == project.recipe(layers="0,5,11").digest
+    assert version.tags["sbert_prune.recipe_digest"] == project.recipe(layers="0,2").digest
     assert len(version.tags["sbert_prune.base_sha256"]) == 64
     assert set(version.tags) >= METRICS
-    assert version.description.startswith("variant: layers 0,5,11 of 12 (explicit), STS test ")
+    assert version.description.startswith("variant: layers 0,2 of 3 (explicit), STS test ")
     assert {"sbert_prune.nli_run_id", "sbert_prune.sts_digest", "sbert_prune.model_sha256", "sbert_prune.parent_run_id"} <= set(
         version.tags
     )
@@ -167,8 +166,8 @@ def test_the_models_folder_holds_the_whole_lineage(made):
 
     lineage = json.loads((version_folder(3) / "pruning.json").read_text())
 
-    assert lineage["kept_layers"] == [0, 5, 11]
-    assert lineage["base"]["depth"] == 12
+    assert lineage["kept_layers"] == [0, 2]
+    assert lineage["base"]["depth"] == 3
     assert [(change["kind"], change.get("phase")) for change in lineage["chain"]] == [("prune", None), ("train", "nli"), ("train", "sts")]
     assert lineage["chain"][1]["data"]["source"] == str(project.nli)
     assert lineage["chain"][2]["settings"]["epochs"] == 1.0
@@ -192,7 +191,7 @@ def test_a_version_states_its_signature(made):
 
     assert signature.inputs.input_types()[0].name == "string"
     (output,) = signature.outputs.inputs
-    assert (output.type, output.shape) == (np.dtype("float32"), (-1, 128))
+    assert (output.type, output.shape) == (np.dtype("float32"), (-1, 32))
 
 
 def test_the_ten_lines_say_quality_size_speed_and_what_to_do_next(made):
@@ -216,8 +215,8 @@ def test_the_same_recipe_gives_the_same_weights(made):
 
 
 def test_keeping_all_layers_makes_the_reference_alone(project: Project):
-    lines = run_full(project.recipe(layers="12"))
+    lines = run_full(project.recipe(layers="3"))
 
     (version,) = MlflowClient(project.uri).search_model_versions("name='sbert-small'")
-    assert version.tags["sbert_prune.num_layers"] == "12"
+    assert version.tags["sbert_prune.num_layers"] == "3"
     assert "retention 100.0%" in "\n".join(lines)

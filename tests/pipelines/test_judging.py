@@ -18,7 +18,7 @@ from pipelines.full import run_full
 from sbert_prune.bases import locate_base
 from sbert_prune.quickstart.generator import generate_sts
 from sbert_prune.sentence import encoder_of, load_saved, with_pooling
-from tests.pipelines.conftest import Project, make_project, write_rows
+from tests.pipelines.conftest import Project, write_rows
 
 PICTURES = {"speed.png", "layers.png"}
 
@@ -49,12 +49,11 @@ def write_classes(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory):
+def made(make_project, tmp_path_factory: pytest.TempPathFactory):
     """A store with a reference, a variant that is champion, and another variant that is held against it."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
+        project.use(patch)
         run_full(project.recipe())
         call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
         run_full(project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}"))
@@ -91,7 +90,7 @@ def test_differences_are_those_of_the_scores(made):
 
 
 def test_the_parent_run_holds_the_report_and_its_pictures(made):
-    _, client = made
+    project, client = made
     run = newest(client, "full")
 
     names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
@@ -99,7 +98,7 @@ def test_the_parent_run_holds_the_report_and_its_pictures(made):
 
     assert {"report.md", "judgement.json", "layers.json", "speed.json", "variants.png"} | PICTURES <= names
     assert "| memory/peak_mb |" in report
-    assert report.startswith("# Layers 10,11 of quickstart\n")
+    assert report.startswith(f"# Layers 1,2 of {project.base}\n")
     for heading in (
         "Similarity (STS)",
         "Search and classification",

@@ -9,19 +9,18 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 
 NAME = "sbert-small"
 SHORT = ("--layers", "1", "--sts-epochs", "0.5", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory):
+def made(make_project, tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("made"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
-        run("full", *of(project), *SHORT)
+        project.use(patch)
+        run("full", *project.given, *SHORT)
         yield project
 
 
@@ -29,10 +28,6 @@ def run(*arguments: str) -> Result:
     done = CliRunner().invoke(main, [arguments[0], "--registered-model", NAME, *arguments[1:]])
     assert done.exit_code == 0, done.output
     return done
-
-
-def of(project: Project) -> tuple[str, ...]:
-    return ("--nli-data", str(project.nli), "--sts-data", str(project.sts))
 
 
 def tags(project: Project, number: str) -> dict[str, str]:
@@ -43,7 +38,7 @@ def files(project: Project, number: str) -> Path:
     return project.folder / "mlruns" / "0" / "models" / tags(project, number)["sbert_prune.model_id"] / "artifacts"
 
 
-def test_a_judgement_on_other_pairs_leaves_a_version_as_it_was(made, tmp_path):
+def test_a_judgement_on_other_pairs_leaves_a_version_as_it_was(made, make_project, tmp_path):
     other = make_project(tmp_path / "other")
     rows = (other.sts / "dev.csv").read_text().splitlines()
     (other.sts / "dev.csv").write_text("\n".join(rows[:41]) + "\n")
@@ -90,7 +85,7 @@ def test_lost_bytes_of_variant_and_reference_are_noticed_and_made_again(made):
         shutil.rmtree(files(made, number))
     count = len(MlflowClient(made.uri).search_model_versions(f"name='{NAME}'"))
 
-    told = run("full", *of(made), *SHORT).output
+    told = run("full", *made.given, *SHORT).output
 
     assert "reference: the bytes of version 1 of sbert-small are gone, so it is trained again" in told
     again = {str(version.version): dict(version.tags) for version in MlflowClient(made.uri).search_model_versions(f"name='{NAME}'")}

@@ -7,24 +7,23 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory):
+def project(make_project, tmp_path_factory: pytest.TempPathFactory):
     """A store in which each command has been run once."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
+        project.use(patch)
         run("full", project)
         yield project
 
 
 def run(command: str, project: Project, *more: str) -> Result:
-    data = {"full": ("nli", "sts"), "prune": (), "train_sts": ("sts",), "evaluate": ("sts",)}.get(command, ())
-    files = {"nli": project.nli, "sts": project.sts}
-    given = [part for name in data for part in (f"--{name}-data", str(files[name]))]
+    sts = ("--sts-data", str(project.sts))
+    reads = {"full": project.given, "prune": ("--base-model", str(project.base)), "train_sts": sts, "evaluate": sts}
+    given = list(reads.get(command, ()))
     given += ["--layers", "2"] if command in {"full", "prune"} else []
     given += ["--registered-model", "sbert-small"]
     given += ["--sts-epochs", "1", "--precision", "float32"] if command in {"full", "train_sts"} else []
@@ -65,24 +64,24 @@ def test_the_same_full_makes_nothing_and_its_run_tells_all_the_same(project):
     assert files[0] == files[1] >= {"report.md", "speed.png"}
 
 
-def test_the_same_data_at_another_place_is_the_same(project, tmp_path):
+def test_the_same_data_at_another_place_is_the_same(project, tmp_path, make_project):
     before = versions(project)
     moved = make_project(tmp_path / "moved")
 
-    again = run("full", Project(project.folder, moved.nli, moved.sts))
+    again = run("full", moved)
 
     assert "is the same, and is reused" in again.output
     assert versions(project) == before
 
 
 @pytest.mark.slow
-def test_other_data_are_another_variant(project, tmp_path):
+def test_other_data_are_another_variant(project, tmp_path, make_project):
     before = versions(project)
     other = make_project(tmp_path / "other")
     lines = (other.sts / "train.csv").read_text().splitlines()
     (other.sts / "train.csv").write_text("\n".join(lines[:-1]) + "\n")
 
-    run("full", Project(project.folder, other.nli, other.sts))
+    run("full", other)
 
     made = versions(project)
     assert len(made) == len(before) + 2, "a reference and a variant"
@@ -114,25 +113,25 @@ def test_force_makes_a_version_of_the_same_bytes(project):
 
 
 def test_a_single_step_is_taken_from_the_run_that_did_it_and_full_takes_it_too(project):
-    first = run("prune", project, "--layers", "3")
-    again = run("prune", project, "--layers", "3")
+    first = run("prune", project, "--layers", "0,2")
+    again = run("prune", project, "--layers", "0,2")
 
     assert model_in(first) == model_in(again)
     made_by = MlflowClient(project.uri).get_logged_model(model_in(first).removeprefix("models:/")).source_run_id
     assert f"the same was done by run {made_by}" in again.output
-    forced = run("prune", project, "--layers", "3", "--force", "true")
+    forced = run("prune", project, "--layers", "0,2", "--force", "true")
     assert model_in(forced) != model_in(first)
 
-    whole = run("full", project, "--layers", "3")
+    whole = run("full", project, "--layers", "0,2")
     assert "step prune: the same was done by run" in whole.output
     assert "step train_nli: the same" not in whole.output
 
 
 def test_a_result_that_was_deleted_is_made_again(project):
-    first = model_in(run("prune", project, "--layers", "4"))
+    first = model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom"))
     MlflowClient(project.uri).delete_logged_model(first.removeprefix("models:/"))
 
-    assert model_in(run("prune", project, "--layers", "4")) != first
+    assert model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom")) != first
 
 
 def test_the_same_judgement_is_not_passed_twice(project):
@@ -146,7 +145,7 @@ def test_the_same_judgement_is_not_passed_twice(project):
 
 
 def test_a_model_that_is_registered_twice_is_one_version_with_the_newest_metrics(project):
-    trained = model_in(run("train_sts", project, "--model", model_in(run("prune", project, "--layers", "5"))))
+    trained = model_in(run("train_sts", project, "--model", model_in(run("prune", project, "--layers", "1,2"))))
     run("register", project, "--model", trained)
     before = versions(project)
     newest = max(before, key=int)

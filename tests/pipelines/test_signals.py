@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from tests.commands import start
 from tests.pipelines.conftest import Project
 
 ROOT = Path(__file__).parents[2]
@@ -24,25 +24,15 @@ def training_has_begun(client: MlflowClient) -> bool:
 def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Project, sent, status):
     client = MlflowClient(project.uri)
     client.search_experiments()
-    arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *arguments],
-        cwd=project.folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not training_has_begun(client) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.5)
+    command = start(project.folder, "full", *project.given, "--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
+    command.wait_for(lambda: training_has_begun(client))
 
-    process.send_signal(sent)
-    ended = process.wait(timeout=60)
+    command.send(sent)
 
-    assert ended == status
+    assert command.end() == status, command.output
     assert {run.info.run_name: run.info.status for run in client.search_runs(["0"])} == {
-        "full L6 drop-top s42": "KILLED",
-        "reference L12 s42": "KILLED",
+        "full L2 drop-top s42": "KILLED",
+        "reference L3 s42": "KILLED",
         "prune": "FINISHED",
         "train_nli": "KILLED",
     }
@@ -66,8 +56,7 @@ def test_an_exit_that_was_swallowed_is_made_up_for_at_the_next_step(project: Pro
         "cutting._check_pruned = told\n"
         "main(sys.argv[1:])"
     )
-    arguments = ["full", "--nli-data", str(project.nli), "--sts-data", str(project.sts), "--nli-epochs", "500"]
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-c", code, "full", *project.given, "--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4"]
 
     done = subprocess.run(
         command, cwd=project.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False

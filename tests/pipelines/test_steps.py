@@ -40,7 +40,7 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     phases = ["--registered-model", "sbert-small", "--precision", "float32"]
     run_full(project.recipe())
 
-    pruned = model_uri(call("prune", "--layers", "2", "--registered-model", "sbert-small"))
+    pruned = model_uri(call("prune", "--base-model", str(project.base), "--layers", "2", "--registered-model", "sbert-small"))
     after_nli = model_uri(call("train_nli", "--model", pruned, "--nli-data", str(project.nli), *phases))
     healed = model_uri(call("train_sts", "--model", after_nli, "--sts-data", str(project.sts), "--sts-epochs", "1", *phases))
     judged = call("evaluate", "--model", healed, "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
@@ -64,7 +64,7 @@ def test_a_pruned_model_is_pruned_again_in_the_indices_of_its_base(project: Proj
 
 
 def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
-    saved = model_uri(call("prune", "--layers", "1"))
+    saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1"))
     store = connect()
     folder = project.folder / "stranger"
     fetch_model(saved).rename(folder)
@@ -79,8 +79,8 @@ def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
 
 
 def test_a_failed_step_marks_its_runs_and_registers_nothing(project: Project):
-    data = ["--nli-data", str(project.nli), "--sts-data", str(project.sts), "--layers", "1", "--precision", "float32"]
-    rates = ["--nli-learning-rate", "1", "--sts-learning-rate", "1", "--sts-epochs", "15"]
+    data = [*project.given, "--layers", "1", "--precision", "float32"]
+    rates = ["--nli-learning-rate", "1", "--nli-epochs", "60", "--nli-batch-size", "8", "--nli-keep", "last"]
 
     result = CliRunner().invoke(main, ["full", *data, *rates])
 
@@ -130,7 +130,9 @@ def test_a_store_that_fails_in_the_middle_is_an_answer_and_not_a_traceback(proje
 def test_retention_without_test_pairs_is_refused(project: Project):
     (project.sts / "test.csv").unlink()
 
-    result = CliRunner().invoke(main, ["evaluate", "--model", "quickstart", "--reference", "quickstart", "--sts-data", str(project.sts)])
+    result = CliRunner().invoke(
+        main, ["evaluate", "--model", str(project.base), "--reference", str(project.base), "--sts-data", str(project.sts)]
+    )
 
     assert result.exit_code == 2
     assert "retention is measured on test pairs" in result.output
@@ -145,7 +147,7 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
 
 
 def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_stays(project: Project, monkeypatch: pytest.MonkeyPatch):
-    saved = model_uri(call("prune", "--layers", "1"))
+    saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1"))
     monkeypatch.setattr("pipelines.steps.PROBES", ("another sentence", *PROBES[1:]))
 
     result = CliRunner().invoke(main, ["register", "--model", saved])
@@ -158,7 +160,7 @@ def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_sta
 
 
 def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(project: Project):
-    saved = model_uri(call("prune", "--layers", "1", "--registered-model", "m-v1.2"))
+    saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1", "--registered-model", "m-v1.2"))
 
     call("register", "--model", saved, "--registered-model", "m-v1.2")
     output = call("evaluate", "--model", "models:/m-v1.2/1", "--sts-data", str(project.sts))
@@ -167,7 +169,7 @@ def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(proje
 
 
 def test_a_strangers_model_is_registered_with_its_own_pooling_and_a_lineage(project: Project):
-    stranger = with_pooling(load_saved(locate_base("quickstart").checkpoint), "cls", max_seq_length=32)
+    stranger = with_pooling(load_saved(locate_base(str(project.base)).checkpoint), "cls", max_seq_length=32)
     stranger.save(str(project.folder / "stranger"))
 
     call("register", "--model", str(project.folder / "stranger"), "--registered-model", "s")

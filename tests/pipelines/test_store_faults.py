@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pipelines import steps
 from pipelines.__main__ import main
 from tests.pipelines.beginning import begin
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 from tests.pipelines.shelf import NAME, done, shelve
 from tests.pipelines.test_tracking_faults import Server, no_pause, server, the_server  # noqa: F401 - fixtures
 from tests.proxy import Proxy, proxy_to
@@ -30,17 +30,16 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch):  # noqa: F811 - the 
 
 
 def full(project: Project) -> Result:
-    data = ["--nli-data", str(project.nli), "--sts-data", str(project.sts)]
-    return CliRunner().invoke(main, ["full", "--layers", "12", "--sts-epochs", "1", "--robustness", "0", *data])
+    return CliRunner().invoke(main, ["full", "--layers", "3", "--sts-epochs", "1", "--robustness", "0", *project.given])
 
 
 def train(project: Project) -> Result:
-    arguments = ["--model", "quickstart", "--sts-data", str(project.sts), "--sts-epochs", "1", "--force", "true"]
+    arguments = ["--model", str(project.base), "--sts-data", str(project.sts), "--sts-epochs", "1", "--force", "true"]
     return CliRunner().invoke(main, ["train_sts", *arguments])
 
 
 @pytest.mark.service
-def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_command_registers(server, tmp_path, monkeypatch):  # noqa: F811
+def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_command_registers(server, tmp_path, monkeypatch, make_project):  # noqa: F811
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     project = make_project(tmp_path / "project")
     log_model = steps.log_model
@@ -67,7 +66,7 @@ def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_comman
 
 
 @pytest.mark.service
-def test_a_server_that_answers_500_for_a_while_misses_nothing(proxy: Proxy, tmp_path, no_pause, monkeypatch):  # noqa: F811
+def test_a_server_that_answers_500_for_a_while_misses_nothing(proxy: Proxy, tmp_path, no_pause, monkeypatch, make_project):  # noqa: F811
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     project = make_project(tmp_path / "project")
     proxy.status = lambda path: 500 if "log-batch" in path and sum("log-batch" in asked for asked in proxy.asked) < 5 else None
@@ -81,7 +80,7 @@ def test_a_server_that_answers_500_for_a_while_misses_nothing(proxy: Proxy, tmp_
 
 
 @pytest.mark.service
-def test_a_server_that_answers_500_to_the_end_makes_exit_status_3(proxy: Proxy, tmp_path, monkeypatch):
+def test_a_server_that_answers_500_to_the_end_makes_exit_status_3(proxy: Proxy, tmp_path, monkeypatch, make_project):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     project = make_project(tmp_path / "project")
     proxy.status = lambda path: 500 if "log-batch" in path else None
@@ -95,7 +94,7 @@ def test_a_server_that_answers_500_to_the_end_makes_exit_status_3(proxy: Proxy, 
 
 
 @pytest.mark.service
-def test_a_slow_server_is_waited_for(proxy: Proxy, tmp_path):
+def test_a_slow_server_is_waited_for(proxy: Proxy, tmp_path, make_project):
     project = make_project(tmp_path / "project")
     proxy.delay_s = 0.5
 

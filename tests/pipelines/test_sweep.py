@@ -10,23 +10,21 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 
 SHORT = ("--sts-epochs", "0.5", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small")
 
 
 def sweep(project: Project, *given: str):
-    data = ("--nli-data", str(project.nli), "--sts-data", str(project.sts))
-    return CliRunner().invoke(main, ["sweep", *data, *SHORT, *given])
+    return CliRunner().invoke(main, ["sweep", *project.given, *SHORT, *given])
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def swept(make_project, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
-        done = sweep(project, "--depths", "12,2,1", "--strategies", "drop-top,drop-middle")
+        project.use(patch)
+        done = sweep(project, "--depths", "3,2,1", "--strategies", "drop-top,drop-middle")
         assert done.exit_code == 0, done.output
         yield project, MlflowClient(project.uri), done.output
 
@@ -41,7 +39,7 @@ def test_each_selection_is_made_once_and_registered(swept):
     _, client, said = swept
 
     kept = {str(version.version): version.tags["sbert_prune.kept_layers"] for version in client.search_model_versions("name='sbert-small'")}
-    assert kept == {"1": "0-11", "2": "0,1", "3": "0,11", "4": "0"}
+    assert kept == {"1": "0-2", "2": "0,1", "3": "0,2", "4": "0"}
     assert "drop-middle to 1 layers keeps 0, as drop-top does: models:/sbert-small/4" in said
     assert said.count("step train_nli") == 4
 
@@ -54,33 +52,33 @@ def test_the_run_above_holds_table_picture_and_numbers(swept):
     report = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="report.md")).read_text()
     numbers = json.loads(Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="curve.json")).read_text())
 
-    assert run.info.run_name == "sweep L12,2,1 drop-top,drop-middle s42"
+    assert run.info.run_name == "sweep L3,2,1 drop-top,drop-middle s42"
     assert run.info.status == "FINISHED"
     assert {"report.md", "curve.png", "curve.json", "recipe.json"} <= files
-    assert [row["layers"] for row in numbers] == [12, 2, 2, 1]
+    assert [row["layers"] for row in numbers] == [3, 2, 2, 1]
     assert numbers[3]["strategies"] == ["drop-top", "drop-middle"]
     assert [line.split(" | ")[:3] for line in report.splitlines() if line.startswith("| ")][2:] == [
-        ["| 12", "drop-top, drop-middle", "0-11"],
+        ["| 3", "drop-top, drop-middle", "0-2"],
         ["| 2", "drop-top", "0,1"],
-        ["| 2", "drop-middle", "0,11"],
+        ["| 2", "drop-middle", "0,2"],
         ["| 1", "drop-top, drop-middle", "0"],
     ]
     assert "knee      " in said
     history = client.get_metric_history(run.info.run_id, "curve/drop-top/sts_dev/spearman_cosine")
-    assert [point.step for point in history] == [12, 2, 1]
+    assert [point.step for point in history] == [3, 2, 1]
     children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
     assert len(children) == 4
 
 
 @pytest.mark.slow
-def test_the_same_sweep_again_makes_nothing_and_a_further_depth_alone_is_made(swept):
+def test_the_same_sweep_again_makes_nothing_and_what_a_further_strategy_chooses_alone_is_made(swept):
     project, _, _ = swept
 
-    done = sweep(project, "--depths", "12,3,2,1", "--strategies", "drop-top,drop-middle")
+    done = sweep(project, "--depths", "3,2,1", "--strategies", "drop-top,drop-middle,drop-bottom")
 
     assert done.exit_code == 0, done.output
     assert done.output.count("step train_nli") == 2
-    assert re.findall(r"^  (\d+) +drop-", done.output, flags=re.M) == ["12", "3", "3", "2", "2", "1"]
+    assert re.findall(r"^  (\d+) +drop-", done.output, flags=re.M) == ["3", "2", "2", "2", "1", "1"]
 
 
 @pytest.mark.slow
@@ -111,7 +109,7 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
     [
         (["--depths", "6,x"], "depths=6,x: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1."),
         (["--depths", "6,6"], "depths=6,6: write different numbers"),
-        (["--depths", "13"], "layers=13 cannot be kept: the encoder has 12 layers."),
+        (["--depths", "13"], "layers=13 cannot be kept: the encoder has 3 layers."),
         (["--depths", "0"], "layers=0 cannot be kept"),
         (["--strategies", "drop-top,drop-top"], "strategies=drop-top,drop-top: write each strategy once"),
         (["--strategies", "drop-top,"], "write each strategy once"),
@@ -119,21 +117,21 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
         (["--layers", "6"], "No such option '--layers'"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(project, given, told):
-    done = sweep(project, *given)
+def test_mistakes_are_told_before_anything_is_written(untouched, given, told):
+    done = sweep(untouched, *given)
 
     assert done.exit_code == 2
     assert told in done.output
-    assert not (project.folder / "mlflow.db").exists()
+    assert not (untouched.folder / "mlflow.db").exists()
 
 
-def test_a_plan_times_each_depth_once(project):
+def test_a_plan_times_each_depth_once(untouched):
     done = sweep(
-        project, "--plan", "true", "--depths", "12,2", "--strategies", "drop-top,drop-bottom", "--phases", "sts", "--max-seq-length", "16"
+        untouched, "--plan", "true", "--depths", "3,2", "--strategies", "drop-top,drop-bottom", "--phases", "sts", "--max-seq-length", "16"
     )
 
     assert done.exit_code == 0, done.output
     assert done.output.count("train     variant 2 layers, sts:") == 1
     assert ", 2 times\n" in done.output
     assert "train     reference, sts:" in done.output
-    assert not (project.folder / "mlflow.db").exists()
+    assert not (untouched.folder / "mlflow.db").exists()

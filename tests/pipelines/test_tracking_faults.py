@@ -28,7 +28,7 @@ from sbert_prune import spool
 from sbert_prune.lineage import DataRecord
 from sbert_prune.store import connect
 from sbert_prune.tracking import Run, open_run
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 
 
 class Server:
@@ -190,9 +190,11 @@ def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], Non
 
 
 @pytest.mark.service
-def test_a_server_that_is_killed_while_training_and_comes_back_misses_nothing(server: Server, tmp_path, no_pause, monkeypatch):
+def test_a_server_that_is_killed_while_training_and_comes_back_misses_nothing(
+    server: Server, tmp_path, no_pause, monkeypatch, make_project
+):
     project = make_project(tmp_path / "project")
-    arguments = ["--model", "quickstart", "--sts-data", str(project.sts), "--sts-epochs", "2", "--sts-batch-size", "8", "--seed", "7"]
+    arguments = ["--model", str(project.base), "--sts-data", str(project.sts), "--sts-epochs", "2", "--sts-batch-size", "8", "--seed", "7"]
 
     with happening(monkeypatch, {4: server.kill, 15: server.start}) as logged:
         result = CliRunner().invoke(main, ["train_sts", *arguments])
@@ -212,7 +214,7 @@ def evaluate_while(deed: Callable[[], object], project: Project, monkeypatch: py
     look = judging.measure_speed
     with monkeypatch.context() as patch:
         patch.setattr(judging, "measure_speed", lambda *given: (deed(), look(*given))[1])
-        return CliRunner().invoke(main, ["evaluate", "--model", "quickstart", "--sts-data", str(project.sts)])
+        return CliRunner().invoke(main, ["evaluate", "--model", str(project.base), "--sts-data", str(project.sts)])
 
 
 def check_what_came_late(away: Result, back: Result, client: MlflowClient, folder: Path) -> None:
@@ -231,7 +233,7 @@ def check_what_came_late(away: Result, back: Result, client: MlflowClient, folde
 
 
 @pytest.mark.service
-def test_a_server_that_stays_away_makes_exit_status_3_and_the_next_command_delivers(server: Server, tmp_path, monkeypatch):
+def test_a_server_that_stays_away_makes_exit_status_3_and_the_next_command_delivers(server: Server, tmp_path, monkeypatch, make_project):
     project = make_project(tmp_path / "project")
 
     away = evaluate_while(server.kill, project, monkeypatch)
@@ -291,7 +293,7 @@ def test_a_locked_database_stops_nothing_and_misses_nothing(folder: Path, impati
     assert read_everything(store.client, run.run_id) == expected([model_id])
 
 
-def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_delivers(folder: Path, impatient, monkeypatch):
+def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_delivers(folder: Path, impatient, monkeypatch, make_project):
     project = make_project(folder / "project")
 
     with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:

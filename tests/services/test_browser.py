@@ -8,7 +8,6 @@ from playwright.sync_api import Locator, Page, expect
 from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
 from pipelines.full import run_full
 from pipelines.promote import command as promote
-from tests.pipelines.conftest import make_project
 
 pytestmark = [
     pytest.mark.service,
@@ -23,12 +22,11 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory):
+def client(make_project, tmp_path_factory: pytest.TempPathFactory):
     """A store with two variants of one recipe; the first of them, version 2, is promoted."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
-        patch.setenv("MLFLOW_TRACKING_URI", project.uri)
-        patch.chdir(project.folder)
+        project.use(patch)
         run_full(project.recipe())
         run_full(project.recipe(layers="0,5,11"))
         # So few dev pairs cannot tell whether a variant is as good as its reference.

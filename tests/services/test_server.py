@@ -7,12 +7,11 @@ from mlflow import MlflowClient
 from docs.take_screenshots import serve
 from pipelines.full import run_full
 from sbert_prune.models import fetch_model
-from tests.pipelines.conftest import make_project
 
 pytestmark = pytest.mark.service
 
 
-def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_path, monkeypatch: pytest.MonkeyPatch, make_project):
     project = make_project(tmp_path / "project")
     monkeypatch.chdir(project.folder)
     before = {path.name for path in project.folder.iterdir()}

@@ -6,7 +6,6 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from tests.pipelines.conftest import make_project
 from tests.services.team_server import PASSWORD, postgres
 from tuning.aim import Aim
 from tuning.study import DIGEST, held, open_study
@@ -17,7 +16,7 @@ GIVEN = ("--sts-epochs", "1", "--nli-max-rows", "40", "--robustness", "0", "--pr
 SEARCH = ("--layers", "2", "--trials", "6", "--screening", "none", "--finalists", "1", "--space", "layers", "--sampler", "random")
 
 
-def test_two_commands_share_the_trials_of_a_study(tmp_path, monkeypatch):
+def test_two_commands_share_the_trials_of_a_study(tmp_path, monkeypatch, make_project):
     project = make_project(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", project.uri)
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
@@ -25,8 +24,7 @@ def test_two_commands_share_the_trials_of_a_study(tmp_path, monkeypatch):
     with postgres() as running:
         running.create("study")
         storage = f"postgresql+psycopg2://mlflow@127.0.0.1:{running.port}/study"
-        data = ("--nli-data", str(project.nli), "--sts-data", str(project.sts))
-        command = [sys.executable, "-m", "tuning", "search", *data, *GIVEN, *SEARCH, "--storage", storage]
+        command = [sys.executable, "-m", "tuning", "search", *project.given, *GIVEN, *SEARCH, "--storage", storage]
         started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
         said = [process.communicate(timeout=900)[0] for process in started]
         (name,) = [row[0] for row in running.ask("study", "SELECT study_name FROM studies")]

@@ -17,7 +17,7 @@ from pipelines.checks.store import check_tracking_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.store import connect
 from sbert_prune.tracking import open_run
-from tests.pipelines.conftest import Project, make_project
+from tests.pipelines.conftest import Project
 from tests.pipelines.test_tracking_faults import evaluate_while
 from tests.services.team_server import Postgres, TeamServer, as_admin, postgres, team_server
 
@@ -48,7 +48,7 @@ def server(database: Postgres, tmp_path_factory) -> Iterator[TeamServer]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Project:
+def project(make_project, tmp_path_factory) -> Project:
     return make_project(tmp_path_factory.mktemp("project"))
 
 
@@ -83,7 +83,7 @@ def call(folder: Path, uri: str, *arguments: str, **environment: str) -> Ended:
 
 
 def full(project: Project, *, layers: int = 1) -> tuple[str, ...]:
-    data = ("--nli-data", str(project.nli), "--sts-data", str(project.sts), "--sts-epochs", "1")
+    data = (*project.given, "--sts-epochs", "1")
     return ("full", "--layers", str(layers), "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small", *data)
 
 

@@ -1,5 +1,16 @@
-"""The small project of the pipelines' tests."""
+"""The small project of the pipelines' tests, with a base of six layers: of three there is little to choose."""
 
-from tests.pipelines.conftest import _quick_speed, project, uri
+from functools import partial
 
-__all__ = ["_quick_speed", "project", "uri"]
+import pytest
+
+from tests.pipelines.conftest import _quick, copy_project, fill_project, project, untouched, uri
+from tests.stores import made_once
+
+__all__ = ["_quick", "project", "untouched", "uri"]
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory: pytest.TempPathFactory):
+    """A function that makes a project of a folder."""
+    return partial(copy_project, made_once(tmp_path_factory, "deeper project", partial(fill_project, depth=6)))

@@ -1,0 +1,93 @@
+"""Commands in processes of their own that start in a blink: forked from one that has imported the libraries and done nothing else.
+
+command = start(folder, "full", "--layers", "2")
+command.wait_for("step train_nli")
+command.kill()
+assert command.end() == -9, command.output
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
+
+from tests.quick import be_quick
+
+_PRELOADED = ["tests.preloaded"]
+_PATIENCE_S = 300
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that was started. log: what it prints."""
+
+    process: BaseProcess
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.is_alive()
+
+    def wait_for(self, sign: str | Callable[[], object]) -> None:
+        """Wait until it prints this, or until this comes true; not longer than it runs."""
+        seen = sign if callable(sign) else lambda: sign in self.output
+        deadline = time.monotonic() + _PATIENCE_S
+        while self.is_running and not seen():
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.01)
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        self.send(signal.SIGKILL)
+        self.process.join()
+
+    def end(self, *, within_s: float = _PATIENCE_S) -> int:
+        """Wait for its end; its exit status, or the negative number of the signal that ended it."""
+        self.process.join(within_s)
+        assert self.process.exitcode is not None, self.output
+        return self.process.exitcode
+
+
+def start(folder: Path, *arguments: str, module: str = "pipelines", **environment: str) -> Started:
+    """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and what is given beside it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    handle, log = tempfile.mkstemp(prefix="command-", suffix=".log")
+    os.close(handle)
+    given = (str(folder), module, arguments, dict(os.environ) | environment, log)
+    process = context.Process(target=_run, args=given)
+    process.start()
+    return Started(process, Path(log))
+
+
+def _run(folder: str, module: str, arguments: tuple[str, ...], environment: Mapping[str, str], log: str) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    tempfile.tempdir = None
+    with Path(log).open("w", encoding="utf-8", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        be_quick(MonkeyPatch())
+        import_module(f"{module}.__main__").main(list(arguments), prog_name=f"python -m {module}")

@@ -1,0 +1,27 @@
+"""A base that trains in a blink: a few layers, 32 wide, the embedded base's tokenizer, a shadow of its word embeddings."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from sbert_prune.bases import locate_base
+from sbert_prune.sentence import encoder_of, load_saved
+
+WIDTH, LENGTH = 32, 64
+
+
+def save_small_base(folder: Path, *, depth: int = 3) -> None:
+    """Save it. Its sentences are about as alike as the embedded base's, as a random projection keeps angles; its layers are random."""
+    embedded = locate_base("quickstart").checkpoint
+    words = encoder_of(load_saved(embedded)).get_input_embeddings().weight.detach()
+    pieces, width = words.shape
+    calm = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    sizes = {"num_hidden_layers": depth, "hidden_size": WIDTH, "num_attention_heads": 2, "intermediate_size": 2 * WIDTH}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        small = BertModel(BertConfig(vocab_size=pieces, max_position_embeddings=LENGTH, initializer_range=0.1, **sizes, **calm)).eval()
+        projection = torch.randn(width, WIDTH) / WIDTH**0.5
+    small.get_input_embeddings().weight.data = words @ projection
+    small.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(embedded.folder, model_max_length=LENGTH).save_pretrained(folder)
