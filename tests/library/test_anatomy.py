@@ -10,7 +10,7 @@ from transformers import BertModel
 
 from sbert_prune.anatomy.attention import attention_entropy
 from sbert_prune.anatomy.look import look_at_layers
-from sbert_prune.encoders import ARCHITECTURES, layers_of
+from sbert_prune.encoders import layers_of
 from sbert_prune.errors import DataError, RoundTripError
 from sbert_prune.evaluation.embedded import embed_once
 from sbert_prune.evaluation.geometry import Geometry
@@ -21,10 +21,11 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import encoder_of, with_encoder
+from tests.kinds import KINDS
 
 DEPTH = 4
 LONG = "the man and the woman and the child is in the street and on the river and not quickly"
-every_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
+every_kind = pytest.mark.parametrize("model_type", KINDS)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def first_layers(model, count):
     return with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder)))))
 
 
-@every_architecture
+@every_kind
 def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
@@ -54,8 +55,8 @@ def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
         assert found.depths[count].geometry.effective_rank == pytest.approx(expected.effective_rank, rel=1e-4)
 
 
-@every_architecture
-def test_every_architecture_shows_its_attention(tiny_model, dev, model_type):
+@every_kind
+def test_every_kind_shows_its_attention(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
     found = look_at_layers(model, dev)
@@ -88,7 +89,7 @@ def test_the_layers_influence_is_that_of_the_profile(tiny_model, dev):
     assert len(found.influence) == DEPTH
 
 
-@every_architecture
+@every_kind
 def test_padding_does_not_change_the_attentions_entropy(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=3)
     texts = ["a cat", *sentences[:3], LONG]
@@ -101,7 +102,7 @@ def test_padding_does_not_change_the_attentions_entropy(tiny_model, sentences, m
     assert together == pytest.approx(np.average(apart, axis=0, weights=tokens), abs=1e-5)
 
 
-@every_architecture
+@every_kind
 def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=3)
     with torch.no_grad():

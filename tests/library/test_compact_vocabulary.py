@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.phase_settings import NliSettings
 from sbert_prune.sentence import encoder_of
 from sbert_prune.training import compact
@@ -15,11 +14,12 @@ from sbert_prune.training.gradients import Gradient
 from sbert_prune.training.hardware import Hardware
 from sbert_prune.training.losses import nli_loss
 from sbert_prune.training.objective import Objective
+from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 TEXTS = [("a man sings", "the man sings a song"), ("a dog sleeps", "the dog is not in the street"), ("a cat", "the cat and the dog")]
 MNRL = NliSettings(epochs=1, batch_size=3, learning_rate=1e-3)
-every_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
+every_kind = pytest.mark.parametrize("model_type", KINDS)
 some_architectures = pytest.mark.parametrize("model_type", ["bert", "roberta", "mpnet", "distilbert", "t5", "gemma3_text"])
 
 
@@ -67,7 +67,7 @@ def unused_rows(model, examples):
     return [row for row in range(len(rows_of(model))) if row not in used]
 
 
-@every_architecture
+@every_kind
 def test_the_weights_are_those_of_training_with_all_rows(twice, model_type):
     one, other, examples = twice(model_type)
     before = weights(one)
@@ -87,7 +87,7 @@ def word_table(model):
     return next(name for name, weight in encoder_of(model).named_parameters() if weight is rows_of(model))
 
 
-@every_architecture
+@every_kind
 def test_embeddings_are_the_same_inside(twice, model_type):
     model, _, examples = twice(model_type)
     numbers = np.arange(len(examples.tokens))  # of different length, so that there is padding

@@ -18,6 +18,7 @@ from sbert_prune.evaluation.efficiency.turns import LEAST_PAIRS, median_ratio, t
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from tests.kinds import KINDS
 
 WIDTH, WORDS, POSITIONS = 16, 128, 64
 SENTENCE = "a man plays the guitar"
@@ -77,7 +78,7 @@ def test_parameters_are_counted_as_by_hand(tiny_base, depth):
     assert size.layers == parameters_of_bert(depth) - parameters_of_bert(0)
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("model_type", KINDS)
 def test_the_parts_sum_to_the_whole_and_layers_are_what_pruning_takes_away(tiny_base, model_type):
     checkpoint = inspect_checkpoint(tiny_base(model_type))
     model = with_pooling(load_saved(checkpoint), "mean", max_seq_length=32)
@@ -127,7 +128,7 @@ def test_flops_are_those_of_the_formula(tiny_model, depth):
     assert flops_of(model, SENTENCE) == flops_of_bert(depth, pieces=7)
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("model_type", KINDS)
 def test_every_layer_costs_the_same_flops_and_the_model_stays_as_it_was(tiny_model, model_type):
     counted = [flops_of(tiny_model(model_type, name=str(depth), depth=depth), SENTENCE) for depth in (2, 4, 6)]
     model = tiny_model(model_type, name="again")

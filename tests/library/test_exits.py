@@ -8,18 +8,19 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from sbert_prune.encoders import ARCHITECTURES, layers_of
+from sbert_prune.encoders import layers_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import embed, encoder_of, with_encoder
 from sbert_prune.training.exits import embed_batch
 from sbert_prune.training.hardware import Hardware
+from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
 DEPTH = 3
 LONG = "the man and the woman and the child is in the street and on the river and not quickly"
-every_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
+every_kind = pytest.mark.parametrize("model_type", KINDS)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def first_layers(model, count):
     return with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder)))))
 
 
-@every_architecture
+@every_kind
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_every_exit_is_that_of_the_model_cut_there(tiny_model, texts, model_type, pooling):
     model = tiny_model(model_type, depth=DEPTH, pooling=pooling)
@@ -54,7 +55,7 @@ def test_every_exit_is_that_of_the_model_cut_there(tiny_model, texts, model_type
     assert not torch.allclose(found[1], found[2], atol=1e-2)
 
 
-@every_architecture
+@every_kind
 def test_the_last_exit_is_what_encode_gives(tiny_model, texts, model_type):
     model = tiny_model(model_type, depth=DEPTH)
     features = features_of(model, texts)
@@ -149,7 +150,7 @@ def test_an_error_on_the_way_leaves_no_hook(tiny_model):
     assert not any(module._forward_hooks for module in encoder_of(model).modules())
 
 
-@every_architecture
+@every_kind
 def test_bfloat16_gives_float32_embeddings_close_to_those_of_float32(tiny_model, texts, model_type):
     model = tiny_model(model_type, depth=DEPTH, spread=0.05)
     features = features_of(model, texts)

@@ -19,11 +19,11 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import encoder_of, with_encoder
+from tests.kinds import KINDS
 
 DEPTH = 4
 MEASURED = ("block-influence", "angular-distance", "leave-one-out", "cka", "loss-per-depth")
 every_method = pytest.mark.parametrize("method", MEASURED)
-KINDS = ("bert", "mpnet", "deberta-v2", "modernbert", "t5", "qwen3", "gemma3_text")
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_a_layer_that_returns_its_input_does_not_matter(tiny_model, calibration,
         assert found.keep(DEPTH - 1) == (0, 1, 3)
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_every_method_knows_every_architecture(tiny_model, calibration, model_type):
+@pytest.mark.parametrize("model_type", KINDS)
+def test_every_method_knows_every_kind(tiny_model, calibration, model_type):
     model = tiny_model(model_type, depth=3)
 
     for method in MEASURED:

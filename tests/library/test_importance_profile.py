@@ -9,16 +9,17 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from sbert_prune.encoders import ARCHITECTURES, layers_of
+from sbert_prune.encoders import layers_of
 from sbert_prune.errors import DataError
 from sbert_prune.importance.profile import profile_layers
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import embed, encoder_of, with_encoder
+from tests.kinds import KINDS
 
 DEPTH = 4
 LONG = "the man and the woman and the child is in the street and on the river and not quickly"
-every_architecture = pytest.mark.parametrize("model_type", ARCHITECTURES)
+every_kind = pytest.mark.parametrize("model_type", KINDS)
 
 
 def first_layers(model, count):
@@ -27,7 +28,7 @@ def first_layers(model, count):
     return with_encoder(deepcopy(model), pruned)
 
 
-@every_architecture
+@every_kind
 def test_the_vectors_at_a_depth_are_those_of_the_first_layers(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=DEPTH)
     texts = [*sentences[:5], LONG]
@@ -55,7 +56,7 @@ def test_prompts_dense_layers_and_shortened_vectors_are_respected(tiny_model, se
         assert np.allclose(vectors[count], embed(first_layers(model, count), texts), atol=1e-6)
 
 
-@every_architecture
+@every_kind
 def test_padding_changes_nothing(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=DEPTH)
     texts = ["a cat", *sentences[:3], LONG]

@@ -14,7 +14,6 @@ from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from transformers import BertModel
 
 from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.errors import EncoderError, RoundTripError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.lineage import BaseRecord, Lineage, read_lineage
@@ -29,6 +28,7 @@ from sbert_prune.sentence import (
     with_encoder,
     with_pooling,
 )
+from tests.kinds import KINDS
 
 BASE = BaseRecord(id="base", revision=None, sha256="ab" * 32, depth=4)
 LINEAGE = Lineage.begin(BASE, pooling="mean").after_cut(LayerSelection((0, 2), 4), strategy="explicit")
@@ -43,7 +43,7 @@ def digests(folder):
     return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("model_type", KINDS)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_a_stranger_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
     model = pruned(tiny_model(model_type, pooling=pooling), (0, 2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import ARCHITECTURES, architecture_of, layers_of
+from sbert_prune.encoders import architecture_of, layers_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.phase_settings import NliSettings, StsSettings
 from sbert_prune.pruning import prune_layers
@@ -21,6 +21,7 @@ from sbert_prune.training.losses import sts_loss
 from sbert_prune.training.objective import Objective
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.subsets import Subsets, thinned
+from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 DEPTH = 4
@@ -34,7 +35,7 @@ def gradient_of(model, sentences, objective, batch_number, **how):
 
 
 @pytest.mark.parametrize("limit", [None, 3])
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("model_type", KINDS)
 def test_the_gradient_is_that_of_the_cut_model_and_other_layers_have_none(tiny_model, sentences, model_type, limit):
     first_stays = bool(architecture_of(model_type).first_lacks)
     subsets = Subsets(DEPTH, (2,), 1, first_stays)

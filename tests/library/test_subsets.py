@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import ARCHITECTURES, architecture_of, layers_of
+from sbert_prune.encoders import architecture_of, layers_of
 from sbert_prune.errors import DataError, SelectionError
 from sbert_prune.importance.subsets import embed_subsets
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
 from sbert_prune.sentence import embed, encoder_of, with_encoder
 from sbert_prune.training.hardware import choose_hardware
+from tests.kinds import KINDS
 
 DEPTH = 4
 LONG = "the man and the woman and the child is in the street and on the river and not quickly"
@@ -26,7 +27,7 @@ def selections(counts, model_type="bert", depth=DEPTH):
     return [one for one in all_of_them if not first_stays or 0 in one.kept]
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
+@pytest.mark.parametrize("model_type", KINDS)
 def test_each_selection_gives_the_embeddings_of_the_cut_model(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=DEPTH)
     texts = [*sentences[:5], LONG]
