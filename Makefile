@@ -3,28 +3,35 @@ PYTHON ?= python3
 VENV ?= .venv
 LAYERS ?= 6
 WORKERS ?= 2
+TESTS ?=
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
-FAST_TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: full test test-all check clean
+.PHONY: full test test-slow test-all lint environment check clean
 
 full: $(INSTALLED)  ## prune the quickstart base to LAYERS layers, heal it, judge it, register it
 	PATH="$(BIN):$$PATH" mlflow run . -e full -P layers=$(LAYERS) --env-manager local
 
 test: $(DEV_INSTALLED)  ## the fast tests
-	$(FAST_TESTS)
+	$(PYTEST) $(TESTS)
 
-test-all: $(DEV_INSTALLED)  ## every test; the browser's need Debian's chromium
-	$(BIN)/python -m pytest -m ""
+test-slow: $(DEV_INSTALLED)  ## the others: long ones, and those with a server or a browser (Debian's postgresql and chromium)
+	$(PYTEST) --timeout 1500 -m "slow or service" $(TESTS)
 
-check: $(DEV_INSTALLED)  ## style, types, import order, and the fast tests
+test-all: $(DEV_INSTALLED)  ## every test
+	$(PYTEST) --timeout 1500 -m "" $(TESTS)
+
+lint: $(DEV_INSTALLED)  ## style, types, import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(FAST_TESTS)
+
+environment: $(DEV_INSTALLED)
+
+check: lint test  ## style, types, import order, and the fast tests
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -23,7 +23,7 @@ from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
 
 from tests.quick import be_quick
 
-_PRELOADED = ["tests.preloaded"]
+PRELOADED = ["tests.preloaded"]
 _PATIENCE_S = 300
 
 
@@ -66,13 +66,17 @@ class Started:
         return self.process.exitcode
 
 
-def start(folder: Path, *arguments: str, module: str = "pipelines", **environment: str) -> Started:
-    """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and what is given beside it."""
+def start(folder: Path, *arguments: str, module: str = "pipelines", without: str | None = None, **environment: str) -> Started:
+    """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and what is given beside it.
+
+    without: the variables whose names begin like this are left out.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(PRELOADED)
     handle, log = tempfile.mkstemp(prefix="command-", suffix=".log")
     os.close(handle)
-    given = (str(folder), module, arguments, dict(os.environ) | environment, log)
+    inherited = {name: value for name, value in os.environ.items() if without is None or not name.startswith(without)}
+    given = (str(folder), module, arguments, inherited | environment, log)
     process = context.Process(target=_run, args=given)
     process.start()
     return Started(process, Path(log))

@@ -1,6 +1,7 @@
 """Tiny encoders and sentence models of every known architecture, with random weights and a tokenizer of a few words."""
 
 import os
+from pathlib import Path
 
 # One thread, here and in the commands that tests start, set before torch is imported: on a busy machine,
 # two threads wait for each other ten times longer than a tiny model takes.
@@ -8,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, MT5EncoderModel, PreTrainedTokenizerFast, T5EncoderModel
 
@@ -15,11 +17,24 @@ from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.sentence import load_saved, with_pooling
 
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.load_profile("quick")
+
+_FIRST = ("behaviour", "services", "tuning", "pipelines", "library", "contracts")
+"""The folders with the longest tests first, so that no worker ends long after the others."""
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files; each is one worker's, as its tests share what is made for them."""
+    items.sort(key=lambda item: _FIRST.index(item.path.relative_to(ROOT).parts[0]))
+
+
 _PEOPLE = ("a", "the", "man", "woman", "child", "dog", "cat")
 _DEEDS = ("plays", "sings", "sleeps", "runs", "eats", "guitar", "piano", "song", "bread", "quickly", "not", "is")
 WORDS = (*_PEOPLE, *_DEEDS, "river", "street", "in", "on", "and")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:%!"
 POSITIONS = 64
+ROOT = Path(__file__).parent
 
 
 def build_tokenizer(pad_id):

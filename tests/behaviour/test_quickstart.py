@@ -1,12 +1,6 @@
 """The quickstart as a stranger runs it, and what fine-tuning and the base's weights are worth in it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-from mlflow import MlflowClient
 from transformers import AutoConfig, AutoModel
 
 from sbert_prune.bases import locate_base
@@ -19,58 +13,40 @@ from sbert_prune.strategies import choose_layers
 from sbert_prune.training.hardware import choose_hardware
 from sbert_prune.training.lesson import Setup
 from sbert_prune.training.phases import Healer
+from tests.quickstart_store import NAME, SIX, Quickstart
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RECIPE = load_recipe("quickstart")
 
 
 @pytest.fixture(scope="module")
-def launched(tmp_path_factory: pytest.TempPathFactory):
-    """`mlflow run . -e full -P layers=6`, from a folder that is not the project's."""
-    folder = tmp_path_factory.mktemp("launched")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    bin_folder = str(Path(sys.executable).parent)
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "OMP_"))}
-    done = subprocess.run(
-        [f"{bin_folder}/mlflow", "run", str(ROOT), "-e", "full", "-P", "layers=6", "--env-manager", "local"],
-        cwd=folder,
-        env=clean | {"MLFLOW_TRACKING_URI": uri, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, MlflowClient(uri)
+def test_score(quickstart: Quickstart) -> float:
+    return float(quickstart.client.get_model_version(NAME, "2").tags["sts_test/spearman_cosine"])
 
 
-@pytest.fixture(scope="module")
-def test_score(launched) -> float:
-    _, client = launched
-    return float(client.get_model_version("sbert-quickstart", "2").tags["sts_test/spearman_cosine"])
+def test_mlflow_run_makes_a_registered_variant_of_six_layers(quickstart: Quickstart):
+    version = quickstart.client.get_model_version(NAME, "2")
 
-
-def test_mlflow_run_makes_a_registered_variant_of_six_layers(launched):
-    output, client = launched
-
-    version = client.get_model_version("sbert-quickstart", "2")
-
-    assert "models:/sbert-quickstart/2" in output
+    assert f"models:/{NAME}/2" in quickstart.output
     assert version.tags["sbert_prune.num_layers"] == "6"
     assert 0.85 < float(version.tags["quality/retention"]) < 1.1
 
 
-def test_mlflows_own_run_is_the_parent_and_ends_finished(launched):
-    _, client = launched
+def test_mlflows_own_run_is_the_parent_and_ends_finished(quickstart: Quickstart):
+    runs = quickstart.client.search_runs(["0"])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags and run.info.run_name == SIX]
 
-    runs = client.search_runs(["0"])
-    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-
-    assert parent.info.run_name == "full L6 drop-top s42"
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.params["layers"] == "6"
     assert parent.data.params["recipe.layers"] == "6"
+
+
+def test_the_second_variant_shares_the_reference(quickstart: Quickstart):
+    versions = quickstart.client.search_model_versions(f"name='{NAME}'")
+
+    layers = {str(version.version): version.tags["sbert_prune.num_layers"] for version in versions}
+    assert layers == {"1": "12", "2": "6", "3": "3"}
 
 
 def six_layers(*, pretrained: bool):

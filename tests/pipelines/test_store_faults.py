@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from pipelines import steps
 from pipelines.__main__ import main
+from tests.commands import PRELOADED
 from tests.pipelines.beginning import begin
 from tests.pipelines.conftest import Project
 from tests.pipelines.shelf import NAME, done, shelve
@@ -125,11 +126,10 @@ def test_a_server_that_has_no_stages_any_more_keeps_alias_and_tag_and_it_is_said
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_eight_processes_that_start_on_a_fresh_store_at_once_do_not_break_each_other(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.pipelines.beginning"])
-    for round_ in range(20):
+    context.set_forkserver_preload(PRELOADED)
+    for round_ in range(4):
         uri, start = f"sqlite:///{tmp_path / f'{round_}.db'}", context.Barrier(8)
         processes = [context.Process(target=begin, args=(uri, start)) for _ in range(8)]
         for process in processes:

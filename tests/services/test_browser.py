@@ -1,38 +1,25 @@
 """MLflow's pages over a real store, read in a browser as a person reads them."""
 
 import pytest
-from click.testing import CliRunner
 from mlflow import MlflowClient
 from playwright.sync_api import Locator, Page, expect
 
 from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
-from pipelines.full import run_full
-from pipelines.promote import command as promote
+from tests.quickstart_store import NAME, SIX, THREE, Quickstart
 
 pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is absent: apt-get install chromium"),
 ]
-NAME = "sbert-small"
-FIRST, SECOND = "full L2 drop-top s42", "full L3 explicit s42"
-
 _MOST_SCROLLS = 150
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.fixture(scope="module")
-def client(make_project, tmp_path_factory: pytest.TempPathFactory):
-    """A store with two variants of one recipe; the first of them, version 2, is promoted."""
-    with pytest.MonkeyPatch.context() as patch:
-        project = make_project(tmp_path_factory.mktemp("project"))
-        project.use(patch)
-        run_full(project.recipe())
-        run_full(project.recipe(layers="0,5,11"))
-        # So few dev pairs cannot tell whether a variant is as good as its reference.
-        done = CliRunner().invoke(promote, ["--registered-model", NAME, "--version", "2", "--force", "true", "--reason", "to show it"])
-        assert done.exit_code == 0, done.output
-        yield MlflowClient(project.uri)
+def client(quickstart: Quickstart) -> MlflowClient:
+    """Of a store with two variants of one recipe; the first of them, version 2, is promoted."""
+    return quickstart.client
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +76,8 @@ def read_row(page: Page, name: str) -> list[str]:
 def test_the_experiment_opens_in_the_model_training_view_with_our_runs(page, pages):
     page.goto(pages.experiment())
 
-    expect(page.get_by_role("link", name=FIRST), "the first variant's run is not listed by its name").to_be_visible()
-    expect(page.get_by_role("link", name=SECOND), "the second variant's run is not listed by its name").to_be_visible()
+    expect(page.get_by_role("link", name=SIX), "the first variant's run is not listed by its name").to_be_visible()
+    expect(page.get_by_role("link", name=THREE), "the second variant's run is not listed by its name").to_be_visible()
     expect(page.get_by_role("heading", name="Runs"), "not the tab of runs").to_be_visible()
     expect(page.get_by_text("Judges", exact=True), "the GenAI view is open").to_have_count(0)
 
@@ -98,9 +85,9 @@ def test_the_experiment_opens_in_the_model_training_view_with_our_runs(page, pag
 def test_two_runs_compare_side_by_side_by_name(page, pages, runs):
     page.goto(pages.compare([run.info.run_id for run in runs]))
 
-    expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(FIRST)
-    assert read_row(page, "Run Name:") == [FIRST, SECOND]
-    assert read_row(page, "recipe.layers") == ["2", "0,5,11"]
+    expect(page.get_by_role("row").filter(has_text="Run Name:")).to_contain_text(SIX)
+    assert read_row(page, "Run Name:") == [SIX, THREE]
+    assert read_row(page, "recipe.layers") == ["6", "3"]
 
 
 @pytest.mark.parametrize("metric", COLUMNS)
