@@ -1,8 +1,13 @@
 """The quickstart as a stranger runs it, and what fine-tuning and the base's weights are worth in it."""
 
+import re
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner, Result
 from transformers import AutoConfig, AutoModel
 
+from pipelines.__main__ import main
 from sbert_prune.bases import locate_base
 from sbert_prune.data.sources import load_nli, load_sts
 from sbert_prune.evaluation.sts import evaluate_sts
@@ -18,6 +23,7 @@ from tests.quickstart_store import NAME, SIX, Quickstart
 pytestmark = pytest.mark.slow
 
 RECIPE = load_recipe("quickstart")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,37 @@ def test_the_second_variant_shares_the_reference(quickstart: Quickstart):
 
     layers = {str(version.version): version.tags["sbert_prune.num_layers"] for version in versions}
     assert layers == {"1": "12", "2": "6", "3": "3"}
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readme_shows_what_the_command_ends_with(quickstart: Quickstart):
+    (shown,) = (block for block in README.split("```") if block.lstrip().startswith("variant "))
+
+    first_words = [[line.split()[0] for line in text.strip().splitlines()] for text in (shown, quickstart.output)]
+
+    assert first_words[1][-len(first_words[0]) :] == first_words[0]
+
+
+def test_the_readmes_commands_on_the_registry_do_what_it_says(quickstart: Quickstart, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", quickstart.uri)
+    monkeypatch.chdir(quickstart.folder)
+    shown = re.findall(rf"^mlflow run \. -e (\w+) -P registered_model={NAME}(.*)$", README, re.MULTILINE)
+
+    def call(command: str, *given: str) -> Result:
+        return CliRunner().invoke(main, [command, "--registered-model", NAME, *given])
+
+    call("promote", "--version", "1", "--force", "true", "--reason", "so that there is one to go back to")
+    results = {}
+    for command, rest in shown:
+        given = re.findall(r'-P (\w+)=("[^"]*"|\S+)', rest)
+        results[command] = call(command, *(part for name, value in given for part in (f"--{name}", value.strip('"'))))
+
+    assert {command: result.exit_code for command, result in results.items()} == {"promote": 0, "rollback": 0, "history": 0}
+    assert "is Production now, alias champion: the smallest of 2 variants" in results["promote"].output
+    assert f"models:/{NAME}/1 is Production now" in results["rollback"].output
+    assert "rolled back  Production to version 1" in results["history"].output
 
 
 def six_layers(*, pretrained: bool):
