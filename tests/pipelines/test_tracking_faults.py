@@ -25,10 +25,12 @@ from sqlalchemy import Engine, event
 from pipelines import judging
 from pipelines.__main__ import main
 from pipelines.context import deliver_inherited, settle
+from pipelines.phase_log import phase_report
 from sbert_prune.lineage import DataRecord
 from sbert_prune.spool import Outbox
 from sbert_prune.store import connect
 from sbert_prune.tracking import Run, open_run
+from sbert_prune.training.lesson import Setup
 from tests.pipelines.conftest import Project
 
 
@@ -185,8 +187,8 @@ def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], Non
         log_series(run, points)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sbert_prune.training.loop._REPORT_EVERY", 1)
-        patch.setattr("pipelines.phase_log._FLUSH_EVERY_S", 0.0)
+        patch.setattr("pipelines.phase_log.Setup", partial(Setup, report_every=1))
+        patch.setattr("pipelines.phase_log.phase_report", partial(phase_report, flush_every_s=0.0))
         patch.setattr(Run, "log_series", and_more)
         yield logged
 
