@@ -32,8 +32,14 @@ def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[Se
 
 
 @contextmanager
-def phase_report(run: Run, phase: str) -> Iterator[Report]:
-    """Yield what a phase reports to; metrics get the phase's name as prefix. What was told is logged however the phase ends."""
+def phase_report(run: Run, phase: str, *, flush_every_s: float = _FLUSH_EVERY_S) -> Iterator[Report]:
+    """Yield what a phase reports to. What was told is logged however the phase ends.
+
+    Args:
+        run: The run that metrics are logged to.
+        phase: The phase; its name is the prefix of the metrics.
+        flush_every_s: For how many seconds metrics are collected before they are logged together.
+    """
     points: list[tuple[int, Mapping[str, float]]] = []
     flushed = time.monotonic()
 
@@ -43,7 +49,7 @@ def phase_report(run: Run, phase: str) -> Iterator[Report]:
             nonlocal flushed
             show(progress)
             points.append((progress.optimizer_step, _metrics(progress, phase)))
-            if time.monotonic() - flushed >= _FLUSH_EVERY_S:
+            if time.monotonic() - flushed >= flush_every_s:
                 run.log_series(points)
                 points.clear()
                 flushed = time.monotonic()

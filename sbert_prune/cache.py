@@ -24,7 +24,7 @@ _CHECKS = "checks.json"
 
 _READ_AT_ONCE = 1 << 20  # bytes
 
-_AT_MOST_BYTES = 10 << 30
+AT_MOST_BYTES = 10 << 30
 """What the least recently used entries give way to."""
 
 _DEAD_S = 86_400.0  # what is still half written after a day, a killed process has left
@@ -46,16 +46,22 @@ def _of_process() -> Path:
     return Path(tempfile.mkdtemp(prefix="sbert-prune-cache-"))
 
 
-def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
-    """Arrays that were computed before under the same key, mapped from disk; or compute them now and keep them.
+def cached(kind: str, key: str, compute: Callable[[], Arrays], *, at_most_bytes: int = AT_MOST_BYTES) -> Arrays:
+    """Return arrays that were computed before under the same key, mapped from disk; or compute them now and keep them.
 
-    key: a digest of all that decides the result. A cache that cannot be read or written costs time, never a result.
+    A cache that cannot be read or written costs time, never a result.
+
+    Args:
+        kind: What the arrays are: a folder in the cache.
+        key: A digest of all that decides the result.
+        compute: Computes the arrays.
+        at_most_bytes: How large the cache may become.
     """
     found = _read(cache_folder() / kind / key)
     if found is not None:
         return found
     arrays = compute()
-    keep(kind, key, arrays)
+    keep(kind, key, arrays, at_most_bytes=at_most_bytes)
     return arrays
 
 
@@ -68,12 +74,12 @@ def cached_like(kind: str, prefix: str) -> list[Arrays]:
     return [arrays for entry in entries if (arrays := _read(entry)) is not None]
 
 
-def keep(kind: str, key: str, arrays: Arrays) -> None:
-    """Keep arrays under a key, if that can be done; the least recently used give way."""
+def keep(kind: str, key: str, arrays: Arrays, *, at_most_bytes: int = AT_MOST_BYTES) -> None:
+    """Keep arrays under a key, if that can be done; beyond `at_most_bytes` the least recently used entries are removed."""
     entry = cache_folder() / kind / key
     with suppress(OSError):
         _write(entry, arrays)
-        _make_room(cache_folder(), entry)
+        _make_room(cache_folder(), entry, at_most_bytes)
 
 
 def _read(entry: Path) -> Arrays | None:
@@ -116,13 +122,13 @@ def _write(entry: Path, arrays: Arrays) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _make_room(root: Path, newest: Path) -> None:
+def _make_room(root: Path, newest: Path, at_most_bytes: int) -> None:
     found = [(path.stat().st_mtime, path) for path in root.glob("*/*") if path != newest]
     for written, path in found:
         if path.name.startswith(".") and time.time() - written > _DEAD_S:
             shutil.rmtree(path, ignore_errors=True)
     entries = [path for _, path in sorted(found, reverse=True) if not path.name.startswith(".")]
-    room = _AT_MOST_BYTES - _num_bytes(newest)
+    room = at_most_bytes - _num_bytes(newest)
     for entry in entries:
         room -= _num_bytes(entry)
         if room < 0:

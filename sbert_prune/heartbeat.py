@@ -53,11 +53,16 @@ class Heartbeat:
 
 
 class Pulse:
-    """Gives a sign of life for every open run, once a minute, from a thread that lives while a run is open."""
+    """Gives a sign of life for every open run, again and again, from a thread that lives while a run is open."""
 
-    def __init__(self, beat: Callable[[str, Heartbeat], None]) -> None:
-        """beat: writes a sign to the run with this id; must not raise."""
-        self._beat = beat
+    def __init__(self, beat: Callable[[str, Heartbeat], None], *, every_s: float = EVERY_S) -> None:
+        """Prepare signs of life; the first run that is opened begins them.
+
+        Args:
+            beat: Writes a sign to the run with this id; must not raise.
+            every_s: Seconds between two signs of a run.
+        """
+        self._beat, self._every_s = beat, every_s
         self._open: set[str] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -78,7 +83,7 @@ class Pulse:
                 self._over.set()
 
     def _watch(self, over: threading.Event) -> None:
-        while not over.wait(EVERY_S):
+        while not over.wait(self._every_s):
             with self._lock:
                 runs = sorted(self._open)
             for run_id in runs:

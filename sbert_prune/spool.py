@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "bytes", "terminated"]
 
 _PAUSE_S = 30.0  # for so long a store that failed is not asked again: training does not wait for it at every optimizer step
-_LONGEST_PAUSE_S = 300.0  # the pause doubles up to this, as a store that hangs costs half a minute each time
+_LONGEST_PAUSE_S = 300.0  # a pause doubles up to this, as a store that hangs costs half a minute each time
 _AT_ONCE_S = 5.0  # what a long failure has left is delivered in portions, so that training goes on in between
 
 
@@ -176,12 +176,33 @@ def _read(path: Path) -> Iterator[Entry]:
 class Outbox:
     """Gives entries to a store in order; keeps those that it does not take, and asks again after a pause.
 
-    mine, inherited: what became of this process's entries, and of those that earlier ones left.
+    Attributes:
+        mine: What became of this process's entries.
+        inherited: What became of those that earlier processes left.
+        spool: Where entries are kept.
     """
 
-    def __init__(self, send: Send, spool: Spool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        spool: Spool,
+        say: Callable[[str], None],
+        *,
+        pause_s: float = _PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with a store that is taken to answer.
+
+        Args:
+            send: Gives an entry to the store.
+            spool: Where entries are kept that the store does not take.
+            say: Is told when the store begins to fail.
+            pause_s: For how long a store that failed is not asked again, the first time.
+            clock: Tells the time, in seconds since any moment.
+        """
         self.mine, self.inherited, self.spool = Account(), Account(), spool
         self._send, self._say = send, say
+        self._first_pause_s, self._clock = pause_s, clock
         self._lock = threading.RLock()  # system metrics come from a thread of their own
         self._pause_s = self._quiet_until = 0.0
 
@@ -189,7 +210,7 @@ class Outbox:
         """Deliver an entry, or keep it behind those that wait already. A store that fails raises nothing here."""
         with self._lock:
             try:
-                if time.monotonic() < self._quiet_until or not self._caught_up() or self._give(entry, self.mine) is not None:
+                if self._clock() < self._quiet_until or not self._caught_up() or self._give(entry, self.mine) is not None:
                     self.spool.keep(entry)
                 else:
                     self._pause_s = 0.0
@@ -216,12 +237,12 @@ class Outbox:
 
     def _caught_up(self) -> bool:
         if self.spool.has_own:
-            self.spool.offer(partial(self._stays, self.mine, time.monotonic() + _AT_ONCE_S, set()))
+            self.spool.offer(partial(self._stays, self.mine, self._clock() + _AT_ONCE_S, set()))
         return not self.spool.has_own
 
     def _stays(self, account: Account, until: float, stuck: set[str], entry: Entry) -> bool:
         """stuck: runs of which an entry stays, so that the later ones stay as well; "" where the store does not answer at all."""
-        if entry.run_id in stuck or "" in stuck or time.monotonic() >= until:
+        if entry.run_id in stuck or "" in stuck or self._clock() >= until:
             return True
         fault = self._give(entry, account, late=True)
         if fault is not None:
@@ -245,5 +266,5 @@ class Outbox:
     def _pause(self, fault: Fault) -> None:
         if not self._pause_s:
             self._say(f"the tracking store does not take what is logged: it is kept in {self.spool.folder} until it does ({fault.message})")
-        self._pause_s = min(max(2 * self._pause_s, _PAUSE_S), _LONGEST_PAUSE_S)
-        self._quiet_until = time.monotonic() + self._pause_s
+        self._pause_s = min(max(2 * self._pause_s, self._first_pause_s), _LONGEST_PAUSE_S)
+        self._quiet_until = self._clock() + self._pause_s

@@ -175,6 +175,14 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
     close_session()  # it has read the proxies of the environment
 
 
+def wait_for_no_hub(monkeypatch: Any) -> None:
+    """Let this process ask a hub that is busy or out of reach again at once."""
+    from sbert_prune.hub.patience import patiently
+
+    for module in ("download", "snapshot"):
+        monkeypatch.setattr(f"sbert_prune.hub.{module}.patiently", partial(patiently, sleep=lambda _seconds: None))
+
+
 class _Handler(BaseHTTPRequestHandler):
     """/api/KINDS/ID/revision/REV, /api/KINDS/ID/tree/REV, /[datasets/]ID/resolve/REV/FILE, and on the other port /KIND/ID/COMMIT/FILE."""
 

@@ -19,20 +19,29 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _MOST = 32  # sentences at once; more of them differ too much in length
-_CELLS = 1 << 17  # pairs of tokens at once: a head's weights take 0.5 MB then, all of a 12-layer BERT's 75 MB
+_TOKEN_PAIRS_AT_ONCE = 1 << 17  # a head's weights take 0.5 MB then, all of a 12-layer BERT's 75 MB
 
 
-def attention_entropy(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float64] | None:
+def attention_entropy(
+    model: SentenceTransformer, sentences: Sequence[str], *, token_pairs_at_once: int = _TOKEN_PAIRS_AT_ONCE
+) -> NDArray[np.float64] | None:
     """Entropy of each layer's attention over the largest that it could have, 0 (each token looks at one) to 1 (at all alike).
 
     The mean over all tokens but padding and over the heads (Clark et al. 2019, arXiv 1906.04341, in nats). A token's largest is the log of
     how many tokens its layer lets it see: its neighbours in a window, those before it in a decoder. One that sees one token has no choice
     and is left out.
-    None where the encoder does not show its attention. *Shape:* (depth,)
+
+    Args:
+        model: The sentence model.
+        sentences: What it is given.
+        token_pairs_at_once: How many pairs of tokens one forward pass of several sentences has at most.
+
+    Returns:
+        The entropies, *Shape:* (depth,); None where the encoder does not show its attention.
     """
     twin = _twin(encoder_of(model))
     total, num = np.zeros(len(layers_of(twin))), np.zeros(len(layers_of(twin)))
-    for features in _batches(model, sentences):
+    for features in _batches(model, sentences, token_pairs_at_once):
         with torch.inference_mode():
             weights = getattr(twin(**features, output_attentions=True, return_dict=True), "attentions", None)
         if not weights or len(weights) != len(total) or any(layer is None for layer in weights):
@@ -56,12 +65,12 @@ def _twin(encoder: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def _batches(model: SentenceTransformer, sentences: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(model: SentenceTransformer, sentences: Sequence[str], token_pairs: int) -> Iterator[dict[str, torch.Tensor]]:
     """What the encoder is given, longest sentences first."""
     tokens = _preprocess(model, sentences)["attention_mask"].sum(dim=1).tolist()
     order = sorted(range(len(sentences)), key=lambda index: -tokens[index])
     while order:
-        size = max(1, min(_MOST, _CELLS // tokens[order[0]] ** 2))
+        size = max(1, min(_MOST, token_pairs // tokens[order[0]] ** 2))
         yield _preprocess(model, [sentences[index] for index in order[:size]])
         order = order[size:]
 

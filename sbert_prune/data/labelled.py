@@ -22,12 +22,19 @@ _TEST_SHARE = 10
 """A larger file is split once, a tenth for test: its interval is narrow, and neighbours of all by all would cost more than embedding."""
 
 
-def load_labelled(setting: str, *, on_bad_rows: str = "error") -> LabelledData:
-    """The train and test rows of a folder or of a data set of a hub, or the rows of a single file, to be judged by cross-validation.
+def load_labelled(setting: str, *, on_bad_rows: str = "error", most_for_folds: int = _MOST_FOR_FOLDS) -> LabelledData:
+    """Return the train and test rows of a folder or of a data set of a hub, or the rows of a single file.
 
     Train rows whose text stands in test too are left out; a dev split is not read.
 
-    Raises DataError or HubError for data that cannot be used.
+    Args:
+        setting: The folder, the data set or the file.
+        on_bad_rows: "error" or "skip".
+        most_for_folds: A single file with more rows is split into train and test; one with fewer is judged by cross-validation.
+
+    Raises:
+        DataError: The data cannot be used.
+        HubError: The data set cannot be fetched.
     """
     check_on_bad_rows(on_bad_rows)
     found = find_labelled(setting)
@@ -36,7 +43,7 @@ def load_labelled(setting: str, *, on_bad_rows: str = "error") -> LabelledData:
     for rows in splits.values():
         _check_several_classes(rows)
     _check_no_free_text(splits[LONE] if LONE in splits else splits["train"])
-    return _of_one(splits[LONE]) if LONE in splits else _of_two(splits["train"], splits["test"])
+    return _of_one(splits[LONE], most_for_folds) if LONE in splits else _of_two(splits["train"], splits["test"])
 
 
 def _check_several_classes(rows: LabelledRows) -> None:
@@ -59,7 +66,7 @@ def _check_no_free_text(rows: LabelledRows) -> None:
         )
 
 
-def _of_one(rows: LabelledRows) -> LabelledData:
+def _of_one(rows: LabelledRows, most_for_folds: int) -> LabelledData:
     """Rows without splits. Raises DataError for a class with a single text."""
     texts = Counter(label for label, _ in {(row.label, normalised(row.text)) for row in rows.rows})
     if single := [label for label in sorted(texts) if texts[label] == 1]:
@@ -70,7 +77,7 @@ def _of_one(rows: LabelledRows) -> LabelledData:
             "cannot be both learned and tested. Leave the class out, give it more rows, or give a folder with train and test."
         )
     notes = tuple(_look_alikes(rows.class_sizes))
-    if len(rows) <= _MOST_FOR_FOLDS:
+    if len(rows) <= most_for_folds:
         return LabelledData(rows, notes=notes)
     is_test = (deal_rows(rows.texts, rows.labels, _TEST_SHARE) == 0).tolist()
     told = (*rows.notes, f"split by text: one row of {_TEST_SHARE} is test")

@@ -35,23 +35,27 @@ _LONGEST = 1 << 24
 class TextLines:
     """A text file's physical lines with their ends, read anew by each iteration.
 
-    encoding: UTF-8 with or without a byte order mark, or UTF-16 with one.
-    end: what ends a line; only real line ends count, not the other separators that str.splitlines knows.
+    Attributes:
+        path: The file.
+        encoding: UTF-8 with or without a byte order mark, or UTF-16 with one.
+        end: What ends a line; only real line ends count, not the other separators that str.splitlines knows.
+        longest: How many characters a line may have.
     """
 
     path: Path
     encoding: str
     end: str
+    longest: int = _LONGEST
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, *, longest: int = _LONGEST) -> Self:
         """Look at the beginning of a file, decompressed when its name says so. Raises DataError for what is no text."""
         with opened(path) as file:
             head = file.read(_HEAD)
         if other := next((kind for start, kind in _NOT_TEXT.items() if head.startswith(start)), None):
             raise DataError(f"{path}, line 1, byte 1: expected text in UTF-8, but the file begins like {other}.")
         encoding = "utf-16" if head.startswith(_UTF_16) else "utf-8-sig"
-        return cls(path, encoding, "\n" if b"\n" in head or b"\r" not in head else "\r")
+        return cls(path, encoding, "\n" if b"\n" in head or b"\r" not in head else "\r", longest)
 
     def __iter__(self) -> Iterator[str]:
         """The lines. Raises DataError, with line and byte, for another encoding, a NUL byte, or a line without an end."""
@@ -61,8 +65,10 @@ class TextLines:
                     place = f"line {number}, byte {len(line[: line.index(chr(0))].encode()) + 1}"
                     advice = "The file is damaged or not a text file; text in UTF-16 needs a byte order mark."
                     raise DataError(f"{self.path}, {place}: a NUL byte; expected text in UTF-8. {advice}")
-                if len(line) > _LONGEST:
-                    raise DataError(f"{self.path}, line {number} is longer than {_LONGEST >> 20} MiB; expected a row or a sentence a line.")
+                if len(line) > self.longest:
+                    raise DataError(
+                        f"{self.path}, line {number} is longer than {self.longest >> 20} MiB; expected a row or a sentence a line."
+                    )
                 yield line
         except UnicodeDecodeError as error:
             raise DataError(self._undecodable()) from error
@@ -70,7 +76,7 @@ class TextLines:
     def decoded(self, errors: str) -> Iterator[str]:
         """The lines, unchecked; what is not in the file's encoding is marked as `errors` says (see `codecs`)."""
         with opened(self.path) as file, TextIOWrapper(file, encoding=self.encoding, errors=errors, newline=self.end) as text:
-            while line := text.readline(_LONGEST + 1):
+            while line := text.readline(self.longest + 1):
                 yield line
 
     def _undecodable(self) -> str:

@@ -43,20 +43,26 @@ _LAYOUTS: dict[type, _Layout] = {
 class StoredRows(Sequence[Row], Generic[Row]):
     """Rows that lie on disk; an iteration holds a few thousand of them at a time. The file goes with the value."""
 
-    def __init__(self, kind: type[Row], rows: Iterable[Row]) -> None:
-        """Write the rows as they come. kind: NliRow or StsRow."""
+    def __init__(self, kind: type[Row], rows: Iterable[Row], *, at_once: int = _AT_ONCE) -> None:
+        """Write the rows as they come.
+
+        Args:
+            kind: NliRow or StsRow.
+            rows: The rows.
+            at_once: How many rows are held in memory and written as one record batch.
+        """
         self._layout = _LAYOUTS[kind]
         self._folder = TemporaryDirectory(prefix="sbert-prune-rows-")
         self._path = Path(self._folder.name) / "rows.arrow"
         self._starts = [0]
-        self._write(iter(rows))
+        self._write(iter(rows), at_once)
 
-    def _write(self, rows: Iterator[Row]) -> None:
+    def _write(self, rows: Iterator[Row], at_once: int) -> None:
         import pyarrow
 
         schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), *self._layout.said.items()])
         with pyarrow.OSFile(str(self._path), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
-            while part := list(islice(rows, _AT_ONCE)):
+            while part := list(islice(rows, at_once)):
                 cells = [row.sentences + self._layout.to_cells(row) for row in part]
                 arrays = [pyarrow.array(column, field.type) for column, field in zip(zip(*cells, strict=True), schema, strict=True)]
                 writer.write_batch(pyarrow.record_batch(arrays, schema=schema))

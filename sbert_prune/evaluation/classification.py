@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,14 +36,22 @@ RESAMPLES = 2000
 class ClassificationMeasure:
     """A set of labelled texts, judged by logistic regression and by nearest neighbours.
 
-    name: as in `classification=NAME=FOLDER`; its metrics are `classification/NAME_accuracy`, `_macro_f1`, `_knn_accuracy` and
-    `_knn_macro_f1`. k and C are chosen on train. Without train, ten folds are each told by the nine others, with the k and C that half
-    of those nine choose, so that a row has no say in how it is judged.
+    k and C are chosen on train. Without train, ten folds are each told by the nine others, with the k and C that half of those nine
+    choose, so that a row has no say in how it is judged.
+
+    Attributes:
+        name: As in `classification=NAME=FOLDER`; its metrics are `classification/NAME_accuracy`, `_macro_f1`, `_knn_accuracy` and
+            `_knn_macro_f1`.
+        data: The labelled texts.
+        resamples: How many draws the intervals rest on.
+        most_to_choose: How many rows k and C are chosen on at most.
     """
 
     name: str
     data: LabelledData
     resamples: int = RESAMPLES
+    _: KW_ONLY
+    most_to_choose: int = _MOST_TO_CHOOSE
 
     def texts(self) -> Iterable[str]:
         """The texts of train and test."""
@@ -71,7 +79,7 @@ class ClassificationMeasure:
         rows, num_classes = self._rows, len(self.data.classes)
         unit = embedded.of(rows.texts)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        some = [rows.once(places)[:_MOST_TO_CHOOSE] for places in self._plan.choices]
+        some = [rows.once(places)[: self.most_to_choose] for places in self._plan.choices]
         ks = [choose_k(unit[places], rows.labels[places], num_classes) for places in some]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
@@ -83,7 +91,7 @@ class ClassificationMeasure:
         """C of each choice, and the predicted classes. *Shape:* (test,)"""
         rows = self._rows
         vectors = embedded.of(rows.texts)
-        cs = [self._choose_c(vectors, places[:_MOST_TO_CHOOSE]) for places in self._plan.choices]
+        cs = [self._choose_c(vectors, places[: self.most_to_choose]) for places in self._plan.choices]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
             predicted[part.test] = predict_logistic((vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NUMBERS = (1, 3, 5, 7, 9, 11, 15, 21, 31)
 """The k that are tried."""
 
-_QUERIES, _REFERENCES = 512, 8192  # compared at once: 16 MB of cosines
+_QUERIES_AT_ONCE, _REFERENCES_AT_ONCE = 512, 8192  # 16 MB of cosines
 _TIE = 1 / (4 * max(NUMBERS))  # so small that the cosines of all neighbours together weigh less than one vote
 
 
@@ -42,27 +42,44 @@ def predict_neighbours(
 
 
 def nearest(
-    queries: NDArray[np.float32], references: NDArray[np.float32], num: int, *, leave_one_out: bool = False
+    queries: NDArray[np.float32],
+    references: NDArray[np.float32],
+    num: int,
+    *,
+    leave_one_out: bool = False,
+    queries_at_once: int = _QUERIES_AT_ONCE,
+    references_at_once: int = _REFERENCES_AT_ONCE,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The cosines and places of each query's nearest references, the nearest first. *Shapes:* (queries, num) twice
+    """Find each query's nearest references.
 
-    leave_one_out: the queries are the references, and none is its own neighbour.
+    Args:
+        queries: Vectors of length 1. *Shape:* (queries, dim)
+        references: Vectors of length 1. *Shape:* (references, dim)
+        num: How many references to find for each query.
+        leave_one_out: The queries are the references, and none is its own neighbour.
+        queries_at_once: How many queries are compared at once.
+        references_at_once: How many references they are compared with at once.
+
+    Returns:
+        The references' cosines and places, the nearest first. *Shapes:* (queries, num) twice
     """
     blocks = [
-        _nearest_of_some(queries[start : start + _QUERIES], references, num, itself=start if leave_one_out else None)
-        for start in range(0, len(queries), _QUERIES)
+        _nearest_of_some(
+            queries[start : start + queries_at_once], references, num, itself=start if leave_one_out else None, at_once=references_at_once
+        )
+        for start in range(0, len(queries), queries_at_once)
     ]
     return np.concatenate([cosines for cosines, _ in blocks]), np.concatenate([places for _, places in blocks])
 
 
 def _nearest_of_some(
-    queries: NDArray[np.float32], references: NDArray[np.float32], num: int, *, itself: int | None
+    queries: NDArray[np.float32], references: NDArray[np.float32], num: int, *, itself: int | None, at_once: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The same for a few queries, over the references block by block. itself: where the first query stands among them."""
     found = np.empty((len(queries), 0), dtype=np.float32)
     places = np.empty((len(queries), 0), dtype=np.int64)
-    for first in range(0, len(references), _REFERENCES):
-        cosines = queries @ references[first : first + _REFERENCES].T
+    for first in range(0, len(references), at_once):
+        cosines = queries @ references[first : first + at_once].T
         if itself is not None:
             own = np.arange(itself, itself + len(queries)) - first
             inside = (own >= 0) & (own < cosines.shape[1])

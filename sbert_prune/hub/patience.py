@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,15 +32,24 @@ class HubBusyError(Exception):
         self.status, self.retry_after_s = status, retry_after_s
 
 
-def patiently(request: Callable[[], T]) -> T:
-    """The result of a request by huggingface_hub, made again after the pauses of WAITS_S, or those that the hub asks for.
+def patiently(request: Callable[[], T], *, waits_s: Sequence[float] = WAITS_S, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Make a request by huggingface_hub, and make it again while the hub is busy or the connection breaks.
 
-    Raises what the last try raised: HubBusyError, or an error of httpx2.
+    Args:
+        request: The request.
+        waits_s: Pauses in seconds before each further try. The hub may ask for longer ones, but not for more than their sum in all.
+        sleep: Waits for so many seconds.
+
+    Returns:
+        The result of the first try that has one.
+
+    Raises:
+        HubBusyError: The hub was still busy at the last try. It may as well raise an error of httpx2.
     """
     from httpx2 import ConnectError, NetworkError, RemoteProtocolError, TimeoutException
 
-    left_s, num_silences = sum(WAITS_S) + 1e-6, 0  # what floats lose in subtraction
-    for pause in WAITS_S:
+    left_s, num_silences = sum(waits_s) + 1e-6, 0  # what floats lose in subtraction
+    for pause in waits_s:
         try:
             with _watched():
                 return request()
@@ -48,22 +57,22 @@ def patiently(request: Callable[[], T]) -> T:
             pause_s = max(pause, error.retry_after_s or 0.0)
             if pause_s > left_s:
                 raise
-            _sleep(pause_s, f"The hub is busy (HTTP status {error.status})")
+            _announce(pause_s, f"The hub is busy (HTTP status {error.status})")
         except (NetworkError, RemoteProtocolError, TimeoutException) as error:
             num_silences += isinstance(error, (ConnectError, TimeoutException))
             pause_s = pause
             if num_silences == _NUM_SILENCES or pause_s > left_s:
                 raise
-            _sleep(pause_s, "The connection to the hub failed")
+            _announce(pause_s, "The connection to the hub failed")
+        sleep(pause_s)
         left_s -= pause_s
     with _watched():
         return request()
 
 
-def _sleep(pause_s: float, reason: str) -> None:
+def _announce(pause_s: float, reason: str) -> None:
     if pause_s >= 1:
         logging.getLogger(__name__).warning("%s. Trying again in %.0f s.", reason, pause_s)
-    time.sleep(pause_s)
 
 
 @contextmanager

@@ -23,21 +23,28 @@ if TYPE_CHECKING:
 
     from sbert_prune.training.examples import Examples
 
-_WORTH_IT = 0.8  # share of the rows above which nothing is left out
+_MOST_USED = 0.8
 
 
 @contextmanager
-def compact_vocabulary(model: SentenceTransformer, examples: tuple[Examples, ...]) -> Iterator[tuple[Examples, ...]]:
+def compact_vocabulary(
+    model: SentenceTransformer, examples: tuple[Examples, ...], *, most_used: float = _MOST_USED
+) -> Iterator[tuple[Examples, ...]]:
     """Yield the same examples with pieces numbered by the rows that are left; afterwards the model has all its rows again.
 
     Rows up to the padding piece's stay where they are: some encoders count positions from its number.
+
+    Args:
+        model: The model whose word embeddings lose rows.
+        examples: What the phase trains and judges on.
+        most_used: Where the examples use a larger share of the rows, from 0 to 1, nothing is left out.
     """
     table = encoder_of(model).get_input_embeddings()
     if not isinstance(table, nn.Embedding):
         yield examples
         return
     used = _used(examples, table.num_embeddings, table.padding_idx or 0)
-    if len(used) > _WORTH_IT * table.num_embeddings:
+    if len(used) > most_used * table.num_embeddings:
         yield examples
         return
     numbers = np.full(table.num_embeddings, -1, dtype=np.int32)

@@ -122,10 +122,18 @@ def tokenize_rows(
     return Examples(tokenize(model, texts, tick=tick), index, labels, int(model.tokenizer.pad_token_id or 0), texts)
 
 
-def tokenize(model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None) -> Tokens:
-    """Tokenise texts behind the model's default prompt, as encode() does; the ids are kept in the user's cache.
+def tokenize(
+    model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None, at_once: int = _AT_ONCE
+) -> Tokens:
+    """Tokenise texts behind the model's default prompt, as encode() does.
 
-    They are computed once for the same tokenizer, length, prompt and texts.
+    The ids are kept in the user's cache: they are computed once for the same tokenizer, length, prompt and texts.
+
+    Args:
+        model: The model whose tokenizer, prompt and max_seq_length are used.
+        texts: The sentences.
+        tick: Called before each part of them; an exception that it raises ends the work.
+        at_once: How many sentences a part has.
     """
     length = int(model.max_seq_length)
     prompt = model.prompts.get(model.default_prompt_name) or ""
@@ -133,9 +141,9 @@ def tokenize(model: SentenceTransformer, texts: Sequence[str], *, tick: Callable
 
     def compute() -> dict[str, NDArray[Any]]:
         ids: list[Sequence[int]] = []
-        for start in range(0, len(prompted), _AT_ONCE):
+        for start in range(0, len(prompted), at_once):
             tick()
-            part = prompted[start : start + _AT_ONCE]
+            part = prompted[start : start + at_once]
             ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
         ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)
         flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)

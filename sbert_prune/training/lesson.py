@@ -28,6 +28,9 @@ class Lesson:
     dev: DevPairs | None = None
 
 
+_REPORT_EVERY = 10  # reading the loss more often would stall a GPU
+
+
 def _nothing() -> None:
     pass
 
@@ -36,10 +39,15 @@ def _nothing() -> None:
 class Setup:
     """What a phase runs on, its seed, and whom it speaks to.
 
-    tick: called between optimizer steps; whatever it raises ends the phase, behind a checkpoint.
-    notice: told what a user should know, such as a batch that had to be cut.
-    checkpoints: where the phase can be taken up again; None writes none.
-    look_after: shares of the phase, 0 to 1, after which the dev score is told besides; such a look chooses no weights.
+    Attributes:
+        hardware: What the phase runs on.
+        seed: Decides the order of the rows and the dropout.
+        report: Called with the progress.
+        tick: Called between optimizer steps; whatever it raises ends the phase, behind a checkpoint.
+        notice: Told what a user should know, such as a batch that had to be cut.
+        checkpoints: Where the phase can be taken up again; None writes none.
+        look_after: Shares of the phase, 0 to 1, after which the dev score is told besides; such a look chooses no weights.
+        report_every: How many optimizer steps there are between two reports.
     """
 
     hardware: Hardware
@@ -49,3 +57,4 @@ class Setup:
     notice: Callable[[str], None] = print
     checkpoints: Checkpoints | None = None
     look_after: tuple[float, ...] = ()
+    report_every: int = _REPORT_EVERY

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sbert_prune.phase_settings import PhaseSettings
 
-_REPORT_EVERY = 10  # optimizer steps; reading the loss more often would stall a GPU
 _SHOWN = 60  # characters of a sentence in an error
 
 
@@ -110,7 +109,7 @@ class _Phase:
         """Between two optimizer steps: report, look at the dev pairs, write a checkpoint, ask for signals."""
         position, last = self.position, self.position.done == self.num_steps
         looks = position.done in self.looks_at
-        if looks or last or position.done in self.told_at or position.done % _REPORT_EVERY == 0:
+        if looks or last or position.done in self.told_at or position.done % self.setup.report_every == 0:
             self._report(looks=looks)
         elif self.setup.hardware.device.type == "cpu":
             self._check()

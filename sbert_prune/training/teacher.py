@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +30,16 @@ _PIECES_AT_ONCE = 8_192  # of one forward pass: enough for a CPU, and for a GPU 
 class Teacher:
     """A saved model whose embeddings are the target.
 
-    layers: of the teacher, those that the student's layers were, where it is to be followed layer by layer.
+    Attributes:
+        source: The saved model.
+        layers: Of the teacher, those that the student's layers were, where it is to be followed layer by layer.
+        pieces_at_once: The most pieces in one forward pass.
     """
 
     source: SavedModel
     layers: tuple[int, ...] | None = None
+    _: KW_ONLY
+    pieces_at_once: int = _PIECES_AT_ONCE
 
     def embed(self, texts: Sequence[str], hardware: Hardware, *, tick: Callable[[], None]) -> NDArray[np.floating[Any]]:
         """Embeddings at the exit behind each followed layer but the last, then the teacher's own.
@@ -52,7 +57,8 @@ class Teacher:
         depth = len(layers_of(encoder_of(model)))
         exits = (*(layer + 1 for layer in (self.layers or ())[:-1]), depth)
         tokens = tokenize(model, texts, tick=tick)
-        return embed_tokens(model, tokens, hardware, exits=exits, tick=tick).astype(np.float16)
+        vectors = embed_tokens(model, tokens, hardware, exits=exits, tick=tick, pieces_at_once=self.pieces_at_once)
+        return vectors.astype(np.float16)
 
 
 def embed_tokens(
@@ -62,8 +68,21 @@ def embed_tokens(
     *,
     exits: tuple[int, ...] | None = None,
     tick: Callable[[], None] = lambda: None,
+    pieces_at_once: int = _PIECES_AT_ONCE,
 ) -> NDArray[np.float32]:
-    """Embed tokenised sentences, longest first. *Shape:* (exits, sentences, dim)"""
+    """Embed tokenised sentences, longest first.
+
+    Args:
+        model: The sentence model.
+        tokens: The sentences.
+        hardware: What the forward passes run on.
+        exits: Behind how many layers the embeddings are taken; None takes the model's own.
+        tick: Called before each forward pass; an exception that it raises ends the work.
+        pieces_at_once: The most pieces in one forward pass. A longer sentence has a pass to itself.
+
+    Returns:
+        The embeddings. *Shape:* (exits, sentences, dim)
+    """
     order = np.argsort(-tokens.lengths, kind="stable")
     found: NDArray[np.float32] | None = None
     pad_id = int(model.tokenizer.pad_token_id or 0)
@@ -71,7 +90,7 @@ def embed_tokens(
     with torch.inference_mode():
         while start < len(order):
             tick()
-            size = max(1, _PIECES_AT_ONCE // max(1, int(tokens.lengths[order[start]])))
+            size = max(1, pieces_at_once // max(1, int(tokens.lengths[order[start]])))
             numbers = order[start : start + size]
             vectors = embed_batch(model, tokens.features(numbers, pad_id, hardware.device), hardware, exits).cpu().numpy()
             if found is None:

@@ -33,17 +33,27 @@ class PieceCounts:
     sample: tuple[str, ...]
 
 
-def count_pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> PieceCounts:
-    """Count the pieces of all texts that are not blank, but for every tenth, of which the first 10,000 are held out.
+def count_pieces(
+    tokenizer: Tokenizer, texts: Iterable[str], *, most_held_out: int = MOST_HELD_OUT, batch_texts: int = _BATCH_TEXTS
+) -> PieceCounts:
+    """Count the pieces of all texts that are not blank, except every tenth until enough are held out.
 
-    The tokenizer must neither truncate nor pad. Memory stays bounded however many texts there are.
-    Raises DataError for a corpus without text.
+    Memory stays bounded however many texts there are.
+
+    Args:
+        tokenizer: Must neither truncate nor pad.
+        texts: The corpus.
+        most_held_out: How many texts are held out at most.
+        batch_texts: How many texts are tokenised at once at most.
+
+    Raises:
+        DataError: The corpus holds no text.
     """
     held_out: list[str] = []
     sample: list[str] = []
     occurrences: Counter[int] = Counter()
     num_counted = 0
-    for batch in _batches(_counted(texts, held_out)):
+    for batch in _batches(_counted(texts, held_out, most_held_out), batch_texts):
         num_counted += len(batch)
         sample.extend(batch[: HELD_OUT_EVERY - len(sample)])
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
@@ -53,25 +63,25 @@ def count_pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> PieceCounts:
     return PieceCounts(occurrences, num_counted, tuple(held_out), tuple(sample))
 
 
-def _counted(texts: Iterable[str], held_out: list[str]) -> Iterator[str]:
+def _counted(texts: Iterable[str], held_out: list[str], most_held_out: int) -> Iterator[str]:
     position = 0
     for text in texts:
         if not text.strip():
             continue
         position += 1
-        if position % HELD_OUT_EVERY == 0 and len(held_out) < MOST_HELD_OUT:
+        if position % HELD_OUT_EVERY == 0 and len(held_out) < most_held_out:
             held_out.append(text)
         else:
             yield text
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def _batches(texts: Iterable[str], most: int) -> Iterator[list[str]]:
     batch: list[str] = []
     characters = 0
     for text in texts:
         batch.append(text)
         characters += len(text)
-        if len(batch) >= _BATCH_TEXTS or characters >= _BATCH_CHARACTERS:
+        if len(batch) >= most or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:

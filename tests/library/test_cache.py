@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sbert_prune import cache
-from sbert_prune.cache import cache_folder, cached
+from sbert_prune.cache import AT_MOST_BYTES, cache_folder, cached
 
 ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dtype=np.int64)}
 
@@ -41,9 +41,10 @@ def are_equal(found, expected):
     )
 
 
-def keep(kind, key, *, num_bytes=1000, used=0.0):
+def keep(kind, key, *, num_bytes=1000, used=0.0, at_most_bytes=AT_MOST_BYTES):
     """Put an entry into the cache that was used at a time. Returns its folder."""
-    cached(kind, key, Computation({"numbers": np.zeros(num_bytes - 128, dtype=np.uint8)}))  # the header of the file has 128 bytes
+    numbers = np.zeros(num_bytes - 128, dtype=np.uint8)  # the header of the file has 128 bytes
+    cached(kind, key, Computation({"numbers": numbers}), at_most_bytes=at_most_bytes)
     folder = cache_folder() / kind / key
     os.utime(folder, (used, used))
     return folder
@@ -215,52 +216,46 @@ def test_what_another_process_is_still_writing_is_not_read_and_stays(root):
     assert (beside / "flat.npy").exists()
 
 
-def test_what_another_process_is_still_writing_stays_where_room_is_short(root, monkeypatch):
-    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 1000)
+def test_what_another_process_is_still_writing_stays_where_room_is_short(root):
     beside = root / "tokens" / ".one.0123abcd.partial"
     beside.mkdir(parents=True)
     np.save(beside / "flat.npy", np.ones(300))
 
-    cached("tokens", "two", Computation())
+    cached("tokens", "two", Computation(), at_most_bytes=1000)
 
     assert (beside / "flat.npy").exists()
 
 
-def test_the_least_recently_used_go_first(monkeypatch):
-    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 3500)
+def test_the_least_recently_used_go_first():
     now = time.time()
     oldest, older, newer = keep("tokens", "1", used=now - 300), keep("teacher", "2", used=now - 200), keep("tokens", "3", used=now - 100)
 
     cached("tokens", "1", Computation())  # now the last one used
-    newest = keep("tokens", "4")
+    newest = keep("tokens", "4", at_most_bytes=3500)
 
     assert [folder.exists() for folder in (oldest, older, newer, newest)] == [True, False, True, True]
 
 
-def test_all_that_fits_stays(monkeypatch):
-    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 4500)
-
-    folders = [keep("tokens", str(number), used=number) for number in range(4)]
+def test_all_that_fits_stays():
+    folders = [keep("tokens", str(number), used=number, at_most_bytes=4500) for number in range(4)]
 
     assert all(folder.exists() for folder in folders)
 
 
-def test_what_is_larger_than_all_the_room_is_kept_alone(monkeypatch):
-    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 1500)
+def test_what_is_larger_than_all_the_room_is_kept_alone():
     small = keep("tokens", "small")
 
-    large = keep("teacher", "large", num_bytes=9000)
+    large = keep("teacher", "large", num_bytes=9000, at_most_bytes=1500)
 
     assert not small.exists()
     assert large.exists()
 
 
-def test_arrays_in_use_stay_whole_when_their_entry_goes(monkeypatch):
+def test_arrays_in_use_stay_whole_when_their_entry_goes():
     cached("tokens", "one", Computation())
     found = cached("tokens", "one", Computation())
-    monkeypatch.setattr(cache, "_AT_MOST_BYTES", 0)
 
-    keep("tokens", "two")
+    keep("tokens", "two", at_most_bytes=0)
 
     assert not (cache_folder() / "tokens" / "one").exists()
     assert are_equal(found, ARRAYS)

@@ -99,8 +99,7 @@ def test_the_same_input_gives_the_same_draws_and_two_models_share_their_rows(num
 
 
 @pytest.mark.parametrize("num_train", [200, 0])
-def test_the_order_of_the_rows_decides_nothing(num_train, monkeypatch):
-    monkeypatch.setattr(classification, "_MOST_TO_CHOOSE", 40)
+def test_the_order_of_the_rows_decides_nothing(num_train):
     data, embedded = task(num_train, 120, apart=2)
     order = np.random.default_rng(1).permutation
 
@@ -108,7 +107,7 @@ def test_the_order_of_the_rows_decides_nothing(num_train, monkeypatch):
         return replace(rows, rows=tuple(rows.rows[place] for place in order(len(rows))))
 
     again = LabelledData(shuffled(data.test), shuffled(data.train) if data.train else None)
-    found, expected = (ClassificationMeasure("set", one).measure(embedded) for one in (again, data))
+    found, expected = (ClassificationMeasure("set", one, most_to_choose=40).measure(embedded) for one in (again, data))
 
     assert found.values == expected.values
     assert {name: score.value for name, score in found.scores.items()} == {name: score.value for name, score in expected.scores.items()}
@@ -184,14 +183,12 @@ def test_very_small_files_are_judged(num, num_classes):
     assert all(0 <= score.value <= 1 for score in found.values())
 
 
-def test_many_rows_are_compared_block_by_block(monkeypatch):
+def test_many_rows_are_compared_block_by_block():
     vectors, _ = clouds(300, apart=1)
     vectors = unit(vectors)
     whole = nearest(vectors[:80], vectors, 7)
 
-    monkeypatch.setattr(neighbours, "_QUERIES", 32)
-    monkeypatch.setattr(neighbours, "_REFERENCES", 5)
-    in_blocks = nearest(vectors[:80], vectors, 7)
+    in_blocks = nearest(vectors[:80], vectors, 7, queries_at_once=32, references_at_once=5)
 
     assert (whole[1] == in_blocks[1]).all()
     assert np.allclose(whole[0], in_blocks[0], atol=1e-6)

@@ -6,7 +6,6 @@ import torch
 
 from sbert_prune.phase_settings import NliSettings
 from sbert_prune.sentence import encoder_of
-from sbert_prune.training import compact
 from sbert_prune.training.compact import compact_vocabulary
 from sbert_prune.training.examples import tokenize_rows
 from sbert_prune.training.exits import embed_batch
@@ -239,12 +238,11 @@ def test_pieces_of_all_examples_are_numbered_alike(twice):
 
 
 @pytest.mark.parametrize(("share", "leaves_out"), [(1.0, True), (0.0, False)])
-def test_where_little_would_be_left_out_nothing_is(twice, monkeypatch, share, leaves_out):
+def test_where_little_would_be_left_out_nothing_is(twice, share, leaves_out):
     model, _, examples = twice()
-    monkeypatch.setattr(compact, "_WORTH_IT", share)
     weight = rows_of(model)
 
-    with compact_vocabulary(model, (examples,)) as (compacted,):
+    with compact_vocabulary(model, (examples,), most_used=share) as (compacted,):
         inside = rows_of(model)
 
     assert (inside is not weight) == leaves_out

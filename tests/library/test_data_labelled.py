@@ -12,7 +12,6 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data import labelled
 from sbert_prune.data.labelled import load_labelled
 from sbert_prune.data.labelled_described import describe_labelled, preview_labelled
 from sbert_prune.data.labelled_rows import LabelledRow
@@ -329,10 +328,8 @@ def test_labels_that_differ_by_case_or_blanks_are_told(tmp_path):
     )
 
 
-def test_a_large_file_is_split_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(labelled, "_MOST_FOR_FOLDS", 100)
-
-    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))))
+def test_a_large_file_is_split_once(tmp_path):
+    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))), most_for_folds=100)
 
     assert sorted(pairs(data.train) + pairs(data.test)) == sorted(many(200, 4))
     assert set(Counter(data.test.labels).values()) == {5}

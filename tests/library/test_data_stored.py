@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data import stored
 from sbert_prune.data.apart import keep_apart
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
@@ -18,15 +17,15 @@ WORDS = st.text(st.sampled_from("abcमराठी "), min_size=1, max_size=6).
 NLI_ROWS = st.lists(st.builds(NliRow, WORDS, WORDS, st.sampled_from(Label)), max_size=20)
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(stored, "_AT_ONCE", 3)
+def stored(kind, rows):
+    """The rows on disk in several batches."""
+    return StoredRows(kind, rows, at_once=3)
 
 
 @settings(deadline=None)
 @given(rows=NLI_ROWS, data=st.data())
 def test_stored_rows_are_what_was_given(rows, data):
-    kept = StoredRows(NliRow, iter(rows))
+    kept = stored(NliRow, iter(rows))
 
     assert list(kept) == rows
     assert len(kept) == len(rows)
@@ -44,11 +43,11 @@ def test_stored_rows_are_what_was_given(rows, data):
 def test_scores_come_back_to_the_last_bit():
     rows = [StsRow("a", "b", 1 / 3), StsRow("c", "d", 0.0)]
 
-    assert list(StoredRows(StsRow, rows)) == rows
+    assert list(stored(StsRow, rows)) == rows
 
 
 def test_the_file_goes_with_the_rows():
-    kept = StoredRows(StsRow, [StsRow("a", "b", 0.5)])
+    kept = stored(StsRow, [StsRow("a", "b", 0.5)])
     path = kept._path
     assert path.is_file()
 
@@ -60,7 +59,7 @@ def test_the_file_goes_with_the_rows():
 
 def row_set(*pairs):
     rows = [StsRow(one, two, 0.5) for one, two in pairs]
-    return RowSet("rows", StoredRows(StsRow, rows), "rows.csv")
+    return RowSet("rows", stored(StsRow, rows), "rows.csv")
 
 
 def test_train_loses_what_dev_or_test_holds_too():
@@ -94,7 +93,7 @@ def read_elsewhere(rows):
 
 
 def test_another_process_reads_the_same_file_and_leaves_it():
-    rows = StoredRows(StsRow, [StsRow("a", "b", 0.5), StsRow("c", "d", 1.0)])
+    rows = stored(StsRow, [StsRow("a", "b", 0.5), StsRow("c", "d", 1.0)])
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found, count, second = pool.submit(read_elsewhere, rows).result()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbert_prune.data.lines import TextLines
 from sbert_prune.data.normal import clean
 from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError
@@ -110,9 +111,8 @@ def test_damage_behind_the_first_sentence_is_refused_with_its_place(tmp_path, na
         list(load_texts(path))
 
 
-def test_a_line_too_long_for_a_sentence_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("sbert_prune.data.lines._LONGEST", 100)
+def test_a_line_too_long_for_a_sentence_is_refused(tmp_path):
     path = saved(tmp_path, "corpus.txt", b"short\n" + b"x" * 101)
 
     with pytest.raises(DataError, match=r"line 2 is longer than .* MiB; expected a row or a sentence a line"):
-        list(load_texts(path))
+        list(TextLines.of(path, longest=100))

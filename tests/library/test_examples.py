@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.training import examples as module
 from sbert_prune.training.examples import Examples, Tokens, digest_of, tokenize, tokenize_rows
 
 CPU = torch.device("cpu")
@@ -220,25 +219,22 @@ def test_other_texts_or_another_order_are_another_entry(tiny_model, entries):
     assert entries() == 2
 
 
-def test_many_sentences_are_tokenised_part_by_part(tiny_model, monkeypatch):
+def test_many_sentences_are_tokenised_part_by_part(tiny_model):
     model, ticks = tiny_model(), []
     whole = as_lists(tokenize(model, FEW))
-    monkeypatch.setattr(module, "_AT_ONCE", 600)
 
-    parts = tokenize(model, FEW, tick=lambda: ticks.append(1))
+    parts = tokenize(model, FEW, tick=lambda: ticks.append(1), at_once=600)
 
     assert as_lists(parts) == whole
     assert len(ticks) == 4
 
 
-def test_a_signal_ends_the_work_and_leaves_no_entry(tiny_model, monkeypatch, entries):
-    monkeypatch.setattr(module, "_AT_ONCE", 600)
-
+def test_a_signal_ends_the_work_and_leaves_no_entry(tiny_model, entries):
     def interrupt():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tokenize(tiny_model(), NUMBERED, tick=interrupt)
+        tokenize(tiny_model(), NUMBERED, tick=interrupt, at_once=600)
 
     assert entries() == 0
 

@@ -5,15 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from httpx2 import ConnectError
 from hub import Fault
+from huggingface_hub import HfApi
 
 from sbert_prune.errors import HubError
-from sbert_prune.hub import patience
 from sbert_prune.hub.errors import Asked, explain
+from sbert_prune.hub.patience import HubBusyError, patiently
 from sbert_prune.hub.snapshot import resolve
 
 WEIGHTS = bytes(range(256)) * 400
@@ -119,14 +119,31 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, reset):
     assert second.num_bytes == 2 << 20
 
 
-def test_the_hub_decides_how_long_to_wait(hub, commit, monkeypatch):
-    monkeypatch.setattr(patience, "WAITS_S", (0.01, 1.5))
-    hub.fail("api/models", Fault(status=429, headers={"Retry-After": "1"}))
-    begin = time.monotonic()
+@pytest.mark.parametrize(
+    ("headers", "pauses_s"),
+    [
+        ([{}, {}], [1.0, 2.0]),
+        ([{"Retry-After": "0"}, {"Retry-After": "3"}], [1.0, 3.0]),
+        ([{"RateLimit": '"api";r=0;t=7'}], [7.0]),
+    ],
+)
+def test_the_hub_decides_how_long_to_wait(hub, commit, headers, pauses_s):
+    hub.fail("api/models", *(Fault(status=429, headers=each) for each in headers))
+    pauses = []
 
-    fetch()
+    patiently(lambda: HfApi(hub.endpoint).model_info("org/name"), sleep=pauses.append)
 
-    assert time.monotonic() - begin > 1
+    assert pauses == pauses_s
+
+
+def test_a_hub_is_waited_for_no_longer_than_for_all_pauses_together(hub, commit):
+    hub.fail("api/models", *(Fault(status=429, headers={"Retry-After": "3"}) for _ in range(9)))
+    pauses = []
+
+    with pytest.raises(HubBusyError):
+        patiently(lambda: HfApi(hub.endpoint).model_info("org/name"), waits_s=(1.0, 1.0, 1.0, 1.0, 5.0), sleep=pauses.append)
+
+    assert pauses == [3.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize("where", ["api/models", "org/name/model.safetensors"])

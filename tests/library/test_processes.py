@@ -1,15 +1,15 @@
 """A process, a run's sign of life and a folder for temporary files: who is dead, and what of theirs goes."""
 
+import os
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from sbert_prune import heartbeat
 from sbert_prune.heartbeat import SILENT_S, Heartbeat, Pulse
 from sbert_prune.processes import Process
 from sbert_prune.scratch import scratch_folder
@@ -33,9 +33,7 @@ def test_a_process_can_be_told_by_another_while_it_runs_and_behind_its_end(child
     assert told.pid == process.pid
     assert told.runs is True
     process.kill()
-    deadline = time.monotonic() + 10
-    while told.runs and time.monotonic() < deadline:
-        time.sleep(0.01)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has yet to take notice
     assert told.runs is False, "a process that its parent has not buried yet counts as one that runs"
     process.wait()
     assert told.runs is False
@@ -81,29 +79,78 @@ def test_silence_decides_about_another_machine_and_sight_about_this_one():
     assert Heartbeat(now, "here", gone).is_of_the_dead
 
 
-def test_every_open_run_gets_a_sign_of_life_and_a_closed_one_none(monkeypatch):
-    monkeypatch.setattr(heartbeat, "EVERY_S", 0.01)
-    signs: list[str] = []
-    pulse = Pulse(lambda run_id, _: signs.append(run_id))
+class Signs:
+    """Signs of life: the runs that got one, in order, and the thread that gave the last."""
 
+    def __init__(self):
+        self.runs, self.giver = [], None
+        self._changed = threading.Condition()
+
+    def __call__(self, run_id, _):
+        with self._changed:
+            self.runs.append(run_id)
+            self.giver = threading.current_thread()
+            self._changed.notify_all()
+
+    def next_until(self, is_enough):
+        """The runs that get a sign from now on, as soon as they are enough."""
+        with self._changed:
+            begin = len(self.runs)
+            assert self._changed.wait_for(lambda: is_enough(self.runs[begin:]), timeout=300)
+            return self.runs[begin:]
+
+    def await_the_end(self):
+        """Wait until there is nobody who could give another sign."""
+        self.giver.join(timeout=300)
+        assert not self.giver.is_alive()
+
+
+@pytest.fixture
+def signs():
+    return Signs()
+
+
+@pytest.fixture
+def pulse(signs):
+    """A pulse without pauses worth mentioning, for the runs a and b."""
+    pulse = Pulse(signs, every_s=0.001)
+    yield pulse
+    for run_id in ("a", "b"):
+        pulse.end(run_id)
+
+
+def test_every_open_run_gets_signs_of_life(pulse, signs):
     pulse.begin("a")
     pulse.begin("b")
-    time.sleep(0.3)
-    assert {"a", "b"} == set(signs)
+
+    runs = signs.next_until(lambda runs: runs.count("a") >= 3 and runs.count("b") >= 3)
+
+    assert set(runs) == {"a", "b"}
+
+
+def test_a_closed_run_gets_no_sign_while_others_go_on(pulse, signs):
+    pulse.begin("a")
+    pulse.begin("b")
+    signs.next_until(lambda runs: {"a", "b"} <= set(runs))
+
     pulse.end("a")
-    time.sleep(0.1)
-    signs.clear()
-    time.sleep(0.1)
-    assert set(signs) == {"b"}
-    pulse.end("b")
-    time.sleep(0.1)
-    signs.clear()
-    time.sleep(0.1)
-    assert not signs
-    pulse.begin("c")
-    time.sleep(0.2)
-    assert set(signs) == {"c"}
-    pulse.end("c")
+    later = signs.next_until(lambda runs: runs.count("b") >= 3)
+
+    assert "a" not in later[later.index("b") :]  # up to there, the round that had begun
+
+
+def test_signs_end_with_the_last_run_and_begin_with_the_next(pulse, signs):
+    pulse.begin("a")
+    signs.next_until(lambda runs: runs)
+    first = signs.giver
+
+    pulse.end("a")
+    signs.await_the_end()
+    pulse.begin("b")
+    later = signs.next_until(lambda runs: runs)
+
+    assert set(later) == {"b"}
+    assert signs.giver is not first
 
 
 def test_temporary_files_lie_in_one_folder_that_goes(tmp_path, monkeypatch):

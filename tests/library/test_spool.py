@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune import spool as spool_module
 from sbert_prune.spool import Entry, Fault, Outbox, Spool
 
 ROOT = Path(__file__).parents[2]
@@ -45,28 +44,35 @@ def folder(tmp_path):
     return tmp_path / ".sbert-prune" / "spool"
 
 
+class Clock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+    def advance(self, seconds):
+        self.now_s += seconds
+
+
 @pytest.fixture
-def clock(monkeypatch):
-    """The time that outboxes see: clock(seconds) lets it pass."""
-    now = [1000.0]
-    monkeypatch.setattr(spool_module.time, "monotonic", lambda: now[0])
-
-    def pass_by(seconds):
-        now[0] += seconds
-
-    return pass_by
+def clock():
+    return Clock()
 
 
 def entry(content, run_id="run"):
     return Entry(run_id, "tags", content, 1)
 
 
-def outbox(store, folder, said=None, name=STORE):
-    return Outbox(store, Spool(folder, name), (said if said is not None else []).append)
+def outbox(send, folder, *, say=str, name=STORE, **settings):
+    return Outbox(send, Spool(folder, name), say, **settings)
 
 
 def left_over(folder):
-    return [found.content for path in sorted(folder.glob("*.jsonl")) for found in spool_module._read(path)]
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines(keepends=True)]
+    return [found.content for line in lines if (found := Entry.parse(line)) is not None]
 
 
 def test_a_line_holds_an_entry_whole():
@@ -90,14 +96,14 @@ def test_a_store_that_works_leaves_nothing_on_disk(store, folder):
 
 def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(store, folder, clock):
     said = []
-    box = outbox(store, folder, said)
+    box = outbox(store, folder, say=said.append, clock=clock)
     box.put(entry(1))
     store.fault = SILENT
     box.put(entry(2))
     store.fault = None
     box.put(entry(3, "another run"))
     waiting = (list(store.taken), left_over(folder))
-    clock(31)
+    clock.advance(31)
 
     box.put(entry(4))
 
@@ -109,12 +115,12 @@ def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(stor
 
 
 def test_a_store_that_failed_is_not_asked_for_half_a_minute_and_then_for_longer(store, folder, clock):
-    box = outbox(store, folder)
+    box = outbox(store, folder, clock=clock)
     store.fault = SILENT
 
     for _ in range(200):
         box.put(entry(0))
-        clock(1)
+        clock.advance(1)
 
     assert store.asked == 3  # after 0, 30 and 90 seconds
     assert len(left_over(folder)) == 200
@@ -132,7 +138,7 @@ def test_a_run_that_was_opened_wakes_the_outbox(store, folder):
     assert store.taken == [1, 2]
 
 
-def test_what_is_refused_is_dropped_said_and_holds_nothing_up(store, folder, clock):
+def test_what_is_refused_is_dropped_said_and_holds_nothing_up(store, folder):
     box = outbox(store, folder)
     store.fault = SILENT
     box.put(entry(1, "deleted"))
@@ -157,14 +163,17 @@ def test_a_run_that_the_store_fails_on_keeps_its_order_and_holds_no_other_up(sto
     assert (rest, left_over(folder)) == ((2, 0), [0, 2])
 
 
-def test_a_long_record_is_delivered_in_portions(store, folder, clock, monkeypatch):
-    box = outbox(store, folder)
+def test_a_long_record_is_delivered_in_portions(store, folder, clock):
+    def send_for_a_second(entry):
+        clock.advance(1)
+        return store(entry)
+
+    box = outbox(send_for_a_second, folder, clock=clock)
     store.fault = SILENT
     for number in range(10):
         box.put(entry(number))
     store.fault = None
-    clock(31)
-    monkeypatch.setattr(box, "_send", lambda entry: clock(1) or store(entry))
+    clock.advance(31)
 
     box.put(entry(10))
     portion = list(store.taken)
@@ -266,16 +275,17 @@ def test_what_nobody_takes_is_counted_as_lost(store, folder):
     assert box.close() == (0, 1)
 
 
-def test_a_signal_while_the_store_is_asked_loses_nothing(store, folder, monkeypatch):
-    box = outbox(store, folder)
+def test_a_signal_while_the_store_is_asked_loses_nothing(store, folder):
+    signals = [SystemExit(143)]
 
-    def interrupted(entry):
-        raise SystemExit(143)
+    def send(entry):
+        if signals:
+            raise signals.pop()
+        return store(entry)
 
-    monkeypatch.setattr(box, "_send", interrupted)
+    box = outbox(send, folder)
     with pytest.raises(SystemExit):
         box.put(entry(1))
-    monkeypatch.setattr(box, "_send", store)
 
     box.close()
 

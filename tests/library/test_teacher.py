@@ -65,17 +65,16 @@ def texts(sentences):
     return [LONG, *sentences[:7], "a", LONG + " and the dog", sentences[3], ""]
 
 
-def ask(source, texts, *, layers=None, hardware=CPU, tick=lambda: None):
-    return Teacher(source, layers).embed(texts, hardware, tick=tick)
+def ask(source, texts, *, layers=None, hardware=CPU, tick=lambda: None, **settings):
+    return Teacher(source, layers, **settings).embed(texts, hardware, tick=tick)
 
 
 @pytest.mark.parametrize("at_once", [1, 40, 8192])
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "t5", "modernbert"])
-def test_embeddings_are_those_of_encode_in_the_order_of_the_texts(save, texts, monkeypatch, model_type, at_once):
-    monkeypatch.setattr(module, "_PIECES_AT_ONCE", at_once)
+def test_embeddings_are_those_of_encode_in_the_order_of_the_texts(save, texts, model_type, at_once):
     model, source = save(model_type)
 
-    found = ask(source, texts)
+    found = ask(source, texts, pieces_at_once=at_once)
 
     assert found.dtype == np.float16
     assert found.shape == (1, len(texts), 16)
@@ -260,8 +259,7 @@ def test_a_teacher_does_not_drop_anything_out(save, texts):
     assert np.allclose(ask(source, texts)[0], embed(model.eval(), texts), rtol=0, atol=HALF)
 
 
-def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, monkeypatch, entries):
-    monkeypatch.setattr(module, "_PIECES_AT_ONCE", 1)
+def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, entries):
     _, source = save()
     ticks = []
 
@@ -271,7 +269,7 @@ def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, monkeypatch, en
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask(source, texts, tick=interrupt_at_the_third)
+        ask(source, texts, tick=interrupt_at_the_third, pieces_at_once=1)
 
     assert entries() == 0
 
@@ -289,9 +287,8 @@ def test_passes_hold_as_many_pieces_as_allowed_and_at_least_a_sentence(tiny_mode
 
     forward = model[0].forward
     monkeypatch.setattr(model[0], "forward", see)
-    monkeypatch.setattr(module, "_PIECES_AT_ONCE", at_once)
 
-    found = embed_tokens(model, tokens, CPU)
+    found = embed_tokens(model, tokens, CPU, pieces_at_once=at_once)
 
     assert all(size <= max(at_once, int(tokens.lengths.max())) for size in sizes)
     assert (len(sizes) == 1) == (at_once == 8192)
@@ -299,14 +296,13 @@ def test_passes_hold_as_many_pieces_as_allowed_and_at_least_a_sentence(tiny_mode
 
 
 @pytest.mark.parametrize("at_once", [1, 8192])
-def test_a_sentence_without_a_piece_is_embedded_as_encode_does_it(tiny_model, monkeypatch, at_once):
-    monkeypatch.setattr(module, "_PIECES_AT_ONCE", at_once)
+def test_a_sentence_without_a_piece_is_embedded_as_encode_does_it(tiny_model, at_once):
     model = tiny_model("llama", depth=2)
     model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A")
     texts = ["a man sings", "", "a dog"]
     tokens = tokenize(model, texts)
     assert tokens.lengths.tolist() == [3, 0, 2]
 
-    found = embed_tokens(model, tokens, CPU)
+    found = embed_tokens(model, tokens, CPU, pieces_at_once=at_once)
 
     assert np.allclose(found[0], embed(model, texts), rtol=0, atol=1e-6)

@@ -230,12 +230,10 @@ def test_every_tenth_text_is_held_out_and_blank_ones_count_for_nothing():
     assert len(counts.sample) == 10
 
 
-def test_counting_goes_on_beyond_the_texts_that_are_held_out(monkeypatch):
-    monkeypatch.setattr("sbert_prune.vocabulary.counting.MOST_HELD_OUT", 2)
-    monkeypatch.setattr("sbert_prune.vocabulary.counting._BATCH_TEXTS", 3)
+def test_counting_goes_on_beyond_the_texts_that_are_held_out():
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
 
-    counts = count_pieces(tokenizer, ("a" for _ in range(50)))
+    counts = count_pieces(tokenizer, ("a" for _ in range(50)), most_held_out=2, batch_texts=3)
 
     assert (len(counts.held_out), counts.num_counted, counts.occurrences[1]) == (2, 48, 48)
 

@@ -16,7 +16,7 @@ from pipelines.checks.data import check_rows, check_text
 from pipelines.checks.hub import check_hub
 from pipelines.checks.layers import check_layers
 from sbert_prune.recipe_files import load_recipe
-from tests.hub import Hub, use_hub
+from tests.hub import Hub, use_hub, wait_for_no_hub
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_layers_that_the_base_has_are_told(given, state):
 def hub(tmp_path, monkeypatch):
     with Hub(tmp_path) as running:
         use_hub(monkeypatch, running)
-        monkeypatch.setattr("sbert_prune.hub.patience.WAITS_S", (0.01, 0.01))
+        wait_for_no_hub(monkeypatch)
         yield running
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -24,10 +25,12 @@ from sqlalchemy import Engine, event
 from pipelines import judging
 from pipelines.__main__ import main
 from pipelines.context import deliver_inherited, settle
-from sbert_prune import spool
+from pipelines.phase_log import phase_report
 from sbert_prune.lineage import DataRecord
+from sbert_prune.spool import Outbox
 from sbert_prune.store import connect
 from sbert_prune.tracking import Run, open_run
+from sbert_prune.training.lesson import Setup
 from tests.pipelines.conftest import Project
 
 
@@ -88,7 +91,8 @@ def server(the_server: Server, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Ser
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_PAUSE_S", 0.0)
+    """A store that failed is asked again at once."""
+    monkeypatch.setattr("sbert_prune.store.Outbox", partial(Outbox, pause_s=0.0))
 
 
 def history(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:
@@ -183,8 +187,8 @@ def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], Non
         log_series(run, points)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sbert_prune.training.loop._REPORT_EVERY", 1)
-        patch.setattr("pipelines.phase_log._FLUSH_EVERY_S", 0.0)
+        patch.setattr("pipelines.phase_log.Setup", partial(Setup, report_every=1))
+        patch.setattr("pipelines.phase_log.phase_report", partial(phase_report, flush_every_s=0.0))
         patch.setattr(Run, "log_series", and_more)
         yield logged
 
