@@ -1,6 +1,7 @@
 """What every command does first, for processes that are started by the dozen: nothing heavy is imported here."""
 
 import os
+import signal
 import tempfile
 from multiprocessing.synchronize import Barrier
 
@@ -15,3 +16,12 @@ def begin(uri: str, start: Barrier, **environment: str) -> None:
     start.wait()
     with open_run(connect(), "first", {"step": "prune"}):
         pass
+
+
+def die_while_registering(uri: str) -> None:
+    """Be killed with two runs open and a model half logged."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    store = connect()
+    with open_run(store, "full L6", {"step": "full"}) as parent, open_run(store, "register", {"step": "register"}, parent=parent) as child:
+        store.client.create_logged_model("0", "x", child.run_id)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,9 +1,6 @@
 """The steps one by one, as commands."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +32,6 @@ def model_uri(output: str) -> str:
     return found[1]
 
 
-@pytest.mark.slow
 def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     phases = ["--registered-model", "sbert-small", "--precision", "float32"]
     run_full(project.recipe())
@@ -177,11 +173,3 @@ def test_a_strangers_model_is_registered_with_its_own_pooling_and_a_lineage(proj
     version = MlflowClient(project.uri).get_model_version("s", "1")
     assert version.tags["sbert_prune.pooling"] == "cls"
     assert (fetch_model("models:/s/1") / "pruning.json").is_file()
-
-
-def test_two_commands_at_once_initialise_one_fresh_store(project: Project):
-    command = [sys.executable, "-c", "from sbert_prune.store import connect; connect()"]
-
-    begun = [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=project.folder) for _ in range(4)]
-
-    assert [process.wait(timeout=120) for process in begun] == [0, 0, 0, 0]

@@ -18,7 +18,7 @@ from tests import commands
 from tests.commands import PRELOADED, Started
 from tests.pipelines.beginning import begin
 from tests.pipelines.conftest import Project
-from tests.pipelines.test_tracking_faults import evaluate_while
+from tests.pipelines.faults import evaluate_while
 from tests.services.team_server import PASSWORD, Postgres, TeamServer, as_admin, postgres, team_server
 from tuning.aim import Aim
 from tuning.study import DIGEST, held, open_study

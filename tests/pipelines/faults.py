@@ -1,0 +1,90 @@
+"""What tests of failing stores share: a run that holds one of each kind, and a command during which something happens."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+
+from pipelines import judging
+from pipelines.__main__ import main
+from sbert_prune.lineage import DataRecord
+from sbert_prune.spool import Outbox
+from sbert_prune.tracking import Run
+from tests.pipelines.conftest import Project
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that failed is asked again at once."""
+    monkeypatch.setattr("sbert_prune.store.Outbox", partial(Outbox, pause_s=0.0))
+
+
+def history(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:
+    return sorted((metric.step, metric.value) for metric in client.get_metric_history(run_id, key))
+
+
+def log_everything(run: Run, figure: Figure) -> None:
+    """One of each kind."""
+    run.log_params({"layers": "6"})
+    run.log_metrics({"score": 0.5})
+    run.log_series([(step, {"loss": 1 / step}) for step in range(1, 1501)])
+    run.set_tags({"role": "variant"})
+    run.log_data(DataRecord(name="train", source="rows.csv", digest="ab" * 32, rows=7, skipped=1), "training")
+    run.log_json({"a": [1]}, "recipe.json")
+    run.log_text("ü", "rows/skipped.txt")
+    run.log_figure(figure, "variants.png")
+
+
+def read_everything(client: MlflowClient, run_id: str) -> dict[str, object]:
+    run = client.get_run(run_id)
+    return {
+        "status": run.info.status,
+        "params": run.data.params,
+        "score": run.data.metrics["score"],
+        "loss": history(client, run_id, "loss"),
+        "tag": run.data.tags["sbert_prune.role"],
+        "inputs": [(each.dataset.name, each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs],
+        "outputs": [each.model_id for each in run.outputs.model_outputs] if run.outputs else [],
+        "artifacts": sorted(item.path for folder in ("", "rows") for item in client.list_artifacts(run_id, folder) if not item.is_dir),
+    }
+
+
+def expected(outputs: list[str]) -> dict[str, object]:
+    return {
+        "status": "FINISHED",
+        "params": {"layers": "6"},
+        "score": 0.5,
+        "loss": [(step, 1 / step) for step in range(1, 1501)],
+        "tag": "variant",
+        "inputs": [("train", "ab" * 8, "training")],
+        "outputs": outputs,
+        "artifacts": ["recipe.json", "rows/skipped.txt", "variants.png"],
+    }
+
+
+def evaluate_while(deed: Callable[[], object], project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """`evaluate` with a deed done while it judges."""
+    look = judging.measure_speed
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "measure_speed", lambda *given: (deed(), look(*given))[1])
+        return CliRunner().invoke(main, ["evaluate", "--model", str(project.base), "--sts-data", str(project.sts)])
+
+
+def check_what_came_late(away: Result, back: Result, client: MlflowClient, folder: Path) -> None:
+    first, second = client.search_runs(["0"], "attributes.run_name = 'evaluate'", order_by=["attributes.start_time"])
+    assert away.exit_code == 3, away.output
+    where = folder / ".sbert-prune" / "spool"
+    assert re.search(
+        rf"Warning: \d+ entries not recorded yet: they lie in {where}, and the next command here delivers them\n$", away.output
+    )
+    assert "sts_test/spearman_cosine" in away.output
+    assert back.exit_code == 0, back.output
+    assert re.search(r"^\d+ entries that an earlier command could not record: delivered now$", back.output, re.MULTILINE)
+    assert (first.info.status, second.info.status) == ("FINISHED", "FINISHED")
+    assert first.data.metrics["sts_test/spearman_cosine"] == second.data.metrics["sts_test/spearman_cosine"]
+    assert not (folder / ".sbert-prune").exists()
