@@ -1,4 +1,4 @@
-"""What tests of failing stores share: a run that holds one of each kind, and a command during which something happens."""
+"""What tests of failures share: a collapsed model, a run that holds one of each kind, a command during which something happens."""
 
 import re
 from collections.abc import Callable
@@ -6,13 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from pipelines import judging
 from pipelines.__main__ import main
+from sbert_prune.bases import locate_base
 from sbert_prune.lineage import DataRecord
+from sbert_prune.sentence import encoder_of, load_saved, with_pooling
 from sbert_prune.spool import Outbox
 from sbert_prune.tracking import Run
 from tests.pipelines.conftest import Project
@@ -65,6 +68,17 @@ def expected(outputs: list[str]) -> dict[str, object]:
         "outputs": outputs,
         "artifacts": ["recipe.json", "rows/skipped.txt", "variants.png"],
     }
+
+
+def collapsed(base: Path, folder: Path) -> Path:
+    """Save a sentence model that gives the same embedding for every sentence."""
+    model = with_pooling(load_saved(locate_base(str(base)).checkpoint), "mean", max_seq_length=32)
+    with torch.no_grad():
+        norm = encoder_of(model).encoder.layer[-1].output.LayerNorm
+        norm.bias.fill_(0.5)
+        norm.weight.zero_()
+    model.save(str(folder))
+    return folder
 
 
 def evaluate_while(deed: Callable[[], object], project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:

@@ -8,7 +8,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from hub import Hub, use_hub
 from mlflow import MlflowClient
@@ -17,8 +16,9 @@ from pipelines.__main__ import main
 from pipelines.full import run_full
 from sbert_prune.bases import locate_base
 from sbert_prune.quickstart.generator import generate_sts
-from sbert_prune.sentence import encoder_of, load_saved, with_pooling
+from sbert_prune.sentence import encoder_of, load_saved
 from tests.pipelines.conftest import Project, write_rows
+from tests.pipelines.faults import collapsed
 
 PICTURES = {"speed.png", "layers.png"}
 
@@ -148,7 +148,7 @@ def test_further_sts_sets_have_metrics_of_their_own(made, tmp_path):
     write_rows(tmp_path / "genres.csv", ("sentence1", "sentence2", "score", "genre"), rows)
     sets = f"same={project.sts / 'test.csv'},genres={tmp_path / 'genres.csv'}"
 
-    output = call("evaluate", "--model", "quickstart", "--sts-data", str(project.sts), "--sts-eval", sets, "--robustness", "0")
+    output = call("evaluate", "--model", str(project.base), "--sts-data", str(project.sts), "--sts-eval", sets, "--robustness", "0")
 
     metrics = newest(client, "evaluate").data.metrics
     assert metrics["sts_same/spearman_cosine"] == metrics["sts_test/spearman_cosine"]
@@ -159,8 +159,8 @@ def test_further_sts_sets_have_metrics_of_their_own(made, tmp_path):
 
 def test_a_bare_encoder_of_a_stranger_is_judged_by_the_same_measure(made, tmp_path):
     project, client = made
-    encoder_of(load_saved(locate_base("quickstart").checkpoint)).save_pretrained(tmp_path / "encoder")
-    load_saved(locate_base("quickstart").checkpoint).tokenizer.save_pretrained(tmp_path / "encoder")
+    encoder_of(load_saved(locate_base(str(project.base)).checkpoint)).save_pretrained(tmp_path / "encoder")
+    load_saved(locate_base(str(project.base)).checkpoint).tokenizer.save_pretrained(tmp_path / "encoder")
 
     call("evaluate", "--model", str(tmp_path / "encoder"), "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
 
@@ -171,7 +171,9 @@ def test_a_bare_encoder_of_a_stranger_is_judged_by_the_same_measure(made, tmp_pa
 def test_a_collapsed_model_is_named_in_the_report_of_the_run_that_failed(made, tmp_path):
     project, client = made
 
-    result = CliRunner().invoke(main, ["evaluate", "--model", str(collapsed(tmp_path / "collapsed")), "--sts-data", str(project.sts)])
+    result = CliRunner().invoke(
+        main, ["evaluate", "--model", str(collapsed(project.base, tmp_path / "collapsed")), "--sts-data", str(project.sts)]
+    )
 
     run = newest(client, "evaluate")
     assert result.exit_code == 2
@@ -185,7 +187,16 @@ def test_models_are_compared_by_version_alias_and_name(made):
     project, client = made
 
     output = call(
-        "compare", "1", "@champion", "quickstart", "--registered-model", "sbert-small", "--sts-data", str(project.sts), "--robustness", "0"
+        "compare",
+        "1",
+        "@champion",
+        str(project.base),
+        "--registered-model",
+        "sbert-small",
+        "--sts-data",
+        str(project.sts),
+        "--robustness",
+        "0",
     )
 
     run = newest(client, "compare")
@@ -202,7 +213,7 @@ def test_models_are_compared_by_version_alias_and_name(made):
 def test_a_model_compared_with_itself_is_as_good(made):
     project, _ = made
 
-    output = call("compare", f"quickstart,{locate_base('quickstart').folder}", "--sts-data", str(project.sts), "--robustness", "0")
+    output = call("compare", f"{project.base},{locate_base('quickstart').folder}", "--sts-data", str(project.sts), "--robustness", "0")
 
     assert re.search(r"sts_test/spearman_cosine +B +\+0\.0000 \[\+0\.0000, \+0\.0000\] +0\.000 +as good within 0\.01", output)
 
@@ -257,7 +268,7 @@ def test_several_seeds_are_summed_up_over_their_runs(project: Project):
 def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monkeypatch):
     project, client = made
     with Hub(tmp_path / "hub") as hub:
-        commit = hub.add_model("org/encoder", locate_base("quickstart").folder)
+        commit = hub.add_model("org/encoder", locate_base(str(project.base)).folder)
         use_hub(monkeypatch, hub)
 
         output = call("evaluate", "--model", "org/encoder", "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
@@ -269,22 +280,11 @@ def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monke
     assert "quality/retention " in output
 
 
-def collapsed(folder: Path) -> Path:
-    """A sentence model that gives the same embedding for every sentence."""
-    model = with_pooling(load_saved(locate_base("quickstart").checkpoint), "mean", max_seq_length=32)
-    with torch.no_grad():
-        norm = encoder_of(model).encoder.layer[-1].output.LayerNorm
-        norm.bias.fill_(0.5)
-        norm.weight.zero_()
-    model.save(str(folder))
-    return folder
-
-
 def test_a_rival_that_cannot_be_judged_is_a_note_and_not_the_models_fault(made, tmp_path):
     project, client = made
 
-    broken = str(collapsed(tmp_path / "c"))
-    output = call("evaluate", "--model", "quickstart", "--sts-data", str(project.sts), "--reference", broken, "--robustness", "0")
+    broken = str(collapsed(project.base, tmp_path / "c"))
+    output = call("evaluate", "--model", str(project.base), "--sts-data", str(project.sts), "--reference", broken, "--robustness", "0")
 
     run = newest(client, "evaluate")
     assert run.info.status == "FINISHED"
@@ -330,7 +330,7 @@ def test_strategies_that_disagree_are_named(project: Project):
 
 def test_a_bare_encoder_takes_the_recipes_pooling(made, tmp_path):
     project, client = made
-    base = load_saved(locate_base("quickstart").checkpoint)
+    base = load_saved(locate_base(str(project.base)).checkpoint)
     encoder_of(base).save_pretrained(tmp_path / "encoder")
     base.tokenizer.save_pretrained(tmp_path / "encoder")
     recipe = (Path("cls.yaml")).resolve()

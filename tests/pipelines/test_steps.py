@@ -16,6 +16,7 @@ from sbert_prune.sentence import PROBES, load_saved, with_pooling
 from sbert_prune.store import connect
 from sbert_prune.tracking import open_run
 from tests.pipelines.conftest import Project
+from tests.pipelines.faults import collapsed
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,14 +76,14 @@ def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
 
 
 def test_a_failed_step_marks_its_runs_and_registers_nothing(project: Project):
-    data = [*project.given, "--layers", "1", "--precision", "float32"]
-    rates = ["--nli-learning-rate", "1", "--nli-epochs", "60", "--nli-batch-size", "8", "--nli-keep", "last"]
+    base = collapsed(project.base, project.folder / "collapsed")
+    recipe = ["--layers", "3", "--phases", "sts", "--sts-learning-rate", "1e-9", "--precision", "float32"]
 
-    result = CliRunner().invoke(main, ["full", *data, *rates])
+    result = CliRunner().invoke(main, ["full", "--base-model", str(base), *project.data, *recipe])
 
     client = MlflowClient(project.uri)
     assert result.exit_code == 2
-    assert "learning rate" in result.output
+    assert "it has collapsed" in result.output
     assert {run.info.status for run in client.search_runs(["0"], "tags.sbert_prune.step = 'full'")} == {"FAILED"}
     assert client.search_registered_models() == []
 
