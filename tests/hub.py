@@ -172,6 +172,7 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub.cache))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(hub.home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)  # it would ask huggingface.co which agents there are
     close_session()  # it has read the proxies of the environment
 
 

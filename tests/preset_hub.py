@@ -1,6 +1,6 @@
 """What the presets name on the hub, in small: encoders of twelve narrow layers and data sets of a few hundred rows, by their real names.
 
-with filled_hub(tmp_path) as hub:
+with filled_hub(tmp_path) as hub:       # depth=4 gives encoders of fewer layers: they are trained in a third of the time
     ...
 NEEDED["Divyanshu/indicxnli:mr"]        # the files that a preset which names it has to fetch, and no others
 """
@@ -57,11 +57,11 @@ def named(setting: str) -> tuple[str, str]:
 
 
 @contextmanager
-def filled_hub(folder: Path) -> Iterator[Hub]:
+def filled_hub(folder: Path, *, depth: int = DEPTH) -> Iterator[Hub]:
     """A hub that has all of it at the revisions that the presets ask for, with what nobody asks for beside it."""
     asked = _asked_for()
     with Hub(folder) as hub:
-        for name, files in _encoders().items():
+        for name, files in _encoders(depth).items():
             if asked[name] != "main":
                 hub.add_model(name, {"README.md": b"# Newer than what is pinned, and without weights"})
             hub.add_model(name, {**_UNWANTED, **files}, revision=asked[name])
@@ -84,16 +84,16 @@ def _asked_for() -> dict[str, str]:
 
 
 @cache
-def _encoders() -> dict[str, dict[str, bytes]]:
+def _encoders(depth: int) -> dict[str, dict[str, bytes]]:
     """The files of each encoder as they lie on the hub: by today's names with an MLM head (MahaBERT, HindBERT), as a pickle beside a bare
     vocabulary (MuRIL), and by the names of old with both heads (BERT).
     """
     with TemporaryDirectory() as folder:
         return {
-            MAHABERT: _encoder(Path(folder, "maha"), seed=1),
-            HINDBERT: _encoder(Path(folder, "hind"), seed=2),
-            MURIL: _muril(Path(folder, "muril")),
-            BERT: _bert(Path(folder, "bert")),
+            MAHABERT: _encoder(Path(folder, "maha"), depth, seed=1),
+            HINDBERT: _encoder(Path(folder, "hind"), depth, seed=2),
+            MURIL: _muril(Path(folder, "muril"), depth),
+            BERT: _bert(Path(folder, "bert"), depth),
         }
 
 
@@ -102,12 +102,12 @@ def _data_sets() -> dict[str, dict[str, bytes]]:
     return {INDICXNLI: _indicxnli(), ALL_NLI: _all_nli(), STSB: _stsb()}
 
 
-def _encoder(folder: Path, *, seed: int, lower_case: bool = False, kind: type = BertForMaskedLM) -> dict[str, bytes]:
+def _encoder(folder: Path, depth: int, *, seed: int, lower_case: bool = False, kind: type = BertForMaskedLM) -> dict[str, bytes]:
     pieces = _pieces(lower_case=lower_case)
     tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=lower_case, model_max_length=512)
     tokenizer.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": DEPTH, "num_attention_heads": 2}
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": depth, "num_attention_heads": 2}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = kind(BertConfig(vocab_size=len(pieces), initializer_range=0.2, **sizes))
@@ -115,8 +115,8 @@ def _encoder(folder: Path, *, seed: int, lower_case: bool = False, kind: type = 
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _muril(folder: Path) -> dict[str, bytes]:
-    files = _encoder(folder, seed=3)
+def _muril(folder: Path, depth: int) -> dict[str, bytes]:
+    files = _encoder(folder, depth, seed=3)
     model = BertForMaskedLM.from_pretrained(folder)
     positions = torch.arange(model.config.max_position_embeddings).unsqueeze(0)
     torch.save({"bert.embeddings.position_ids": positions, **model.state_dict()}, folder / "pytorch_model.bin")
@@ -131,8 +131,8 @@ def _muril(folder: Path) -> dict[str, bytes]:
     }
 
 
-def _bert(folder: Path) -> dict[str, bytes]:
-    files = _encoder(folder, seed=4, lower_case=True, kind=BertForPreTraining)
+def _bert(folder: Path, depth: int) -> dict[str, bytes]:
+    files = _encoder(folder, depth, seed=4, lower_case=True, kind=BertForPreTraining)
     tensors = BertForPreTraining.from_pretrained(folder).state_dict()
     of_old = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): name for name in tensors}
     save_file({old: tensors[name].clone() for old, name in of_old.items()}, folder / "old.safetensors", metadata={"format": "pt"})

@@ -4,10 +4,9 @@ import gzip
 import json
 import secrets
 import shutil
-import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
+from runpy import run_module
 
 import pytest
 
@@ -17,8 +16,6 @@ from pipelines.checks.hub import check_hub
 from pipelines.checks.layers import check_layers
 from sbert_prune.recipe_files import load_recipe
 from tests.hub import Hub, use_hub, wait_for_no_hub
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_a_base_is_told_with_its_depth_and_size(tiny_base):
@@ -254,9 +251,10 @@ def test_texts_are_told_by_their_first_line_and_tables_are_none(project):
     assert check_text("vocabulary_corpus", str(project.nli)).command == "mlflow run . -e doctor -P vocabulary_corpus=FILE.txt"
 
 
-def test_the_answer_of_torch_is_json():
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.checks.device", "cpu", "auto"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def test_the_answer_of_torch_is_json(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["device", "cpu", "auto"])
+    monkeypatch.delitem(sys.modules, "pipelines.checks.device", raising=False)  # it is run, not imported
 
-    assert json.loads(done.stdout)["version"] == version("torch")
+    run_module("pipelines.checks.device", run_name="__main__")
+
+    assert json.loads(capsys.readouterr().out)["version"] == version("torch")

@@ -4,7 +4,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +14,8 @@ import pytest
 import sqlalchemy
 from alembic.command import upgrade
 from alembic.script import ScriptDirectory
-from mlflow import MlflowClient
+from click.testing import CliRunner
+from mlflow.cli import cli as mlflow_command
 from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
@@ -24,9 +24,9 @@ from pipelines.checks.schema import revisions
 from pipelines.checks.store import check_tracking_store
 from pipelines.checks.undelivered import check_undelivered
 from sbert_prune.spool import Entry, Spool
+from tests.stores import STORE, made_once, migrate
 from tests.users import as_nobody
 
-ROOT = Path(__file__).parents[2]
 OLD = "181f10493468"  # a revision of MLflow 1
 
 
@@ -83,11 +83,9 @@ def set_schema(path, revision):
     database.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made_store(tmp_path_factory):
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    return made_once(tmp_path_factory, "store", migrate) / STORE
 
 
 def test_the_newest_schema_is_found_without_importing_mlflow():
@@ -107,19 +105,22 @@ def test_a_store_of_this_mlflow_is_well_and_untouched(tmp_path, store, made_stor
 
 
 def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
+    """A shell runs it; in place of `mlflow` stands a program that writes down how it was called, and MLflow does that in this process."""
     path = tmp_path / "my store.db"
     old = make_store_of_the_schema_before(path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "mlflow").write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > '{programs}/called'\n")
+    (programs / "mlflow").chmod(0o755)
 
     finding = store(path)
-    subprocess.run(finding.command, shell=True, check=True, capture_output=True, env=os.environ | {"PATH": _PATH})
+    subprocess.run(finding.command, shell=True, check=True, env=os.environ | {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))})
+    CliRunner().invoke(mlflow_command, (programs / "called").read_text().splitlines(), catch_exceptions=False)
 
     assert finding.state == "fail"
     assert f"schema {old}, MLflow {version('mlflow')} needs {revisions()[1]}" in finding.found
     assert store(path).state == "ok"
     assert store(Path(f"{path}.before")).state == "fail"
-
-
-_PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 
 def make_store_of_the_schema_before(path):

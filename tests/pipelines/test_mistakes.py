@@ -1,5 +1,6 @@
 """A user's mistake: exit status 2, one paragraph, at once, nothing written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,20 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import call
+
 ROOT = Path(__file__).parents[2]
-
-
-def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does, in an empty folder."""
-    base = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments],
-        cwd=folder,
-        env=base | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 MISTAKES = [
@@ -55,7 +45,7 @@ MISTAKES = [
 def test_a_mistake_is_answered_with_what_to_do_and_writes_nothing(tmp_path, arguments, answer):
     done = call(tmp_path, *arguments)
 
-    assert done.returncode == 2
+    assert done.exit_code == 2, done.exception
     assert answer in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -64,30 +54,46 @@ def test_a_mistake_is_answered_with_what_to_do_and_writes_nothing(tmp_path, argu
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
     done = call(tmp_path, "full", MLFLOW_TRACKING_URI="http://ann:secret@127.0.0.1:9")
 
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "No tracking server answers at http://127.0.0.1:9" in done.stderr
-    assert "secret" not in done.stderr + done.stdout
+    assert "secret" not in done.output
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["full", "--help"], ["full", "--layers", "abc"]], ids=" ".join)
-def test_help_and_mistakes_import_nothing_heavy(tmp_path, arguments):
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, as a user does."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
+    done = run(tmp_path, "-m", "pipelines", "full", "--layers", "abc")
+
+    assert done.returncode == 2
+    assert done.stderr == "Error: 'abc' is not a list of layers. Write indices and ranges, such as 0,2,4-7.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_mistakes_import_nothing_heavy(tmp_path):
+    commands = [["--help"], ["full", "--help"], ["full", "--layers", "abc"]]
     code = (
-        "import sys\nfrom pipelines.__main__ import main\n"
-        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "import json, sys\nfrom pipelines.__main__ import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    done = run(tmp_path, "-c", code, json.dumps(commands))
 
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: ") == 2
+    assert "is not a list of layers" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["full", "prune", "train_nli", "train-sts", "evaluate", "register", "promote"])
 def test_every_command_explains_itself(tmp_path, command):
     done = call(tmp_path, command, "--help")
 
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert "Usage: python -m pipelines" in done.stdout

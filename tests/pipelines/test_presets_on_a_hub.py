@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 from hub import use_hub
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from preset_hub import ALL_NLI, DEPTH, NEEDED, STSB, filled_hub, named, write_sts, write_sts_file
 
@@ -16,10 +18,20 @@ from pipelines.full import run_full
 from pipelines.loading import load_inputs
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.recipe_files import load_recipe, presets
+from tests.in_process import call
+from tests.stores import STORE, copy_store, made_once, migrate
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"marathi": "mr", "hindi": "hi", "tamil": "ta", "telugu": "te"}
-SHORT = {"nli.max_rows": "48", "sts.max_rows": "48", "sts.epochs": "1", "max_seq_length": "16", "precision": "float32", "layers": "2"}
+SHORT = {
+    "nli.max_rows": "48",
+    "sts.max_rows": "48",
+    "sts.epochs": "1",
+    "max_seq_length": "16",
+    "robustness": "10",
+    "precision": "float32",
+    "layers": "2",
+}
 
 
 @pytest.fixture
@@ -30,13 +42,27 @@ def hub(tmp_path):
 
 @pytest.fixture
 def here(hub, tmp_path, monkeypatch):
-    """This process uses the hub, in an empty folder with a store of its own."""
+    """This process uses the hub, in an empty folder."""
     use_hub(monkeypatch, hub)
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures():
+    """They have tests of their own, and are drawn by the command that runs in a process of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *_, **__: None)
+        yield
+
+
+def use_store(patch, folder, factory):
+    """Put a store that holds nothing into the folder, and let this process use it."""
+    copy_store(made_once(factory, "store", migrate), folder)
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / STORE}")
+    patch.setattr("mlflow.tracking._tracking_service.utils._tracking_uri", None)  # commands that ran in this process have set another one
 
 
 def given(preset, folder):
@@ -150,8 +176,9 @@ def data_of(recipe):
     return {"nli": recipe.nli.data, "sts": recipe.sts.data}
 
 
-def test_a_preset_is_run_to_its_end_from_the_cache_alone(hub, here, monkeypatch):
-    whole = load_recipe("english", SHORT | {"layers": "12"})
+def test_a_preset_is_run_to_its_end_from_the_cache_alone(hub, here, monkeypatch, tmp_path_factory):
+    use_store(monkeypatch, here, tmp_path_factory)
+    whole = load_recipe("english", SHORT | {"layers": str(DEPTH)})
     load_inputs(whole)
     hub.stop()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -167,30 +194,54 @@ class Made:
 
     def __init__(self, preset, folder, hub):
         settings = given(preset, folder) | SHORT
-        self.hub, self.recipe = hub, load_recipe(preset, settings)
+        self.hub, self.recipe, self.folder = hub, load_recipe(preset, settings), folder
         parameters = [part for name, value in settings.items() for part in (f"--{name.replace('.', '-').replace('_', '-')}", value)]
-        self.command = [sys.executable, "-m", "pipelines", "full", "--recipe", preset, *parameters]
-        self.folder = folder
+        self.arguments = ["full", "--recipe", preset, *parameters]
+        self.store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / STORE}"}
 
     def run(self, **environment):
-        env = self.hub.env | {"PYTHONPATH": str(ROOT)} | environment
-        return subprocess.run(self.command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        return call(self.folder, *self.arguments, **self.store, **environment)
+
+    def run_in_a_process(self):
+        env = self.hub.env | {"PYTHONPATH": str(ROOT)} | self.store
+        command = [sys.executable, "-m", "pipelines", *self.arguments]
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+
+    def check_requests(self):
+        """The hub was asked for what the recipe names, and for no other model or data set, as Transformers might."""
+        asked = {named(setting)[0] for setting in on_hub(self.recipe).values()}
+        assert {name for name in asked for request in self.hub.requests if name in request.what} == asked
+        assert all(any(name in request.what for name in asked) for request in self.hub.requests)
+
+
+@pytest.fixture(scope="module")
+def asked_hosts():
+    """The names of the hosts that this process has looked up."""
+    hosts = set()
+    look_up = socket.getaddrinfo
+
+    def noted(host, *arguments, **named):
+        hosts.add(host)
+        return look_up(host, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", noted)
+        yield hosts
 
 
 @pytest.fixture(scope="module", params=["marathi-muril", "marathi-modern", "english", "tamil"])
-def made(request, tmp_path_factory):
+def made(request, tmp_path_factory, asked_hosts):
     folder = tmp_path_factory.mktemp(request.param)
-    with filled_hub(folder) as hub, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")  # commands that ran in this process have set another one
+    with filled_hub(folder, depth=4) as hub, pytest.MonkeyPatch.context() as patch:
+        use_store(patch, folder, tmp_path_factory)
+        use_hub(patch, hub)
         made = Made(request.param, folder, hub)
         made.first = made.run()
         yield made
 
 
-@pytest.mark.slow
-def test_full_registers_a_variant_whose_lineage_names_base_and_data_with_their_commits(made):
-    assert made.first.returncode == 0, made.first.stderr
+def test_full_registers_a_variant_whose_lineage_names_base_and_data_with_their_commits(made, asked_hosts):
+    assert made.first.exit_code == 0, made.first.output
     assert f"models:/{made.recipe.registered_model}/2" in made.first.stdout
 
     lineage = check_lineage(made.hub, made.recipe, "2")
@@ -200,22 +251,32 @@ def test_full_registers_a_variant_whose_lineage_names_base_and_data_with_their_c
     assert bool(trims) is made.recipe.vocabulary_limit.trims
     assert all(trim["pieces"] < trim["pieces_before"] for trim in trims)
     assert "warning:" not in made.first.stdout  # the tokenizer fits, vowel signs and all
-    asked = {named(setting)[0] for setting in on_hub(made.recipe).values()}
-    assert {name for name in asked for request in made.hub.requests if name in request.what} == asked
-    assert all(
-        any(name in request.what for name in asked) for request in made.hub.requests
-    )  # no other model or data set, of Transformers say
+    made.check_requests()
+    assert asked_hosts == {"127.0.0.1"}
 
 
-@pytest.mark.slow
 def test_the_same_command_without_a_network_reuses_what_it_made(made):
     made.hub.stop()
 
     again = made.run(HF_HUB_OFFLINE="1")
 
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.output
     assert f"reference: version 1 of {made.recipe.registered_model} is reused" in again.stdout
     assert f"variant: version 2 of {made.recipe.registered_model} is the same, and is reused" in again.stdout
     versions = MlflowClient().search_model_versions(f"name='{made.recipe.registered_model}'")
     assert sorted(str(version.version) for version in versions) == ["1", "2"]
     check_lineage(made.hub, made.recipe, "2")
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_takes_all_from_the_hub_that_its_environment_names(tmp_path, monkeypatch, tmp_path_factory):
+    with filled_hub(tmp_path, depth=4) as hub:
+        use_store(monkeypatch, tmp_path, tmp_path_factory)
+        made = Made("marathi-modern", tmp_path, hub)
+
+        done = made.run_in_a_process()
+
+        assert done.returncode == 0, done.stderr
+        assert f"models:/{made.recipe.registered_model}/2" in done.stdout
+        made.check_requests()
+        check_lineage(hub, made.recipe, "2")

@@ -1,22 +1,34 @@
 """What a user is told where something that a preset names cannot be had: exit status 2, one paragraph, and nothing is written."""
 
-import resource
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hub import Fault
+from hub import Fault, use_hub
 from preset_hub import ALL_NLI, BERT, INDICXNLI, MAHABERT, MURIL, filled_hub, write_sts
+
+from tests.in_process import call
 
 ROOT = Path(__file__).parents[2]
 CONVERTED = "refs/convert/parquet"
 
 
 @pytest.fixture
-def hub(tmp_path):
+def hub(tmp_path, monkeypatch):
     with filled_hub(tmp_path / "hub") as hub:
+        use_hub(monkeypatch, hub)
+        monkeypatch.setattr("sbert_prune.hub.patience.WAITS_S", (0.01, 0.01))
         yield hub
+
+
+@pytest.fixture
+def here(tmp_path):
+    """An empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -24,31 +36,28 @@ def sts(tmp_path):
     return ["--sts-data", str(write_sts(tmp_path / "sts", "mr"))]
 
 
-def refused(hub, folder, *arguments, **environment):
+def refused(here, *arguments, **environment):
     """What `full` answers in an empty folder."""
-    here = folder / "here"
-    here.mkdir(exist_ok=True)
-    own = {key: value for key, value in hub.env.items() if not key.startswith("MLFLOW_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines", "full", "--recipe", *arguments],
-        cwd=here,
-        env=own | {"PYTHONPATH": str(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    *before, message = done.stderr.splitlines()
+    done = call(here, "full", "--recipe", *arguments, **environment)
+    assert done.exit_code == 2, done.output
+    return the_message(done.stderr, here)
+
+
+def refused_in_a_process(hub, here, *arguments):
+    """The same in a process of its own, whose libraries have nothing to say either."""
+    own = {key: value for key, value in hub.env.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pipelines", "full", "--recipe", *arguments]
+    done = subprocess.run(command, cwd=here, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
+    return the_message(done.stderr, here)
+
+
+def the_message(stderr, here):
+    *before, message = stderr.splitlines()
     assert message.startswith("Error: ")
     assert set(before) <= {"The connection to the hub failed. Trying again in 1 s."}
     assert list(here.iterdir()) == []
     return message
-
-
-def children_s():
-    """Seconds that the processes we started have worked, however busy the machine is with others."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 LACKING = [
@@ -66,39 +75,53 @@ LACKING = [
 
 
 @pytest.mark.parametrize(("arguments", "answer"), LACKING, ids=lambda value: value[0] if isinstance(value, list) else "")
-def test_data_that_are_not_given_are_told_before_anything_is_fetched(hub, tmp_path, arguments, answer):
-    before = children_s()
-
-    message = refused(hub, tmp_path, *arguments)
+def test_data_that_are_not_given_are_told_before_anything_is_fetched(hub, here, arguments, answer):
+    message = refused(here, *arguments)
 
     assert answer in message
     assert hub.requests == []
     assert not hub.home.exists()
-    assert children_s() - before < 2
 
 
-def test_a_hub_that_is_down_is_told_with_what_to_look_at(hub, sts, tmp_path):
+def test_data_that_are_not_given_are_told_before_anything_heavy_is_imported(hub, here):
+    code = (
+        "import json, sys\nfrom pipelines.__main__ import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    try: main(['full', '--recipe', *arguments])\n"
+        "    except SystemExit as end: assert end.code == 2\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'datasets', 'pyarrow', 'pandas', 'scipy', 'huggingface_hub'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    command = [sys.executable, "-c", code, json.dumps([arguments for arguments, _ in LACKING])]
+
+    done = subprocess.run(command, cwd=here, env=hub.env | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert all(answer in line for (_, answer), line in zip(LACKING, done.stderr.splitlines(), strict=True))
+
+
+def test_a_hub_that_is_down_is_told_with_what_to_look_at(hub, sts, here):
     hub.stop()
 
-    message = refused(hub, tmp_path, "marathi", *sts)
+    message = refused_in_a_process(hub, here, "marathi", *sts)
 
     assert f"{hub.endpoint} did not give the model {MAHABERT}: " in message
     assert "Check the network, and HF_ENDPOINT and HTTPS_PROXY where they are set; without a network, give a local folder." in message
 
 
-def test_an_empty_cache_without_a_network_is_told_with_a_command(hub, sts, tmp_path):
-    message = refused(hub, tmp_path, "marathi", *sts, HF_HUB_OFFLINE="1")
+def test_an_empty_cache_without_a_network_is_told_with_a_command(hub, sts, here):
+    message = refused(here, "marathi", *sts, HF_HUB_OFFLINE="1")
 
     assert f"HF_HUB_OFFLINE is set, and the cache in {hub.cache} has no model {MAHABERT} at revision e2663114" in message
     assert f"run: hf download {MAHABERT} --revision e2663114bfcde919e823e89fa7d5d27cad6034ad" in message
     assert hub.requests == []
 
 
-def test_data_that_the_cache_lacks_are_told_by_their_own_name(hub, sts, tmp_path):
+def test_data_that_the_cache_lacks_are_told_by_their_own_name(hub, sts, here):
     hub.fail(f"{INDICXNLI}/mr", Fault(status=404, times=9))
-    refused(hub, tmp_path, "marathi", *sts)  # the base has come
+    refused(here, "marathi", *sts)  # the base has come
 
-    message = refused(hub, tmp_path, "marathi", *sts, HF_HUB_OFFLINE="1")
+    message = refused(here, "marathi", *sts, HF_HUB_OFFLINE="1")
 
     assert f"has no data set {INDICXNLI} at revision {CONVERTED}" in message
     assert f"run: hf download {INDICXNLI} --repo-type dataset --revision {CONVERTED}" in message
@@ -108,10 +131,10 @@ def test_data_that_the_cache_lacks_are_told_by_their_own_name(hub, sts, tmp_path
     ("token", "answer"),
     [("", "and are logged in. Accept them at"), ("hf_somebodyelse", "and the owner of this token has not done so. Accept them at")],
 )
-def test_a_gated_base_is_told_with_its_page(hub, sts, tmp_path, token, answer):
+def test_a_gated_base_is_told_with_its_page(hub, sts, here, token, answer):
     hub.close("model", MURIL, gated=True)
 
-    message = refused(hub, tmp_path, "marathi-muril", *sts, **({"HF_TOKEN": token} if token else {}))
+    message = refused(here, "marathi-muril", *sts, **({"HF_TOKEN": token} if token else {}))
 
     assert f"base_model={MURIL}@afd9f36c7923d54e97903922ff1b260d091d202f: " in message
     assert f"The model {MURIL} is gated: its owner gives it to those who accept the terms" in message
@@ -126,10 +149,10 @@ def test_a_gated_base_is_told_with_its_page(hub, sts, tmp_path, token, answer):
         ("hf_somebodyelse", f"has no data set {ALL_NLI}, or keeps it from"),
     ],
 )
-def test_a_data_set_that_is_gone_is_told(hub, tmp_path, token, answer):
+def test_a_data_set_that_is_gone_is_told(hub, here, token, answer):
     hub.close("dataset", ALL_NLI, gated=False)
 
-    message = refused(hub, tmp_path, "english", **({"HF_TOKEN": token} if token else {}))
+    message = refused(here, "english", **({"HF_TOKEN": token} if token else {}))
 
     assert answer in message
     assert f"Check the name at {hub.endpoint}/datasets/{ALL_NLI}" in message
@@ -149,24 +172,24 @@ def test_a_data_set_that_is_gone_is_told(hub, tmp_path, token, answer):
         (["--base-model", f"{MURIL}@afd9f36c7923d54e97903922ff1b260d091d202f"], "Where you trust them, give convert_pickle=true"),
     ],
 )
-def test_a_name_that_the_hub_does_not_have_is_told_with_what_it_has(hub, sts, tmp_path, arguments, answer):
-    assert answer in refused(hub, tmp_path, "marathi", *sts, *arguments)
+def test_a_name_that_the_hub_does_not_have_is_told_with_what_it_has(hub, sts, here, arguments, answer):
+    assert answer in refused(here, "marathi", *sts, *arguments)
 
 
-def test_rows_that_arrive_damaged_are_asked_for_twice_and_not_kept(hub, sts, tmp_path):
+def test_rows_that_arrive_damaged_are_asked_for_twice_and_not_kept(hub, sts, here):
     hub.fail(f"{INDICXNLI}/mr/train", Fault(damage=True, times=2))
 
-    message = refused(hub, tmp_path, "marathi", *sts)
+    message = refused_in_a_process(hub, here, "marathi", *sts)
 
     assert f"mr/train/0000.parquet of the data set {INDICXNLI} arrived damaged, twice" in message
     assert hub.fetched.count(f"{INDICXNLI}/mr/train/0000.parquet") == 2
     assert not list(hub.cache.rglob("*.parquet"))
 
 
-def test_weights_that_arrive_damaged_are_not_kept(hub, tmp_path):
+def test_weights_that_arrive_damaged_are_not_kept(hub, here):
     hub.fail(f"{BERT}/model.safetensors", Fault(damage=True, times=2))
 
-    message = refused(hub, tmp_path, "english")
+    message = refused(here, "english")
 
     assert f"model.safetensors of the model {BERT} arrived damaged, twice" in message
     assert not list(hub.cache.rglob("*.safetensors"))

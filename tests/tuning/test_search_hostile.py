@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import call
 from tuning.nursery import Nursery, next_word
 
 ROOT = Path(__file__).parents[2]
@@ -27,14 +28,23 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_a_mistake_is_answered_before_anything_is_done(tmp_path, arguments, answer):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+    done = call(tmp_path, "search", *arguments, module="tuning")
 
-    command = [sys.executable, "-m", "tuning", "search", *arguments]
+    assert done.exit_code == 2, done.exception
+    assert answer in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tuning", "search", "--rebuild", "first"]
+
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    assert answer in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: rebuild=first is not the number of a version")
+    assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

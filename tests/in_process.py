@@ -1,0 +1,42 @@
+"""Commands in the process of the tests: its libraries are imported already, and nothing of a command stays behind.
+
+done = call(folder, "full", "--layers", "abc")
+assert (done.exit_code, done.stdout) == (2, ""), done.stderr
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from unittest.mock import patch
+
+from click.testing import CliRunner, Result
+from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
+
+_STORE_OF_MLFLOW = "mlflow.tracking._tracking_service.utils._tracking_uri"
+"""What mlflow.set_tracking_uri sets."""
+
+
+def call(folder: Path, *arguments: str, module: str = "pipelines", **environment: str) -> Result:
+    """Do in a folder what `python -m MODULE ARGUMENTS` does there, with no settings of MLflow but those that are given."""
+    main = import_module(f"{module}.__main__").main
+    with _as_before(), MonkeyPatch.context() as here:
+        here.chdir(folder)
+        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+            del os.environ[name]
+        os.environ.update(environment)
+        return CliRunner().invoke(main, list(arguments), prog_name=f"python -m {module}")
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Put back what commands change in their process: the environment, MLflow's store, and what signals do."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with patch.dict(os.environ), patch(_STORE_OF_MLFLOW, None):
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
