@@ -73,7 +73,7 @@ def start(folder: Path, *arguments: str, module: str = "pipelines", without: str
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    handle, log = tempfile.mkstemp(prefix="command-", suffix=".log")
+    handle, log = tempfile.mkstemp(prefix="command-", suffix=".log", dir=os.environ["XDG_CACHE_HOME"])  # pytest's, see conftest
     os.close(handle)
     inherited = {name: value for name, value in os.environ.items() if without is None or not name.startswith(without)}
     given = (str(folder), module, arguments, inherited | environment, log)
