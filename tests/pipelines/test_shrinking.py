@@ -118,7 +118,7 @@ def test_a_pickled_base_is_read_only_when_asked_for(project: Project, tiny_base)
 
 
 def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project: Project):
-    run_full(project.recipe(schedule="3,2,1", vocabulary="5000"))
+    run_full(project.recipe(layers="1", schedule="3,2,1", vocabulary="5000"))
 
     client = MlflowClient(project.uri)
     reference, variant = client.get_model_version("sbert-small", "1"), client.get_model_version("sbert-small", "2")
