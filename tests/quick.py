@@ -1,17 +1,31 @@
 """What tests that run whole commands leave out of them, as it has tests of its own."""
 
-from functools import partial
+from functools import cache, partial
 
+from matplotlib.figure import Figure
 from pytest import MonkeyPatch  # noqa: PT013 - the type alone
 
 from sbert_prune import reload
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.fresh_process import reload_in_fresh_process
+from sbert_prune.tracking import render
+
+
+def draw_nothing(_figure: Figure, name: str) -> bytes:
+    """Return an empty picture: the figure was made, and laying it out takes as long as training here."""
+    return _empty(name.rpartition(".")[2])
+
+
+@cache
+def _empty(kind: str) -> bytes:
+    return render(Figure(figsize=(1, 1)), f"empty.{kind}")
 
 
 def be_quick(patch: MonkeyPatch) -> None:
-    """Measure speed by the fewest calls that it takes, and reload a saved model here instead of in a fresh process."""
+    """Measure speed by the fewest calls that it takes, draw no pictures, and reload a saved model here, not in a fresh process."""
     for module in ("pipelines.comparing", "pipelines.judging"):
-        patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.1))
+        patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.01, singles=6, batches=1))
+    for module in ("pipelines.judgement_log", "sbert_prune.tracking"):
+        patch.setattr(f"{module}.render", draw_nothing)
     for module in ("pipelines.judging", "pipelines.steps"):
         patch.setattr(f"{module}.reload_in_fresh_process", partial(reload_in_fresh_process, run=reload.main))

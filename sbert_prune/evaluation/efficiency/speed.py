@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BUDGET_S = 4.0
 _SINGLE_SHARE, _BATCHED_SHARE = 0.15, 0.4
-_SINGLES = 20  # one of each twentieth of the lengths
-_BATCHES = 4
+SINGLES = 20  # one of each twentieth of the lengths
+BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +70,31 @@ def measure_speed(
     sentences: Sequence[str],
     *,
     budget_s: float = BUDGET_S,
+    singles: int = SINGLES,
+    batches: int = BATCHES,
     clock: Clock = time.perf_counter,
 ) -> Speed:
     """Time model and base call by call in turn; a speed-up is the median of the pairs' ratios, with its 95 % interval.
 
-    budget_s: some half of it goes to the data's own sentences, of which 20 single ones and 8 batches are timed at least; what is left, and
-    with a slow model as much again as they took, to texts of other lengths.
+    Args:
+        model: Timed in turn with the base.
+        base: None where there is none; then there is no speed-up.
+        sentences: The data's own.
+        budget_s: Some half of it goes to the data's own sentences; what is left, and with a slow model as much again as they took, to
+            texts of other lengths.
+        singles: How many of the own sentences are timed one at a time, at least.
+        batches: How many batches of 32 of the own sentences are timed, in two passes at least.
+        clock: Seconds, from anywhere.
     """
     begun = clock()
     models = [model] if base is None else [model, base]
     rivals = [_encoding(each) for each in models]
     own = own_bucket(model, sentences)
-    singles = [[text] for text in own.spread(_SINGLES)]
-    alone = time_in_turn(rivals, singles, seconds=budget_s * _SINGLE_SHARE, clock=clock)
-    texts = own.spread(_BATCHES * LARGEST_BATCH)
-    batches = [texts[start : start + LARGEST_BATCH] for start in range(0, len(texts), LARGEST_BATCH)]
-    together = time_in_turn(rivals, batches, seconds=budget_s * _BATCHED_SHARE, clock=clock)
+    one_by_one = [[text] for text in own.spread(singles)]
+    alone = time_in_turn(rivals, one_by_one, seconds=budget_s * _SINGLE_SHARE, clock=clock)
+    texts = own.spread(batches * LARGEST_BATCH)
+    by_32 = [texts[start : start + LARGEST_BATCH] for start in range(0, len(texts), LARGEST_BATCH)]
+    together = time_in_turn(rivals, by_32, seconds=budget_s * _BATCHED_SHARE, clock=clock)
 
     cost = Cost(float(np.median(alone.sum(axis=2))), float(together.sum(axis=2).mean()) / (own.pieces * LARGEST_BATCH))
     until = begun + max(budget_s, 2 * (clock() - begun))
