@@ -87,11 +87,11 @@ def _run(folder: str, module: str, arguments: tuple[str, ...], environment: Mapp
     os.environ.update(environment)
     os.chdir(folder)
     tempfile.tempdir = None
-    with Path(log).open("w", encoding="utf-8", buffering=1) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        sys.stdout = sys.stderr = file
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        be_quick(MonkeyPatch())
-        import_module(f"{module}.__main__").main(list(arguments), prog_name=f"python -m {module}")
+    printed = os.open(log, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(printed, stream)
+    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    be_quick(MonkeyPatch())
+    import_module(f"{module}.__main__").main(list(arguments), prog_name=f"python -m {module}")
