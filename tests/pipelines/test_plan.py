@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipelines.__main__ import main
 from pipelines.full import run_full
+from tests.small_base import save_small_base
 
 SMALL = ["--sts-epochs", "1", "--layers", "2", "--precision", "float32", "--registered-model", "sbert-small"]
 SMALL_BATCHES = ["--nli-batch-size", "8", "--sts-batch-size", "8", "--distil-batch-size", "8", "--max-seq-length", "16"]
@@ -56,6 +57,17 @@ def test_a_plan_says_which_reference_is_there(project):
 
     assert re.search(r"reuse +version 1 of sbert-small as the reference", output)
     assert "train     reference" not in output
+
+
+def test_a_teacher_of_another_base_is_not_followed_layer_by_layer(untouched):
+    save_small_base(untouched.folder / "deeper", depth=6)
+    given = ["--phases", "distil,sts", "--distil-layer-weight", "1", "--distil-teacher", "deeper", "--layers", "2"]
+
+    done = CliRunner().invoke(main, ["full", *untouched.given, *given])
+
+    assert done.exit_code == 2
+    assert "has the layers 0-5 of 6, the student 0,1 of 3: they cannot be compared one by one" in done.output
+    assert not (untouched.folder / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize("given", ["yes", "ture"])

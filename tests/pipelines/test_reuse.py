@@ -158,6 +158,17 @@ def test_a_model_that_is_registered_twice_is_one_version_with_the_newest_metrics
     assert "sts_test/spearman_cosine" in versions(project)[newest]
 
 
+def test_a_model_that_is_registered_again_without_a_judgement_is_the_same_version(project):
+    trained = model_in(run("train_sts", project, "--model", model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom"))))
+    run("register", project, "--model", trained)
+    before = versions(project)
+
+    told = run("register", project, "--model", trained)
+
+    assert f"version {max(before, key=int)} of sbert-small is the very same model, not judged on its pairs since" in told.output
+    assert versions(project) == before
+
+
 def test_models_between_the_steps_are_kept_on_request_alone(project):
     client = MlflowClient(project.uri)
     before = {model.model_id for model in client.search_logged_models(["0"])}

@@ -157,6 +157,13 @@ def test_system_metrics_go_on_after_a_failure(folder: Path, impatient, no_pause,
     assert seen == list(range(len(seen)))
 
 
+def test_an_experiment_that_is_there_is_not_asked_to_be_made(folder: Path, monkeypatch):
+    connect()
+    monkeypatch.setattr(MlflowClient, "create_experiment", None)
+
+    assert connect().experiment_id == "0"
+
+
 def test_a_server_is_asked_briefly_for_what_can_wait_and_as_the_user_says(folder: Path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     store = connect()
