@@ -19,9 +19,8 @@ from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
-
-from tests.quick import be_quick
+from tests.disk import wait_for_no_disk
+from tests.quick import be_quick_here
 
 PRELOADED = ["tests.preloaded"]
 _PATIENCE_S = 300
@@ -42,13 +41,13 @@ class Started:
     def is_running(self) -> bool:
         return self.process.is_alive()
 
-    def wait_for(self, sign: str | Callable[[], object]) -> None:
+    def wait_for(self, sign: str | Callable[[], object], *, every_s: float = 0.01) -> None:
         """Wait until it prints this, or until this comes true; not longer than it runs."""
         seen = sign if callable(sign) else lambda: sign in self.output
         deadline = time.monotonic() + _PATIENCE_S
         while self.is_running and not seen():
             assert time.monotonic() < deadline, self.output
-            time.sleep(0.01)
+            self.process.join(every_s)
 
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -66,23 +65,32 @@ class Started:
         return self.process.exitcode
 
 
-def start(folder: Path, *arguments: str, module: str = "pipelines", without: str | None = None, **environment: str) -> Started:
+def start(
+    folder: Path,
+    *arguments: str,
+    module: str = "pipelines",
+    without: str | None = None,
+    prepare: Callable[[], None] = be_quick_here,
+    **environment: str,
+) -> Started:
     """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and what is given beside it.
 
-    without: the variables whose names begin like this are left out.
+    without: the variables whose names begin like this are left out.  prepare: is called in the process first.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     handle, log = tempfile.mkstemp(prefix="command-", suffix=".log", dir=os.environ["XDG_CACHE_HOME"])  # pytest's, see conftest
     os.close(handle)
     inherited = {name: value for name, value in os.environ.items() if without is None or not name.startswith(without)}
-    given = (str(folder), module, arguments, inherited | environment, log)
-    process = context.Process(target=_run, args=given)
+    given = {"folder": str(folder), "module": module, "arguments": arguments, "log": log, "prepare": prepare}
+    process = context.Process(target=_run, kwargs=given | {"environment": inherited | environment})
     process.start()
     return Started(process, Path(log))
 
 
-def _run(folder: str, module: str, arguments: tuple[str, ...], environment: Mapping[str, str], log: str) -> None:
+def _run(
+    *, folder: str, module: str, arguments: tuple[str, ...], environment: Mapping[str, str], log: str, prepare: Callable[[], None]
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -93,5 +101,6 @@ def _run(folder: str, module: str, arguments: tuple[str, ...], environment: Mapp
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    be_quick(MonkeyPatch())
+    wait_for_no_disk()
+    prepare()
     import_module(f"{module}.__main__").main(list(arguments), prog_name=f"python -m {module}")

@@ -16,9 +16,12 @@ from transformers import AutoConfig, AutoModel, MT5EncoderModel, PreTrainedToken
 from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.sentence import load_saved, with_pooling
+from tests.disk import wait_for_no_disk
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.load_profile("quick")
+
+wait_for_no_disk()
 
 _FIRST = ("behaviour", "services", "tuning", "pipelines", "library", "contracts")
 """The folders with the longest tests first, so that no worker ends long after the others."""

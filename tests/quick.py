@@ -29,3 +29,8 @@ def be_quick(patch: MonkeyPatch) -> None:
         patch.setattr(f"{module}.render", draw_nothing)
     for module in ("pipelines.judging", "pipelines.steps"):
         patch.setattr(f"{module}.reload_in_fresh_process", partial(reload_in_fresh_process, run=reload.main))
+
+
+def be_quick_here() -> None:
+    """Be quick to the end of this process."""
+    be_quick(MonkeyPatch())

@@ -158,6 +158,7 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
     assert not (folder / "ab12").exists()
 
 
+@pytest.mark.slow
 def test_cleanup_again_and_again_does_a_running_full_no_harm(project: Project):
     connect()
     recipe = ("--layers", "2", "--sts-epochs", "8", "--nli-epochs", "20", "--robustness", "0", "--checkpoint-minutes", "0")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 
@@ -19,13 +20,25 @@ from sbert_prune.history import append, read_history
 from sbert_prune.registry import versions
 from sbert_prune.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
+from tests.stores import STORE, copy_store, made_once, migrate
+
+
+def shelve_four(folder: Path) -> None:
+    migrate(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / STORE}")
+        patch.chdir(folder)
+        for size in (40, 30, 20, 10):
+            shelve(noise=0.05, size=size, role="reference")
 
 
 @pytest.fixture
-def four(uri: str) -> str:
+def four(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store with four versions, of which any may be promoted by its number, as none is larger or worse than one before it."""
-    for size in (40, 30, 20, 10):
-        shelve(noise=0.05, size=size, role="reference")
+    copy_store(made_once(tmp_path_factory, "four versions", shelve_four), tmp_path)
+    uri = f"sqlite:///{tmp_path / STORE}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
     return uri
 
 

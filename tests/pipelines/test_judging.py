@@ -244,6 +244,7 @@ def test_mistakes_are_answered_before_anything_is_written(arguments, message, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_several_seeds_are_summed_up_over_their_runs(project: Project):
     lines = run_full(project.recipe(), seeds=(1, 2, 3))
 
@@ -294,6 +295,7 @@ def test_a_rival_that_cannot_be_judged_is_a_note_and_not_the_models_fault(made, 
     assert "broken embeddings" not in artifact(run, "report.md")
 
 
+@pytest.mark.slow
 def test_a_champion_whose_bytes_are_gone_costs_the_comparison_and_not_the_variant(project: Project):
     run_full(project.recipe(robustness="0"))
     call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
@@ -310,6 +312,7 @@ def test_a_champion_whose_bytes_are_gone_costs_the_comparison_and_not_the_varian
     assert "difference/reference" in run.data.metrics
 
 
+@pytest.mark.slow
 def test_strategies_that_disagree_are_named(project: Project):
     client = MlflowClient(project.uri)
     given = {"robustness": "0", "registered_model": "sbert-siblings"}

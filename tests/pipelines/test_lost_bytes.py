@@ -79,6 +79,7 @@ def test_what_is_registered_by_hand_is_known_by_the_pairs_that_it_was_judged_on(
     assert "every version is what it says" in run("verify").output
 
 
+@pytest.mark.slow
 def test_lost_bytes_of_variant_and_reference_are_noticed_and_made_again(made):
     for number in ("1", "2"):
         shutil.rmtree(files(made, number))

@@ -231,6 +231,7 @@ def made(request, tmp_path_factory, asked_hosts):
         yield made
 
 
+@pytest.mark.slow
 def test_full_registers_a_variant_whose_lineage_names_base_and_data_with_their_commits(made, asked_hosts):
     assert made.first.exit_code == 0, made.first.output
     assert f"models:/{made.recipe.registered_model}/2" in made.first.stdout
@@ -246,6 +247,7 @@ def test_full_registers_a_variant_whose_lineage_names_base_and_data_with_their_c
     assert asked_hosts == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_the_same_command_without_a_network_reuses_what_it_made(made):
     made.hub.stop()
 

@@ -74,6 +74,7 @@ def test_the_same_data_at_another_place_is_the_same(project, tmp_path, make_proj
     assert versions(project) == before
 
 
+@pytest.mark.slow
 def test_other_data_are_another_variant(project, tmp_path, make_project):
     before = versions(project)
     other = make_project(tmp_path / "other")

@@ -117,6 +117,7 @@ def test_a_pickled_base_is_read_only_when_asked_for(project: Project, tiny_base)
     assert read_lineage(fetch_model(model_uri(output))).base.id == str(base)
 
 
+@pytest.mark.slow
 def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project: Project):
     run_full(project.recipe(layers="1", schedule="3,2,1", vocabulary="5000"))
 
@@ -130,6 +131,7 @@ def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project:
     assert (variant.tags["sbert_prune.kept_layers"], variant.tags["sbert_prune.vocabulary"]) == ("0", "5000 of 12000")
 
 
+@pytest.mark.slow
 def test_all_layers_with_a_smaller_vocabulary_is_a_variant_not_the_reference(project: Project):
     run_full(project.recipe(layers="3", vocabulary="5000", nli__max_rows="60"))
 

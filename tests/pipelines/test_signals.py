@@ -2,17 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 from mlflow import MlflowClient
 
+from pipelines import cutting, phase_log
 from tests.commands import start
 from tests.pipelines.conftest import Project
-
-ROOT = Path(__file__).parents[2]
 
 
 def training_has_begun(client: MlflowClient) -> bool:
@@ -20,12 +17,18 @@ def training_has_begun(client: MlflowClient) -> bool:
     return any("nli/loss" in run.data.metrics for run in found)
 
 
+def log_at_once() -> None:
+    """Reports of a phase do not wait for others to be logged with."""
+    phase_log.phase_report = partial(phase_log.phase_report, flush_every_s=0.0)
+
+
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Project, sent, status):
     client = MlflowClient(project.uri)
     client.search_experiments()
-    command = start(project.folder, "full", *project.given, "--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
-    command.wait_for(lambda: training_has_begun(client))
+    given = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
+    command = start(project.folder, "full", *project.given, *given, prepare=log_at_once)
+    command.wait_for(lambda: training_has_begun(client), every_s=0.3)
 
     command.send(sent)
 
@@ -41,28 +44,32 @@ def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Projec
     assert (checkpoint / "position.json").is_file()
 
 
+class Swallows:
+    """What is told to stop while it is deleted, where Python prints what is raised, and goes on."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+
+def swallow_a_signal() -> None:
+    check = cutting._check_pruned
+
+    def told(*given):
+        Swallows()
+        return check(*given)
+
+    cutting._check_pruned = told
+
+
 def test_an_exit_that_was_swallowed_is_made_up_for_at_the_next_step(project: Project):
     """A signal that arrives in a destructor raises an exit that Python only prints: the next step ends the command all the same."""
-    code = (
-        "import os, signal, sys\n"
-        "from pipelines.__main__ import main\n"
-        "from pipelines import cutting\n"
-        "class Swallows:\n"
-        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); [None for _ in range(1000)]\n"
-        "check = cutting._check_pruned\n"
-        "def told(*given):\n"
-        "    Swallows()\n"
-        "    return check(*given)\n"
-        "cutting._check_pruned = told\n"
-        "main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, "full", *project.given, "--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4"]
+    given = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
 
-    done = subprocess.run(
-        command, cwd=project.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = start(project.folder, "full", *project.given, *given, prepare=swallow_a_signal)
 
-    assert done.returncode == 143
-    assert "Exception ignored" in done.stderr
+    assert command.end() == 143
+    assert "Exception ignored" in command.output
     runs = MlflowClient(project.uri).search_runs(["0"])
     assert {run.info.status for run in runs if run.info.run_name != "prune"} == {"KILLED"}

@@ -33,6 +33,7 @@ def model_uri(output: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     phases = ["--registered-model", "sbert-small", "--precision", "float32"]
     run_full(project.recipe())

@@ -34,6 +34,7 @@ def top_run(client: MlflowClient):
     return run
 
 
+@pytest.mark.slow
 def test_each_selection_is_made_once_and_registered(swept):
     _, client, said = swept
 
@@ -43,6 +44,7 @@ def test_each_selection_is_made_once_and_registered(swept):
     assert said.count("step train_nli") == 4
 
 
+@pytest.mark.slow
 def test_the_run_above_holds_table_picture_and_numbers(swept):
     _, client, said = swept
     run = top_run(client)
@@ -68,6 +70,7 @@ def test_the_run_above_holds_table_picture_and_numbers(swept):
     assert len(children) == 4
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_makes_nothing_and_what_a_further_strategy_chooses_alone_is_made(swept):
     project, _, _ = swept
 
@@ -78,6 +81,7 @@ def test_the_same_sweep_again_makes_nothing_and_what_a_further_strategy_chooses_
     assert re.findall(r"^  (\d+) +drop-", done.output, flags=re.M) == ["3", "2", "2", "2", "1", "1"]
 
 
+@pytest.mark.slow
 def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
     project, client, _ = swept
 
