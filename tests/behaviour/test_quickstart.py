@@ -61,7 +61,7 @@ README = (ROOT / "README.md").read_text()
 def test_the_readme_shows_what_the_command_ends_with(quickstart: Quickstart):
     (shown,) = (block for block in README.split("```") if block.lstrip().startswith("variant "))
 
-    first_words = [[line.split()[0] for line in text.strip().splitlines()] for text in (shown, quickstart.output)]
+    first_words = [[line.split()[0] for line in text.splitlines() if line.strip()] for text in (shown, quickstart.output)]
 
     assert first_words[1][-len(first_words[0]) :] == first_words[0]
 
