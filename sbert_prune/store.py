@@ -97,12 +97,12 @@ def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
 def _alone(uri: str) -> Iterator[None]:
     """Two processes that initialise one fresh database break it: one after the other."""
     path = sqlite_path(uri)
-    with FileLock(f"{path}.lock") if path else _alone_in_database(uri):
+    with FileLock(f"{path}.lock") if path else alone_in_database(uri):
         yield
 
 
 @contextmanager
-def _alone_in_database(uri: str) -> Iterator[None]:
+def alone_in_database(uri: str) -> Iterator[None]:
     """PostgreSQL's advisory lock, which goes with the connection, however its process ends. Nothing for a server: it is one already."""
     if not uri.startswith("postgresql"):
         yield

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sbert_prune.delivery import first_line
 from sbert_prune.errors import SearchError
 from sbert_prune.processes import Process
+from sbert_prune.store import alone_in_database
 from sbert_prune.store_uri import own_folder, tracking_uri, without_password
 from sbert_prune.training.examples import digest_of
 
@@ -186,7 +187,8 @@ def _unusable(storage: str | None, error: Exception) -> SearchError:
 
 def _storage(url: str | None, name: str) -> BaseStorage:
     if url is not None:
-        return optuna.storages.RDBStorage(url)
+        with alone_in_database(url):  # two that begin on a fresh one would both make its tables
+            return optuna.storages.RDBStorage(url)
     path = journal_of(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(path)))

@@ -33,7 +33,7 @@ def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_pa
     assert again.data.tags["sbert_prune.reused_from"] == version.run_id
     assert version.tags["sbert_prune.kept_layers"] == "0"
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:")
-    assert model.predict(["A dog runs."]).shape == (1, 128)
+    assert model.predict(["A dog runs."]).shape == (1, 32)
     assert (folder / "pruning.json").is_file()
     assert pictures == ["layers.png", "speed.png", "variants.png"]
     assert {path.name for path in project.folder.iterdir()} == before
