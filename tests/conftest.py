@@ -1,5 +1,6 @@
 """Tiny encoders and sentence models of every known architecture, with random weights and a tokenizer of a few words."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -25,6 +26,12 @@ wait_for_no_disk()
 
 _ORDER = ("behaviour", "tuning", "pipelines", "library", "contracts", "services")
 """The folders with the longest tests first, so that no worker ends long after the others; what waits for the quickstart's store last."""
+
+
+def pytest_collection_finish():
+    """Leave the libraries out of the garbage collector's rounds: there are a million objects of them, and none will go."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

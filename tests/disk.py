@@ -1,6 +1,7 @@
 """SQLite that does not wait for the disk."""
 
 import sqlite3
+from contextlib import suppress
 
 from sqlalchemy import Engine, event
 
@@ -13,4 +14,5 @@ def wait_for_no_disk() -> None:
 
 def _hurry(connection: object, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
+        with suppress(sqlite3.Error):  # who opens what is no database is told so by whom it asks
+            connection.execute("PRAGMA synchronous = OFF")

@@ -1,7 +1,8 @@
 """Trimming leaves a sentence whose pieces survive its embedding, bit for bit, in every family of encoders, saved and reloaded."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from sbert_prune.sentence import encoder_of
 from sbert_prune.vocabulary.embedding import counts_positions_from_padding, token_table
 from sbert_prune.vocabulary.trimming import trim_vocabulary
 from sbert_prune.vocabulary_limit import VocabularyLimit
-from tests.commands import PRELOADED
 
 MODEL_TYPES = list(TOKENIZERS)
 LIMIT = VocabularyLimit(coverage=0.96)
@@ -105,26 +105,27 @@ def test_settings_stay(trimmed, model_type):
     assert not after.training
 
 
-def embed_in_each(folders, texts):
-    """What each folder's model makes of the texts, kept beside it."""
-    for folder in folders:
-        model = SentenceTransformer(str(folder), device="cpu")
-        np.save(folder / "vectors.npy", model.encode(texts))
-        (folder / "ids.json").write_text(json.dumps([AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts]))
+FRESH = """
+import json, sys
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
+texts = json.load(open(sys.argv[1]))
+for folder in sys.argv[2:]:
+    model = SentenceTransformer(folder, device="cpu")
+    np.save(folder + "/vectors.npy", model.encode(texts))
+    json.dump([AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts], open(folder + "/ids.json", "w"))
+"""
 
 
 def test_a_fresh_process_cuts_and_embeds_as_in_memory(trimmed, tmp_path):
     texts = [*CORPUS[:40], "unseen: Ωmega ☃ 雪", "a [MASK] <s>", "  doubled   spaces "]
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
     folders = {model_type: tmp_path / model_type for model_type in MODEL_TYPES}
     for model_type, folder in folders.items():
         trimmed(model_type)[1].save(str(folder), create_model_card=False)
 
-    context = multiprocessing.get_context("forkserver")  # a process that has imported the libraries, and knows nothing of these models
-    context.set_forkserver_preload(PRELOADED)
-    fresh = context.Process(target=embed_in_each, args=(list(folders.values()), texts))
-    fresh.start()
-    fresh.join()
-    assert fresh.exitcode == 0
+    subprocess.run([sys.executable, "-c", FRESH, tmp_path / "texts.json", *folders.values()], check=True, capture_output=True)
 
     for model_type, folder in folders.items():
         after = trimmed(model_type)[1]
