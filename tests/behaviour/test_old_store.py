@@ -146,6 +146,7 @@ def test_the_variant_that_it_holds_is_not_made_again_by_the_same_code_alone(old:
     assert old.client.get_model_version(NAME, "2").tags == old.expected["versions"]["2"]["tags"]
 
 
+@pytest.mark.slow
 def test_its_search_goes_on(old: Old):
     given = ("--layers", "2", "--trials", "3", "--space", "layers", "--screening", "untrained", "--finalists", "1", "--keep-models", "1")
 

@@ -118,6 +118,7 @@ for folder in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_cuts_and_embeds_as_in_memory(trimmed, tmp_path):
     texts = [*CORPUS[:40], "unseen: Ωmega ☃ 雪", "a [MASK] <s>", "  doubled   spaces "]
     (tmp_path / "texts.json").write_text(json.dumps(texts))

@@ -1,25 +1,18 @@
 """A command that is told to stop closes its runs on the way out."""
 
-import os
 import signal
-from functools import partial
 
 import pytest
 from mlflow import MlflowClient
 
-from pipelines import cutting, phase_log
 from tests.commands import start
 from tests.pipelines.conftest import Project
+from tests.pipelines.prepared import log_at_once, swallow_a_signal
 
 
 def training_has_begun(client: MlflowClient) -> bool:
     found = client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'")
     return any("nli/loss" in run.data.metrics for run in found)
-
-
-def log_at_once() -> None:
-    """Reports of a phase do not wait for others to be logged with."""
-    phase_log.phase_report = partial(phase_log.phase_report, flush_every_s=0.0)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
@@ -42,25 +35,6 @@ def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Projec
     assert client.search_registered_models() == []
     (checkpoint,) = (project.folder / ".sbert-prune" / "unfinished").glob("*/*/[0-9]*")
     assert (checkpoint / "position.json").is_file()
-
-
-class Swallows:
-    """What is told to stop while it is deleted, where Python prints what is raised, and goes on."""
-
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(1000):
-            pass
-
-
-def swallow_a_signal() -> None:
-    check = cutting._check_pruned
-
-    def told(*given):
-        Swallows()
-        return check(*given)
-
-    cutting._check_pruned = told
 
 
 def test_an_exit_that_was_swallowed_is_made_up_for_at_the_next_step(project: Project):

@@ -198,7 +198,7 @@ def test_each_damage_is_found_and_mended_where_that_can_be(store: Store, damage)
 
     first = store.verify("--registered-model", NAME)
     mended = store.verify("--repair", "true")
-    again = store.verify()
+    again = store.verify() if damage in MENDED else mended
 
     assert first.exit_code == 1, first.output
     assert "Traceback" not in first.output
