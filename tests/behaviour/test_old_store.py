@@ -138,8 +138,8 @@ def test_the_command_that_was_killed_is_finished(old: Old):
     assert "every version is what it says" in old.done("verify")
 
 
-def test_the_variant_that_it_holds_is_not_made_again_by_the_same_code_alone(old: Old):
-    """Another version of the code may train otherwise, so that it makes its own; the reference is found by recipe and data."""
+def test_full_in_it_reuses_the_reference_and_leaves_the_versions_as_they_were(old: Old):
+    """The reference is found by recipe and data, whatever version of the code trained it. The variant is trained by the new code."""
     told = old.done("full", "--recipe", "old.yaml")
 
     assert f"reference: version 1 of {NAME} is reused" in told
