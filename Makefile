@@ -9,6 +9,9 @@ INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# Some images forbid compiled files; every process that a test starts would then compile ours again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: full test test-slow test-all lint environment check clean
 
 full: $(INSTALLED)  ## prune the quickstart base to LAYERS layers, heal it, judge it, register it

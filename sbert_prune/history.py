@@ -33,6 +33,7 @@ class History:
 
     newest: the key of the last entry; None where there is none.  mark: the key up to which all is settled.
     damage: entries that are gone or cannot be read, for people, but for those that are noted as lost.
+    aliases: the version that each named, read by the same request.
     """
 
     events: tuple[Event, ...]
@@ -40,6 +41,7 @@ class History:
     newest: str | None
     mark: str
     damage: tuple[str, ...]
+    aliases: Mapping[str, str]
 
     @property
     def is_settled(self) -> bool:
@@ -54,14 +56,15 @@ class History:
 def read_history(store: Store, name: str) -> History:
     """All decisions about a registered model. Raises TrackingError."""
     try:
-        tags = store.client.get_registered_model(name).tags
+        registered = store.client.get_registered_model(name)
     except FAULTS as error:
         raise TrackingError(f"The history of {name} cannot be read: {first_line(error)}") from error
+    tags, aliases = registered.tags, {alias: str(version) for alias, version in registered.aliases.items()}
     keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_place)
     mark = tags.get(_SETTLED, "")
     read = {key: event for key in keys if (event := parse(tags[key])) is not None}
     num_settled = sum(_place(key) <= _place(mark) for key in read)
-    return History(tuple(read.values()), num_settled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)))
+    return History(tuple(read.values()), num_settled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)), aliases)
 
 
 def append(store: Store, name: str, event: Event) -> None:

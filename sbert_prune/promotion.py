@@ -11,7 +11,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.events import FOUND, LOST, PRODUCTION, PROMOTED, ROLLED_BACK, Event, standing
 from sbert_prune.history import append, read_history
 from sbert_prune.registry import STAGE_ALIASES, alias_holder, versions
-from sbert_prune.settling import actual, settle
+from sbert_prune.settling import settle
 from sbert_prune.store import TAG
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def finish(store: Store, name: str) -> bool:
     Nothing is touched where somebody has moved something since, or where the history is damaged. Raises TrackingError.
     """
     history = read_history(store, name)
-    if history.is_settled or history.damage or any(_unexplained(store, name, stage) for stage in STAGE_ALIASES):
+    if history.is_settled or history.damage or any(_unexplained(store, name, STAGE_ALIASES).values()):
         return False
     settle(store, name)
     return True
@@ -87,15 +87,14 @@ def finish(store: Store, name: str) -> bool:
 
 def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
     """Take a version that somebody gave a stage by other means into the history, so that nothing that was in production is forgotten."""
-    for stage in stages:
-        found = _unexplained(store, name, stage)
-        if not found:
-            continue
-        time.sleep(_MOVING_S)  # a command at work beside this one may have moved the alias by a decision that it has just read
-        if found == _unexplained(store, name, stage):
-            for version in found:
-                reason = "it held the stage, given by other means"
-                append(store, name, Event(FOUND, stage, version, _told(store, name, stage), reason))
+    found = _unexplained(store, name, stages)
+    if not any(found.values()):
+        return
+    time.sleep(_MOVING_S)  # a command at work beside this one may have moved the alias by a decision that it has just read
+    still = _unexplained(store, name, found)
+    for stage in (stage for stage in found if found[stage] == still[stage]):
+        for version in found[stage]:
+            append(store, name, Event(FOUND, stage, version, _told(store, name, stage), "it held the stage, given by other means"))
 
 
 def note_loss(store: Store, name: str) -> None:
@@ -104,19 +103,22 @@ def note_loss(store: Store, name: str) -> None:
     append(store, name, Event(LOST, "", None, None, "; ".join(read_history(store, name).damage)))
 
 
-def _unexplained(store: Store, name: str, stage: str) -> list[str]:
-    """Versions that hold a stage by no decision, whether it was brought to its end or not; the alias's last.
+def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, list[str]]:
+    """Versions that hold a stage by no decision, by stage, whether a decision was brought to its end or not; the alias's last.
 
-    Where nothing was ever decided of that stage, MLflow's own counts as well as the alias.
+    Where nothing was ever decided of a stage, MLflow's own counts as well as the alias.
     """
-    since = read_history(store, name).num_settled
-    now = _number(holder(store, name, stage))
-    history = read_history(store, name)  # behind the alias, so that every decision that moved it is in here
-    there = [version.version for version in versions(store, name)]
-    told = {standing(history.events[:number], there).of(stage)[-1:] for number in range(since, len(history.events) + 1)}
-    stages = {} if history.has_moved(stage) else actual(store, name).stages
-    found = sorted((version for version, held in stages.items() if held == stage and version != now), key=int)
-    return [*found, *([now] if now is not None and (now,) not in told else [])]
+    history = read_history(store, name)
+    found = versions(store, name)
+    there = [version.version for version in found]
+    possible = [standing(history.events[:number], there) for number in range(history.num_settled, len(history.events) + 1)]
+    unexplained: dict[str, list[str]] = {}
+    for stage in stages:
+        now = history.aliases.get(STAGE_ALIASES[stage])
+        in_stage = [] if history.has_moved(stage) else [entry.version for entry in found if entry.stage == stage and entry.version != now]
+        by_alias = [] if now is None or (now,) in {state.of(stage)[-1:] for state in possible} else [now]
+        unexplained[stage] = [*sorted(in_stage, key=int), *by_alias]
+    return unexplained
 
 
 def _told(store: Store, name: str, stage: str) -> str | None:

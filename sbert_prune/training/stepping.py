@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ class Stepper:
                     raise
                 self._halve(number, rows, error)
             self._optimizer.zero_grad()
+            gc.collect()  # an error that left the backward pass may hold its tensors in a circle
             set_random_state(hardware.device, before)
             if hardware.device.type == "cuda":
                 torch.cuda.empty_cache()
