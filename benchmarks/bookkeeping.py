@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.search import own_store
 
 if TYPE_CHECKING:
-    from pipelines.context import Context
+    from pipelines.steps.context import Context
 
 _LOOKS = 3
 _TIMED = 15
@@ -32,8 +32,8 @@ _TIMED = 15
 def main(counts: str) -> None:
     """Print the median seconds a trial by how many there are."""
     from pipelines.console import prepare_process, quieten_libraries
-    from pipelines.context import open_context
-    from sbert_prune.recipe_files import load_recipe
+    from pipelines.steps.context import open_context
+    from sbert_prune.recipe.files import load_recipe
 
     prepare_process()
     quieten_libraries()
@@ -68,7 +68,7 @@ class Book:
     def trial(self) -> None:
         """All that is written down about one."""
         from tuning import record
-        from tuning.halving import goes_on
+        from tuning.asha import goes_on
         from tuning.study import DIGEST, KEPT, LOOKS, METRICS, PROCESS, RUN, held, seen
 
         asked = self.proposals.next()

@@ -27,16 +27,16 @@ import click
 @click.option("--seed", default="42", show_default=True)
 def main(out: Path, recipe: str, layers: int, **given: str) -> None:
     """Train what has no line yet, and tell the best."""
-    from pipelines.loading import load_inputs
-    from pipelines.parameters import recipe_from
+    from pipelines.commands.options import recipe_from
+    from pipelines.inputs.load import load_inputs
     from sbert_prune.layers import LayerSelection
+    from sbert_prune.models.saved_model import lineage_of
+    from sbert_prune.models.sentence import load_saved, with_pooling
     from sbert_prune.pruning import prune_checkpoint
-    from sbert_prune.saved_model import lineage_of
-    from sbert_prune.sentence import load_saved, with_pooling
     from sbert_prune.training.dev import DevPairs
-    from sbert_prune.training.hardware import choose_hardware
-    from sbert_prune.training.lesson import Setup
+    from sbert_prune.training.device import choose_hardware
     from sbert_prune.training.phases import Healer
+    from sbert_prune.training.setup import Setup
 
     whole = recipe_from(
         {"recipe": recipe, "layers": str(layers), "strategy": "drop-top"} | {name: value or None for name, value in given.items()}

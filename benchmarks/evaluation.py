@@ -22,16 +22,16 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.data import find_sts_splits
-from pipelines.exam import Exam, find_exam
-from pipelines.inputs import find_model
-from pipelines.parameters import JUDGING, recipe_options
-from sbert_prune.recipe import Recipe
+from pipelines.commands.options import JUDGING, recipe_options
+from pipelines.inputs.base import find_model
+from pipelines.inputs.data import find_sts_splits
+from pipelines.inputs.exam import Exam, find_exam
+from sbert_prune.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from pipelines.measures import Measures
+    from pipelines.steps.measures import Measures
 
 
 @click.command()
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 @recipe_options("sts_data", *JUDGING, "max_seq_length", "on_bad_rows")
 def main(recipe: Recipe, model: str, rounds: int) -> None:
     """Print a line a round, and one for the rest."""
-    from pipelines.measures import Measures
     from pipelines.saving import as_sentence_model
-    from sbert_prune.evaluation.embedded import embed_once
+    from pipelines.steps.measures import Measures
+    from sbert_prune.evaluation.embeddings import embed_once
     from sbert_prune.evaluation.measures import measure_all
-    from sbert_prune.sentence import embed
+    from sbert_prune.models.sentence import embed
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     exam = find_exam(recipe, find_sts_splits(recipe))
@@ -75,11 +75,11 @@ def seconds(work: Callable[[], Any]) -> float:
 
 def look(model: SentenceTransformer, source: Any, exam: Exam, measures: Measures) -> None:
     """What `evaluate` does besides."""
-    from sbert_prune.anatomy.look import look_at_layers
     from sbert_prune.evaluation.efficiency.flops import measure_flops
     from sbert_prune.evaluation.efficiency.speed import measure_speed
-    from sbert_prune.fresh_process import reload_in_fresh_process
-    from sbert_prune.sentence import PROBES, embed
+    from sbert_prune.layer_analysis.anatomy import look_at_layers
+    from sbert_prune.models.roundtrip import reload_in_fresh_process
+    from sbert_prune.models.sentence import PROBES, embed
 
     measure_speed(model, None, measures.sentences)
     measure_flops(model, None, measures.sentences)

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 @click.option("--random-selections", default=20, show_default=True)
 def main(base: str, layers: int, nli: str, sts: str, random_selections: int) -> None:
     """Print a row for the whole model, for each strategy, and for chance."""
-    from pipelines.texts import TrainingTexts
-    from sbert_prune.bases import locate_base
+    from pipelines.inputs.texts import TrainingTexts
     from sbert_prune.data.sources import load_nli, load_sts
-    from sbert_prune.importance.methods import IMPORTANCE
+    from sbert_prune.layer_analysis.importance import IMPORTANCE
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.sentence import load_saved, with_pooling
+    from sbert_prune.models.sentence import load_saved, with_pooling
+    from sbert_prune.models.sources import locate_base
     from sbert_prune.strategies import STRATEGIES
 
     model = with_pooling(load_saved(locate_base(base).checkpoint), None, max_seq_length=128)
@@ -68,8 +68,8 @@ def score(model: SentenceTransformer, selection: LayerSelection, pairs: StsData)
     from copy import copy
 
     from sbert_prune.evaluation.sts import evaluate_sts
+    from sbert_prune.models.sentence import encoder_of, with_encoder
     from sbert_prune.pruning import prune_layers
-    from sbert_prune.sentence import encoder_of, with_encoder
 
     encoder = encoder_of(model)
     try:

@@ -18,12 +18,12 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.data import find_nli, find_sts
-from pipelines.inputs import PruneInputs, find_base
-from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
+from pipelines.commands.options import RECIPE_PARAMETERS, recipe_options
+from pipelines.inputs.base import PruneInputs, find_base
+from pipelines.inputs.data import find_nli, find_sts
 from sbert_prune.layers import LayerSelection
-from sbert_prune.phase_settings import PhaseSettings
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.settings import PhaseSettings
 from sbert_prune.strategies import choose_layers
 
 
@@ -81,7 +81,7 @@ def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection
 def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: int) -> float:
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
-    from sbert_prune.training.hardware import choose_hardware
+    from sbert_prune.training.device import choose_hardware
 
     began = time.perf_counter()
     with TemporaryDirectory() as folder:

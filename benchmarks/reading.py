@@ -41,9 +41,9 @@ def read_plainly(path: Path) -> int:
 def read_as_we_do(path: Path) -> int:
     """What `full` does with an NLI file before it trains."""
     from sbert_prune.data.apart import keep_apart
+    from sbert_prune.data.rows import RowSet, StsRow
     from sbert_prune.data.sources import load_nli
     from sbert_prune.data.triplets import triplets
-    from sbert_prune.rows import RowSet, StsRow
 
     rows = load_nli(str(path))
     held_out = tuple(StsRow(f"a sentence {number}", f"another sentence {number}", 0.5) for number in range(3_000))

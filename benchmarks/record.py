@@ -28,7 +28,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from pipelines.__main__ import main as command
-from sbert_prune import models
+from sbert_prune.tracking import logged_models as models
 
 SPENT: dict[str, float] = {}
 _inside = threading.local()

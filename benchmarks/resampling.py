@@ -14,8 +14,8 @@ import click
 import numpy as np
 from scipy.stats import spearmanr
 
+from sbert_prune.evaluation.bootstrap import draw_counts, resample
 from sbert_prune.evaluation.correlation import ResampledSpearman
-from sbert_prune.evaluation.resampling import draw_counts, resample
 
 _SHARE = 20
 

@@ -25,13 +25,13 @@ def main(base: str, layers: int, sts: str, pairs: int, sample: int) -> None:
     """Print selections a minute of both, and their ratio."""
     import numpy as np
 
-    from sbert_prune.bases import locate_base
     from sbert_prune.data.sources import load_sts
-    from sbert_prune.importance.subsets import embed_subsets
+    from sbert_prune.layer_analysis.subsets import embed_subsets
     from sbert_prune.layers import LayerSelection
+    from sbert_prune.models.sentence import embed, encoder_of, load_saved, with_encoder, with_pooling
+    from sbert_prune.models.sources import locate_base
     from sbert_prune.pruning import prune_layers
-    from sbert_prune.sentence import embed, encoder_of, load_saved, with_encoder, with_pooling
-    from sbert_prune.training.hardware import choose_hardware
+    from sbert_prune.training.device import choose_hardware
 
     model = with_pooling(load_saved(locate_base(base).checkpoint), None, max_seq_length=128)
     depth = int(model[0].auto_model.config.num_hidden_layers)

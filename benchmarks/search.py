@@ -24,11 +24,11 @@ import click
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.plain import train_plainly
+from pipelines.commands.options import RECIPE_PARAMETERS, recipe_options
 from pipelines.console import prepare_process, quieten_libraries
-from pipelines.inputs import find_base
-from pipelines.loading import load_inputs
-from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
-from sbert_prune.recipe import Recipe
+from pipelines.inputs.base import find_base
+from pipelines.inputs.load import load_inputs
+from sbert_prune.recipe.recipe import Recipe
 from tuning.aim import Aim
 from tuning.settings import Settings
 from tuning.space import Space, space_of
@@ -113,7 +113,7 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
 
 def _reference_seconds() -> float:
     """Of its two phases, with all that their runs do: nothing else is trained in steps."""
-    from sbert_prune.store import connect
+    from sbert_prune.tracking.store import connect
 
     store = connect()
     runs = store.client.search_runs([store.experiment_id], "tags.`sbert_prune.step` LIKE 'train_%'")

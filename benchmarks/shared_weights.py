@@ -16,8 +16,8 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.parameters import RECIPE_PARAMETERS, recipe_options
-from sbert_prune.recipe import Recipe
+from pipelines.commands.options import RECIPE_PARAMETERS, recipe_options
+from sbert_prune.recipe.recipe import Recipe
 
 
 @click.command()
@@ -28,14 +28,14 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
     """Print Kendall's tau over the selections of the truth, and the best by the shared weights."""
     from scipy.stats import kendalltau
 
-    from pipelines.loading import load_inputs
+    from pipelines.inputs.load import load_inputs
     from pipelines.saving import as_sentence_model
-    from sbert_prune.importance.subsets import embed_subsets
+    from sbert_prune.layer_analysis.subsets import embed_subsets
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.training.hardware import choose_hardware
-    from sbert_prune.training.lesson import Setup
+    from sbert_prune.training.device import choose_hardware
     from sbert_prune.training.phases import Healer
-    from sbert_prune.training.subsets import Subsets
+    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.supernet import Subsets
     from tuning.screening import Pairs
     from tuning.sharing import of_shared
 

@@ -34,19 +34,19 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.data import find_nli, find_sts
+from pipelines.inputs.data import find_nli, find_sts
+from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.data.triplets import sample_by_premise, triplets
-from sbert_prune.phase_settings import PhaseSettings
-from sbert_prune.recipe import Recipe
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.rows import Label, NliRow, StsRow
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.settings import PhaseSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-    from sbert_prune.training.hardware import Hardware
+    from sbert_prune.training.device import Hardware
 
 MURIL = "muril-shaped"
 _SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 197_285}
@@ -135,8 +135,8 @@ def load_base(given: dict[str, Any], folder: Path) -> tuple[Any, Recipe]:
     """The base as a sentence model, and the recipe that goes with it."""
     import transformers
 
-    from sbert_prune.bases import locate_base
-    from sbert_prune.sentence import load_saved, with_pooling
+    from sbert_prune.models.sentence import load_saved, with_pooling
+    from sbert_prune.models.sources import locate_base
 
     settings = {"nli.data": given["nli"], "sts.data": given["sts"], "nli.max_rows": given["nli_max_rows"]}
     settings |= dict.fromkeys(("nli.batch_size", "sts.batch_size"), given["batch_size"])
@@ -153,7 +153,7 @@ def make_muril_shaped(folder: Path) -> Path:
     import torch
     from transformers import BertConfig, BertModel
 
-    from sbert_prune.bases import locate_base
+    from sbert_prune.models.sources import locate_base
 
     torch.manual_seed(0)
     BertModel(BertConfig(**_SHAPE)).save_pretrained(folder)
@@ -171,7 +171,7 @@ def make_muril_shaped(folder: Path) -> Path:
 
 def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
     """A phase of the recipe on all its rows."""
-    from sbert_prune.training.hardware import choose_hardware
+    from sbert_prune.training.device import choose_hardware
 
     rows = (find_nli(recipe, None).value if phase == "nli" else find_sts(recipe).value.train).rows
     if phase == "nli" and recipe.nli.max_rows:
@@ -182,8 +182,8 @@ def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
 
 def timed_work(model: Any, recipe: Recipe, phase: str, steps: int) -> Work:
     """As many rows as the steps take, drawn at random; all, again and again, where there are fewer."""
+    from sbert_prune.training.batches import tokenize_rows
     from sbert_prune.training.batching import plan_batches
-    from sbert_prune.training.examples import tokenize_rows
 
     work, labels = full_work(recipe, phase, recipe.seed), (Label.ENTAILMENT, Label.CONTRADICTION)
     found: Sequence[Any] = triplets(work.rows) if phase == "nli" else work.rows
@@ -216,8 +216,8 @@ def train(name: str, base: Any, work: Work) -> tuple[Training, Any]:
 
 def train_ours(model: Any, work: Work) -> int:
     """Train with our loop; returns the optimizer steps that it took."""
-    from sbert_prune.training.lesson import Setup
     from sbert_prune.training.phases import Healer
+    from sbert_prune.training.setup import Setup
 
     told = [0]
     healer = Healer(model, Setup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step)))

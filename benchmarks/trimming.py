@@ -30,13 +30,13 @@ COLUMNS = ("vocabulary", "pieces", "parameters", "MB", "pieces a word", "unknown
 @click.option("--vocabulary", default="12000,8000,5000,0.999", show_default=True)
 def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
     """Print a row for the base and for each vocabulary."""
-    from sbert_prune.bases import locate_base
     from sbert_prune.data.sources import load_sts
     from sbert_prune.data.texts import load_texts
     from sbert_prune.evaluation.sts import evaluate_sts
-    from sbert_prune.sentence import load_saved, with_pooling
-    from sbert_prune.vocabulary.trimming import trim_vocabulary
-    from sbert_prune.vocabulary_limit import VocabularyLimit
+    from sbert_prune.models.sentence import load_saved, with_pooling
+    from sbert_prune.models.sources import locate_base
+    from sbert_prune.recipe.values import VocabularyLimit
+    from sbert_prune.vocabulary.trim import trim_vocabulary
 
     model = with_pooling(load_saved(locate_base(base).checkpoint), None, max_seq_length=128)
     test = load_sts(sts).test.rows
@@ -56,7 +56,7 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
 
 def unchanged(model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]) -> tuple[float, float]:
     """Share of the sentences that are cut as before, and the largest change of their embeddings."""
-    from sbert_prune.sentence import embed
+    from sbert_prune.models.sentence import embed
     from sbert_prune.vocabulary.report import share_unchanged
 
     same = [text for text in sentences if model.tokenizer.tokenize(text) == trimmed.tokenizer.tokenize(text)]

@@ -41,7 +41,7 @@ class Commands(click.Group):
             near = get_close_matches(name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             ctx.fail(f"No such command {cmd_name!r}.{hint} The commands are {', '.join(COMMANDS)}.")
-        command: click.Command = import_module(f"pipelines.{name}").command
+        command: click.Command = import_module(f"pipelines.commands.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -75,7 +75,7 @@ def _lead() -> None:
     except SystemExit as end:
         if end.code not in {None, 0, 3}:
             raise  # the helpers may be in the middle of a batch: torchrun ends them
-        from sbert_prune.training.crew import leave_crew
+        from sbert_prune.training.distributed import leave_crew
 
         leave_crew()
         raise

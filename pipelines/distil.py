@@ -2,14 +2,14 @@
 
 import click
 
+from pipelines.commands.options import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.data import find_texts
-from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
+from pipelines.inputs.base import check_machine, find_sentence_model
+from pipelines.inputs.data import find_texts
+from pipelines.inputs.texts import describe_sentences, distillation_texts
 from pipelines.teaching import find_teacher
-from pipelines.texts import describe_sentences, distillation_texts
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe.recipe import Recipe
 
 
 @click.command("distil", cls=Command)
@@ -28,8 +28,8 @@ def command(recipe: Recipe, model: str, force: bool) -> None:
     texts, record = distillation_texts(recipe, training)
     say(describe_sentences(record))
 
-    from pipelines.context import open_context
-    from pipelines.healing import Judged, distil
+    from pipelines.steps.context import open_context
+    from pipelines.steps.train import Judged, distil
 
     quieten_libraries()
     with open_context(recipe, force=force) as context:

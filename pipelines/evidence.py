@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.records import logged_id
+from pipelines.steps.records import logged_id
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.models import add_file, read_file
+from sbert_prune.tracking.logged_models import add_file, read_file
 
 if TYPE_CHECKING:
-    from sbert_prune.saved_model import SavedModel
-    from sbert_prune.store import Store
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.tracking.store import Store
 
 _ROUNDING = 1e-4  # of a cosine: batches that are put together otherwise change the fifth digit
 

@@ -9,15 +9,15 @@ from transformers import AutoTokenizer
 
 from pipelines.console import say
 from sbert_prune.errors import EncoderError
-from sbert_prune.text_fit import TextFit, measure_fit
+from sbert_prune.vocabulary.fit import TextFit, measure_fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from sbert_prune.saved_model import SavedModel
-    from sbert_prune.tracking import Run
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.tracking.runs import Run
 
 
 def tokenizer_of(model: SavedModel) -> PreTrainedTokenizerBase:

@@ -2,10 +2,10 @@
 
 import click
 
+from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS, option
 from pipelines.console import Command, say
-from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS, option
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.store_uri import check_store
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.tracking.store_uri import check_store
 
 
 @click.command("history", cls=Command)
@@ -15,6 +15,6 @@ def command(registered_model: str | None) -> None:
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
-    from pipelines.telling import tell_history
+    from pipelines.lifecycle.history import tell_history
 
     say(*tell_history(name))

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pipelines.inputs import find_model
-from pipelines.judging import judge
-from pipelines.measures import Measures
-from pipelines.records import data_record
-from sbert_prune.evaluation.judgement import Judgement
-from sbert_prune.evaluation.resampling import MARGIN
+from pipelines.inputs.base import find_model
+from pipelines.steps.evaluate import judge
+from pipelines.steps.measures import Measures
+from pipelines.steps.records import data_record
+from sbert_prune.evaluation.bootstrap import MARGIN
+from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.evaluation.seeds import OverSeeds, over_seeds
-from sbert_prune.metric_names import RETENTION, STS_TEST
-from sbert_prune.report.markdown import table
+from sbert_prune.metrics import RETENTION, STS_TEST
+from sbert_prune.report.tables import table
 
 if TYPE_CHECKING:
-    from pipelines.context import Context
-    from pipelines.loading import Inputs
-    from sbert_prune.registry import Version
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.registry.version import Version
 
     Make = Callable[[Context, Inputs], tuple[Version, Version]]
     """Makes one variant; returns it and its reference."""

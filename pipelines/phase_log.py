@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pipelines.console import end_if_told, phase_progress, say, waiting_for_a_good_moment
-from sbert_prune.training.lesson import Setup
+from sbert_prune.training.setup import Setup
 
 if TYPE_CHECKING:
-    from pipelines.context import Context
-    from sbert_prune.tracking import Run
+    from pipelines.steps.context import Context
+    from sbert_prune.tracking.runs import Run
     from sbert_prune.training.progress import Progress, Report
 
 _FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optimizer step

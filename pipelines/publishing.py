@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.records import data_record
+from pipelines.steps.records import data_record
 
 if TYPE_CHECKING:
-    from pipelines.loading import Inputs
-    from sbert_prune.registry import Version
-    from sbert_prune.tracking import Run
+    from pipelines.inputs.load import Inputs
+    from sbert_prune.registry.version import Version
+    from sbert_prune.tracking.runs import Run
 
 _SHOWN = ("base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "role")
 

@@ -2,11 +2,11 @@
 
 import click
 
+from pipelines.commands.options import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, option
 from pipelines.console import Command, say
-from pipelines.parameters import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, option
-from sbert_prune.one_line import one_line
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.store_uri import check_store
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.system.text import one_line
+from sbert_prune.tracking.store_uri import check_store
 
 
 @click.command("rollback", cls=Command)
@@ -17,6 +17,6 @@ def command(registered_model: str | None, reason: str | None) -> None:
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
-    from pipelines.promoting import roll_back
+    from pipelines.lifecycle.promote import roll_back
 
     say(*roll_back(name, one_line(reason or "") or "no reason was given"))

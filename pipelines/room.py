@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.store_uri import own_folder, sqlite_path, tracking_uri
+from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 
 if TYPE_CHECKING:
-    from pipelines.loading import Inputs
-    from sbert_prune.recipe import Recipe
+    from pipelines.inputs.load import Inputs
+    from sbert_prune.recipe.recipe import Recipe
 
 COPIES = 3 * 4
 """Two checkpoints on the way and one being written; each holds weights, two moments of AdamW, and the best weights so far."""

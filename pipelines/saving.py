@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.records import lineage_tags
-from pipelines.reuse import OUTPUT, result_folder
-from sbert_prune.checkpoint import inspect_checkpoint
+from pipelines.steps.records import lineage_tags
+from pipelines.steps.reuse import OUTPUT, result_folder
 from sbert_prune.evaluation.efficiency.size import measure_size
-from sbert_prune.models import log_model
-from sbert_prune.saved_model import SavedModel
-from sbert_prune.sentence import load_saved, save_sentence_model, with_pooling
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import load_saved, save_sentence_model, with_pooling
+from sbert_prune.tracking.logged_models import log_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from pipelines.context import Context
-    from sbert_prune.lineage import Lineage
-    from sbert_prune.recipe import Recipe
-    from sbert_prune.tracking import Run
+    from pipelines.steps.context import Context
+    from sbert_prune.models.lineage import Lineage
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.tracking.runs import Run
 
 
 def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, key: str) -> SavedModel:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.auditing import Finding, Repair
+from pipelines.lifecycle.audit import Finding, Repair
 from sbert_prune.events import standing
-from sbert_prune.history import read_history
-from sbert_prune.registry import STAGE_ALIASES, versions
-from sbert_prune.settling import actual, tells_stages_by_tags, wanted
+from sbert_prune.registry.history import read_history
+from sbert_prune.registry.reconcile import actual, tells_stages_by_tags, wanted
+from sbert_prune.registry.versions import STAGE_ALIASES, versions
 
 if TYPE_CHECKING:
-    from sbert_prune.history import History
-    from sbert_prune.store import Store
+    from sbert_prune.registry.history import History
+    from sbert_prune.tracking.store import Store
 
 
 def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.inputs import find_given_teacher
+from pipelines.inputs.base import find_given_teacher
 from sbert_prune.errors import RecipeError
-from sbert_prune.saved_model import lineage_of
+from sbert_prune.models.saved_model import lineage_of
 
 if TYPE_CHECKING:
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.lineage import Lineage
-    from sbert_prune.recipe import Recipe
-    from sbert_prune.saved_model import SavedModel
+    from sbert_prune.models.lineage import Lineage
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
 
 
 def find_teacher(recipe: Recipe) -> SavedModel | None:

@@ -2,12 +2,12 @@
 
 import click
 
+from pipelines.commands.options import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.data import find_sts
-from pipelines.inputs import check_machine, find_sentence_model
-from pipelines.parameters import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
+from pipelines.inputs.base import check_machine, find_sentence_model
+from pipelines.inputs.data import find_sts
 from pipelines.teaching import find_teacher
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe.recipe import Recipe
 
 
 @click.command("train_sts", cls=Command)
@@ -22,8 +22,8 @@ def command(recipe: Recipe, model: str, force: bool) -> None:
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
     say(*found.lines)
 
-    from pipelines.context import open_context
-    from pipelines.healing import Judged, train_sts
+    from pipelines.steps.context import open_context
+    from pipelines.steps.train import Judged, train_sts
 
     quieten_libraries()
     with open_context(recipe, force=force) as context:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sbert_prune.encoders import Architecture
-    from sbert_prune.safetensors_file import StoredTensor
+    from sbert_prune.models.architectures import Architecture
+    from sbert_prune.models.safetensors_file import StoredTensor
 
 _WIDTHS = ("embedding_size", "hidden_size", "dim", "d_model")
 

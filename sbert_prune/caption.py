@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 
 if TYPE_CHECKING:
-    from sbert_prune.registry import Version
+    from sbert_prune.registry.version import Version
 
 _SHOWN = {
     STS_TEST: "STS test {:.4f}",

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from sbert_prune.lineage import FILE_NAME as LINEAGE
-from sbert_prune.modules import read_modules
+from sbert_prune.models.lineage import FILE_NAME as LINEAGE
+from sbert_prune.models.modules import read_modules
 
 _OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf", ".tflite")
 _OTHER_FOLDERS = ("onnx", "openvino", "coreml")

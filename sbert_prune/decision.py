@@ -8,17 +8,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.models import has_bytes, read_file
-from sbert_prune.policy import LATENCY, SIZE, Candidate, no_better, shortcomings, unlike_champion
-from sbert_prune.registry import champion
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.registry.policy import LATENCY, SIZE, Candidate, no_better, shortcomings, unlike_champion
+from sbert_prune.registry.versions import champion
+from sbert_prune.tracking.logged_models import has_bytes, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sbert_prune.policy import Policy
-    from sbert_prune.registry import Version
-    from sbert_prune.store import Store
+    from sbert_prune.registry.policy import Policy
+    from sbert_prune.registry.version import Version
+    from sbert_prune.tracking.store import Store
 
 _TOLD = (STS_DEV, STS_TEST, RETENTION, SIZE, LATENCY)
 _MOST_TOLD = 8

@@ -4,7 +4,7 @@ from pydantic import Field, field_serializer, field_validator
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.named_settings import named_settings
-from sbert_prune.phase_settings import Settings, Text
+from sbert_prune.recipe.settings import Settings, Text
 
 _TAKEN = ("train", "dev", "test")
 

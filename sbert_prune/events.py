@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sbert_prune.one_line import one_line
+from sbert_prune.system.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -10,21 +10,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.agreement import layer_and_part
-from sbert_prune.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.companions import copy_companions
-from sbert_prune.encoders import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
 from sbert_prune.errors import EncoderError, SelectionError
-from sbert_prune.pickles import convert_pickles, holds_pickles
-from sbert_prune.safetensors_file import StoredTensor, write_tensors
-from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.models.architectures import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
+from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.models.pickles import convert_pickles, holds_pickles
+from sbert_prune.models.safetensors_file import StoredTensor, write_tensors
+from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.strategies import EXPLICIT
-from sbert_prune.whole_folder import whole_folder
+from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.lineage import Lineage
+    from sbert_prune.models.lineage import Lineage
 
 
 def prune_layers(encoder: PreTrainedModel, selection: LayerSelection, *, share_weights: bool = False) -> PreTrainedModel:

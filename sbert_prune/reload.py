@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from sbert_prune.resident import peak_resident_mb
-from sbert_prune.sentence import PROBES, embed
+from sbert_prune.models.sentence import PROBES, embed
+from sbert_prune.system.memory import peak_resident_mb
 
 _BATCH = 32
 

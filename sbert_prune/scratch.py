@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sbert_prune.processes import Process
+from sbert_prune.system.processes import Process
 
 _PREFIX = "sbert-prune-"
 

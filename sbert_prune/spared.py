@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sbert_prune.delivery import FAULTS
-from sbert_prune.models import LOGGED
-from sbert_prune.store import TAG, pages
-from sbert_prune.store_uri import sqlite_path
+from sbert_prune.tracking.delivery import FAULTS
+from sbert_prune.tracking.logged_models import LOGGED
+from sbert_prune.tracking.store import TAG, pages
+from sbert_prune.tracking.store_uri import sqlite_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
-    from sbert_prune.store import Store
+    from sbert_prune.tracking.store import Store
 
 _ID = re.compile(r"m-[0-9a-f]{32}")  # MLflow calls the folder of a logged model by it, too
 _RUN = re.compile(r"runs:/+([^/]+)")

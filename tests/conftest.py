@@ -14,9 +14,9 @@ from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, MT5EncoderModel, PreTrainedTokenizerFast, T5EncoderModel
 
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.encoders import ARCHITECTURES
-from sbert_prune.sentence import load_saved, with_pooling
+from sbert_prune.models.architectures import ARCHITECTURES
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.sentence import load_saved, with_pooling
 from tests.disk import wait_for_no_disk
 
 settings.register_profile("quick", max_examples=50, deadline=None)

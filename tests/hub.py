@@ -178,7 +178,7 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
 
 def wait_for_no_hub(monkeypatch: Any) -> None:
     """Let this process ask a hub that is busy or out of reach again at once."""
-    from sbert_prune.hub.patience import patiently
+    from sbert_prune.hub.retry import patiently
 
     for module in ("download", "snapshot"):
         monkeypatch.setattr(f"sbert_prune.hub.{module}.patiently", partial(patiently, sleep=lambda _seconds: None))

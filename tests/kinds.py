@@ -5,7 +5,7 @@ The laws of pruning and of encoders are held for every architecture; what stands
 
 from dataclasses import replace
 
-from sbert_prune.encoders import ARCHITECTURES
+from sbert_prune.models.architectures import ARCHITECTURES
 
 _FIRST_OF_ITS_KIND = {replace(row, prefix="", not_encoder=()): name for name, row in reversed(ARCHITECTURES.items())}
 

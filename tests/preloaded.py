@@ -5,13 +5,13 @@ import mlflow.pyfunc
 import mlflow.sentence_transformers
 import mlflow.store.tracking.sqlalchemy_store
 
-import pipelines.comparing
-import pipelines.full
-import pipelines.judging
-import pipelines.steps
-import pipelines.train_nli
+import pipelines.commands.train
+import pipelines.flows.compare
+import pipelines.flows.full
+import pipelines.steps.evaluate
+import pipelines.steps.register
 import pipelines.train_sts
-import tuning.searching
+import tuning.flow
 import tuning.trial
 
 __all__ = ["mlflow", "pipelines", "tuning"]

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from small_texts import LABELS, LANGUAGES, nli_rows, sts_pairs, words_of_all
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 
-from sbert_prune.recipe_files import load_recipe, presets
+from sbert_prune.recipe.files import load_recipe, presets
 
 MAHABERT, HINDBERT, MURIL, BERT = (
     "l3cube-pune/marathi-bert-v2",

@@ -7,8 +7,8 @@ from pytest import MonkeyPatch  # noqa: PT013 - the type alone
 
 from sbert_prune import reload
 from sbert_prune.evaluation.efficiency.speed import measure_speed
-from sbert_prune.fresh_process import reload_in_fresh_process
-from sbert_prune.tracking import render
+from sbert_prune.models.roundtrip import reload_in_fresh_process
+from sbert_prune.tracking.runs import render
 
 
 def draw_nothing(_figure: Figure, name: str) -> bytes:
@@ -23,11 +23,11 @@ def _empty(kind: str) -> bytes:
 
 def be_quick(patch: MonkeyPatch) -> None:
     """Measure speed by the fewest calls that it takes, draw no pictures, and reload a saved model here, not in a fresh process."""
-    for module in ("pipelines.comparing", "pipelines.judging"):
+    for module in ("pipelines.flows.compare", "pipelines.steps.evaluate"):
         patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.01, singles=6, batches=1))
-    for module in ("pipelines.judgement_log", "sbert_prune.tracking"):
+    for module in ("pipelines.steps.judgement_log", "sbert_prune.tracking.runs"):
         patch.setattr(f"{module}.render", draw_nothing)
-    for module in ("pipelines.judging", "pipelines.steps"):
+    for module in ("pipelines.steps.evaluate", "pipelines.steps.register"):
         patch.setattr(f"{module}.reload_in_fresh_process", partial(reload_in_fresh_process, run=reload.main))
 
 

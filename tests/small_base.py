@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from sbert_prune.bases import locate_base
-from sbert_prune.sentence import encoder_of, load_saved
+from sbert_prune.models.sentence import encoder_of, load_saved
+from sbert_prune.models.sources import locate_base
 
 WIDTH, LENGTH = 32, 64
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sbert_prune.errors import SearchError
-from sbert_prune.metric_names import STS_DEV
-from sbert_prune.policy import LATENCY, SIZE
+from sbert_prune.metrics import STS_DEV
+from sbert_prune.registry.policy import LATENCY, SIZE
 
 AGAINST = {"size_mb": SIZE, "latency_ms": LATENCY}
 """What the dev score can be weighed against, and the metric that is."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import TrainingError
-from tuning.nursery import next_word
-from tuning.task import Failed, Look, Trained
+from tuning.messages import Failed, Look, Trained
 from tuning.trial import run_trial
+from tuning.workers import next_word
 
 if TYPE_CHECKING:
-    from tuning.nursery import Nursery
-    from tuning.task import Task
+    from tuning.messages import Task
+    from tuning.workers import Nursery
 
 _GO_ON = True
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from sbert_prune.errors import SearchError
-from sbert_prune.recipe import Recipe
+from sbert_prune.recipe.recipe import Recipe
 
 Value = float | int | str
 

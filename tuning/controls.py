@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from sbert_prune.strategies import STRATEGIES
-from tuning.halving import furthest_first
+from tuning.asha import furthest_first
 from tuning.proposals import Asked, ask
 from tuning.study import ANSWERED, CONTROL, DIGEST, RANDOM, STALE, enqueue, held
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.space import Space
     from tuning.study import Held
 

@@ -10,20 +10,20 @@ from optuna.trial import TrialState
 
 from pipelines.console import say
 from sbert_prune.errors import RoundTripError
-from sbert_prune.metric_names import STS_DEV
-from sbert_prune.policy import LATENCY, SIZE
+from sbert_prune.metrics import STS_DEV
+from sbert_prune.registry.policy import LATENCY, SIZE
 from tuning import record
-from tuning.keeping import Candidate, Made, proven
+from tuning.artifacts import Candidate, Made, proven
+from tuning.messages import Failed, TooLarge, Trained
 from tuning.study import LOOKS, METRICS, REASON, VERSION, held
-from tuning.task import Failed, TooLarge, Trained
 
 if TYPE_CHECKING:
-    from sbert_prune.tracking import Run
-    from tuning.bench import Bench
-    from tuning.nursery import Nursery
+    from sbert_prune.tracking.runs import Run
+    from tuning.context import Bench
+    from tuning.messages import Task
     from tuning.proposals import Asked
     from tuning.study import Held
-    from tuning.task import Task
+    from tuning.workers import Nursery
 
 _DIGITS = {SIZE: 2}
 """An objective is told in so many: models as large differ by some bytes of `pruning.json`."""

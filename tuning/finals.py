@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipelines.console import say
-from pipelines.full import make_variant
-from pipelines.inputs import find_base
-from sbert_prune import promotion
+from pipelines.flows.full import make_variant
+from pipelines.inputs.base import find_base
 from sbert_prune.errors import SearchError, TrainingError
+from sbert_prune.evaluation.frontier import find_knee
 from sbert_prune.events import PRODUCTION, STAGING
-from sbert_prune.knee import find_knee
-from sbert_prune.metric_names import STS_DEV
-from sbert_prune.tracking import open_run
+from sbert_prune.metrics import STS_DEV
+from sbert_prune.registry import promotion
+from sbert_prune.tracking.runs import open_run
 from tuning.alone import train_alone
-from tuning.keeping import Candidate, pareto_front
-from tuning.nursery import Nursery
+from tuning.artifacts import Candidate, pareto_front
+from tuning.messages import Task
 from tuning.study import held
-from tuning.task import Task
+from tuning.workers import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optuna import Study
 
-    from sbert_prune.recipe import Recipe
-    from sbert_prune.registry import Version
-    from tuning.bench import Bench
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.registry.version import Version
+    from tuning.context import Bench
     from tuning.study import Held
 
 _NOTED = "finals"

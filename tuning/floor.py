@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.saving import as_sentence_model
-from sbert_prune.encoders import layers_of
 from sbert_prune.errors import SbertPruneError
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training.dev import DevPairs
-from sbert_prune.training.lesson import Setup
 from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 
 if TYPE_CHECKING:
-    from pipelines.context import Context
-    from pipelines.loading import Inputs
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
 
 
 def floor_score(context: Context, inputs: Inputs) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from sbert_prune.strategies import STRATEGIES, choose_layers
-from tuning.halving import furthest_first
+from tuning.asha import furthest_first
 from tuning.study import CONTROL, KEPT, ORIGIN, PROBE, SAMPLER, SHARED, enqueue, held
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.screening import Screened
     from tuning.space import Proposal, Space
 

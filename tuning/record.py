@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from sbert_prune.tracking import Run, start_run
+from sbert_prune.tracking.runs import Run, start_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.context import Context
-    from sbert_prune.recipe import Recipe
+    from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.proposals import Asked
 
 RECIPE = "recipe.json"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.saving import as_sentence_model
-from sbert_prune.encoders import layers_of
+from sbert_prune.data.rows import take
 from sbert_prune.evaluation.correlation import spearman
-from sbert_prune.importance.similarity import linear_cka
-from sbert_prune.importance.subsets import embed_subsets
+from sbert_prune.layer_analysis.similarity import linear_cka
+from sbert_prune.layer_analysis.subsets import embed_subsets
 from sbert_prune.layers import LayerSelection
-from sbert_prune.rows import take
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.recipe import Recipe
-    from sbert_prune.rows import StsRow
-    from sbert_prune.saved_model import SavedModel
-    from sbert_prune.training.hardware import Hardware
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.training.device import Hardware
     from tuning.space import Space
 
 MOST = 1_000

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.commands.full import parse_seeds
+from pipelines.commands.options import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.full import parse_seeds
-from pipelines.loading import load_inputs
-from pipelines.parameters import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
+from pipelines.inputs.load import load_inputs
 from pipelines.room import check_room
-from sbert_prune.encoders import architecture_of
 from sbert_prune.errors import SearchError
-from sbert_prune.recipe import Recipe
-from sbert_prune.recipe_dump import describe_recipe
-from sbert_prune.store_uri import check_store, without_password
+from sbert_prune.models.architectures import architecture_of
+from sbert_prune.recipe.dump import describe_recipe
+from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.tracking.store_uri import check_store, without_password
 from tuning.aim import AGAINST, Aim
 from tuning.settings import SAMPLER_NAMES, Limits, Settings
 from tuning.sizes import within_size
 from tuning.space import space_of
 
 if TYPE_CHECKING:
-    from pipelines.loading import Inputs
+    from pipelines.inputs.load import Inputs
     from tuning.space import Space
 
 _NOT_ASKED = {"recipe", "layers", "strategy", "schedule"}
@@ -76,7 +76,7 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         if not (rebuild.isdecimal() and int(rebuild) > 0):
             raise SearchError(f"rebuild={rebuild} is not the number of a version. Give a number such as 3.")
         check_store(must_exist=True)
-        from tuning.rebuilding import rebuild_version
+        from tuning.rebuild import rebuild_version
 
         say(*rebuild_version(recipe, rebuild))
         return
@@ -90,7 +90,7 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
     inputs, space = _find(recipe, settings.aim, given["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
     if plan:
-        from tuning.planning import plan_search
+        from tuning.plan import plan_search
 
         say(*plan_search(recipe, inputs, space, settings))
         return
@@ -119,7 +119,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
     """The inputs of the deepest cut, and the space within the limit of size. Raises SearchError, SelectionError."""
-    from pipelines.inputs import find_base
+    from pipelines.inputs.base import find_base
 
     base = find_base(recipe.keeping("1", "drop-top")).base
     checkpoint = base.checkpoint
@@ -134,9 +134,9 @@ def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
 
 def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
     """Search, and return the lines that `search` ends with."""
-    from pipelines.context import open_context
-    from sbert_prune.registry import check_may_register
-    from tuning.searching import search
+    from pipelines.steps.context import open_context
+    from sbert_prune.registry.versions import check_may_register
+    from tuning.flow import search
 
     quieten_libraries()
     with open_context(recipe) as context:

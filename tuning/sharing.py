@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from pipelines.keys import phase_key
 from pipelines.phase_log import phase_setup
 from pipelines.saving import as_sentence_model
+from pipelines.steps.keys import phase_key
 from sbert_prune.training.phases import Healer
-from sbert_prune.training.subsets import Subsets
+from sbert_prune.training.supernet import Subsets
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from pipelines.context import Context
-    from pipelines.loading import Inputs
-    from sbert_prune.phase_settings import PhaseSettings
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.recipe.settings import PhaseSettings
     from tuning.space import Space
 
 _Settings = TypeVar("_Settings", bound="PhaseSettings")

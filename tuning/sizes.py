@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sbert_prune.agreement import layer_and_part
-from sbert_prune.encoders import architecture_of
 from sbert_prune.errors import SearchError
+from sbert_prune.models.architectures import architecture_of
 
 if TYPE_CHECKING:
-    from sbert_prune.saved_model import SavedModel
+    from sbert_prune.models.saved_model import SavedModel
     from tuning.aim import Aim
     from tuning.space import Space
 

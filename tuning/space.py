@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe import WHOLE
+from sbert_prune.recipe.recipe import WHOLE
 from tuning.axes import inside, name_of, parse_axes, with_settings
 
 if TYPE_CHECKING:
     import random
 
-    from sbert_prune.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.axes import Axis, Suggests, Value
 
 

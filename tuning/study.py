@@ -17,12 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from sbert_prune.delivery import first_line
 from sbert_prune.errors import SearchError
-from sbert_prune.processes import Process
-from sbert_prune.store import alone_in_database
-from sbert_prune.store_uri import own_folder, tracking_uri, without_password
-from sbert_prune.training.examples import digest_of
+from sbert_prune.system.processes import Process
+from sbert_prune.tracking.delivery import first_line
+from sbert_prune.tracking.store import alone_in_database
+from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_password
+from sbert_prune.training.batches import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
-    from pipelines.loading import Inputs
-    from sbert_prune.recipe import Recipe
+    from pipelines.inputs.load import Inputs
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.aim import Aim
 
 KEPT, ORIGIN, DIGEST, RUN, VERSION, METRICS = "kept_layers", "origin", "recipe_digest", "run_id", "version", "metrics"

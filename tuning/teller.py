@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 import torch
 
-from pipelines.checks.limits import Limits
-from tuning.task import Look
+from sbert_prune.system.limits import Limits
+from tuning.messages import Look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

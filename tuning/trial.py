@@ -10,29 +10,29 @@ import numpy as np
 import torch
 
 from pipelines.console import quieten_libraries
-from pipelines.records import data_record
+from pipelines.inputs.texts import open_corpus
+from pipelines.steps.records import data_record
 from pipelines.teaching import teacher_layers
-from pipelines.texts import open_corpus
-from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.evaluation.sts import pair_cosines
 from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import PhaseRecord, TeacherRecord, TrimRecord
-from sbert_prune.metric_names import STS_DEV
+from sbert_prune.metrics import STS_DEV
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.lineage import PhaseRecord, TeacherRecord, TrimRecord
+from sbert_prune.models.saved_model import lineage_of
+from sbert_prune.models.sentence import PROBES, check_embeddings, embed, load_saved, save_sentence_model, with_pooling
 from sbert_prune.pruning import prune_checkpoint
-from sbert_prune.recipe import DEFAULT_POOLING
-from sbert_prune.resident import peak_resident_mb
-from sbert_prune.saved_model import lineage_of
-from sbert_prune.sentence import PROBES, check_embeddings, embed, load_saved, save_sentence_model, with_pooling
+from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.strategies import EXPLICIT
-from sbert_prune.training.hardware import choose_hardware
-from sbert_prune.training.lesson import Setup
+from sbert_prune.system.memory import peak_resident_mb
+from sbert_prune.training.device import choose_hardware
 from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 from sbert_prune.training.teacher import Teacher
-from sbert_prune.vocabulary.trimming import trim_vocabulary
-from tuning.task import Failed, TooLarge, Trained
+from sbert_prune.vocabulary.trim import trim_vocabulary
+from tuning.messages import Failed, TooLarge, Trained
 from tuning.teller import EARLY, LostError, StoppedError, Teller
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.lineage import DataRecord, Lineage
-    from sbert_prune.training.hardware import Hardware
-    from tuning.task import Task
+    from sbert_prune.models.lineage import DataRecord, Lineage
+    from sbert_prune.training.device import Hardware
+    from tuning.messages import Task
 
 
 def run_trial(line: Connection, task: Task) -> None:

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from sbert_prune.data.files import split_suffixes
-from sbert_prune.data.lines import TextLines
-from sbert_prune.data.records import read_table
+from sbert_prune.data.formats.read import read_table
+from sbert_prune.data.formats.text import TextLines
 
 _ROWS = 1_000
 _SMALL = 200_000  # bytes: such a file is read whole

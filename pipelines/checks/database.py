@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from pipelines.checks.finding import Finding
 from pipelines.checks.schema import check_schema
-from sbert_prune.store_uri import open_database, package_of, reason_of, without_password
+from pipelines.doctor.findings import Finding
+from sbert_prune.tracking.store_uri import open_database, package_of, reason_of, without_password
 
 
 def check_database(uri: str) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from pipelines.checks.finding import Finding
+from pipelines.doctor.findings import Finding
 
 _MANAGERS = ("pyenv", "uv", "conda", "virtualenv")
 

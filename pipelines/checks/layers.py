@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.checks.finding import Finding, refused
-from pipelines.checks.hub import model_on_hub
-from sbert_prune.bases import locate_base
-from sbert_prune.encoders import check_selection
+from pipelines.doctor.findings import Finding, refused
+from pipelines.doctor.hub import model_on_hub
 from sbert_prune.errors import EncoderError, SelectionError
+from sbert_prune.models.architectures import check_selection
+from sbert_prune.models.sources import locate_base
 from sbert_prune.strategies import choose_layers
 
 if TYPE_CHECKING:
-    from sbert_prune.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe
 
 
 def check_layers(recipe: Recipe) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.checks.finding import Finding, in_bytes
-from pipelines.checks.limits import Limits
+from pipelines.doctor.findings import Finding, in_bytes
+from sbert_prune.system.limits import Limits
 
 _A_PARAMETER = 16
 """Bytes of training in float32: the weight, its gradient, and AdamW's two moments."""

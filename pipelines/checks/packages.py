@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
-from pipelines.checks.finding import Finding
+from pipelines.doctor.findings import Finding
 
 _OURS = "sbert-prune"
 _PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"

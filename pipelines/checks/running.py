@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pipelines.checks.finding import Finding
+from pipelines.doctor.findings import Finding
 from sbert_prune.errors import SbertPruneError
-from sbert_prune.store_uri import without_password
+from sbert_prune.tracking.store_uri import without_password
 
 PATIENCE_S = 20.0
 """For what a busy machine may take long over, too."""

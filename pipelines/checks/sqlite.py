@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from pipelines.checks.finding import Finding, in_bytes
 from pipelines.checks.folders import may_write
 from pipelines.checks.schema import check_schema
+from pipelines.doctor.findings import Finding, in_bytes
 
 _PATIENCE_S = 0.5
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.checks.finding import Finding, State
+from pipelines.doctor.findings import Finding, State
 
 _COLOURS: dict[State, str] = {"ok": "green", "warn": "yellow", "fail": "bold red", "-": "dim"}
 _UNFOLDED = 100_000  # columns: where nobody looks at the width, a row is a line, to be searched by programs

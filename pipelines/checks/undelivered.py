@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pipelines.checks.finding import Finding
-from sbert_prune.spool import Entry
-from sbert_prune.store_uri import own_folder, tracking_uri, without_password
+from pipelines.doctor.findings import Finding
+from sbert_prune.tracking.spool import Entry
+from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_password
 
 
 def check_undelivered() -> Finding:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sbert_prune.encoders import layers_of
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

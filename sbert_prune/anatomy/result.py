@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.evaluation.geometry import Geometry
-    from sbert_prune.evaluation.resampling import Score
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _TOO_MANY = 0.9
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sbert_prune.rows import Row, RowSet, StsRow
+    from sbert_prune.data.rows import Row, RowSet, StsRow
 
 
 def keep_apart(train: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]], *, keep: bool = False) -> tuple[RowSet[Row], Leaks]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sbert_prune.data.tables import Record, Table
+from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.errors import DataError, RecipeError
 
 ON_BAD_ROWS = ("error", "skip")

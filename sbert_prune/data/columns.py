@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sbert_prune.data.normal import clean
-from sbert_prune.data.tables import Record, Table
+from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
 
 Synonyms = Mapping[str, Sequence[str]]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from sbert_prune.data.delimited import parse_lines, usual_width
+from sbert_prune.data.formats.delimited import parse_lines, usual_width
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 

@@ -8,7 +8,7 @@ from sbert_prune.data.badrows import check_on_bad_rows
 from sbert_prune.data.labelled_files import parse_labelled
 from sbert_prune.data.labelled_rows import LabelledData, LabelledRows
 from sbert_prune.data.labelled_sources import LONE, find_labelled
-from sbert_prune.data.normal import normalised
+from sbert_prune.data.normalise import normalised
 from sbert_prune.data.strata import deal_rows
 from sbert_prune.errors import DataError
 

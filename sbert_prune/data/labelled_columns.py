@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sbert_prune.data.columns import Columns, find_header, first_cells, shorten
-from sbert_prune.data.delimited import usual_width
+from sbert_prune.data.formats.delimited import usual_width
+from sbert_prune.data.formats.read import read_table
+from sbert_prune.data.formats.table import Table
 from sbert_prune.data.labelled_lines import is_text_file, read_labelled_lines
-from sbert_prune.data.records import read_table
 from sbert_prune.data.sheets import Sheet
-from sbert_prune.data.tables import Table
 from sbert_prune.errors import DataError
 
 COLUMNS = {

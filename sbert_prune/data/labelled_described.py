@@ -1,6 +1,6 @@
 """What was understood about labelled texts, in lines for people."""
 
-from sbert_prune.data.described import table_of
+from sbert_prune.data.describe import table_of
 from sbert_prune.data.labelled_rows import LabelledData, LabelledRows
 
 _ROWS = 3

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sbert_prune.data.badrows import BadRows, parse_each, settle
 from sbert_prune.data.columns import MISSING, text_of
+from sbert_prune.data.formats.table import Record
 from sbert_prune.data.labelled_columns import labelled_sheet
 from sbert_prune.data.labelled_rows import LabelledRow, LabelledRows
-from sbert_prune.data.normal import clean
+from sbert_prune.data.normalise import clean
 from sbert_prune.data.sheets import Sheet, name_of, source_of
-from sbert_prune.data.tables import Record
 from sbert_prune.errors import DataError
 
 _LONGEST_LABEL = 100

@@ -5,11 +5,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from sbert_prune.data.delimited import parse_lines
 from sbert_prune.data.files import check_file, split_suffixes
-from sbert_prune.data.lines import TextLines
-from sbert_prune.data.normal import clean
-from sbert_prune.data.tables import Record, Table
+from sbert_prune.data.formats.delimited import parse_lines
+from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.text import TextLines
+from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
 
 HEADER = ("label", "text")

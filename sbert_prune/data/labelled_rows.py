@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+from sbert_prune.data.rows import check_encodable, check_sentence, digest_of
 from sbert_prune.errors import DataError
-from sbert_prune.rows import check_encodable, check_sentence, digest_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sbert_prune.data.columnar import is_dataset_folder
 from sbert_prune.data.files import names_like
 from sbert_prune.data.folders import data_files, split_of
+from sbert_prune.data.formats.columnar import is_dataset_folder
 from sbert_prune.data.labelled_lines import is_text_file
 from sbert_prune.data.labelled_rows import LabelledRows
 from sbert_prune.data.sources import QUICKSTART, find_files
@@ -51,7 +51,7 @@ def find_labelled(setting: str) -> LabelledFiles:
     files = find_files(setting, _SPLITS, required=_SPLITS)
     if files is not None:
         return LabelledFiles(files)
-    from sbert_prune.data.hub_sets import fetch_splits
+    from sbert_prune.data.hub_datasets import fetch_splits
 
     fetched = fetch_splits(setting, _SPLITS)
     return LabelledFiles(fetched.files, fetched.source, fetched.note)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import islice
 
 from sbert_prune.data.columns import Columns, shorten
+from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.data.scores import parse_number
-from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
 
 LAYOUTS = (

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sbert_prune.data.normal import normalised
+from sbert_prune.data.normalise import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

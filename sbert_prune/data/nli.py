@@ -6,11 +6,11 @@ from pathlib import Path
 
 from sbert_prune.data.badrows import BadRows, parse_each, settle
 from sbert_prune.data.columns import Columns, Synonyms, column_names, first_cells, shorten, text_of
+from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.rows import Label, NliRow, RowSet
 from sbert_prune.data.sheets import Sheet, name_of, source_of
 from sbert_prune.data.stored import StoredRows
-from sbert_prune.data.tables import Record, Table
 from sbert_prune.errors import DataError
-from sbert_prune.rows import Label, NliRow, RowSet
 
 _SENTENCES = {
     "premise": ("premise", "sentence1", "sentence_1", "sentence_a", "text_a"),

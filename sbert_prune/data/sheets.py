@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Self
 
 from sbert_prune.data.columns import Columns, Synonyms, find_header
-from sbert_prune.data.records import read_table
-from sbert_prune.data.tables import Record, Table
+from sbert_prune.data.formats.read import read_table
+from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.errors import DataError
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sbert_prune.data.badrows import check_on_bad_rows
-from sbert_prune.data.columnar import is_dataset_folder
 from sbert_prune.data.files import names_like
 from sbert_prune.data.folders import find_splits, require_splits
+from sbert_prune.data.formats.columnar import is_dataset_folder
+from sbert_prune.data.formats.read import is_data_file
 from sbert_prune.data.nli import parse_nli
-from sbert_prune.data.records import is_data_file
-from sbert_prune.data.split import split_rows
+from sbert_prune.data.rows import NliRow, Row, RowSet, StsRow
+from sbert_prune.data.splits import split_rows
 from sbert_prune.data.sts import parse_sts
 from sbert_prune.errors import DataError
-from sbert_prune.rows import NliRow, Row, RowSet, StsRow
 from sbert_prune.shares import DEFAULT_SHARES
 
 QUICKSTART = "quickstart"
@@ -49,7 +49,7 @@ def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
-        from sbert_prune.quickstart.generator import generate_nli
+        from sbert_prune.data.quickstart.generator import generate_nli
 
         return RowSet(f"{QUICKSTART} train", tuple(generate_nli("train")), "generated")
     found = _find(setting, ("train",), required=("train",))
@@ -116,7 +116,7 @@ def _find(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]) -> 
     files = find_files(setting, wanted, required=required)
     if files is not None:
         return _Found(files)
-    from sbert_prune.data.hub_sets import fetch_splits
+    from sbert_prune.data.hub_datasets import fetch_splits
 
     fetched = fetch_splits(setting, required, optional=tuple(split for split in wanted if split not in required))
     return _Found(fetched.files, fetched.source, fetched.note)
@@ -140,7 +140,7 @@ def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]
         files = find_splits(path, wanted)
         require_splits(path, files, required if required or files else ("test",))
         return files
-    from sbert_prune.data.hub_sets import is_hub_setting
+    from sbert_prune.data.hub_datasets import is_hub_setting
 
     if is_hub_setting(setting) and not is_data_file(path) and not path.parent.is_dir():
         return None
@@ -156,6 +156,6 @@ _EXPECTED = "give a file, a folder of splits, a data set of the hub such as org/
 
 
 def _quickstart_sts(splits: tuple[str, ...]) -> dict[str, RowSet[StsRow]]:
-    from sbert_prune.quickstart.generator import generate_sts
+    from sbert_prune.data.quickstart.generator import generate_sts
 
     return {split: RowSet(f"{QUICKSTART} {split}", tuple(generate_sts(split)), "generated") for split in splits}

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
-from sbert_prune.rows import Label, NliRow, Row, StsRow
+from sbert_prune.data.rows import Label, NliRow, Row, StsRow
 
 if TYPE_CHECKING:
     import pyarrow

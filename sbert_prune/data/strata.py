@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbert_prune.data.normal import normalised
+from sbert_prune.data.normalise import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

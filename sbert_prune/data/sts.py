@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sbert_prune.data.badrows import BadRows, parse_each, settle
 from sbert_prune.data.columns import text_of
+from sbert_prune.data.formats.table import Record
 from sbert_prune.data.layouts import detect_layout
+from sbert_prune.data.rows import RowSet, StsRow
 from sbert_prune.data.scores import FEWEST_TO_TELL, ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.data.sheets import Sheet, name_of, source_of
 from sbert_prune.data.stored import StoredRows
-from sbert_prune.data.tables import Record
 from sbert_prune.errors import DataError
-from sbert_prune.rows import RowSet, StsRow
 
 COLUMNS = {
     "sentence1": ("sentence1", "sentence_1", "sent1", "sent_1", "s1", "sentence_a", "text1", "text_1", "text_a"),

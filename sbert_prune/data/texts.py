@@ -5,8 +5,8 @@ from itertools import chain
 from pathlib import Path
 
 from sbert_prune.data.files import check_file, split_suffixes
-from sbert_prune.data.lines import TextLines
-from sbert_prune.data.normal import clean
+from sbert_prune.data.formats.text import TextLines
+from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")

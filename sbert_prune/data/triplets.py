@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
+from sbert_prune.data.rows import Label, NliRow, take
 from sbert_prune.errors import DataError
-from sbert_prune.rows import Label, NliRow, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

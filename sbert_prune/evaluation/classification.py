@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sbert_prune.data.strata import deal, text_keys
-from sbert_prune.evaluation.logistic import choose_c, predict_logistic
+from sbert_prune.evaluation.bootstrap import mean_of, resample
+from sbert_prune.evaluation.classifiers import choose_c, predict_logistic
 from sbert_prune.evaluation.macro_f1 import ResampledMacroF1
 from sbert_prune.evaluation.measures import Measured
 from sbert_prune.evaluation.neighbours import choose_k, predict_neighbours
-from sbert_prune.evaluation.resampling import mean_of, resample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sbert_prune.data.labelled_rows import LabelledData
-    from sbert_prune.evaluation.embedded import Embedded
-    from sbert_prune.evaluation.resampling import Statistic
+    from sbert_prune.evaluation.bootstrap import Statistic
+    from sbert_prune.evaluation.embeddings import Embedded
 
 _FOLDS = 10
 _HELD_OUT = 5  # one part of so many, to choose C on

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from sbert_prune.evaluation.bootstrap import resample
 from sbert_prune.evaluation.correlation import ResampledSpearman, spearman
-from sbert_prune.evaluation.resampling import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbert_prune.evaluation.resampling import Score
+    from sbert_prune.evaluation.bootstrap import Score
 
 FILE_NAME = "dev_pairs.json"
 

@@ -15,7 +15,7 @@ from sbert_prune.evaluation.measures import Measured
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbert_prune.evaluation.embedded import Embedded
+    from sbert_prune.evaluation.embeddings import Embedded
 
 _CONSTANT = 1e-12  # of the vectors' squared length: above what rounding to float32 leaves of equal ones, below any real variance
 

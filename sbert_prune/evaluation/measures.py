@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from sbert_prune.evaluation.embedded import Embedded
-    from sbert_prune.evaluation.resampling import Score
+    from sbert_prune.evaluation.bootstrap import Score
+    from sbert_prune.evaluation.embeddings import Embedded
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbert_prune.data.normal import normalised
+from sbert_prune.data.normalise import normalised
+from sbert_prune.evaluation.bootstrap import mean_of, resample
 from sbert_prune.evaluation.measures import Measured
-from sbert_prune.evaluation.resampling import mean_of, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbert_prune.evaluation.embedded import Embedded
-    from sbert_prune.rows import StsRow
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.evaluation.embeddings import Embedded
 
 ALIKE = 0.8
 """From this score on (0 to 1), the second sentence is what a search for the first should find: 4 of 5, "mostly equivalent"."""

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sbert_prune.evaluation.bootstrap import mean_of, resample
 from sbert_prune.evaluation.correlation import ResampledSpearman
 from sbert_prune.evaluation.measures import Measured
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
 from sbert_prune.evaluation.perturbations.language import language_of
-from sbert_prune.evaluation.resampling import mean_of, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sbert_prune.evaluation.embedded import Embedded
-    from sbert_prune.evaluation.resampling import Score, Statistic
-    from sbert_prune.rows import StsRow
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.evaluation.bootstrap import Score, Statistic
+    from sbert_prune.evaluation.embeddings import Embedded
 
 _FEWEST_PAIRS = 20  # with fewer, an interval is as wide as all that is to be seen
 _ALIKE = 0.6  # of the gold score: "roughly equivalent" and better, 3 of 5; what was not alike before can hardly be less alike

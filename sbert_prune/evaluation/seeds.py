@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t as student
 
-from sbert_prune.evaluation.resampling import LEVEL
+from sbert_prune.evaluation.bootstrap import LEVEL
 
 if TYPE_CHECKING:
-    from sbert_prune.evaluation.resampling import Score
+    from sbert_prune.evaluation.bootstrap import Score
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,17 +15,17 @@ import numpy as np
 
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import RoundTripError
+from sbert_prune.evaluation.bootstrap import RESAMPLES, Score, resample
 from sbert_prune.evaluation.correlation import ResampledPearson, ResampledSpearman, correlate, spearman
-from sbert_prune.evaluation.embedded import Embedded, embed_once
+from sbert_prune.evaluation.embeddings import Embedded, embed_once
 from sbert_prune.evaluation.measures import Measured
-from sbert_prune.evaluation.resampling import RESAMPLES, Score, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.evaluation.resampling import Statistic
-    from sbert_prune.rows import StsRow
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.evaluation.bootstrap import Statistic
 
 _FEWEST_OF_A_GENRE = 20
 _SHOWN = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 from sbert_prune.errors import HubError
 from sbert_prune.hub.cache import RepositoryCache, forget
 from sbert_prune.hub.errors import Asked, explain, faults
-from sbert_prune.hub.patience import patiently
+from sbert_prune.hub.retry import patiently
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from sbert_prune.errors import HubError
-from sbert_prune.hub.patience import HubBusyError
+from sbert_prune.hub.retry import HubBusyError
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError

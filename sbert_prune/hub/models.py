@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from sbert_prune.errors import EncoderError
 from sbert_prune.hub.snapshot import Snapshot
-from sbert_prune.modules import FILE_NAME, PICKLE
+from sbert_prune.models.modules import FILE_NAME, PICKLE
 
 _COMPANIONS = (".json", ".txt", ".model")
 _INDEX = "model.safetensors.index.json"

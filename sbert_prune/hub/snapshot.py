@@ -16,7 +16,7 @@ from sbert_prune.errors import HubError
 from sbert_prune.hub.cache import COMMIT, RepositoryCache
 from sbert_prune.hub.download import HubFile, download
 from sbert_prune.hub.errors import Asked, Kind, explain, faults, is_out_of_reach, reason_of
-from sbert_prune.hub.patience import patiently
+from sbert_prune.hub.retry import patiently
 
 _REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}/\w[\w.-]{0,95}(?<![-.])", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[^\s/~^:?*\[\\@-][^\s/~^:?*\[\\]*(/[^\s/~^:?*\[\\]+)*")  # what git takes as a branch

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbert_prune.data.sts import check_pairs
-from sbert_prune.encoders import architecture_of, layers_of
 from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.evaluation.sts import pair_cosines
-from sbert_prune.importance.findings import LayerScores
+from sbert_prune.layer_analysis.scores import LayerScores
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.sentence import encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import encoder_of, with_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.rows import StsRow
+    from sbert_prune.data.rows import StsRow
 
 MAX_PAIRS = 1000
 

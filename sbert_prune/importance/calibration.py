@@ -10,7 +10,7 @@ from sbert_prune.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-    from sbert_prune.rows import StsRow
+    from sbert_prune.data.rows import StsRow
 
 
 @dataclass(frozen=True, slots=True)

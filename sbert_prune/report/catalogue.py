@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.report.markdown import metric_with_interval, table
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.report.tables import metric_with_interval, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sbert_prune.registry import Version
+    from sbert_prune.registry.version import Version
 
 LONGEST = 4_500
 """Characters; MLflow's databases hold 5,000."""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from sbert_prune.evaluation.judgement import gain
-from sbert_prune.evaluation.resampling import MARGIN, verdict
+from sbert_prune.evaluation.bootstrap import MARGIN, verdict
+from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.robustness import BY_SPREAD
 from sbert_prune.report.colors import COLORS
-from sbert_prune.report.markdown import plain, signed, table, with_interval
+from sbert_prune.report.tables import plain, signed, table, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.evaluation.measures import Measured
-    from sbert_prune.evaluation.resampling import Score
 
 _MOST_ROWS = 40
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from sbert_prune.knee import find_knee
-from sbert_prune.metric_names import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.evaluation.frontier import find_knee
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.colors import COLORS
-from sbert_prune.report.markdown import metric_with_interval
+from sbert_prune.report.tables import metric_with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from sbert_prune.registry import Version
+    from sbert_prune.registry.version import Version
 
 _SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
 CURVE = ("layers", "strategy", "kept", "size", "speed", "dev", "test", "of the reference", "model")

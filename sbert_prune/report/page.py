@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
-from sbert_prune.evaluation.resampling import MARGIN, verdict
-from sbert_prune.report.markdown import signed, table, with_interval
+from sbert_prune.report.tables import signed, table, with_interval
 
 if TYPE_CHECKING:
-    from sbert_prune.evaluation.judgement import Judgement
-    from sbert_prune.evaluation.signatures import Signature
+    from sbert_prune.evaluation.comparison import Judgement
+    from sbert_prune.evaluation.diagnostics import Signature
 
 _SPEARMAN, _PEARSON = "/spearman_cosine", "/pearson_cosine"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sbert_prune.training.examples import Examples
+    from sbert_prune.training.batches import Examples
 
 _WINDOW = 32
 """Batches sorted by length together. Padding hardly falls further beyond it, and the order of rows stays random enough."""

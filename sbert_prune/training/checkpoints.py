@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sbert_prune.errors import EncoderError
-from sbert_prune.whole_folder import whole_folder
+from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbert_prune.evaluation.correlation import spearman
-from sbert_prune.training.examples import tokenize_rows
-from sbert_prune.training.teacher import embed_tokens
+from sbert_prune.training.batches import tokenize_rows
+from sbert_prune.training.embedding import embed_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.rows import StsRow
-    from sbert_prune.training.examples import Examples
-    from sbert_prune.training.hardware import Hardware
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.training.batches import Examples
+    from sbert_prune.training.device import Hardware
 
 
 @dataclass(frozen=True)

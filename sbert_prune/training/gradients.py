@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sbert_prune.training.crew import Crew
-from sbert_prune.training.exits import embed_batch
-from sbert_prune.training.subsets import thinned
+from sbert_prune.training.distributed import Crew
+from sbert_prune.training.embedding import embed_batch
+from sbert_prune.training.supernet import thinned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.training.examples import Examples
-    from sbert_prune.training.hardware import Hardware
+    from sbert_prune.training.batches import Examples
+    from sbert_prune.training.device import Hardware
     from sbert_prune.training.objective import Objective
 
 _WORTH_A_PASS = {"cpu": 512}

@@ -12,19 +12,19 @@ from torch import distributed
 
 from sbert_prune.errors import TrainingError
 from sbert_prune.training.checkpoints import Saved
-from sbert_prune.training.compact import compact_vocabulary
-from sbert_prune.training.crew import Crew, join_crew
-from sbert_prune.training.lesson import Lesson, Setup
+from sbert_prune.training.compact_vocabulary import compact_vocabulary
+from sbert_prune.training.distributed import Crew, join_crew
 from sbert_prune.training.memory import peak_memory_mb
+from sbert_prune.training.optimizer import Place, Stepped, Stepper
 from sbert_prune.training.progress import Progress
-from sbert_prune.training.stepping import Place, Stepped, Stepper
+from sbert_prune.training.setup import Lesson, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.phase_settings import PhaseSettings
+    from sbert_prune.recipe.settings import PhaseSettings
 
 _SHOWN = 60  # characters of a sentence in an error
 

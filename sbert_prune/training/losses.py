@@ -16,7 +16,7 @@ from torch import nn
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.phase_settings import NliSettings, StsSettings
+    from sbert_prune.recipe.settings import NliSettings, StsSettings
 
 
 class EmbeddingLoss(Protocol):

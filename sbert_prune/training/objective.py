@@ -11,7 +11,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from sbert_prune.training.losses import EmbeddingLoss
-    from sbert_prune.training.subsets import Subsets
+    from sbert_prune.training.supernet import Subsets
 
 _TEMPERATURE = 0.3  # of the exits' divergence from the last one, as in 2DMSE
 

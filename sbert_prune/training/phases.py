@@ -9,29 +9,29 @@ import numpy as np
 import torch
 from torch import nn
 
+from sbert_prune.data.rows import Label, take
 from sbert_prune.data.triplets import sample_by_premise, triplets
-from sbert_prune.encoders import layers_of
 from sbert_prune.errors import RecipeError
-from sbert_prune.rows import Label, take
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of
+from sbert_prune.training.batches import Examples, tokenize_rows
 from sbert_prune.training.batching import plan_batches
 from sbert_prune.training.dev import DevPairs
-from sbert_prune.training.examples import Examples, tokenize_rows
-from sbert_prune.training.lesson import Lesson
 from sbert_prune.training.loop import train
 from sbert_prune.training.losses import MatryoshkaLoss, nli_loss, sts_loss
 from sbert_prune.training.objective import Objective
+from sbert_prune.training.setup import Lesson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.phase_settings import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
-    from sbert_prune.rows import NliRow, StsRow
-    from sbert_prune.training.lesson import Setup
+    from sbert_prune.data.rows import NliRow, StsRow
+    from sbert_prune.recipe.settings import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
     from sbert_prune.training.losses import EmbeddingLoss
-    from sbert_prune.training.subsets import Subsets
+    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.supernet import Subsets
     from sbert_prune.training.teacher import Teacher
 
 _CLASSES = {label: number for number, label in enumerate(Label)}

@@ -7,23 +7,18 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from sbert_prune.cache import cached
-from sbert_prune.encoders import layers_of
-from sbert_prune.sentence import encoder_of, load_saved
-from sbert_prune.training.examples import digest_of, tokenize
-from sbert_prune.training.exits import embed_batch
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of, load_saved
+from sbert_prune.system.cache import cached
+from sbert_prune.training.batches import digest_of, tokenize
+from sbert_prune.training.embedding import PIECES_AT_ONCE, embed_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.saved_model import SavedModel
-    from sbert_prune.training.examples import Tokens
-    from sbert_prune.training.hardware import Hardware
-
-_PIECES_AT_ONCE = 8_192  # of one forward pass: enough for a CPU, and for a GPU with small teachers
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.training.device import Hardware
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Teacher:
     source: SavedModel
     layers: tuple[int, ...] | None = None
     _: KW_ONLY
-    pieces_at_once: int = _PIECES_AT_ONCE
+    pieces_at_once: int = PIECES_AT_ONCE
 
     def embed(self, texts: Sequence[str], hardware: Hardware, *, tick: Callable[[], None]) -> NDArray[np.floating[Any]]:
         """Embeddings at the exit behind each followed layer but the last, then the teacher's own.
@@ -59,43 +54,3 @@ class Teacher:
         tokens = tokenize(model, texts, tick=tick)
         vectors = embed_tokens(model, tokens, hardware, exits=exits, tick=tick, pieces_at_once=self.pieces_at_once)
         return vectors.astype(np.float16)
-
-
-def embed_tokens(
-    model: SentenceTransformer,
-    tokens: Tokens,
-    hardware: Hardware,
-    *,
-    exits: tuple[int, ...] | None = None,
-    tick: Callable[[], None] = lambda: None,
-    pieces_at_once: int = _PIECES_AT_ONCE,
-) -> NDArray[np.float32]:
-    """Embed tokenised sentences, longest first.
-
-    Args:
-        model: The sentence model.
-        tokens: The sentences.
-        hardware: What the forward passes run on.
-        exits: Behind how many layers the embeddings are taken; None takes the model's own.
-        tick: Called before each forward pass; an exception that it raises ends the work.
-        pieces_at_once: The most pieces in one forward pass. A longer sentence has a pass to itself.
-
-    Returns:
-        The embeddings. *Shape:* (exits, sentences, dim)
-    """
-    order = np.argsort(-tokens.lengths, kind="stable")
-    found: NDArray[np.float32] | None = None
-    pad_id = int(model.tokenizer.pad_token_id or 0)
-    start = 0
-    with torch.inference_mode():
-        while start < len(order):
-            tick()
-            size = max(1, pieces_at_once // max(1, int(tokens.lengths[order[start]])))
-            numbers = order[start : start + size]
-            vectors = embed_batch(model, tokens.features(numbers, pad_id, hardware.device), hardware, exits).cpu().numpy()
-            if found is None:
-                found = np.empty((vectors.shape[0], len(order), vectors.shape[2]), dtype=np.float32)
-            found[:, numbers] = vectors
-            start += size
-    assert found is not None  # nobody asks for the embeddings of no sentence
-    return found

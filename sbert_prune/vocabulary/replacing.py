@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sbert_prune.vocabulary.pieces import Pieces
+    from sbert_prune.vocabulary.tokenizer_json import Pieces
 
 _UNKNOWN = 20.0  # below the score of any path through known pieces
 

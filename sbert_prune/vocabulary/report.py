@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedModel
 
-    from sbert_prune.vocabulary.counting import PieceCounts
-    from sbert_prune.vocabulary.pieces import Pieces
+    from sbert_prune.vocabulary.counts import PieceCounts
+    from sbert_prune.vocabulary.tokenizer_json import Pieces
 
 
 @dataclass(frozen=True, slots=True)

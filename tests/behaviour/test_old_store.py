@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from sbert_prune import registry
-from sbert_prune.store import connect
+from sbert_prune.registry import versions as registry
+from sbert_prune.tracking.store import connect
 from tests.stores import STORE, copy_store, made_once
 from tuning.__main__ import main as tuning
 

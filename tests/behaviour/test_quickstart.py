@@ -8,16 +8,16 @@ from click.testing import CliRunner, Result
 from transformers import AutoConfig, AutoModel
 
 from pipelines.__main__ import main
-from sbert_prune.bases import locate_base
 from sbert_prune.data.sources import load_nli, load_sts
 from sbert_prune.evaluation.sts import evaluate_sts
+from sbert_prune.models.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from sbert_prune.models.sources import locate_base
 from sbert_prune.pruning import prune_layers
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from sbert_prune.recipe.files import load_recipe
 from sbert_prune.strategies import choose_layers
-from sbert_prune.training.hardware import choose_hardware
-from sbert_prune.training.lesson import Setup
+from sbert_prune.training.device import choose_hardware
 from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 from tests.quickstart_store import NAME, SIX, Quickstart
 
 pytestmark = pytest.mark.slow

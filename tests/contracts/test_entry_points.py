@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pipelines.__main__ import COMMANDS
-from pipelines.parameters import DEFAULT_RECIPE, RECIPE_PARAMETERS
-from sbert_prune.recipe_files import load_recipe
+from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
+from sbert_prune.recipe.files import load_recipe
 
 ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]

@@ -9,18 +9,18 @@ import torch
 from transformers import BertModel
 
 from sbert_prune.anatomy.attention import attention_entropy
-from sbert_prune.anatomy.look import look_at_layers
-from sbert_prune.encoders import layers_of
+from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError, RoundTripError
-from sbert_prune.evaluation.embedded import embed_once
+from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.importance.profile import profile_layers
-from sbert_prune.importance.similarity import linear_cka
+from sbert_prune.layer_analysis.anatomy import look_at_layers
+from sbert_prune.layer_analysis.profile import profile_layers
+from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.rows import StsRow
-from sbert_prune.sentence import encoder_of, with_encoder
 from tests.kinds import KINDS
 
 DEPTH = 4

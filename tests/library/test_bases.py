@@ -12,9 +12,9 @@ from hub import Fault
 from huggingface_hub import close_session
 from safetensors.torch import load_file, save_file
 
-from sbert_prune import bases
-from sbert_prune.bases import locate_base
 from sbert_prune.errors import EncoderError
+from sbert_prune.models import sources as bases
+from sbert_prune.models.sources import locate_base
 
 NOT_HERE = "there is no folder of this name here, and the hub did not give it:"
 

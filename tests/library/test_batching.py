@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sbert_prune.training.batches import Examples, Tokens
 from sbert_prune.training.batching import plan_batches
-from sbert_prune.training.examples import Examples, Tokens
 
 
 def examples(index, lengths=None):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbert_prune import cache
-from sbert_prune.cache import AT_MOST_BYTES, cache_folder, cached
+from sbert_prune.system import cache
+from sbert_prune.system.cache import AT_MOST_BYTES, cache_folder, cached
 
 ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dtype=np.int64)}
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.errors import EncoderError
-from sbert_prune.saved_model import SavedModel
+from sbert_prune.models.architectures import ARCHITECTURES
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sbert_prune.data.labelled_rows import LabelledData, LabelledRow, LabelledRows
 from sbert_prune.evaluation import classification, neighbours
 from sbert_prune.evaluation.classification import ClassificationMeasure
-from sbert_prune.evaluation.embedded import Embedded
-from sbert_prune.evaluation.logistic import DEFAULT_C, STRENGTHS, choose_c, predict_logistic
+from sbert_prune.evaluation.classifiers import DEFAULT_C, STRENGTHS, choose_c, predict_logistic
+from sbert_prune.evaluation.embeddings import Embedded
 from sbert_prune.evaluation.macro_f1 import ResampledMacroF1
 from sbert_prune.evaluation.neighbours import choose_k, nearest, predict_neighbours
 

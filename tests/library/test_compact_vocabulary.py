@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.phase_settings import NliSettings
-from sbert_prune.sentence import encoder_of
-from sbert_prune.training.compact import compact_vocabulary
-from sbert_prune.training.examples import tokenize_rows
-from sbert_prune.training.exits import embed_batch
+from sbert_prune.models.sentence import encoder_of
+from sbert_prune.recipe.settings import NliSettings
+from sbert_prune.training.batches import tokenize_rows
+from sbert_prune.training.compact_vocabulary import compact_vocabulary
+from sbert_prune.training.device import Hardware
+from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.hardware import Hardware
 from sbert_prune.training.losses import nli_loss
 from sbert_prune.training.objective import Objective
 from tests.kinds import KINDS

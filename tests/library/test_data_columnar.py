@@ -7,11 +7,11 @@ import pyarrow.parquet
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
+from sbert_prune.data.formats.read import read_table
 from sbert_prune.data.nli import parse_nli
-from sbert_prune.data.records import read_table
+from sbert_prune.data.rows import Label
 from sbert_prune.data.sources import load_nli, load_sts
 from sbert_prune.errors import DataError
-from sbert_prune.rows import Label
 
 ROWS = {"premise": ["A man sleeps.", "He runs."], "hypothesis": ["He rests.", "He moves."], "label": [2, 0]}
 

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from sbert_prune.data.records import read_table
+from sbert_prune.data.formats.read import read_table
 from sbert_prune.errors import DataError
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 from hub import Fault
 
-from sbert_prune.data.hub_sets import CONVERTED, fetch_splits, is_hub_setting
+from sbert_prune.data.hub_datasets import CONVERTED, fetch_splits, is_hub_setting
 from sbert_prune.errors import DataError, HubError
 
 SCRIPT = {"README.md": b"# IndicXNLI", "indicxnli.py": b"raise SystemExit('never run')", ".gitattributes": b""}

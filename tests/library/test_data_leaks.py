@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.data.leaks import SplitLeaks, find_leaks
-from sbert_prune.data.normal import normalised
+from sbert_prune.data.normalise import normalised
 
 TRAIN = [
     ("एक माणूस गातो.", "एक माणूस नाचतो."),

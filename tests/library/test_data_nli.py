@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from sbert_prune.data.columns import MISSING
 from sbert_prune.data.nli import parse_nli
-from sbert_prune.data.normal import clean
+from sbert_prune.data.normalise import clean
+from sbert_prune.data.rows import Label, NliRow, RowSet
 from sbert_prune.errors import DataError, RecipeError
-from sbert_prune.rows import Label, NliRow, RowSet
 
 E, N, C = Label.ENTAILMENT, Label.NEUTRAL, Label.CONTRADICTION
 GOOD = "A man sleeps.,A person rests.,entailment\n"

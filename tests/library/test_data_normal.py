@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.normal import clean, normalised
+from sbert_prune.data.normalise import clean, normalised
 
 EYELASH = "दुसर\u094d\u200dया"
 CHILLU = "അവന\u0d4d\u200d"

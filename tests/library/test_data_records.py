@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.delimited import parse_lines
-from sbert_prune.data.records import read_table
+from sbert_prune.data.formats.delimited import parse_lines
+from sbert_prune.data.formats.read import read_table
 
 PLAIN_CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
 ANY_CELL = st.text(st.sampled_from("ab \"\t,;\n'é"), max_size=12)

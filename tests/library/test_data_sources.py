@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from sbert_prune.data.described import describe_rows, preview
+from sbert_prune.data.describe import describe_rows, preview
+from sbert_prune.data.rows import Label, NliRow, RowSet, StsRow
 from sbert_prune.data.sources import StsData, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.errors import DataError, RecipeError
-from sbert_prune.rows import Label, NliRow, RowSet, StsRow
 
 NLI = "premise,hypothesis,label\nA man sleeps.,A person rests.,entailment\nA man sleeps.,He runs.,contradiction\n"
 STS = "One {0}.,Two {0}.,4\nThree {0}.,Four {0}.,2.5\n"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.split import split_rows
+from sbert_prune.data.rows import RowSet, StsRow
+from sbert_prune.data.splits import split_rows
 from sbert_prune.errors import DataError
-from sbert_prune.rows import RowSet, StsRow
 
 
 def pairs(count):

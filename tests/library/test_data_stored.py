@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.data.apart import keep_apart
+from sbert_prune.data.rows import Label, NliRow, RowSet, StsRow
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
-from sbert_prune.rows import Label, NliRow, RowSet, StsRow
 
 WORDS = st.text(st.sampled_from("abcमराठी "), min_size=1, max_size=6).filter(str.strip)
 NLI_ROWS = st.lists(st.builds(NliRow, WORDS, WORDS, st.sampled_from(Label)), max_size=20)

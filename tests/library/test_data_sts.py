@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.data import sts as sts_files
+from sbert_prune.data.rows import RowSet, StsRow
 from sbert_prune.data.scores import ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.errors import DataError
-from sbert_prune.rows import RowSet, StsRow
 
 GOOD = "A man sleeps.,A person rests.,3.5\n"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbert_prune.data.lines import TextLines
-from sbert_prune.data.normal import clean
+from sbert_prune.data.formats.text import TextLines
+from sbert_prune.data.normalise import clean
 from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError
 

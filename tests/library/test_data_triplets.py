@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sbert_prune.data.rows import Label, NliRow
 from sbert_prune.data.triplets import Triplet, sample_by_premise, triplets
 from sbert_prune.errors import DataError
-from sbert_prune.rows import Label, NliRow
 
 E, N, C = Label.ENTAILMENT, Label.NEUTRAL, Label.CONTRADICTION
 WORD = st.sampled_from(["a", "b", "c", "d"])

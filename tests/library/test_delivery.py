@@ -6,7 +6,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.request_utils import augmented_raise_for_status
 from mlflow.utils.rest_utils import verify_rest_response
 
-from sbert_prune.delivery import first_line
+from sbert_prune.tracking.delivery import first_line
 
 
 def answer(status: int, text: str) -> requests.Response:

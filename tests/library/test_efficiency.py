@@ -8,16 +8,16 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.encoders import ARCHITECTURES, layers_of
 from sbert_prune.evaluation.efficiency.flops import flops_of, measure_flops
 from sbert_prune.evaluation.efficiency.lengths import evenly, length_buckets, num_pieces, own_bucket
 from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.evaluation.efficiency.speed import measure_speed
-from sbert_prune.evaluation.efficiency.turns import LEAST_PAIRS, median_ratio, time_in_turn
+from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, median_ratio, time_in_turn
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import ARCHITECTURES, layers_of
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from tests.kinds import KINDS
 
 WIDTH, WORDS, POSITIONS = 16, 128, 64

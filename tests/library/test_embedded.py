@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune import cache
 from sbert_prune.errors import RoundTripError
-from sbert_prune.evaluation.embedded import embed_once
-from sbert_prune.sentence import embed, encoder_of
+from sbert_prune.evaluation.embeddings import embed_once
+from sbert_prune.models.sentence import embed, encoder_of
+from sbert_prune.system import cache
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 from torch import nn
 from transformers import AutoModelForMaskedLM
 
-from sbert_prune.encoders import ARCHITECTURES, architecture_of, config_after, depth_in_config, layers_of, set_layers
 from sbert_prune.errors import EncoderError
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import ARCHITECTURES, architecture_of, config_after, depth_in_config, layers_of, set_layers
 from sbert_prune.pruning import prune_layers
 
 
@@ -72,7 +72,7 @@ def test_an_unknown_architecture_is_answered_with_where_to_add_it(model_type, hi
     assert str(caught.value) == (
         f"Encoders of the type '{model_type}' are not known: sbert-prune has to know where such a model keeps its list of layers "
         f"(encoder.layer, say), their number and its word embeddings. {hint}"
-        f"Known types: {', '.join(ARCHITECTURES)}. To add one, write a row into ARCHITECTURES in sbert_prune/encoders.py."
+        f"Known types: {', '.join(ARCHITECTURES)}. To add one, write a row into ARCHITECTURES in sbert_prune/models/architectures.py."
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.training.examples import Examples, Tokens, digest_of, tokenize, tokenize_rows
+from sbert_prune.training.batches import Examples, Tokens, digest_of, tokenize, tokenize_rows
 
 CPU = torch.device("cpu")
 LONG = "the man and the woman and the child is in the street and on the river and not quickly"

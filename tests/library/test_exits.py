@@ -8,12 +8,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from sbert_prune.encoders import layers_of
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import embed, encoder_of, with_encoder
-from sbert_prune.training.exits import embed_batch
-from sbert_prune.training.hardware import Hardware
+from sbert_prune.training.device import Hardware
+from sbert_prune.training.embedding import embed_batch
 from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)

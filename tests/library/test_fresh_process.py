@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from sbert_prune import reload
 from sbert_prune.errors import RoundTripError
-from sbert_prune.fresh_process import reload_in_fresh_process
-from sbert_prune.resident import peak_resident_mb
-from sbert_prune.sentence import PROBES, embed
+from sbert_prune.models.roundtrip import reload_in_fresh_process
+from sbert_prune.models.sentence import PROBES, embed
+from sbert_prune.system.memory import peak_resident_mb
 
 
 def test_a_fresh_process_finds_the_saved_model_as_it_was_and_tells_its_own_memory(tiny_model, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbert_prune.evaluation.embedded import Embedded, embed_once
+from sbert_prune.evaluation.embeddings import Embedded, embed_once
 from sbert_prune.evaluation.geometry import Geometry, GeometryMeasure
 
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers.sentence_transformer import losses as theirs
 
-from sbert_prune.phase_settings import NliSettings, StsSettings
+from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training import gradients
-from sbert_prune.training.examples import tokenize_rows
-from sbert_prune.training.exits import embed_batch
+from sbert_prune.training.batches import tokenize_rows
+from sbert_prune.training.device import Hardware
+from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient, _by_length
-from sbert_prune.training.hardware import Hardware
 from sbert_prune.training.losses import nli_loss, sts_loss
 from sbert_prune.training.objective import Objective
 

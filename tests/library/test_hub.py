@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 
 from sbert_prune.errors import HubError
 from sbert_prune.hub.errors import Asked, explain
-from sbert_prune.hub.patience import HubBusyError, patiently
+from sbert_prune.hub.retry import HubBusyError, patiently
 from sbert_prune.hub.snapshot import resolve
 
 WEIGHTS = bytes(range(256)) * 400

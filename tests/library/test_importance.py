@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import ARCHITECTURES, layers_of
+from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError, EncoderError, RoundTripError
 from sbert_prune.evaluation.sts import evaluate_sts, pair_cosines
 from sbert_prune.importance.ablation import some_pairs
 from sbert_prune.importance.calibration import Calibration
-from sbert_prune.importance.methods import IMPORTANCE
-from sbert_prune.importance.profile import profile_layers
-from sbert_prune.importance.similarity import angular_distance, linear_cka
+from sbert_prune.layer_analysis.importance import IMPORTANCE
+from sbert_prune.layer_analysis.profile import profile_layers
+from sbert_prune.layer_analysis.similarity import angular_distance, linear_cka
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import ARCHITECTURES, layers_of
+from sbert_prune.models.sentence import encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.rows import StsRow
-from sbert_prune.sentence import encoder_of, with_encoder
 from tests.kinds import KINDS
 
 DEPTH = 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sbert_prune.errors import EncoderError, SelectionError
-from sbert_prune.importance.findings import BlockDistances, LayerScores, LossCurve
+from sbert_prune.layer_analysis.scores import BlockDistances, LayerScores, LossCurve
 
 
 def scores(*values):

@@ -9,12 +9,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from sbert_prune.encoders import layers_of
 from sbert_prune.errors import DataError
-from sbert_prune.importance.profile import profile_layers
+from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import embed, encoder_of, with_encoder
 from tests.kinds import KINDS
 
 DEPTH = 4

@@ -7,8 +7,8 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch import nn
 
 from sbert_prune.importance.contrastive import ranking_loss_of
-from sbert_prune.importance.profile import LayerProfile
-from sbert_prune.importance.similarity import angular_distance, layer_similarity, linear_cka
+from sbert_prune.layer_analysis.profile import LayerProfile
+from sbert_prune.layer_analysis.similarity import angular_distance, layer_similarity, linear_cka
 
 
 def normal(*shape, seed=0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_prune.knee import find_knee
+from sbert_prune.evaluation.frontier import find_knee
 
 SIZES = [10.0, 20.0, 30.0, 40.0, 50.0]
 

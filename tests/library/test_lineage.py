@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, TrimRecord, code_version, read_lineage
+from sbert_prune.models.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, TrimRecord, code_version, read_lineage
 
 BASE = BaseRecord(id="org/name", revision="0123456789abcdef0123456789abcdef01234567", sha256="ab" * 32, depth=12)
 

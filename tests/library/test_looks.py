@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from sbert_prune.phase_settings import StsSettings
-from sbert_prune.rows import StsRow
-from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.lesson import Setup
+from sbert_prune.data.rows import StsRow
+from sbert_prune.recipe.settings import StsSettings
+from sbert_prune.training.device import Hardware
 from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 

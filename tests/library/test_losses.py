@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sbert_prune.phase_settings import NliSettings, StsSettings
+from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training.losses import MatryoshkaLoss, PairClassifierLoss, nli_loss, sts_loss
 
 CPU = torch.device("cpu")

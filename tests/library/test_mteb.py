@@ -11,11 +11,11 @@ import datasets
 import numpy as np
 import pytest
 
-from pipelines.exam import check_mteb
+from pipelines.inputs.exam import check_mteb
 from sbert_prune.errors import DataError, HubError, RecipeError
 from sbert_prune.evaluation.correlation import spearman
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.sentence import embed
+from sbert_prune.models.sentence import embed
+from sbert_prune.recipe.files import load_recipe
 
 ROOT = Path(__file__).parents[2]
 TASK = """

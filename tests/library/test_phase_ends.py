@@ -14,15 +14,15 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import TrainingError
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training import gradients
-from sbert_prune.training.crew import Crew
+from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.dev import DevPairs
-from sbert_prune.training.examples import tokenize_rows
-from sbert_prune.training.lesson import Lesson, Setup
+from sbert_prune.training.distributed import Crew
 from sbert_prune.training.losses import sts_loss
 from sbert_prune.training.objective import Objective
-from sbert_prune.training.stepping import Place, Stepper
+from sbert_prune.training.optimizer import Place, Stepper
+from sbert_prune.training.setup import Lesson, Setup
 from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sbert_prune.bases import locate_base
-from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import EncoderError
-from sbert_prune.pickles import convert_pickles, holds_pickles
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.pickles import convert_pickles, holds_pickles
+from sbert_prune.models.sources import locate_base
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe_dump import describe_recipe, dump_recipe, write_recipe_file
-from sbert_prune.recipe_files import PRESETS, load_recipe, presets
+from sbert_prune.recipe.dump import describe_recipe, dump_recipe, write_recipe_file
+from sbert_prune.recipe.files import PRESETS, load_recipe, presets
 from sbert_prune.recipe_yaml import read_yaml
 
 NAMES = ("english", "hindi", "marathi", "marathi-muril", "minilm", "quickstart", "tamil", "telugu")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune.heartbeat import SILENT_S, Heartbeat, Pulse
-from sbert_prune.processes import Process
 from sbert_prune.scratch import scratch_folder
+from sbert_prune.system.processes import Process
+from sbert_prune.tracking.heartbeat import SILENT_S, Heartbeat, Pulse
 
 ELSEWHERE = "0123456789ab"
 

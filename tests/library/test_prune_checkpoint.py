@@ -17,14 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM, LlamaForQuestionAnswering, T5ForConditionalGeneration
 
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.encoders import ARCHITECTURES
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import read_lineage
+from sbert_prune.models.architectures import ARCHITECTURES
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.lineage import read_lineage
+from sbert_prune.models.saved_model import SavedModel, lineage_of
+from sbert_prune.models.sentence import embed, encoder_of, load_saved, save_sentence_model, with_encoder
 from sbert_prune.pruning import prune_checkpoint, prune_layers
-from sbert_prune.saved_model import SavedModel, lineage_of
-from sbert_prune.sentence import embed, encoder_of, load_saved, save_sentence_model, with_encoder
 
 CUTS = [(0,), (0, 3), (1, 3), (0, 1, 2, 3)]
 

@@ -5,9 +5,9 @@ from copy import deepcopy
 import pytest
 import torch
 
-from sbert_prune.encoders import ARCHITECTURES, depth_in_config, layers_of
 from sbert_prune.errors import SelectionError
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import ARCHITECTURES, depth_in_config, layers_of
 from sbert_prune.pruning import prune_layers
 
 DEPTH = 4

@@ -12,14 +12,14 @@ from random import Random
 
 import pytest
 
+from sbert_prune.data.quickstart import grammar, rewrites
+from sbert_prune.data.quickstart.generator import NUM_PAIRS, NUM_SCENES, generate_nli, generate_sts
+from sbert_prune.data.quickstart.lexicon import load_lexicon
+from sbert_prune.data.quickstart.scenes import draw_scene
+from sbert_prune.data.quickstart.similarity import similarity
+from sbert_prune.data.quickstart.splits import SPLITS, Split, find_leaks, normalise
+from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.errors import DataError
-from sbert_prune.quickstart import grammar, rewrites
-from sbert_prune.quickstart.generator import NUM_PAIRS, NUM_SCENES, generate_nli, generate_sts
-from sbert_prune.quickstart.lexicon import load_lexicon
-from sbert_prune.quickstart.scenes import draw_scene
-from sbert_prune.quickstart.similarity import similarity
-from sbert_prune.quickstart.splits import SPLITS, Split, find_leaks, normalise
-from sbert_prune.rows import Label, NliRow, StsRow
 
 Rows = tuple[list[NliRow], list[StsRow]]
 

@@ -9,12 +9,12 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.data.quickstart.generator import generate_sts
 from sbert_prune.errors import DataError, EncoderError, RecipeError
-from sbert_prune.quickstart.base_corpus import load_teacher_tokenizer, tokenize
-from sbert_prune.quickstart.distil_base import load_student, load_teacher, new_student
-from sbert_prune.quickstart.generator import generate_sts
-from sbert_prune.quickstart.make_base import Distillation, Places, main, make_base, read_sentences
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from tools.quickstart_base.base_corpus import load_teacher_tokenizer, tokenize
+from tools.quickstart_base.distil_base import load_student, load_teacher, new_student
+from tools.quickstart_base.make_base import Distillation, Places, main, make_base, read_sentences
 
 SETTINGS = Distillation(seconds=2, width=32, num_pieces=95, batch_size=32, num_warmup_steps=5)
 

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe import parameter_name
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.recipe.recipe import parameter_name
 
 CHANGED = {
     "base_model": "org/other",

@@ -3,7 +3,7 @@
 import pytest
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
 
 WHOLE = """
 base_model: quickstart

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from sbert_prune.layers import LayerSelection
-from sbert_prune.registry import Version
-from sbert_prune.report.pictures import scatter, similarity_map
+from sbert_prune.registry.version import Version
+from sbert_prune.report.charts import scatter, similarity_map
 
 
 def version(number: str, *, size: float, role: str = "variant", **left_out: None) -> Version:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_prune.registry import Version
+from sbert_prune.registry.version import Version
 from sbert_prune.report.curve import Point, curve_rows, depth_curve, knee_of
 
 

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from sbert_prune.anatomy.result import Anatomy, AtDepth
+from sbert_prune.evaluation.bootstrap import Score
 from sbert_prune.evaluation.geometry import Geometry
-from sbert_prune.evaluation.resampling import Score
 from sbert_prune.layers import LayerSelection
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 

@@ -6,7 +6,7 @@ from sbert_prune.evaluation.efficiency.cells import Cell
 from sbert_prune.evaluation.efficiency.conditions import Conditions
 from sbert_prune.evaluation.efficiency.flops import Flops
 from sbert_prune.evaluation.efficiency.speed import Speed
-from sbert_prune.evaluation.efficiency.turns import Ratio
+from sbert_prune.evaluation.efficiency.timing import Ratio
 from sbert_prune.report.speed import speed_chart
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sbert_prune.evaluation.bootstrap import Score, draw_counts, mean_of, resample, verdict
 from sbert_prune.evaluation.correlation import ResampledPearson, ResampledSpearman
-from sbert_prune.evaluation.resampling import Score, draw_counts, mean_of, resample, verdict
 
 
 def correlated(rng, num_pairs, correlation):

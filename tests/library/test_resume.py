@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from sbert_prune.errors import TrainingError
-from sbert_prune.sentence import encoder_of
-from sbert_prune.training import gradients, loop, stepping
+from sbert_prune.models.sentence import encoder_of
+from sbert_prune.training import gradients, loop
+from sbert_prune.training import optimizer as stepping
 from sbert_prune.training.checkpoints import Checkpoints, Saved
-from sbert_prune.training.lesson import Setup
+from sbert_prune.training.setup import Setup
 from tests.library.test_phase_ends import scarce
 from tests.library.test_training import CPU, CPU_BFLOAT16, PHASES, every_phase, weights
 

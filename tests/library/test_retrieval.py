@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sbert_prune.evaluation.embedded import Embedded
+from sbert_prune.data.rows import StsRow
+from sbert_prune.evaluation.embeddings import Embedded
 from sbert_prune.evaluation.retrieval import RetrievalMeasure
-from sbert_prune.rows import StsRow
 
 
 def split(num_alike=30, num_others=20):

@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import spearmanr
 from small_texts import LANGUAGES, sts_pairs
 
-from sbert_prune.evaluation.embedded import Embedded
+from sbert_prune.data.rows import StsRow
+from sbert_prune.evaluation.embeddings import Embedded
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
 from sbert_prune.evaluation.perturbations.words import Words
 from sbert_prune.evaluation.robustness import RobustnessMeasure
-from sbert_prune.rows import StsRow
 
 KEEPING = [kind for kind, row in PERTURBATIONS.items() if row.keeps_meaning]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbert_prune.evaluation.resampling import mean_of, resample
+from sbert_prune.evaluation.bootstrap import mean_of, resample
 from sbert_prune.evaluation.seeds import over_seeds
 
 

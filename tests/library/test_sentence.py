@@ -13,12 +13,11 @@ from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from transformers import BertModel
 
-from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import EncoderError, RoundTripError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.lineage import BaseRecord, Lineage, read_lineage
-from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import (
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.lineage import BaseRecord, Lineage, read_lineage
+from sbert_prune.models.sentence import (
     PROBES,
     check_embeddings,
     embed,
@@ -28,6 +27,7 @@ from sbert_prune.sentence import (
     with_encoder,
     with_pooling,
 )
+from sbert_prune.pruning import prune_layers
 from tests.kinds import KINDS
 
 BASE = BaseRecord(id="base", revision=None, sha256="ab" * 32, depth=4)

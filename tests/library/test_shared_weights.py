@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import architecture_of, layers_of
+from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.layers import LayerSelection
-from sbert_prune.phase_settings import NliSettings, StsSettings
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.rows import Label, NliRow, StsRow
-from sbert_prune.sentence import embed, encoder_of, with_encoder
-from sbert_prune.training.examples import tokenize_rows
+from sbert_prune.recipe.settings import NliSettings, StsSettings
+from sbert_prune.training.batches import tokenize_rows
+from sbert_prune.training.device import Hardware
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.lesson import Setup
 from sbert_prune.training.losses import sts_loss
 from sbert_prune.training.objective import Objective
 from sbert_prune.training.phases import Healer
-from sbert_prune.training.subsets import Subsets, thinned
+from sbert_prune.training.setup import Setup
+from sbert_prune.training.supernet import Subsets, thinned
 from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_prune.evaluation.signatures import Evidence, find_signatures
+from sbert_prune.evaluation.diagnostics import Evidence, find_signatures
 
 WELL = {
     "sts_test/spearman_cosine": 0.80,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune.spool import Entry, Fault, Outbox, Spool
+from sbert_prune.tracking.spool import Entry, Fault, Outbox, Spool
 
 ROOT = Path(__file__).parents[2]
 STORE = "http://store"

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.store_uri import check_store, tracking_uri, without_password
+from sbert_prune.tracking.store_uri import check_store, tracking_uri, without_password
 
 
 def test_the_default_store_is_a_file_in_the_working_folder(tmp_path, monkeypatch: pytest.MonkeyPatch):

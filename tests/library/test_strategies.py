@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from sbert_prune.errors import SelectionError
-from sbert_prune.importance.methods import IMPORTANCE
+from sbert_prune.layer_analysis.importance import IMPORTANCE
 from sbert_prune.layers import LayerSelection
 from sbert_prune.strategies import EXPLICIT, MEASURED, STRATEGIES, choose_layers
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError, RoundTripError
-from sbert_prune.evaluation.embedded import Embedded, embed_once
+from sbert_prune.evaluation.embeddings import Embedded, embed_once
 from sbert_prune.evaluation.sts import StsMeasure, evaluate_sts, pair_cosines
-from sbert_prune.rows import StsRow
-from sbert_prune.sentence import embed, encoder_of
+from sbert_prune.models.sentence import embed, encoder_of
 
 
 @pytest.fixture

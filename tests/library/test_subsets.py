@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.encoders import architecture_of, layers_of
 from sbert_prune.errors import DataError, SelectionError
-from sbert_prune.importance.subsets import embed_subsets
+from sbert_prune.layer_analysis.subsets import embed_subsets
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.sentence import embed, encoder_of, with_encoder
-from sbert_prune.training.hardware import choose_hardware
+from sbert_prune.training.device import choose_hardware
 from tests.kinds import KINDS
 
 DEPTH = 4

@@ -10,15 +10,16 @@ from sentence_transformers.base.modules import Dense, Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers.processors import TemplateProcessing
 
-from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import embed, encoder_of, load_saved, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.saved_model import SavedModel
-from sbert_prune.sentence import embed, encoder_of, load_saved, with_encoder
 from sbert_prune.training import teacher as module
-from sbert_prune.training.examples import tokenize
-from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.teacher import Teacher, embed_tokens
+from sbert_prune.training.batches import tokenize
+from sbert_prune.training.device import Hardware
+from sbert_prune.training.embedding import embed_tokens
+from sbert_prune.training.teacher import Teacher
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)

@@ -7,9 +7,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
-from sbert_prune.bases import locate_base
 from sbert_prune.errors import DataError
-from sbert_prune.text_fit import measure_fit
+from sbert_prune.models.sources import locate_base
+from sbert_prune.vocabulary.fit import measure_fit
 
 WORDS = {
     "Latin": (("the farmer", "my sister", "a teacher"), ("at home", "in the village"), ("reads a book", "cooks rice", "waters the trees")),

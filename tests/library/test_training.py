@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.errors import DataError, RecipeError, TrainingError
-from sbert_prune.phase_settings import DistilSettings, NliSettings, StsSettings
-from sbert_prune.rows import Label, NliRow, StsRow
-from sbert_prune.saved_model import SavedModel
-from sbert_prune.sentence import embed, encoder_of, load_saved
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import embed, encoder_of, load_saved
+from sbert_prune.recipe.settings import DistilSettings, NliSettings, StsSettings
 from sbert_prune.training import phases
-from sbert_prune.training.hardware import Hardware, choose_hardware
-from sbert_prune.training.lesson import Setup
+from sbert_prune.training.device import Hardware, choose_hardware
+from sbert_prune.training.optimizer import rate_factor
 from sbert_prune.training.phases import Healer
-from sbert_prune.training.stepping import rate_factor
+from sbert_prune.training.setup import Setup
 from sbert_prune.training.teacher import Teacher
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)

@@ -10,12 +10,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from vocabularies import CORPUS, TOKENIZERS, byte_fallback, numbered
 
 from sbert_prune.errors import DataError, EncoderError, RecipeError
-from sbert_prune.vocabulary.choosing import choose_pieces
-from sbert_prune.vocabulary.counting import count_pieces
+from sbert_prune.recipe.values import VocabularyLimit
+from sbert_prune.vocabulary.choose import choose_pieces
+from sbert_prune.vocabulary.counts import count_pieces
 from sbert_prune.vocabulary.merges import Merges
-from sbert_prune.vocabulary.pieces import read_pieces
 from sbert_prune.vocabulary.rewriting import differing_parts, named_ids, rewrite
-from sbert_prune.vocabulary_limit import VocabularyLimit
+from sbert_prune.vocabulary.tokenizer_json import read_pieces
 
 KINDS = {"WordPiece": "bert", "Unigram": "xlm-roberta", "Unigram with odd scores": "camembert", "bytes": "roberta"}
 KINDS |= {"bytes, added pieces behind": "modernbert", "byte fallback": "gemma3_text"}

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.vocabulary_limit import VocabularyLimit
+from sbert_prune.recipe.values import VocabularyLimit
 
 limits = st.one_of(
     st.just(VocabularyLimit()),

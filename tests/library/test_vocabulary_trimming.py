@@ -13,10 +13,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertForMaskedLM, 
 from vocabularies import CORPUS, TOKENIZERS, build_model, late_padding_tokenizer, wordpiece
 
 from sbert_prune.errors import DataError, EncoderError, RecipeError
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.sentence import encoder_of
+from sbert_prune.recipe.values import VocabularyLimit
 from sbert_prune.vocabulary.embedding import counts_positions_from_padding, token_table
-from sbert_prune.vocabulary.trimming import trim_vocabulary
-from sbert_prune.vocabulary_limit import VocabularyLimit
+from sbert_prune.vocabulary.trim import trim_vocabulary
 
 MODEL_TYPES = list(TOKENIZERS)
 LIMIT = VocabularyLimit(coverage=0.96)

@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from sbert_prune.quickstart.generator import generate_nli, generate_sts
+from sbert_prune.data.quickstart.generator import generate_nli, generate_sts
 
 RECIPE = """\
 name: old

@@ -5,8 +5,8 @@ import signal
 import tempfile
 from multiprocessing.synchronize import Barrier
 
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 
 
 def begin(uri: str, start: Barrier, **environment: str) -> None:

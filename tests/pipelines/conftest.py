@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune.quickstart.generator import generate_nli, generate_sts
-from sbert_prune.recipe import Recipe
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.data.quickstart.generator import generate_nli, generate_sts
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.recipe.recipe import Recipe
 from tests.quick import be_quick
 from tests.small_base import save_small_base
 from tests.stores import STORE, copy_store, made_once, migrate

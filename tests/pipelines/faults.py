@@ -11,20 +11,20 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from pipelines import judging
 from pipelines.__main__ import main
-from sbert_prune.bases import locate_base
-from sbert_prune.lineage import DataRecord
-from sbert_prune.sentence import encoder_of, load_saved, with_pooling
-from sbert_prune.spool import Outbox
-from sbert_prune.tracking import Run
+from pipelines.steps import evaluate as judging
+from sbert_prune.models.lineage import DataRecord
+from sbert_prune.models.sentence import encoder_of, load_saved, with_pooling
+from sbert_prune.models.sources import locate_base
+from sbert_prune.tracking.runs import Run
+from sbert_prune.tracking.spool import Outbox
 from tests.pipelines.conftest import Project
 
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that failed is asked again at once."""
-    monkeypatch.setattr("sbert_prune.store.Outbox", partial(Outbox, pause_s=0.0))
+    monkeypatch.setattr("sbert_prune.tracking.store.Outbox", partial(Outbox, pause_s=0.0))
 
 
 def history(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, float]]:

@@ -4,7 +4,8 @@ import os
 import signal
 from functools import partial
 
-from pipelines import cutting, phase_log
+from pipelines import phase_log
+from pipelines.steps import prune as cutting
 
 
 def log_at_once() -> None:

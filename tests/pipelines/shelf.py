@@ -11,11 +11,12 @@ from mlflow import MlflowClient
 from scipy.stats import spearmanr
 
 from pipelines.__main__ import main
-from sbert_prune import registry
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.models import add_file
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from sbert_prune.registry import versions as registry
+from sbert_prune.registry.version import Version
+from sbert_prune.tracking.logged_models import add_file
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 
 NAME = "m"
 PAIRS = 300
@@ -45,7 +46,7 @@ def shelve(*, noise: float, size: float, role: str = "variant", recipe: str = "r
             "roundtrip/max_abs_diff": 0.0,
         }
         final = {name: float(value) for name, value in (measured | metrics).items() if not np.isnan(value)}
-        return registry.register(store, registry.Version(NAME, "", run.run_id, "None", tags, final), logged).version
+        return registry.register(store, Version(NAME, "", run.run_id, "None", tags, final), logged).version
 
 
 def call(*arguments: str) -> Result:

@@ -9,12 +9,12 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 from sqlalchemy import create_engine, text
 
-from pipelines.unfinished import Unfinished
-from sbert_prune.heartbeat import Heartbeat
-from sbert_prune.models import add_file
-from sbert_prune.processes import Process
-from sbert_prune.store import HEARTBEAT, Store, connect
-from sbert_prune.tracking import open_run
+from pipelines.steps.checkpointing import Unfinished
+from sbert_prune.system.processes import Process
+from sbert_prune.tracking.heartbeat import Heartbeat
+from sbert_prune.tracking.logged_models import add_file
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import HEARTBEAT, Store, connect
 from tests.commands import start
 from tests.pipelines.conftest import Project
 from tests.pipelines.test_cleanup import run

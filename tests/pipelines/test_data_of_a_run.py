@@ -8,8 +8,8 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.data import find_texts
-from pipelines.full import run_full
+from pipelines.flows.full import run_full
+from pipelines.inputs.data import find_texts
 from sbert_prune.errors import DataError
 
 DEVANAGARI = "sentence1\tsentence2\tscore\n" + "".join(

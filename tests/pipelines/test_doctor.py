@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pipelines.commands.doctor.device import ask_torch, judge
+from pipelines.commands.doctor.findings import Finding, refused
 
-from pipelines.checks.device import ask_torch, judge
-from pipelines.checks.finding import Finding, refused
 from pipelines.checks.running import Check, run_checks
 from sbert_prune.errors import DataError
 from tests.in_process import call
@@ -26,9 +26,9 @@ def doctor(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("HF_")]:
         monkeypatch.delenv(name)
     asked_here = lambda device, precision, parameters: judge(ask_torch(device, precision), parameters, has_driver=False)  # noqa: E731
-    monkeypatch.setattr("pipelines.checks.looks.check_device", asked_here)
+    monkeypatch.setattr("pipelines.doctor.checks.check_device", asked_here)
     yield partial(call, tmp_path, "doctor", HF_HUB_OFFLINE="1")
-    logging.getLogger("sbert_prune.hub.patience").setLevel(logging.NOTSET)
+    logging.getLogger("sbert_prune.hub.retry").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_fails_is_listed_with_its_command_and_ends_with_2_while_everything_
 
 
 def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_shown(doctor, silent, monkeypatch):
-    monkeypatch.setattr("pipelines.checks.server._PATIENCE_S", 0.2)
+    monkeypatch.setattr("pipelines.doctor.server._PATIENCE_S", 0.2)
 
     done = doctor(MLFLOW_TRACKING_URI=f"http://ann:secret@127.0.0.1:{silent}")  # it comes back at all
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.checks.cores import check_cores
-from pipelines.checks.device import Torch, ask_torch, check_device, judge
-from pipelines.checks.disk import Place, check_places, places
 from pipelines.checks.folders import file_system, free_bytes
 from pipelines.checks.launcher import check_git, check_managers
-from pipelines.checks.limits import Limits
 from pipelines.checks.memory import check_memory
 from pipelines.checks.packages import check_packages, check_python, wanted
+from pipelines.doctor.device import Torch, ask_torch, check_device, judge
+from pipelines.doctor.disk import Place, check_places, places
+from pipelines.doctor.machine import check_cores
+from sbert_prune.system.limits import Limits
 from tests.users import as_nobody
 
 ROOT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from runpy import run_module
 
 import pytest
+from pipelines.commands.doctor.base import check_model, num_parameters
+from pipelines.commands.doctor.data import check_rows, check_text
+from pipelines.commands.doctor.hub import check_hub
 
-from pipelines.checks.base import check_model, num_parameters
-from pipelines.checks.data import check_rows, check_text
-from pipelines.checks.hub import check_hub
 from pipelines.checks.layers import check_layers
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
 from tests.hub import Hub, use_hub, wait_for_no_hub
 
 
@@ -84,7 +84,7 @@ def test_a_base_on_the_hub_is_listed_and_not_fetched_and_one_in_the_cache_is_loo
 
     listed = check_model("base_model", "org/base", recipe)
     fetched = list(hub.fetched)
-    from sbert_prune.bases import locate_base
+    from sbert_prune.models.sources import locate_base
 
     locate_base("org/base")
     hub.stop()
@@ -253,8 +253,8 @@ def test_texts_are_told_by_their_first_line_and_tables_are_none(project):
 
 def test_the_answer_of_torch_is_json(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["device", "cpu", "auto"])
-    monkeypatch.delitem(sys.modules, "pipelines.checks.device", raising=False)  # it is run, not imported
+    monkeypatch.delitem(sys.modules, "pipelines.doctor.device", raising=False)  # it is run, not imported
 
-    run_module("pipelines.checks.device", run_name="__main__")
+    run_module("pipelines.doctor.device", run_name="__main__")
 
     assert json.loads(capsys.readouterr().out)["version"] == version("torch")

@@ -21,9 +21,9 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 from pipelines.checks.database import check_database
 from pipelines.checks.schema import revisions
-from pipelines.checks.store import check_tracking_store
 from pipelines.checks.undelivered import check_undelivered
-from sbert_prune.spool import Entry, Spool
+from pipelines.doctor.store import check_tracking_store
+from sbert_prune.tracking.spool import Entry, Spool
 from tests.stores import STORE, made_once, migrate
 from tests.users import as_nobody
 

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
-from pipelines.full import run_full
+from pipelines.flows.full import run_full
 from tests.pipelines.conftest import Project
 
 METRICS = {

@@ -11,14 +11,14 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
+from pipelines.lifecycle.verify import verify
 from pipelines.stages import audit_stages
-from pipelines.verifying import verify
-from sbert_prune import promotion
 from sbert_prune.errors import TrackingError
 from sbert_prune.events import PRODUCTION, STAGING, Event
-from sbert_prune.history import append, read_history
-from sbert_prune.registry import versions
-from sbert_prune.store import connect
+from sbert_prune.registry import promotion
+from sbert_prune.registry.history import append, read_history
+from sbert_prune.registry.versions import versions
+from sbert_prune.tracking.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
 from tests.stores import STORE, copy_store, made_once, migrate
 

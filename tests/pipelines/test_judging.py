@@ -13,10 +13,10 @@ from hub import Hub, use_hub
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.full import run_full
-from sbert_prune.bases import locate_base
-from sbert_prune.quickstart.generator import generate_sts
-from sbert_prune.sentence import encoder_of, load_saved
+from pipelines.flows.full import run_full
+from sbert_prune.data.quickstart.generator import generate_sts
+from sbert_prune.models.sentence import encoder_of, load_saved
+from sbert_prune.models.sources import locate_base
 from tests.pipelines.conftest import Project, write_rows
 from tests.pipelines.faults import collapsed
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipelines.__main__ import main
-from pipelines.full import run_full
+from pipelines.flows.full import run_full
 from tests.small_base import save_small_base
 
 SMALL = ["--sts-epochs", "1", "--layers", "2", "--precision", "float32", "--registered-model", "sbert-small"]

@@ -13,10 +13,10 @@ from hub import use_hub
 from mlflow import MlflowClient
 from preset_hub import ALL_NLI, DEPTH, NEEDED, STSB, filled_hub, named, write_sts, write_sts_file
 
-from pipelines.full import run_full
-from pipelines.loading import load_inputs
+from pipelines.flows.full import run_full
+from pipelines.inputs.load import load_inputs
 from sbert_prune.errors import SbertPruneError
-from sbert_prune.recipe_files import load_recipe, presets
+from sbert_prune.recipe.files import load_recipe, presets
 from tests.in_process import call
 from tests.stores import STORE, copy_store, made_once, migrate
 

@@ -19,7 +19,7 @@ CONVERTED = "refs/convert/parquet"
 def hub(tmp_path, monkeypatch):
     with filled_hub(tmp_path / "hub") as hub:
         use_hub(monkeypatch, hub)
-        monkeypatch.setattr("sbert_prune.hub.patience.WAITS_S", (0.01, 0.01))
+        monkeypatch.setattr("sbert_prune.hub.retry.WAITS_S", (0.01, 0.01))
         yield hub
 
 

@@ -8,11 +8,11 @@ import pytest
 from mlflow import MlflowClient
 
 from sbert_prune.events import PRODUCTION
-from sbert_prune.history import read_history
-from sbert_prune.promotion import catch_up, promote
-from sbert_prune.registry import find_version, versions
-from sbert_prune.settling import settle
-from sbert_prune.store import connect
+from sbert_prune.registry.history import read_history
+from sbert_prune.registry.promotion import catch_up, promote
+from sbert_prune.registry.reconcile import settle
+from sbert_prune.registry.versions import find_version, versions
+from sbert_prune.tracking.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3

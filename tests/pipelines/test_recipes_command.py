@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipelines.full import command as full
-from pipelines.recipes import command as recipes
-from sbert_prune.recipe_files import load_recipe, presets
+from pipelines.commands.full import command as full
+from pipelines.commands.recipes import command as recipes
+from sbert_prune.recipe.files import load_recipe, presets
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,7 +93,7 @@ def test_full_says_its_recipe_first_and_refuses_a_file_that_holds_something_else
 def test_full_writes_its_recipe_before_it_begins(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "pipelines.full.run_full", lambda recipe, *_, **__: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or []
+        "pipelines.flows.full.run_full", lambda recipe, *_, **__: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or []
     )
 
     done = CliRunner().invoke(full, ["--layers", "3", "--sts-epochs", "0.5", "--write-recipe", str(tmp_path / "mine.yaml")])

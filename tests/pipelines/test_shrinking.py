@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from pipelines.__main__ import main
-from pipelines.full import run_full
-from sbert_prune.lineage import read_lineage
-from sbert_prune.models import fetch_model
-from sbert_prune.quickstart.generator import generate_nli
+from pipelines.flows.full import run_full
+from sbert_prune.data.quickstart.generator import generate_nli
+from sbert_prune.models.lineage import read_lineage
+from sbert_prune.tracking.logged_models import fetch_model
 from tests.pipelines.conftest import Project
 from tests.pipelines.test_steps import call, model_uri
 

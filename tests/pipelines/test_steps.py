@@ -8,13 +8,13 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.full import run_full
-from sbert_prune.bases import locate_base
+from pipelines.flows.full import run_full
 from sbert_prune.errors import TrackingError
-from sbert_prune.models import fetch_model
-from sbert_prune.sentence import PROBES, load_saved, with_pooling
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from sbert_prune.models.sentence import PROBES, load_saved, with_pooling
+from sbert_prune.models.sources import locate_base
+from sbert_prune.tracking.logged_models import fetch_model
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 from tests.pipelines.conftest import Project
 from tests.pipelines.faults import collapsed
 
@@ -146,7 +146,7 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
 
 def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_stays(project: Project, monkeypatch: pytest.MonkeyPatch):
     saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1"))
-    monkeypatch.setattr("pipelines.steps.PROBES", ("another sentence", *PROBES[1:]))
+    monkeypatch.setattr("pipelines.steps.register.PROBES", ("another sentence", *PROBES[1:]))
 
     result = CliRunner().invoke(main, ["register", "--model", saved])
 

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
-from pipelines.context import deliver_inherited, settle
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from pipelines.steps.context import deliver_inherited, settle
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
 
 __all__ = ["no_pause"]
@@ -103,7 +103,7 @@ def test_a_last_line_that_a_kill_broke_off_is_left_out(folder: Path, impatient):
 def unrecorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What commands say at the end, with exit status 3."""
     lines: list[str] = []
-    monkeypatch.setattr("pipelines.context.not_recorded", lines.append)
+    monkeypatch.setattr("pipelines.steps.context.not_recorded", lines.append)
     return lines
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.full import run_full
+from pipelines.flows.full import run_full
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 
 NAME = "sbert-small"

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from sbert_prune import registry, seal
-from sbert_prune.store import connect
+from sbert_prune.registry import version as seal
+from sbert_prune.registry import versions as registry
+from sbert_prune.registry.version import Version
+from sbert_prune.tracking.store import connect
 from tests.pipelines import shelf
 from tests.pipelines.shelf import NAME, shelve
 
@@ -17,7 +19,7 @@ def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
     return connect()
 
 
-def numbers(found: list[registry.Version]) -> list[str]:
+def numbers(found: list[Version]) -> list[str]:
     return [version.version for version in found]
 
 

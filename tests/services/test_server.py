@@ -5,8 +5,8 @@ import pytest
 from mlflow import MlflowClient
 
 from docs.take_screenshots import serve
-from pipelines.full import run_full
-from sbert_prune.models import fetch_model
+from pipelines.flows.full import run_full
+from sbert_prune.tracking.logged_models import fetch_model
 
 pytestmark = pytest.mark.service
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from pipelines import steps
 from pipelines.__main__ import main
 from pipelines.phase_log import phase_report
-from sbert_prune.store import connect
-from sbert_prune.tracking import Run, open_run
-from sbert_prune.training.lesson import Setup
+from pipelines.steps.register import register as steps
+from sbert_prune.tracking.runs import Run, open_run
+from sbert_prune.tracking.store import connect
+from sbert_prune.training.setup import Setup
 from tests.pipelines.conftest import Project
 from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
 from tests.pipelines.shelf import NAME, done, shelve

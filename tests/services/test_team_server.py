@@ -10,10 +10,10 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.checks.store import check_tracking_store
+from pipelines.doctor.store import check_tracking_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.store import connect
-from sbert_prune.tracking import open_run
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 from tests import commands
 from tests.commands import PRELOADED, Started
 from tests.pipelines.beginning import begin

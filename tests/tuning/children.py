@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from tuning.task import Look, TooLarge
+from tuning.messages import Look, TooLarge
 
 
 def whoami(line, task):

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tuning.halving import furthest_first, goes_on, is_alone
+from tuning.asha import furthest_first, goes_on, is_alone
 from tuning.study import LOOKS, STALE, Held
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.keeping import Candidate, dominates, pareto_front, to_keep
+from tuning.artifacts import Candidate, dominates, pareto_front, to_keep
 from tuning.settings import Limits
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.tuning import children
-from tuning.nursery import Nursery, first_to_speak, next_word
+from tuning.workers import Nursery, first_to_speak, next_word
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 
 from sbert_prune.layers import LayerSelection
 from tuning.aim import Aim
-from tuning.outcome import tau_rows
-from tuning.pictures import front_chart, history_chart, importances, layer_differences, layer_map
+from tuning.charts import front_chart, history_chart, importances, layer_differences, layer_map
+from tuning.report import tau_rows
 from tuning.screening import Screened
 from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, RUN, Held
 

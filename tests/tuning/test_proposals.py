@@ -3,7 +3,7 @@
 import pytest
 
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
 from tuning.aim import Aim
 from tuning.axes import Numbers
 from tuning.proposals import Proposals, named_selections

@@ -7,20 +7,20 @@ from multiprocessing import Pipe
 import pytest
 import torch
 
-from pipelines.context import open_context
-from pipelines.loading import load_inputs
+from pipelines.inputs.load import load_inputs
+from pipelines.steps.context import open_context
 from sbert_prune.layers import LayerSelection
 from sbert_prune.training.progress import Progress
 from tests.tuning import children
 from tuning.aim import Aim
-from tuning.bench import Bench
-from tuning.keeping import Shelf
+from tuning.artifacts import Shelf
+from tuning.context import Bench
+from tuning.messages import Look, Rows
 from tuning.proposals import ask
-from tuning.rounds import run_trials
+from tuning.scheduler import run_trials
 from tuning.settings import Limits
 from tuning.space import Space
 from tuning.study import CONTROL, REASON, enqueue, held, open_study
-from tuning.task import Look, Rows
 from tuning.teller import Teller
 
 ENDED = "9.9 MB, over max_size_mb=inf"
@@ -48,7 +48,7 @@ def rounds(project, monkeypatch):
     space, aim = Space(12, (2,)), Aim()
 
     def run(script, kept, *, wanted=0, workers=1, controls=False):
-        monkeypatch.setattr("tuning.rounds.run_trial", script)
+        monkeypatch.setattr("tuning.scheduler.run_trial", script)
         study = open_study("s", None, aim, "random", 0)
         rows = Rows(inputs.texts, None, None)
         with open_context(recipe) as context:

@@ -6,15 +6,15 @@ import torch
 from scipy.stats import spearmanr
 
 from pipelines.saving import as_sentence_model
-from sbert_prune.checkpoint import inspect_checkpoint
-from sbert_prune.importance.similarity import linear_cka
+from sbert_prune.data.rows import StsRow
+from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.rows import StsRow
-from sbert_prune.saved_model import SavedModel
-from sbert_prune.sentence import embed, encoder_of, with_encoder
-from sbert_prune.training.hardware import Hardware
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.training.device import Hardware
 from tuning.screening import Pairs, Screened, embed_once, score_shared, screen, selections_to_screen
 from tuning.space import Space
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main as pipelines_main
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
 from tuning.aim import Aim

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.in_process import call
-from tuning.nursery import Nursery, next_word
+from tuning.workers import Nursery, next_word
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from sbert_prune.checkpoint import inspect_checkpoint
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.pruning import prune_checkpoint
-from sbert_prune.recipe_files import load_recipe
-from sbert_prune.saved_model import SavedModel
+from sbert_prune.recipe.files import load_recipe
 from tuning.aim import Aim
 from tuning.axes import Choices
-from tuning.latency import latencies_ms, within_latency
+from tuning.constraints import latencies_ms, within_latency
 from tuning.sizes import size_mb, within_size
 from tuning.space import Space
 

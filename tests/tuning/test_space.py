@@ -10,7 +10,7 @@ from optuna.trial import FixedTrial
 
 from sbert_prune.errors import SearchError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe_files import load_recipe
+from sbert_prune.recipe.files import load_recipe
 from tuning.axes import Choices, Numbers, parse_axes
 from tuning.space import Proposal, Space, as_flat, parse_counts, space_of
 

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sbert_prune.errors import SearchError
-from sbert_prune.processes import Process
+from sbert_prune.system.processes import Process
 from tuning.aim import Aim
 from tuning.settings import SAMPLER_NAMES, Settings
 from tuning.study import ANSWERED, DIGEST, ORIGIN, PROCESS, RUN, SAMPLERS, STALE, close_stale, enqueue, held, open_study, seen

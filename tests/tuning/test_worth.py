@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from tuning.worth import Drawn, Worth, agreement
+from tuning.benefit import Drawn, Worth, agreement
 
 SCORES = (0.3, 0.9, 0.5, 0.7, 0.1)
 

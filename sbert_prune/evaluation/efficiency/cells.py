@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbert_prune.evaluation.efficiency.lengths import LARGEST_BATCH, Bucket
-from sbert_prune.evaluation.efficiency.turns import LEAST_PAIRS, Ratio, median_ratio, time_in_turn
+from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, Ratio, median_ratio, time_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from sbert_prune.evaluation.efficiency.turns import Clock, Rival
+    from sbert_prune.evaluation.efficiency.timing import Clock, Rival
 
 
 @dataclass(frozen=True, slots=True)

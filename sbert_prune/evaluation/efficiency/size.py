@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sbert_prune.encoders import architecture_of, layers_of
-from sbert_prune.sentence import encoder_of
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.sentence import encoder_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
-    from sbert_prune.checkpoint import Checkpoint
+    from sbert_prune.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

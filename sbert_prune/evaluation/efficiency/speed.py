@@ -11,14 +11,14 @@ import numpy as np
 from sbert_prune.evaluation.efficiency.cells import Cell, Cost, cell_of, time_cells
 from sbert_prune.evaluation.efficiency.conditions import Conditions, conditions_on, wait_for
 from sbert_prune.evaluation.efficiency.lengths import LARGEST_BATCH, length_buckets, longest, own_bucket
-from sbert_prune.evaluation.efficiency.turns import time_in_turn
+from sbert_prune.evaluation.efficiency.timing import time_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.evaluation.efficiency.turns import Clock, Rival
+    from sbert_prune.evaluation.efficiency.timing import Clock, Rival
 
 BUDGET_S = 4.0
 _SINGLE_SHARE, _BATCHED_SHARE = 0.15, 0.4

@@ -11,7 +11,7 @@ from sbert_prune.evaluation.perturbations.dropped import with_dropped_words
 from sbert_prune.evaluation.perturbations.negation import LANGUAGES, negated_in
 from sbert_prune.evaluation.perturbations.order import scrambled, with_swapped_words
 from sbert_prune.evaluation.perturbations.punctuation import with_other_punctuation
-from sbert_prune.evaluation.perturbations.typos import with_typos
+from sbert_prune.evaluation.perturbations.surface import with_typos
 
 Change = Callable[[str], str | None]
 """A sentence -> the same one changed, the same in every call and process. None where it does not apply."""

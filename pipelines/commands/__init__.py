@@ -1,0 +1,1 @@
+"""The commands: each parses, calls one flow and prints; heavy imports stand inside the functions."""

@@ -1,0 +1,45 @@
+"""`compare`: several models on the same rows, one table, one chart, and their paired differences."""
+
+from string import ascii_uppercase
+
+import click
+
+from pipelines.commands.options import BY_EMBEDDINGS, recipe_options
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs.base import check_machine, find_sentence_model
+from pipelines.inputs.data import find_sts_splits
+from pipelines.inputs.exam import find_exam
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.recipe import Recipe
+
+MODELS = "MODEL [MODEL ...]"
+
+
+@click.command("compare", cls=Command)
+@click.argument("models", nargs=-1, required=True, metavar=MODELS)
+@recipe_options("sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows")
+def command(recipe: Recipe, models: tuple[str, ...]) -> None:
+    """Compare models on the same rows, all with the first. Folders, hub ids, runs:/ or models:/ URIs; versions such as 3; @champion."""
+    check_machine(recipe)
+    names = [full_name(name, recipe) for given in models for name in given.split(",") if name.strip()]
+    if not 1 < len(set(names)) == len(names) <= len(ascii_uppercase):
+        told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise RecipeError(f"compare wants 2 to {len(ascii_uppercase)} different models; given: {told}. Name them one after the other.")
+    exam = find_exam(recipe, find_sts_splits(recipe))
+    sources = [find_sentence_model(name, recipe, parameter="models") for name in names]
+
+    from pipelines.flows.compare import compare
+    from pipelines.steps.context import open_context
+
+    quieten_libraries()
+    with open_context(recipe) as context:
+        lines = compare(context, dict(zip(names, sources, strict=True)), exam)
+    say(*lines)
+
+
+def full_name(name: str, recipe: Recipe) -> str:
+    """A model as all commands name it: 3 is version 3 of the recipe's registered model, @champion the version with that alias."""
+    name = name.strip()
+    if name.isdecimal():
+        return f"models:/{recipe.registered_model}/{name}"
+    return f"models:/{recipe.registered_model}{name}" if name.startswith("@") else name

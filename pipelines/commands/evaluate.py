@@ -1,0 +1,50 @@
+"""`evaluate`: judge any sentence model."""
+
+import click
+
+from pipelines.commands.options import FORCE, JUDGING, MODEL, Parameter, flag, option, recipe_options
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs.base import check_machine, find_base_of, find_sentence_model
+from pipelines.inputs.data import find_sts_splits
+from pipelines.inputs.exam import find_exam
+from sbert_prune.data.describe import describe_rows
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.recipe import Recipe
+
+REFERENCE = Parameter(None, "A model to hold it against, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI.")
+
+
+@click.command("evaluate", cls=Command)
+@option("model", MODEL, required=True)
+@option("reference", REFERENCE)
+@recipe_options("sts_data", "sts_score_range", *JUDGING, "convert_pickle", "max_seq_length", "registered_model", "device", "on_bad_rows")
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
+    """Judge any sentence model: similarity, classification, search, robustness, speed, memory, layers; beside its base and the champion."""
+    check_machine(recipe)
+    splits = find_sts_splits(recipe)
+    exam = find_exam(recipe, splits)
+    say(*(f"sts {line}" for split, rows in splits.items() for line in describe_rows(split, rows)), *exam.lines)
+    if reference and "test" not in splits:
+        raise RecipeError(
+            f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
+        )
+    source = find_sentence_model(model, recipe)
+    against = find_sentence_model(reference, recipe, parameter="reference") if reference else None
+
+    from pipelines.flows.summary import judgement_lines, metric_lines, where_report
+    from pipelines.steps.context import open_context
+    from pipelines.steps.evaluate import evaluate, find_earlier
+    from pipelines.steps.records import logged_id
+    from pipelines.steps.rivals import Rivals, find_champion
+
+    quieten_libraries()
+    with open_context(recipe, force=force) as context:
+        rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
+        if (earlier := find_earlier(context, source, exam, rivals)) is not None:
+            say(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
+        else:
+            verdict = evaluate(context, source, exam, rivals)
+            say(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
+    if logged_id(source):
+        say(f"next   mlflow run . -e register -P model={source.uri}")

@@ -1,0 +1,60 @@
+"""`full`: one variant from base to registered version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
+from pipelines.console import Command, say
+from pipelines.flows.full import run_full
+from pipelines.inputs.load import Inputs, load_inputs
+from pipelines.room import check_room
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.dump import describe_recipe, recipe_written
+from sbert_prune.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command("full", cls=Command)
+@recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
+@option("write_recipe", WRITE_RECIPE)
+@option("seeds", SEEDS)
+@flag("plan", PLAN)
+@flag("force", FORCE)
+@flag("keep_intermediate", KEEP_INTERMEDIATE)
+def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **how: bool) -> None:
+    """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
+    chosen = parse_seeds(seeds) if seeds else ()
+    say(*describe_recipe(recipe))
+    with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
+        inputs = load_inputs(recipe)
+    if not plan:
+        check_room(recipe, inputs)
+    say(*(told_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
+    if plan and chosen:
+        say(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
+
+
+def told_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
+    """What making these would take, in lines for people."""
+    from pipelines.flows.plan import plan
+
+    with TemporaryDirectory() as scratch:
+        return plan(variants, Path(scratch))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Two or more different seeds. Raises RecipeError."""
+    parts = [part.strip() for part in text.split(",")]
+    are_seeds = all(part.isascii() and part.isdecimal() and int(part) < 2**32 for part in parts)
+    if not are_seeds or len(parts) < 2 or len(set(map(int, parts))) < len(parts):
+        raise RecipeError(f"seeds={text}: write two or more different whole numbers, such as 1,2,3. For a single one there is seed=1.")
+    return tuple(map(int, parts))

@@ -1,0 +1,62 @@
+"""`promote`: move a stage and its alias to a version that is good enough."""
+
+from difflib import get_close_matches
+
+import click
+
+from pipelines.commands.options import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, Parameter, flag, number, option
+from pipelines.console import Command, say
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.files import load_recipe
+from sbert_prune.system.text import one_line
+from sbert_prune.tracking.store_uri import check_store
+
+DEFAULT_STAGE = "Production"
+STAGES = ("Production", "Staging")
+VERSION = Parameter(None, "The version to promote; left out, the smallest variant that is good enough.")
+STAGE = Parameter(None, f"Production (alias champion) or Staging (alias challenger); {DEFAULT_STAGE} when left out.")
+MARGIN = Parameter(None, "By how much of dev Spearman a variant may be worse than its reference, at 95 %; 0.01 when left out.")
+MAX_SIZE = Parameter(None, "Megabytes on disk that it may have at most.")
+MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most (speed/latency_p50_ms).")
+MIN_RETENTION = Parameter(None, "Share of the reference's test score that it must keep, such as 0.97.")
+AGAINST_ALL = Parameter(None, "true promotes a version against all refusals; wants version and reason.")
+
+
+@click.command("promote", cls=Command)
+@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+@option("version", VERSION)
+@option("stage", STAGE)
+@number("margin", MARGIN, low=0, high=2)
+@number("max_size_mb", MAX_SIZE, low=0)
+@number("max_latency_ms", MAX_LATENCY, low=0)
+@number("min_retention", MIN_RETENTION, low=0, high=2)
+@flag("force", AGAINST_ALL)
+@option("reason", REASON)
+def command(
+    registered_model: str | None, version: str | None, stage: str | None, force: bool, reason: str | None, **limits: float | None
+) -> None:
+    """Move a stage and its alias to a version; the one before becomes `previous` and Archived. Refuses what is not good enough."""
+    wanted = parse_stage(stage or DEFAULT_STAGE)
+    if version is not None and not (version.isdecimal() and int(version) > 0):
+        raise RecipeError(f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best.")
+    why = one_line(reason or "")
+    if force and (version is None or not why):
+        raise RecipeError("force=true promotes one version against all refusals: give version, its number, and reason, in words.")
+    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    check_store(must_exist=True)
+
+    from pipelines.lifecycle.promote import Asked, promote
+    from sbert_prune.registry.policy import Policy
+
+    policy = Policy(**{key: value for key, value in limits.items() if value is not None})
+    say(*promote(Asked(name, version, wanted, why or None, force), policy))
+
+
+def parse_stage(text: str) -> str:
+    """A stage in MLflow's spelling, whatever the case. Raises RecipeError with the nearest one."""
+    for stage in STAGES:
+        if text.lower() == stage.lower():
+            return stage
+    near = get_close_matches(text.capitalize(), STAGES, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise RecipeError(f"stage={text}: there is no such stage to promote to.{hint} The stages are {' and '.join(STAGES)}.")

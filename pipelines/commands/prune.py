@@ -1,0 +1,47 @@
+"""`prune`: cut a base to the layers to keep, and trim its vocabulary."""
+
+from dataclasses import replace
+
+import click
+
+from pipelines.commands.options import FORCE, flag, recipe_options
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs.base import check_machine, describe_pruning, find_base
+from pipelines.inputs.data import check_texts, find_nli, find_sts, needs_texts
+from pipelines.inputs.texts import TrainingTexts
+from sbert_prune.recipe.recipe import Recipe
+
+_DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_bad_rows")
+"""What a measured strategy chooses by, and what a vocabulary is trimmed to."""
+
+
+@click.command("prune", cls=Command)
+@recipe_options(
+    "base_model", "layers", "strategy", "vocabulary", "vocabulary_corpus", "pooling", "max_seq_length", *_DATA,
+    "convert_pickle", "seed", "registered_model",
+)  # fmt: skip
+@flag("force", FORCE)
+def command(recipe: Recipe, force: bool) -> None:
+    """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
+    check_machine(recipe)
+    inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
+    if needs_texts(recipe):
+        sts = find_sts(recipe).value
+        texts = TrainingTexts(find_nli(recipe, sts, trains=False).value, sts)
+        check_texts(recipe, texts)
+        inputs = replace(inputs, texts=texts)
+    say(describe_pruning(inputs, recipe))
+
+    from pipelines.steps.context import open_context
+    from pipelines.steps.prune import prune
+    from sbert_prune.models.saved_model import lineage_of
+
+    quieten_libraries()
+    with open_context(recipe, force=force) as context:
+        saved = prune(context, inputs.base, inputs.cuts[0], inputs)
+        kept = lineage_of(saved).selection
+    say(
+        f"kept layers {kept} of {kept.depth} ({inputs.strategy})",
+        f"model  {saved.uri}",
+        f"next   mlflow run . -e train_nli -P model={saved.uri}",
+    )

@@ -1,0 +1,29 @@
+"""`register`: make a sentence model a version in the registry."""
+
+import click
+
+from pipelines.commands.options import FORCE, MODEL, flag, option, recipe_options
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs.base import check_machine, find_sentence_model
+from sbert_prune.recipe.recipe import Recipe
+
+
+@click.command("register", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options("registered_model", "seed")
+@flag("force", FORCE)
+def command(recipe: Recipe, model: str, force: bool) -> None:
+    """Prove that a model reloads as it was, and make it a version with its lineage and its newest judgement."""
+    check_machine(recipe)
+    source = find_sentence_model(model, recipe)
+
+    from pipelines.steps.context import describe_all, open_context
+    from pipelines.steps.register import register_once
+    from sbert_prune.registry.versions import check_may_register
+
+    quieten_libraries()
+    with open_context(recipe, force=force) as context:
+        check_may_register(context.store, recipe.registered_model)
+        version = register_once(context, source, {"seed": str(recipe.seed)})
+        describe_all(context.store, version.name)
+    say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

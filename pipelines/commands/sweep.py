@@ -1,0 +1,79 @@
+"""`sweep`: the depth curve, one variant for each strategy and depth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.commands.full import told_plan
+from pipelines.commands.options import DEPTHS, FORCE, PLAN, RECIPE_PARAMETERS, SWEPT, flag, option, recipe_options
+from pipelines.console import Command, quieten_libraries, say
+from pipelines.inputs.base import check_machine, find_base
+from pipelines.inputs.load import Inputs, load_inputs
+from pipelines.room import check_room
+from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.dump import describe_recipe
+from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.tracking.store_uri import without_password
+
+if TYPE_CHECKING:
+    from pipelines.inputs.base import PruneInputs
+
+_SWEPT = {"recipe", "layers", "strategy", "schedule"}
+_SHARES = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 12)
+
+
+@click.command("sweep", cls=Command)
+@recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _SWEPT))
+@option("depths", DEPTHS)
+@option("strategies", SWEPT)
+@flag("plan", PLAN)
+@flag("force", FORCE)
+def command(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool, force: bool) -> None:
+    """Make a variant of every depth by every strategy, and draw quality against size and speed."""
+    check_machine(recipe)
+    variants = find_variants(recipe, depths, strategies)
+    say(*describe_recipe(variants[0][0]))
+    inputs = load_inputs(variants[0][0])
+    swept = [(one, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for one, pruning in variants]
+    if plan:
+        say(*told_plan(swept))
+        return
+    check_room(*max(swept, key=lambda one: one[1].pruning.num_layers))
+    say(*run_sweep(swept, force=force))
+
+
+def find_variants(recipe: Recipe, depths: str | None, strategies: str | None) -> list[tuple[Recipe, PruneInputs]]:
+    """A recipe for each depth and strategy, the deepest first, with its base. Raises RecipeError, SelectionError."""
+    depth = find_base(recipe.keeping("1", "drop-top")).base.checkpoint.depth
+    counts = _counts(depths, depth)
+    names = [name.strip() for name in (strategies or recipe.strategy).split(",")]
+    if len(set(names)) < len(names) or "" in names:
+        raise RecipeError(f"strategies={strategies}: write each strategy once, with commas between them, such as drop-top,drop-alternate.")
+    recipes = [recipe.keeping(str(count), name) for count in sorted(counts, reverse=True) for name in names]
+    return [(one, find_base(one)) for one in recipes]
+
+
+def _counts(depths: str | None, depth: int) -> list[int]:
+    if depths is None:
+        return sorted({max(1, round(share * depth)) for share in _SHARES})
+    parts = [part.strip() for part in depths.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts) or len(set(map(int, parts))) < len(parts):
+        raise RecipeError(f"depths={depths}: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1.")
+    return list(map(int, parts))
+
+
+def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> list[str]:
+    """Make the variants and the curve; returns the lines that `sweep` ends with."""
+    from pipelines.flows.sweep import sweep
+    from pipelines.steps.context import open_context
+    from sbert_prune.registry.versions import check_may_register
+
+    quieten_libraries()
+    recipe = variants[0][0]
+    with open_context(recipe, force=force) as context:
+        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        check_may_register(context.store, recipe.registered_model)
+        return sweep(context, variants)

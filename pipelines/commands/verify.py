@@ -1,0 +1,27 @@
+"""`verify`: whether every registered version is what it says."""
+
+import click
+
+from pipelines.commands.options import Parameter, flag, option
+from pipelines.console import Command, say
+from sbert_prune.tracking.store_uri import check_store
+
+NAME = Parameter(None, "The registered model; left out, every one that sbert-prune has made.")
+REPAIR = Parameter(None, "true mends what can be mended from what is still there.")
+
+
+@click.command("verify", cls=Command)
+@option("registered_model", NAME)
+@flag("repair", REPAIR)
+def command(registered_model: str | None, repair: bool) -> None:
+    """Load every version, and hold bytes, lineage, metrics, runs, stages and aliases against each other; exit status 1 on a finding."""
+    check_store(must_exist=True)
+
+    from pipelines.console import quieten_libraries
+    from pipelines.lifecycle.verify import verify
+
+    quieten_libraries()
+    lines, is_sound = verify(registered_model, repair=repair)
+    say(*lines)
+    if not is_sound:
+        click.get_current_context().exit(1)

@@ -1,0 +1,1 @@
+"""Checks of the environment: one module a subject; each returns findings."""

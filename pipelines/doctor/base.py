@@ -1,0 +1,117 @@
+"""The base of a recipe, and a teacher of its own: found, whole, how deep and how large."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.doctor.findings import Finding, in_bytes, refused
+from pipelines.doctor.hub import HubName, model_on_hub
+from sbert_prune.errors import EncoderError, HubError, SbertPruneError
+from sbert_prune.hub.models import fetch_model
+from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.models.pickles import holds_pickles
+from sbert_prune.models.sources import locate_base
+
+if TYPE_CHECKING:
+    from sbert_prune.hub.snapshot import Snapshot
+    from sbert_prune.recipe.recipe import Recipe
+
+_SCHEMES = ("models:/", "runs:/")
+
+
+def check_model(check: str, name: str, recipe: Recipe) -> Finding:
+    """The row of a model by any name that users give. check: its parameter, base_model or distil_teacher."""
+    if name.startswith(_SCHEMES):
+        return Finding(check, "-", f"{name}: looked up in the tracking store once a command needs it")
+    hub = model_on_hub(name)
+    if hub is not None:
+        return _check_hub(check, hub, recipe)
+    try:
+        return _local(check, name, recipe)
+    except EncoderError as error:
+        wanted = str(error).partition(" Run: ")[2] or f"mlflow run . -e doctor -P {check}=FOLDER"
+        if holds_pickles_alone(Path(name)):
+            wanted = f"mlflow run . -e doctor -P {check}={name} -P convert_pickle=true"
+        return refused(check, error, wanted)
+
+
+def num_parameters(recipe: Recipe) -> int | None:
+    """Parameters of the base, as far as that can be told without a network: by its weights, else by the recipe's note."""
+    name = recipe.base_model
+    hub = None if name.startswith(_SCHEMES) else model_on_hub(name)
+    try:
+        if hub is not None:
+            snapshot = hub.in_cache()
+            found = _cached(snapshot, recipe) if snapshot else None
+        else:
+            pickled = name.startswith(_SCHEMES) or holds_pickles_alone(Path(name))
+            found = None if pickled else locate_base(name).checkpoint
+    except SbertPruneError:
+        found = None
+    if found is not None:
+        return sum(prod(tensor.shape) for tensor in found.tensors.values())
+    megabytes = recipe.downloads.get("base_model", 0.0)
+    return int(megabytes * 1e6 / 4) or None
+
+
+def holds_pickles_alone(folder: Path) -> bool:
+    """Whether a folder has to be converted first; a damaged one says so later."""
+    try:
+        return folder.is_dir() and holds_pickles(folder)
+    except SbertPruneError:
+        return False
+
+
+def _local(check: str, name: str, recipe: Recipe) -> Finding:
+    folder = Path(name)
+    if recipe.convert_pickle and holds_pickles_alone(folder):
+        size = sum(path.stat().st_size for path in folder.rglob("*.bin"))
+        return Finding(check, "ok", f"{folder}: pickled weights of {in_bytes(size)}, which commands convert each time")
+    return Finding(check, "ok", f"{name}: {_told(locate_base(name).checkpoint)}")
+
+
+def _told(checkpoint: Checkpoint) -> str:
+    parameters = sum(prod(tensor.shape) for tensor in checkpoint.tensors.values())
+    kind = checkpoint.config["model_type"]
+    return f"{kind}, {checkpoint.depth} layers, {parameters / 1e6:,.1f} M parameters, {in_bytes(checkpoint.num_bytes())}"
+
+
+def _check_hub(check: str, hub: HubName, recipe: Recipe) -> Finding:
+    cached = hub.in_cache()
+    try:
+        checkpoint = _cached(cached, recipe) if cached else None
+    except SbertPruneError:
+        checkpoint = None  # the hub may have what the cache lacks
+    if cached and checkpoint:
+        return Finding(check, "ok", f"{hub.repo_id}: {_told(checkpoint)}, in the cache as of commit {cached.commit[:8]}")
+    if cached and recipe.convert_pickle and any(file.path.endswith(".bin") for file in cached.files):
+        return Finding(check, "ok", f"{hub.repo_id}: pickled weights in the cache as of commit {cached.commit[:8]}, converted each time")
+    try:
+        return _listed(check, hub, hub.on_hub(), recipe)
+    except HubError as error:
+        return refused(check, error, hub.command)
+
+
+def _cached(snapshot: Snapshot, recipe: Recipe) -> Checkpoint | None:
+    """The checkpoint in the cache; None for one that has to be converted. Raises HubError or EncoderError where something lacks."""
+    folder = fetch_model(snapshot, convert_pickle=recipe.convert_pickle)
+    return None if holds_pickles(folder) else inspect_checkpoint(folder)
+
+
+def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Finding:
+    """What the hub would give."""
+    sizes = {file.path: file.size for file in snapshot.files if "/" not in file.path}
+    weights = [name for name in sizes if name.endswith(".safetensors")]
+    pickles = [name for name in sizes if name.endswith(".bin")]
+    at = f"{hub.repo_id} at commit {snapshot.commit[:8]}"
+    if not weights and not (recipe.convert_pickle and pickles):
+        if pickles:
+            advice = "Have its weights converted, where you trust them: nothing but tensors is read."
+            command = f"mlflow run . -e doctor -P {check}={hub.repo_id} -P convert_pickle=true"
+            return Finding(check, "fail", f"{at} has pickled weights only", advice, command)
+        advice = "It has no weights that can be taken: give a model that has some."
+        return Finding(check, "fail", f"{at} has no model.safetensors", advice, f"mlflow run . -e doctor -P {check}=ORG/NAME")
+    size = sum(sizes[name] for name in weights or pickles)
+    return Finding(check, "ok", f"{at}: on the hub, {in_bytes(size)} are fetched by the first command")

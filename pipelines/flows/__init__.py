@@ -1,0 +1,1 @@
+"""The flows: what a command does, as a sequence of steps."""

@@ -1,0 +1,112 @@
+"""How a command ends: ten lines for people, and the picture of all variants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sbert_prune.evaluation.bootstrap import MARGIN
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.report.charts import scatter
+from sbert_prune.report.tables import with_interval
+from sbert_prune.tracking.store_uri import without_password
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.steps.judgement_log import Verdict
+    from sbert_prune.evaluation.bootstrap import Score
+    from sbert_prune.registry.version import Version
+    from sbert_prune.tracking.runs import Run
+    from sbert_prune.tracking.store import Store
+
+
+def draw_variants(run: Run, versions: list[Version]) -> None:
+    """Log the scatter of those versions that have a score, a speed and a size."""
+    run.log_figure(scatter(versions), "variants.png")
+
+
+def where_to_see(store: Store) -> str:
+    """The experiment's runs in MLflow's UI. Without the last part of the address, MLflow 3.17 opens its GenAI view."""
+    page = f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
+    if store.uri.startswith("http"):
+        return without_password(store.uri).rstrip("/") + page
+    return f"mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+
+
+def where_report(store: Store, run_id: str) -> str:
+    """The page of a run in MLflow's UI, where its report and pictures are."""
+    page = f"/#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
+    if store.uri.startswith("http"):
+        return f"report    {without_password(store.uri).rstrip('/')}{page}"
+    return f"report    mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+
+
+def judgement_lines(verdict: Verdict) -> list[str]:
+    """What was found about one model: scores with intervals, and differences to its rivals."""
+    judgement, metrics = verdict.judgement, verdict.metrics
+    scores = judgement.own.scores
+    lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
+    lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
+    for rival in judgement.rivals:
+        lines += _difference(metrics, rival)
+    if RETENTION in metrics:
+        lines.append(f"{RETENTION:<40} {_retention(metrics)} of the reference")
+    return [*lines, *(f"note      {note}" for note in judgement.own.notes)]
+
+
+def metric_lines(metrics: Mapping[str, float]) -> list[str]:
+    """Metrics as they were logged."""
+    return ["", *(f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()))]
+
+
+def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:
+    """Whether a metric is neither a score, nor the end of one's interval, nor told in words."""
+    ends = name.removesuffix("_low").removesuffix("_high")
+    return ends not in scores and not name.startswith(("difference/", "quality/"))
+
+
+def _difference(metrics: Mapping[str, float], rival: str) -> list[str]:
+    """How a model stands to a rival on the test pairs; nothing where they were not compared."""
+    name = f"difference/{rival}"
+    if name not in metrics:
+        return []
+    low, high, worse = (metrics[f"{name}_{end}"] for end in ("low", "high", "p_worse"))
+    return [
+        f"against   the {rival}: {metrics[name]:+.4f} [{low:+.4f}, {high:+.4f}]; worse by more than {MARGIN:g} with probability {worse:.3f}"
+    ]
+
+
+def _risk(metrics: Mapping[str, float]) -> str:
+    worse = metrics.get("difference/reference_p_worse")
+    return "" if worse is None else f"; worse by more than {MARGIN:g} with probability {worse:.3f}"
+
+
+def _retention(metrics: Mapping[str, float]) -> str:
+    # A reference that scores 0 or less is a measure of nothing.
+    if RETENTION not in metrics:
+        return "undefined: share"
+    value, low, high = (metrics.get(f"{RETENTION}{end}") for end in ("", "_low", "_high"))
+    return f"{value:.1%}" if low is None else f"{value:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
+    """Quality with its interval, size, speed, and what to do next."""
+    tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
+    score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
+    return [
+        "",
+        f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
+        f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
+        f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics[STS_DEV]:.4f}",
+        f"retention {_retention(metrics)} of the reference ({whole[STS_TEST]:.4f}, version {reference.version}){_risk(metrics)}",
+        f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
+        f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
+        f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "
+        f"one sentence {metrics['speed/latency_p50_ms']:.1f} ms p50, {metrics['speed/latency_p95_ms']:.1f} ms p95",
+        f"proof     reloaded in a fresh process ({metrics['memory/peak_mb']:,.0f} MB), embeddings differ by "
+        f"{metrics['roundtrip/max_abs_diff']:.1g}",
+        f"model     {variant.uri}",
+        f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
+        f"see       {where_to_see(store)}",
+        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} -P stage=Production",
+    ]

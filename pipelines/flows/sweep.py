@@ -1,0 +1,100 @@
+"""The depth curve: variants that share all that they can, drawn together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.flows.full import make_variant
+from pipelines.flows.summary import where_report
+from pipelines.steps.records import data_record
+from sbert_prune.errors import SbertPruneError, TrackingError
+from sbert_prune.metrics import STS_DEV, STS_TEST
+from sbert_prune.report.curve import CURVE, Point, curve_rows, depth_curve, knee_of
+from sbert_prune.report.tables import table
+from sbert_prune.report.terminal import table_lines
+
+if TYPE_CHECKING:
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.tracking.runs import Run
+
+_DRAWN = (STS_DEV, STS_TEST, "size/disk_mb", "speed/speedup")
+
+
+def sweep(context: Context, variants: list[tuple[Recipe, Inputs]]) -> list[str]:
+    """Make every variant under one run, each selection of layers once; one that cannot be made is named, and the others go on.
+
+    Raises the first variant's error where none could be made.
+    """
+    depths = list(dict.fromkeys(inputs.pruning.num_layers for _, inputs in variants))
+    strategies = list(dict.fromkeys(recipe.strategy for recipe, _ in variants))
+    recipe, first = variants[0]
+    listed = {"depths": ",".join(map(str, depths)), "strategies": ",".join(strategies)}
+    name = f"sweep L{listed['depths']} {listed['strategies']} s{recipe.seed}"
+    with context.under(name, {"step": "sweep", "role": "sweep", **listed}, recipe) as (inner, run):
+        for use, rows in first.splits.items():
+            run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
+        points, failures = _make(inner, variants)
+        if not points:
+            raise next(iter(failures.values()))
+        return [*_publish(run, points, failures), where_report(context.store, run.run_id)]
+
+
+def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list[Point], dict[str, SbertPruneError]]:
+    """The points of the curve, and what went wrong, by variant."""
+    points: dict[str, Point] = {}
+    failures: dict[str, SbertPruneError] = {}
+    for recipe, inputs in variants:
+        pruning = inputs.pruning
+        key = str(pruning.selection or f"{pruning.num_layers} {recipe.strategy}")  # a measured strategy says only when it has looked
+        if key in points:
+            point = points[key]
+            points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
+            say(f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
+            continue
+        try:
+            version, _ = make_variant(context.with_recipe(recipe), inputs)
+        except TrackingError:
+            raise
+        except SbertPruneError as error:
+            failures[f"{recipe.strategy} to {pruning.num_layers} layers"] = error
+            say(f"{recipe.strategy} to {pruning.num_layers} layers could not be made: {error}")
+        else:
+            points[key] = Point(pruning.num_layers, (recipe.strategy,), version)
+    return list(points.values()), failures
+
+
+def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]) -> list[str]:
+    """Table, picture and numbers on the run; and the same for people."""
+    knee = knee_of(points)
+    bend = "none: fewer than three points, or a straight line"
+    if knee is not None:
+        who = f"{knee.num_layers} layers ({', '.join(knee.strategies)}), {knee.version.uri}"
+        bend = f"{who}: below it, the dev score falls faster than the size"
+        run.set_tags({"knee": knee.version.uri})
+    missing = [f"not made  {name}: {error}" for name, error in failures.items()]
+    notes = "\n".join(f"- {line}" for line in missing)
+    written = table(CURVE, curve_rows(points))
+    run.log_text(
+        f"# The depth curve\n\n![Quality against size and speed](curve.png)\n\n{written}\n\nKnee: {bend}.\n\n{notes}\n", "report.md"
+    )
+    run.log_figure(depth_curve(points), "curve.png")
+    run.log_json([_numbers(point) for point in points], "curve.json")
+    for point in points:
+        metrics = point.version.metrics
+        series = {f"curve/{strategy}/{name}": metrics[name] for strategy in point.strategies for name in _DRAWN if name in metrics}
+        run.log_series([(point.num_layers, series)])
+    return ["", *table_lines(CURVE, curve_rows(points)), "", *missing, f"knee      {bend}"]
+
+
+def _numbers(point: Point) -> dict[str, object]:
+    tags = point.version.tags
+    return {
+        "layers": point.num_layers,
+        "strategies": list(point.strategies),
+        "kept_layers": tags.get("kept_layers"),
+        "model": point.version.uri,
+        "metrics": point.version.metrics,
+    }

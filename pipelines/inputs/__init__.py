@@ -1,0 +1,1 @@
+"""What a flow starts from: base, rows and texts, read and checked."""

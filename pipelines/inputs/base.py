@@ -1,0 +1,171 @@
+"""What a command works on, found and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.inputs.texts import TrainingTexts
+from sbert_prune.data.texts import load_texts
+from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import check_selection
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.lineage import read_lineage
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sources import locate_base
+from sbert_prune.recipe.settings import REFERENCE_TEACHER
+from sbert_prune.strategies import EXPLICIT, choose_layers
+from sbert_prune.tracking.store_uri import check_store
+from sbert_prune.vocabulary.choose import must_stay
+from sbert_prune.vocabulary.rewriting import named_ids
+from sbert_prune.vocabulary.tokenizer_json import read_pieces
+
+if TYPE_CHECKING:
+    from sbert_prune.recipe.recipe import Recipe
+
+_SCHEMES = ("models:/", "runs:/")
+
+
+@dataclass(frozen=True)
+class PruneInputs:
+    """A base and how it is made smaller.
+
+    cuts: the layers to keep, cut by cut: counts for the strategy, or one list.  strategy: the rule, or "explicit".
+    texts: what choosing or trimming looks at; None where neither does.
+    """
+
+    base: SavedModel
+    cuts: tuple[str, ...]
+    strategy: str
+    texts: TrainingTexts | None = None
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers are left in the end."""
+        last, depth = self.cuts[-1], self.base.checkpoint.depth
+        return int(last) if last.isdecimal() else LayerSelection.parse(last, depth=depth).num_layers
+
+    @property
+    def selection(self) -> LayerSelection | None:
+        """Which layers a single cut keeps; None where that is measured, or a schedule leads there."""
+        depth = self.base.checkpoint.depth
+        if len(self.cuts) > 1:
+            return None
+        if self.strategy == EXPLICIT:
+            return LayerSelection.parse(self.cuts[0], depth=depth)
+        return choose_layers(self.cuts[0], strategy=self.strategy, depth=depth)
+
+    @property
+    def drops_layers(self) -> bool:
+        """Whether any layer goes."""
+        return self.num_layers < self.base.checkpoint.depth
+
+
+def check_machine(recipe: Recipe) -> None:
+    """Refuse early what this machine cannot do: a store that is not there, CUDA on a build of torch without it."""
+    check_store()
+    if recipe.device.startswith("cuda") and version("torch").endswith("+cpu"):
+        raise RecipeError(
+            f"device={recipe.device}: the torch that is installed here ({version('torch')}) has no CUDA. Use device=auto or device=cpu."
+        )
+
+
+def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
+    """Locate a base or a sentence model by any of the names that users give."""
+    if not uri.startswith(_SCHEMES):
+        return locate_base(uri, convert_pickle=convert_pickle)
+    check_store(must_exist=True)
+    from sbert_prune.tracking.logged_models import fetch_model, logged_model_uri
+    from sbert_prune.tracking.store import connect
+
+    resolved = logged_model_uri(connect(), uri)
+    return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))
+
+
+def find_sentence_model(uri: str, recipe: Recipe, *, parameter: str = "model") -> SavedModel:
+    """Locate what a step works on; a bare encoder gets the recipe's pooling and length, and must have room for it.
+
+    parameter: what the user calls it, for errors.
+    """
+    try:
+        found = find_model(uri, convert_pickle=recipe.convert_pickle)
+    except (EncoderError, HubError) as error:
+        raise type(error)(str(error).replace("base_model=", f"{parameter}=")) from error
+    if not found.is_sentence_model:
+        check_length(found, recipe)
+    return found
+
+
+def check_length(model: SavedModel, recipe: Recipe) -> None:
+    """Refuse sentences longer than a model has positions for."""
+    limit = model.checkpoint.max_positions
+    if limit is not None and recipe.max_seq_length > limit:
+        raise RecipeError(f"max_seq_length={recipe.max_seq_length}: {model.uri} takes at most {limit} pieces. Ask for {limit} or fewer.")
+
+
+def find_base_of(model: SavedModel) -> SavedModel | None:
+    """The base that a variant was cut from, to hold it against; None when it has no lineage, or its base is not at hand, which is said."""
+    lineage = read_lineage(model.folder)
+    if lineage is None:
+        return None
+    revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
+    try:
+        return find_model(lineage.base.id + revision, convert_pickle=True)  # who made the variant has allowed it
+    except SbertPruneError as error:
+        say(f"without its base there is no speed-up and no difference to it: {error}")
+        return None
+
+
+def find_base(recipe: Recipe) -> PruneInputs:
+    """Locate the recipe's base, and check how it is to be made smaller."""
+    base = find_model(recipe.base_model, convert_pickle=recipe.convert_pickle)
+    check_length(base, recipe)
+    _check_vocabulary(recipe, base)
+    cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
+    depth, model_type = base.checkpoint.depth, str(base.checkpoint.config["model_type"])
+    for layers in cuts:
+        chosen = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+        if chosen is not None:
+            check_selection(model_type, chosen)
+        depth = int(layers) if layers.isdecimal() else depth
+    return PruneInputs(base, cuts, recipe.strategy if cuts[-1].isdecimal() else EXPLICIT)
+
+
+def _check_vocabulary(recipe: Recipe, base: SavedModel) -> None:
+    """Refuse what trimming would refuse later, as far as it can be told without loading the base."""
+    limit = recipe.vocabulary_limit
+    if recipe.vocabulary_corpus is not None:
+        if not limit.trims:
+            raise RecipeError(
+                f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
+                "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
+            )
+        for _ in load_texts(Path(recipe.vocabulary_corpus)):
+            pass  # to the end: a line that cannot be read is told now, not when the reference has been trained
+    path = base.folder / "tokenizer.json"
+    if limit.pieces is not None and path.is_file():
+        parsed = {"added_tokens": [], "post_processor": None} | json.loads(path.read_bytes())
+        if "type" in parsed["model"]:  # files of old do not say
+            merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in parsed["model"].get("merges", [])]
+            must_stay(read_pieces(parsed | {"model": parsed["model"] | {"merges": merges}}), limit, named_ids(parsed))
+
+
+def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
+    """What will be kept, for people."""
+    depth = inputs.base.checkpoint.depth
+    kept = f"keep {inputs.selection or ', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
+    limit = recipe.vocabulary_limit
+    trimmed = f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
+    return f"base {inputs.base.uri}: {kept}{trimmed}"
+
+
+def find_given_teacher(recipe: Recipe) -> SavedModel | None:
+    """The teacher, where the recipe names one of its own; None where it is the reference, or nobody teaches."""
+    if not recipe.has_teacher or recipe.distil.teacher == REFERENCE_TEACHER:
+        return None
+    return find_sentence_model(recipe.distil.teacher, recipe, parameter="distil_teacher")

@@ -1,0 +1,116 @@
+"""Looking through a registry, telling what is wrong in a table, and mending what can be mended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.lifecycle.audit import Finding, audit_references, audit_version
+from pipelines.stages import audit_stages
+from pipelines.steps.context import open_store
+from sbert_prune.errors import TrackingError
+from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from sbert_prune.registry import promotion
+from sbert_prune.registry import versions as registry
+from sbert_prune.registry.reconcile import settle
+from sbert_prune.report.terminal import table_lines
+from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.logged_models import add_file
+from sbert_prune.tracking.store import pages
+
+if TYPE_CHECKING:
+    from pipelines.lifecycle.audit import Repair
+    from sbert_prune.registry.version import Version
+    from sbert_prune.tracking.store import Store
+
+
+def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
+    """Look through one registered model, or all of ours. Returns lines for people, and whether nothing is wrong (any more)."""
+    with open_store() as store:
+        names = [name] if name is not None else _ours(store)
+        if not names:
+            return ["nothing is registered in this store"], True
+        rows: list[tuple[str, str, str, str]] = []
+        left = 0
+        for each in names:
+            found = registry.versions(store, each)
+            if name is not None and not found and not _is_there(store, each):
+                raise TrackingError(f"registered_model={each}: there is no such registered model in this store.")
+            for finding, outcome in _look_through(store, each, found, repair=repair):
+                rows.append((each, finding.subject, finding.found, outcome or finding.advice))
+                left += outcome is None
+            say(f"{each}: {len(found)} version{'s' * (len(found) != 1)} looked at")
+        if not rows:
+            return ["every version is what it says"], True
+        told = table_lines(("model", "about", "found", "mended" if repair and not left else "what to do"), rows)
+        return [*told, f"{len(rows)} found, {len(rows) - left} mended"], not left
+
+
+def _look_through(store: Store, name: str, found: list[Version], *, repair: bool) -> list[tuple[Finding, str | None]]:
+    """Findings, each with what was done about it; None where nothing was."""
+    outcomes: list[tuple[Finding, str | None]] = []
+    ours = [version for version in found if version.tags]
+    if len(ours) < len(found):
+        say(f"{name}: {len(found) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
+    for version in ours:
+        for finding in audit_version(store, version):
+            outcomes.append((finding, _mend(store, version, finding) if repair else None))
+    outcomes += [(finding, None) for finding in audit_references(ours)]
+    if not found:
+        return outcomes
+    if not repair:
+        outcomes += [(finding, None) for finding in audit_stages(store, name, [version.version for version in found])]
+        return outcomes
+    stages = audit_stages(store, name, [version.version for version in found])
+    _mend_stages(store, name, stages)
+    return outcomes + [(finding, _mended(finding.repair)) for finding in stages]
+
+
+def _mend_stages(store: Store, name: str, findings: list[Finding]) -> None:
+    repairs = [finding.repair for finding in findings if finding.repair is not None]
+    if any(repair.writes_off for repair in repairs):
+        promotion.note_loss(store, name)
+    promotion.note_found(store, name, sorted({repair.notes for repair in repairs if repair.notes is not None}))
+    for finding in findings:
+        if finding.repair is not None and finding.repair.rolls_back:
+            promotion.roll_back(store, name, finding.found)
+    if any(repair.settles for repair in repairs):
+        settle(store, name)
+
+
+def _mended(repair: Repair | None) -> str | None:
+    if repair is None:
+        return None
+    return "mended: noted in the history" if repair.writes_off or repair.notes else "mended: brought to the history"
+
+
+def _mend(store: Store, version: Version, finding: Finding) -> str | None:
+    repair = finding.repair
+    if repair is None:
+        return None
+    try:
+        if repair.dev_pairs is not None:
+            add_file(store, version.tags["model_id"], FILE_NAME, repair.dev_pairs)
+        if repair.tags or repair.metrics:
+            registry.restore(store, version, repair.metrics, repair.tags)
+    except TrackingError as error:
+        say(str(error))
+        return None
+    return "mended"
+
+
+def _ours(store: Store) -> list[str]:
+    """Registered models with a version that carries our tags."""
+    try:
+        found = pages(lambda token: store.client.search_registered_models(page_token=token))
+        return [model.name for model in found if any(version.tags for version in registry.versions(store, model.name))]
+    except FAULTS as error:
+        raise TrackingError(f"The registered models cannot be listed: {first_line(error)}") from error
+
+
+def _is_there(store: Store, name: str) -> bool:
+    try:
+        store.client.get_registered_model(name)
+    except FAULTS:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""What judging leaves in its run besides metrics: the report, the numbers behind it, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sbert_prune.evaluation.diagnostics import of_broken_embeddings
+from sbert_prune.models.saved_model import lineage_of
+from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
+from sbert_prune.report.page import Page, Table
+from sbert_prune.report.speed import label_of, speed_chart
+from sbert_prune.tracking.runs import render
+from sbert_prune.tracking.store import read_artifact
+
+if TYPE_CHECKING:
+    from sbert_prune.anatomy.result import Anatomy
+    from sbert_prune.errors import RoundTripError
+    from sbert_prune.evaluation.comparison import Judgement
+    from sbert_prune.evaluation.diagnostics import Signature
+    from sbert_prune.evaluation.efficiency.flops import Flops
+    from sbert_prune.evaluation.efficiency.speed import Speed
+    from sbert_prune.models.lineage import Lineage
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.tracking.runs import Run
+    from sbert_prune.tracking.store import Store
+
+REPORT = "report.md"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was measured on the model itself. base_layers: of the base, None where there is none.  split: that layers were looked at on."""
+
+    speed: Speed
+    flops: Flops
+    layers: Anatomy
+    base_layers: Anatomy | None
+    split: str
+
+    def metrics(self) -> dict[str, float]:
+        """By their names in MLflow."""
+        return self.speed.metrics() | self.flops.metrics()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What judging a model comes to.
+
+    metrics: those that runs and versions are compared by.  run_id: of the run that judged.
+    dev_pairs: what the model says of each, as text; None where there are none.
+    """
+
+    source: SavedModel
+    judgement: Judgement
+    looked: Looked
+    signatures: tuple[Signature, ...]
+    metrics: dict[str, float]
+    run_id: str
+    dev_pairs: str | None
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """By their names as artifacts; drawn once, for each of the runs that shows them."""
+        looked, lineage = self.looked, lineage_of(self.source)
+        layers = layers_chart(looked.layers, _base_layers(looked, lineage), lineage.selection, looked.split)
+        figures = {"speed.png": speed_chart(looked.speed, looked.flops), "layers.png": layers}
+        return {name: render(figure, name) for name, figure in figures.items()}
+
+
+def _base_layers(looked: Looked, lineage: Lineage) -> Anatomy | None:
+    """Those of the base, where the model's kept layers are indices of it."""
+    return looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
+
+
+def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
+    """Log the report with its pictures, and everything as JSON. metrics: of size, speed and memory, among others."""
+    source, judgement, looked = verdict.source, verdict.judgement, verdict.looked
+    lineage = lineage_of(source)
+    base = _base_layers(looked, lineage)
+    for name, picture in verdict.pictures.items():
+        run.log_bytes(picture, name)
+    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
+    run.log_json({"model": looked.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
+    run.log_json([asdict(cell) for cell in looked.speed.table], "speed.json")
+    page = Page(
+        title=_title(source),
+        facts=_facts(source, looked),
+        judgement=judgement,
+        metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
+        signatures=verdict.signatures,
+        more=(_cells(looked), _layers(looked, lineage.selection.kept)),
+        pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
+    )
+    run.log_text(page.text(), REPORT)
+
+
+def copy_judgement(store: Store, run_id: str, run: Run) -> None:
+    """Log once more what an earlier run has left by `log_judgement`; what is no longer there stays away."""
+    for name in (REPORT, "judgement.json", "layers.json", "speed.json", "speed.png", "layers.png"):
+        content = read_artifact(store, run_id, name)
+        if content is not None:
+            run.log_bytes(content, name)
+
+
+def _layers(looked: Looked, kept: Sequence[int]) -> Table:
+    note = f"On {looked.layers.num_pairs} pairs of {looked.split}. Behind a layer means: what the model cut there would give."
+    return Table("What each layer does", HEADING, layer_rows(looked.layers, kept), note)
+
+
+def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
+    """The report of a model whose embeddings cannot be judged."""
+    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {of_broken_embeddings(error)}\n", REPORT)
+
+
+def _title(source: SavedModel) -> str:
+    lineage = lineage_of(source)
+    return f"Layers {lineage.selection} of {lineage.base.id}"
+
+
+def _facts(source: SavedModel, looked: Looked) -> dict[str, str]:
+    lineage = lineage_of(source)
+    revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
+    return {
+        "base": f"{lineage.base.id}{revision}",
+        "layers": f"{lineage.selection} of {lineage.base.depth} ({lineage.strategy})",
+        "weights": f"SHA-256 {source.checkpoint.sha256()[:16]}",
+        "measured on": str(looked.speed.conditions),
+    }
+
+
+def _cells(looked: Looked) -> Table:
+    rows = [
+        (
+            label_of(cell),
+            f"{cell.sentences_per_s:,.0f}",
+            "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
+            "-" if cell.speedup is None else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
+        )
+        for cell in looked.speed.table
+    ]
+    note = f"Left out, as they would take too long: {'; '.join(looked.speed.left_out)}." if looked.speed.left_out else ""
+    return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)

@@ -1,0 +1,163 @@
+"""The prune step: choose the layers, cut, trim the vocabulary where asked, and leave a sentence model."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.inputs.texts import open_corpus
+from pipelines.saving import save
+from pipelines.steps.keys import cut_key
+from pipelines.steps.records import lineage_tags, refuse_non_finite
+from pipelines.steps.reuse import find_done, take_over
+from sbert_prune.errors import EncoderError
+from sbert_prune.layer_analysis.importance import IMPORTANCE
+from sbert_prune.layer_analysis.profile import profile_layers
+from sbert_prune.layer_analysis.similarity import layer_similarity
+from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import architecture_of
+from sbert_prune.models.lineage import Lineage, TrimRecord
+from sbert_prune.models.saved_model import SavedModel, lineage_of
+from sbert_prune.models.sentence import PROBES, check_embeddings, embed, load_saved, with_pooling
+from sbert_prune.pruning import prune_checkpoint
+from sbert_prune.recipe.recipe import DEFAULT_POOLING
+from sbert_prune.report.charts import similarity_map
+from sbert_prune.strategies import choose_layers
+from sbert_prune.vocabulary.report import share_unchanged
+from sbert_prune.vocabulary.trim import trim_vocabulary
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.inputs.base import PruneInputs
+    from pipelines.steps.context import Context
+    from sbert_prune.models.checkpoint import Checkpoint
+    from sbert_prune.tracking.runs import Run
+    from sbert_prune.vocabulary.report import TrimReport
+
+_MUCH_LESS = 0.9
+
+_READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling", "max_seq_length", "convert_pickle")
+
+
+def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True) -> SavedModel:
+    """Cut a model to the layers to keep (a count or a list), and trim its vocabulary as far as the recipe says.
+
+    trims: False leaves the vocabulary alone; the first cut of a schedule has trimmed it.
+    """
+    origin = lineage_of(source)
+    key = cut_key(context, source, layers, inputs, trims=trims)
+    if (done := find_done(context, key)) is not None:
+        return take_over(context, "prune", done)
+    with context.step("prune", lineage_tags(origin) | {"step_key": key}, reads=_READS) as run:
+        selection = _choose(context, run, source, layers, inputs)
+        lineage = origin.after_cut(selection, strategy=inputs.strategy, run_id=run.run_id)
+        model = _load_cut(context, source, selection, origin)
+        _check_pruned(model, source)
+        lineage = lineage.pooled(context.recipe.pooling or source.pooling or DEFAULT_POOLING)
+        if trims and context.recipe.vocabulary_limit.trims:
+            model, lineage = _trim(context, run, model, lineage, inputs)
+        run.set_tags(lineage_tags(lineage))
+        return save(context, run, model, lineage, key)
+
+
+def _choose(context: Context, run: Run, source: SavedModel, layers: str, inputs: PruneInputs) -> LayerSelection:
+    depth = source.checkpoint.depth
+    chosen = choose_layers(layers, strategy=context.recipe.strategy, depth=depth)
+    return chosen if chosen is not None else _measure(context, run, source, int(layers), inputs)
+
+
+def _measure(context: Context, run: Run, source: SavedModel, num_layers: int, inputs: PruneInputs) -> LayerSelection:
+    """Score the layers by what they do, keep the most important, and log scores and picture, on the parent run as well."""
+    assert inputs.texts is not None  # what finds the inputs loads them for a measured strategy
+    depth = source.checkpoint.depth
+    model = _loaded(context, source.checkpoint)
+    calibration = inputs.texts.calibration()
+    found = IMPORTANCE[inputs.strategy](model, calibration)
+    first_stays = bool(architecture_of(str(source.checkpoint.config["model_type"])).first_lacks)
+    selection = LayerSelection(found.keep(num_layers, first_stays=first_stays), depth)
+    run.log_series([(index, {"importance/score": score}) for index, score in enumerate(found.layer_scores()) if score is not None])
+    similarity = layer_similarity(profile_layers(model, calibration.sentences))
+    picture = similarity_map(similarity, selection, title=f"{inputs.strategy} keeps {selection} of {depth} layers")
+    for place in filter(None, (run, context.parent)):
+        place.log_json(found.as_dict() | {"kept_layers": list(selection.kept)}, f"importance/{inputs.strategy}_{depth}_layers.json")
+        place.log_figure(picture, f"importance/similarity_{depth}_layers.png")
+    say(f"strategy {inputs.strategy} keeps {selection} of {depth} layers")
+    return selection
+
+
+def _load_cut(context: Context, source: SavedModel, selection: LayerSelection, origin: Lineage) -> SentenceTransformer:
+    """Cut on disk first: what is dropped never takes memory."""
+    if not selection.dropped:
+        return _loaded(context, source.checkpoint)
+    folder = context.workspace / "cut"
+    try:
+        return _loaded(context, prune_checkpoint(source.folder, selection, folder, lineage=origin))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _loaded(context: Context, checkpoint: Checkpoint) -> SentenceTransformer:
+    return with_pooling(load_saved(checkpoint), context.recipe.pooling, max_seq_length=context.recipe.max_seq_length)
+
+
+def _check_pruned(model: SentenceTransformer, source: SavedModel) -> None:
+    """A base that is damaged, or whose modules no longer fit each other, is found out before hours of training."""
+    try:
+        vectors = embed(model, PROBES)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"{source.uri} cannot embed a sentence with this pooling: {error}. Leave pooling out to keep its own."
+        ) from error
+    check_embeddings(vectors, f"{source.uri}, pruned,", advice="Its weights are damaged: fetch it again.")
+
+
+def _trim(
+    context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, inputs: PruneInputs
+) -> tuple[SentenceTransformer, Lineage]:
+    """Trim the vocabulary to the recipe's limit, and log what that does to size and to held-out text."""
+    limit, corpus = context.recipe.vocabulary_limit, open_corpus(context.recipe.vocabulary_corpus, inputs.texts)
+    trimmed, report = trim_vocabulary(model, corpus, limit)
+    told = asdict(report) | {"bytes_before": report.bytes_before, "bytes_after": report.bytes_after}
+    measured = {f"vocabulary/{key}": float(value) for key, value in told.items() if not isinstance(value, str)}
+    refuse_non_finite(measured)
+    run.log_metrics(measured)
+    run.log_json(told, "vocabulary.json")
+    data = corpus.record()
+    run.log_data(data, "vocabulary")
+    say(*_told(report))
+    if inputs.texts is not None:
+        _look_at_dev(run, model, trimmed, inputs.texts.dev(), report.covered_sentences)
+    record = TrimRecord(
+        pieces=report.pieces_after,
+        pieces_before=report.pieces_before,
+        digest=report.digest,
+        limit=str(limit),
+        corpus=data,
+        run_id=run.run_id,
+    )
+    return trimmed, lineage.after(record)
+
+
+def _told(report: TrimReport) -> list[str]:
+    parameters = f"{report.parameters_after / 1e6:.2f} of {report.parameters_before / 1e6:.2f} M parameters"
+    size = f"{report.bytes_after / 1e6:.1f} of {report.bytes_before / 1e6:.1f} MB"
+    per_word = f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f})"
+    unknown = f"unknown {report.unknown_rate_after:.2%} ({report.unknown_rate_before:.2%})"
+    return [
+        f"vocabulary: {report.pieces_after:,} of {report.pieces_before:,} pieces kept; {parameters}, {size}",
+        f"vocabulary: on {report.measured_on} {report.coverage:.2%} of the pieces survive, {per_word}, {unknown}; "
+        f"{report.covered_sentences:.1%} of the sentences are cut as before",
+    ]
+
+
+def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float) -> None:
+    """Held-out text of the same corpus cannot tell that a task speaks of something else; dev can."""
+    share = share_unchanged(model.tokenizer, trimmed.tokenizer, dev)
+    run.log_metrics({"vocabulary/covered_dev_sentences": share})
+    advice = ""
+    if share < _MUCH_LESS * expected:
+        advice = ": they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus"
+    say(f"vocabulary: of the dev sentences {share:.1%} are cut as before{advice}")

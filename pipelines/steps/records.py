@@ -1,0 +1,96 @@
+"""What steps leave in the record: lineage as tags, rows as dataset inputs, and no number that is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from sbert_prune.errors import RoundTripError
+from sbert_prune.models.lineage import DataRecord, Lineage
+from sbert_prune.tracking.logged_models import LOGGED
+
+if TYPE_CHECKING:
+    from sbert_prune.data.labelled_rows import LabelledRows
+    from sbert_prune.data.rows import NliRow, RowSet, StsRow
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.tracking.runs import Run
+
+
+def lineage_tags(lineage: Lineage) -> dict[str, str]:
+    """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
+    data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
+    runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
+    trim = lineage.trim
+    vocabulary = {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
+    return {
+        "base": lineage.base.id,
+        "base_revision": lineage.base.revision or "none",
+        "base_sha256": lineage.base.sha256,
+        "kept_layers": str(lineage.selection),
+        "depth": str(lineage.base.depth),
+        "num_layers": str(lineage.selection.num_layers),
+        "strategy": lineage.strategy,
+        "pooling": lineage.pooling or "none",
+        "code_version": lineage.code_version,
+        **vocabulary,
+        **data,
+        **runs,
+    }
+
+
+def logged_id(source: SavedModel) -> str | None:
+    """The id of a logged model ("m-..."), where the URI names one."""
+    match = LOGGED.fullmatch(source.uri)
+    return match[1] if match else None
+
+
+def log_rows(run: Run, rows: RowSet[NliRow] | RowSet[StsRow], context: str) -> None:
+    """Log a split as a dataset input, and the rows that were left out of it by name."""
+    run.log_data(data_record(rows), context)
+    log_skipped(run, rows.name, rows.skipped)
+
+
+def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
+    """Log the rows that were left out of a split by name."""
+    if skipped:
+        run.log_text("\n".join(skipped), f"skipped_rows/{name}.txt")
+
+
+def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRecord:
+    """What lineage and dataset inputs keep of a split."""
+    return DataRecord(
+        name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=rows.num_skipped, leaks=rows.num_leaks
+    )
+
+
+HEADLINES = (
+    *("sts_*/spearman_cosine", "sts_*/spearman_cosine_low", "sts_*/spearman_cosine_high", "sts_*/pearson_cosine"),
+    *("quality/*", "difference/*", "classification/*_accuracy", "classification/*_macro_f1", "mteb/*"),
+    *(
+        "retrieval/*_recall_at_1",
+        "retrieval/*_mrr",
+        "robustness/*_drop",
+        "robustness/*_noticed",
+        "geometry/*",
+        "size/*",
+        "speed/*",
+        "memory/*",
+        "roundtrip/*",
+    ),
+)
+"""The metrics that runs and versions are compared by; all others stand on the run that measured them."""
+
+
+def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are repeated on the parent run and the version."""
+    return {name: value for name, value in metrics.items() if any(fnmatchcase(name, pattern) for pattern in HEADLINES)}
+
+
+def refuse_non_finite(metrics: Mapping[str, float]) -> None:
+    """MLflow would take a NaN, and sort an infinity first. Raises RoundTripError."""
+    if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise RoundTripError(
+            f"{', '.join(wrong)} came out as no finite number, so the model is not judged. Evaluate on more pairs, or train again."
+        )

@@ -1,0 +1,77 @@
+"""Whom a model is held against: found in the registry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.inputs.base import find_model
+from pipelines.steps.records import logged_id
+from sbert_prune.errors import SbertPruneError, TrackingError
+from sbert_prune.metrics import STS_TEST
+from sbert_prune.registry import versions as registry
+
+if TYPE_CHECKING:
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What a model is held against: the base as it was, the reference, the champion. None: there is none.
+
+    siblings: STS test scores by strategy, of variants of the same recipe with as many layers.
+    """
+
+    base: SavedModel | None = None
+    reference: SavedModel | None = None
+    champion: SavedModel | None = None
+    siblings: Mapping[str, float] | None = None
+
+    def by_name(self) -> dict[str, SavedModel]:
+        """Those that there are, the base last: it is wanted longest."""
+        found = {"reference": self.reference, "champion": self.champion, "base": self.base}
+        return {name: rival for name, rival in found.items() if rival is not None}
+
+
+def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | None:
+    """The version in production; None where there is none, it is the model itself, or it cannot be fetched, which is said."""
+    champion = registry.champion(store, name)
+    if champion is None or (logged_id(source) is not None and champion.tags.get("model_id") == logged_id(source)):
+        return None
+    try:
+        return find_model(champion.uri)
+    except SbertPruneError as error:
+        say(f"the champion, {champion.uri}, is not compared with: {error}")
+        return None
+
+
+def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]:
+    """The best STS test score of each strategy among registered variants that differ in it alone."""
+    found: dict[str, float] = {}
+    for version in registry.versions(store, name, tagged={"sibling_key": sibling_key}):
+        score = version.metrics.get(STS_TEST, math.nan)
+        if not version.is_reference and math.isfinite(score):
+            strategy = version.tags.get("strategy", "explicit")
+            found[strategy] = max(score, found.get(strategy, score))
+    return found
+
+
+def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference: SavedModel | None) -> Rivals:
+    """All rivals of a model that `full` made. A registry that does not answer costs the comparison, not the variant."""
+    recipe, store = context.recipe, context.store
+    rivals = Rivals(inputs.pruning.base, reference)
+    try:
+        return replace(
+            rivals,
+            champion=find_champion(store, recipe.registered_model, source),
+            siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
+        )
+    except TrackingError as error:
+        say(f"neither champion nor siblings are compared with: {error}")
+        return rivals

@@ -1,0 +1,135 @@
+"""The steps that heal a cut: nli, sts and distil, each a run that goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.console import say
+from pipelines.fitting import log_fit, look_at_fit
+from pipelines.inputs.texts import SAMPLE, sentences_of, spread
+from pipelines.phase_log import phase_setup
+from pipelines.saving import as_sentence_model, save
+from pipelines.steps.keys import phase_key
+from pipelines.steps.records import data_record, lineage_tags, log_skipped
+from pipelines.steps.reuse import find_done, take_over
+from pipelines.teaching import teacher_layers
+from sbert_prune.models.lineage import PhaseRecord, TeacherRecord
+from sbert_prune.models.saved_model import lineage_of
+from sbert_prune.models.sentence import PROBES, check_embeddings, embed, with_pooling
+from sbert_prune.training.phases import Healer
+from sbert_prune.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.steps.context import Context
+    from sbert_prune.data.rows import NliRow, RowSet, StsRow
+    from sbert_prune.models.lineage import DataRecord, Lineage
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.settings import PhaseSettings
+    from sbert_prune.tracking.runs import Run
+
+_TRAINING = ("seed", "precision", "device", "on_bad_rows")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Who looks at a phase besides its own rows. dev: the pairs that choose its weights.  teacher: whose embeddings are learnt."""
+
+    dev: RowSet[StsRow] | None = None
+    teacher: SavedModel | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One phase: the record of its rows, messages about those left out, sentences from all over, and what trains."""
+
+    phase: str
+    data: DataRecord
+    skipped: tuple[str, ...]
+    texts: Callable[[], list[str]]
+    train: Callable[[Healer], None]
+
+
+def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
+    """First phase: natural language inference."""
+    settings = context.recipe.nli
+    work = _Work("nli", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_nli(rows.rows, settings))
+    return _heal(context, source, work, judged)
+
+
+def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
+    """Second phase: semantic textual similarity."""
+    settings = context.recipe.sts
+    work = _Work("sts", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_sts(rows.rows, settings))
+    return _heal(context, source, work, judged)
+
+
+def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged) -> SavedModel:
+    """Distillation: a teacher's embeddings of sentences without labels."""
+    settings = context.recipe.distil
+    sentences, record = texts
+    work = _Work("distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings))
+    return _heal(context, source, work, judged)
+
+
+def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
+    name = work.phase if work.phase == "distil" else f"train_{work.phase}"
+    teacher = _teacher(context, source, work.phase, judged)
+    data = {"rows": work.data.digest, "dev": judged.dev.digest if judged.dev else ""}
+    taught = f"{teacher.source.checkpoint.fingerprint()} {teacher.layers}" if teacher else ""
+    key = phase_key(context, work.phase, source, data, taught)
+    if (done := find_done(context, key)) is not None:
+        return take_over(context, name, done)
+    tags = lineage_tags(lineage_of(source)) | {"step_key": key}
+    with context.step(name, tags, reads=(f"{work.phase}.", *_TRAINING)) as run:
+        _log_rows(run, work)
+        if teacher is not None:
+            say(f"teacher {teacher.source.uri}")
+        model, lineage = _train(context, run, source, work, (judged.dev, teacher, key))
+        check_embeddings(embed(model, PROBES), f"The model after {name}")
+        return save(context, run, model, lineage, key)
+
+
+def _teacher(context: Context, source: SavedModel, phase: str, judged: Judged) -> Teacher | None:
+    """Whose embeddings the phase learns, and for distillation from which layers; None where the labels alone teach."""
+    distils = phase == "distil"
+    if judged.teacher is None or not (distils or getattr(getattr(context.recipe, phase), "distillation", 0) > 0):
+        return None
+    return Teacher(judged.teacher, teacher_layers(context.recipe, lineage_of(source), judged.teacher) if distils else None)
+
+
+def _log_rows(run: Run, work: _Work) -> None:
+    run.log_data(work.data, "training")
+    log_skipped(run, work.data.name, work.skipped)
+    counts = {"rows": work.data.rows, "skipped_rows": work.data.skipped, "leaks": work.data.leaks}
+    run.log_metrics({f"{work.phase}/{name}": float(count) for name, count in counts.items()})
+
+
+def _train(
+    context: Context, run: Run, source: SavedModel, work: _Work, looked: tuple[RowSet[StsRow] | None, Teacher | None, str]
+) -> tuple[SentenceTransformer, Lineage]:
+    """The healed model with its lineage. looked: the dev pairs, the teacher and the step's key."""
+    recipe, phase, lineage = context.recipe, work.phase, lineage_of(source)
+    dev, teacher, key = looked
+    settings: PhaseSettings = getattr(recipe, phase)
+    model = as_sentence_model(source, recipe)
+    if context.parent is None:  # a longer command has looked at once, before its first step
+        log_fit(run, look_at_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
+    if (pooling := getattr(settings, "pooling", None)) is not None:
+        model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
+        lineage = lineage.pooled(pooling)
+    with phase_setup(context, run, phase, key) as setup:
+        work.train(Healer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
+    record = PhaseRecord(
+        phase=phase,
+        settings=settings.model_dump(mode="json"),
+        data=work.data,
+        seed=recipe.seed,
+        precision=context.hardware.precision,
+        teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
+        run_id=run.run_id,
+    )
+    return model, lineage.after(record)

@@ -1,0 +1,1 @@
+"""File formats: csv, jsonl, parquet and others, read as tables of text."""

@@ -1,0 +1,112 @@
+"""One data file read into records, whatever its format."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sbert_prune.data.dialect import DELIMITERS, choose_delimiter, choose_quoting
+from sbert_prune.data.files import COMPRESSIONS, check_file, opened, split_suffixes
+from sbert_prune.data.formats.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
+from sbert_prune.data.formats.delimited import parse_lines
+from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.text import TextLines
+from sbert_prune.errors import DataError
+
+_SAMPLE = 1_000
+"""JSON objects that tell which columns there are."""
+
+
+def read_table(path: Path) -> Table:
+    """Read a csv, tsv, jsonl, parquet or Arrow file, also .gz, .xz or .zst, or a folder that `datasets` saved.
+
+    Raises DataError for a file that is missing, empty, damaged, not UTF-8 or UTF-16, or of an unknown format; damage behind the
+    first record is told while the records are read.
+    """
+    if is_dataset_folder(path):
+        return _checked(read_dataset_folder(path))
+    suffix, _ = split_suffixes(path)
+    if suffix not in FORMATS and not path.is_dir() and path.exists():
+        raise DataError(f"{path} is of no known format: it ends in {suffix!r}. {known_formats()}")
+    check_file(path, expected="rows")
+    return _checked(FORMATS[suffix](path))
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether the name ends as a known format does."""
+    return split_suffixes(path)[0] in FORMATS
+
+
+def known_formats() -> str:
+    """What can be read, for people."""
+    return f"The formats are {', '.join(FORMATS)}, each also with {' or '.join(COMPRESSIONS)}."
+
+
+def _checked(table: Table) -> Table:
+    """Refuse a table without any record that can be read."""
+    records = table.records()
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{table.path} holds no rows; expected at least one.")
+    if first.fault and all(record.fault for record in records):
+        raise DataError(f"{table.place(first)}: {first.fault}. No {table.unit} of the file can be read.")
+    return table
+
+
+def _read_delimited(likely: str, path: Path) -> Table:
+    lines = TextLines.of(path)
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{path} holds no text, only blank lines at most; expected rows.")
+    delimiter = choose_delimiter(lines, likely=likely)
+    reading = choose_quoting(lines, delimiter)
+    if reading.quoted:
+        quoting = "quoted"
+    else:
+        held = sum('"' in line for line in lines)
+        quoting = f"quotes are text (on {held:,} lines)" if held else "no quotes"
+    encoding = ", UTF-16" if lines.encoding == "utf-16" else ""
+    notes = (f"{DELIMITERS[delimiter]}-separated, {quoting}{encoding}",)
+    return Table(str(path), lambda: parse_lines(lines, delimiter, **reading._asdict()), notes=notes)
+
+
+def _read_jsonl(path: Path) -> Table:
+    lines = TextLines.of(path)
+    with opened(path) as file:
+        begins = file.read(1024).decode(errors="replace").lstrip("\ufeff \t\r\n")
+    if begins.startswith("["):
+        raise DataError(f"{path}, line 1: a JSON array; expected one object such as {{...}} per line. Convert it: jq -c '.[]' {path.name}")
+    sample = islice((line for line in lines if line.strip()), _SAMPLE)
+    header = tuple(dict.fromkeys(key for line in sample for key in _parse_object(line)[0]))
+    return Table(str(path), partial(_objects, lines, header), header=header, notes=("one JSON object per line",))
+
+
+def _objects(lines: TextLines, header: tuple[str, ...]) -> Iterator[Record]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            found, fault = _parse_object(line)
+            yield Record(number, tuple(map(found.get, header)), fault)
+
+
+def _parse_object(line: str) -> tuple[dict[str, Any], str]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        return {}, f"invalid JSON ({error.msg} at character {error.pos + 1}); expected one object such as {{...}} per line"
+    except (ValueError, RecursionError) as error:
+        return {}, f"JSON that cannot be read ({error}); expected one object such as {{...}} per line"
+    if not isinstance(found, dict):
+        return {}, f"JSON {type(found).__name__} {line.strip()[:40]!r}; expected an object such as {{...}}"
+    return found, ""
+
+
+FORMATS: dict[str, Callable[[Path], Table]] = {
+    ".csv": partial(_read_delimited, ","),
+    ".tsv": partial(_read_delimited, "\t"),
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_jsonl,
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+}

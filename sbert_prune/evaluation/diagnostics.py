@@ -1,0 +1,169 @@
+"""Known ways in which a variant fails, told by its numbers, and what to try against each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean
+
+from sbert_prune.metrics import STS_DEV, STS_TEST
+
+_NARROW = 0.9
+_LARGE = 0.05
+_MUCH_MORE = 3
+_DISAGREE = 0.03
+_FAR_FROM_LIMIT = 0.6
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A failure by its name. seen: the numbers that tell it.  advice: what to try."""
+
+    name: str
+    seen: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.seen}. Try: {self.advice}."
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The metrics of a variant and of what it is held against.
+
+    siblings: STS test score by strategy, of variants of the same recipe with as many layers.
+    """
+
+    own: Metrics
+    reference: Metrics = field(default_factory=dict)
+    base: Metrics = field(default_factory=dict)
+    siblings: Mapping[str, float] = field(default_factory=dict)
+
+    def lost(self, name: str) -> float | None:
+        """How much less than the reference; None where one of them was not measured."""
+        return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
+
+
+def find_signatures(evidence: Evidence) -> list[Signature]:
+    """The failures that are seen, the gravest first; none where all is well."""
+    return [signature for look in _LOOKS for signature in look(evidence)]
+
+
+def of_broken_embeddings(error: Exception) -> Signature:
+    """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
+    return Signature(
+        "broken embeddings",
+        str(error).rstrip("."),
+        "a learning rate ten times lower, precision=float32, more warm-up; and look at the loss curve of the last phase",
+    )
+
+
+def _narrow(evidence: Evidence) -> Iterator[Signature]:
+    own = evidence.own.get("geometry/anisotropy")
+    if own is not None and own > _NARROW:
+        yield Signature(
+            "nearly collapsed",
+            f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
+            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; sts_loss=cosent, which looks at order "
+            "alone; a lower learning rate",
+        )
+
+
+def _worse_than_untouched(evidence: Evidence) -> Iterator[Signature]:
+    if STS_TEST in evidence.base and STS_TEST in evidence.own and evidence.own[STS_TEST] < evidence.base[STS_TEST]:
+        yield Signature(
+            "worse than the base as it was",
+            f"STS test {evidence.own[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
+            "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
+        )
+
+
+def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
+    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    if sts is not None and classes is not None and sts >= _LARGE and sts >= _MUCH_MORE * classes:
+        yield Signature(
+            "similarity lost, information kept",
+            f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
+            "angles",
+            "more STS epochs, or distillation from the reference (sts_distillation=1): it is the last phases that set the angles",
+        )
+
+
+def _information_lost(evidence: Evidence) -> Iterator[Signature]:
+    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    if sts is not None and classes is not None and classes >= _LARGE and classes >= _MUCH_MORE * sts:
+        yield Signature(
+            "similarity kept, information lost",
+            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
+            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); fewer STS epochs; more layers",
+        )
+
+
+def _lost_in_classes(evidence: Evidence) -> float | None:
+    names = [name for name in evidence.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
+    lost = [loss for name in names if (loss := evidence.lost(name)) is not None]
+    return mean(lost) if lost else None
+
+
+def _chosen_by_chance(evidence: Evidence) -> Iterator[Signature]:
+    dev, test = evidence.lost(STS_DEV), evidence.lost(STS_TEST)
+    if dev is not None and test is not None and test - dev >= _LARGE:
+        yield Signature(
+            "dev promises more than test keeps",
+            f"against the reference it lost {dev:.3f} on dev and {test:.3f} on test",
+            "more dev pairs; dev pairs of the same kind as test; fewer choices made on dev",
+        )
+
+
+def _strategies_disagree(evidence: Evidence) -> Iterator[Signature]:
+    if len(evidence.siblings) > 1 and max(evidence.siblings.values()) - min(evidence.siblings.values()) >= _DISAGREE:
+        ranked = sorted(evidence.siblings.items(), key=lambda entry: -entry[1])
+        yield Signature(
+            "strategies disagree",
+            "which layers stay matters here: " + ", ".join(f"{name} {score:.4f}" for name, score in ranked),
+            f"the best of them ({ranked[0][0]}), or a search over the layers",
+        )
+
+
+def _less_robust(evidence: Evidence) -> Iterator[Signature]:
+    from sbert_prune.evaluation.perturbations import PERTURBATIONS
+
+    more = {
+        name: evidence.own[metric] - evidence.reference[metric]
+        for name, kind in PERTURBATIONS.items()
+        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in evidence.own and metric in evidence.reference
+    }
+    worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
+    if worst:
+        yield Signature(
+            "less robust than the reference",
+            ", ".join(
+                f"{name.replace('_', ' ')} cost {loss:.3f} more" for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
+            ),
+            "distillation on sentences as your users write them (distil_data=FILE); more layers next to the embeddings",
+        )
+
+
+def _slow(evidence: Evidence) -> Iterator[Signature]:
+    speedup, limit = (evidence.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
+    if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
+        yield Signature(
+            "slower than its size allows",
+            f"{speedup:.2f}x the base's speed, where its multiplications alone would allow {limit:.2f}x",
+            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each layer cost more than "
+            "computing it",
+        )
+
+
+_LOOKS: Sequence[Callable[[Evidence], Iterator[Signature]]] = (
+    _narrow,
+    _worse_than_untouched,
+    _angles_lost,
+    _information_lost,
+    _chosen_by_chance,
+    _less_robust,
+    _strategies_disagree,
+    _slow,
+)

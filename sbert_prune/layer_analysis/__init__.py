@@ -1,0 +1,1 @@
+"""Scores of the layers of a sentence model without training, and what each layer does."""

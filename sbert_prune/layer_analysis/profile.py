@@ -1,0 +1,101 @@
+"""One forward pass that pools sentence vectors at every depth of a sentence model.
+
+The state at depth k < depth is what layer k is given, not what layer k-1 returned: some encoders do more between two layers.
+It goes through the norm behind the last layer, where there is one, and through all further modules of the sentence model:
+so the vectors at depth k are those of the model pruned to its first k layers. The encoder's own output has passed that norm already.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sbert_prune.errors import DataError
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.hooks import evaluating, watched
+from sbert_prune.models.sentence import encoder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerProfile:
+    """What the layers do to some sentences.
+
+    vectors: sentence vectors, index 0 straight from the embeddings. *Shape:* (depth + 1, sentences, dim)
+    influence: 1 - cos(input, output) of each layer, mean over all tokens but padding, 0 to 2. *Shape:* (depth,)
+    """
+
+    vectors: NDArray[np.float32]
+    influence: NDArray[np.float64]
+
+
+def profile_layers(model: SentenceTransformer, sentences: Sequence[str]) -> LayerProfile:
+    """Run the sentences once, longest first, one batch in memory at a time; the model stays as it was.
+
+    Raises DataError without a sentence.
+    """
+    if not sentences:
+        raise DataError("Layers cannot be profiled without a sentence. Give some of the training sentences.")
+    order = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
+    depth = len(layers_of(encoder_of(model)))
+    vectors: dict[int, list[torch.Tensor]] = defaultdict(list)
+    change, num_tokens = np.zeros(depth), 0
+    with evaluating(model):
+        for start in range(0, len(order), _BATCH):
+            batch = _Batch(model, [sentences[index] for index in order[start : start + _BATCH]])
+            batch.run()
+            num_tokens += batch.num_tokens
+            change += [batch.change[index] for index in range(depth)]
+            for at, pooled in batch.vectors.items():
+                vectors[at].append(pooled)
+    given = np.argsort(order)  # back from the sorted order
+    return LayerProfile(np.stack([torch.cat(vectors[at]).numpy()[given] for at in range(depth + 1)]), change / num_tokens)
+
+
+class _Batch:
+    """A batch on its way through the model, with what was seen of it.
+
+    vectors: by depth. *Shape of each:* (batch, dim)
+    change: 1 - cos(input, output) by layer, summed over the tokens.
+    """
+
+    def __init__(self, model: SentenceTransformer, sentences: list[str]) -> None:
+        prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
+        features = model.preprocess(sentences, prompt=prompt)
+        self.model = model
+        self.features = {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+        self.tokens = self.features["attention_mask"].bool()
+        self.num_tokens = int(self.tokens.sum())
+        self.vectors: dict[int, torch.Tensor] = {}
+        self.change: dict[int, float] = {}
+        encoder = encoder_of(model)
+        norm = architecture_of(str(encoder.config.model_type)).final_norm
+        self.final_norm = encoder.get_submodule(norm) if norm else torch.nn.Identity()
+
+    def run(self) -> None:
+        with watched(encoder_of(self.model), self.see):
+            output = self.model[0](self.features.copy())
+        self.vectors[len(self.change)] = self.pool(output["token_embeddings"])
+
+    def see(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
+        before, after = (torch.nn.functional.normalize(state[self.tokens].double(), dim=-1) for state in (given, returned))
+        self.change[index] = float((before - after).square().sum() / 2)  # 1 - cos of unit vectors, exactly 0 for the same ones
+        self.vectors[index] = self.pool(self.final_norm(given))
+
+    def pool(self, state: torch.Tensor) -> torch.Tensor:
+        features: dict[str, Any] = self.features | {"token_embeddings": state}
+        for module in list(self.model)[1:]:
+            features = module(features)
+        vectors: torch.Tensor = features["sentence_embedding"]
+        return vectors[:, : self.model.truncate_dim].float().cpu()

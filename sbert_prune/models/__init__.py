@@ -1,0 +1,1 @@
+"""Encoders and sentence models: their architectures, files and lineage."""

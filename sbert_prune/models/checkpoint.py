@@ -1,0 +1,158 @@
+"""What a saved checkpoint says of itself, read without torch: enough to refuse a wrong one within a second."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sbert_prune.agreement import check_depth, check_embeddings, encoder_tensors
+from sbert_prune.errors import EncoderError
+from sbert_prune.models.architectures import architecture_of, depth_in_config
+from sbert_prune.models.lineage import FILE_NAME
+from sbert_prune.models.modules import PICKLE, read_modules
+from sbert_prune.models.safetensors_file import StoredTensor, read_tensors
+
+_DECIDING = (".json", ".safetensors", ".txt", ".model")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+PICKLES = (PICKLE, f"{PICKLE}.index.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder with an encoder that can be loaded: its config and weights agree.
+
+    depth: number of layers.  weights: the safetensors files, in order of their names.
+    tensors: those of the bare encoder, under the names that they have there, whatever head the checkpoint was saved with.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    depth: int
+    weights: tuple[Path, ...]
+    tensors: dict[str, StoredTensor]
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest input in pieces, as far as the config says; None where positions are unlimited."""
+        positions = self.config.get("max_position_embeddings")
+        if not isinstance(positions, int):
+            return None
+        return positions - 2 if architecture_of(self.config["model_type"]).positions_behind_padding else positions
+
+    def sha256(self) -> str:
+        """SHA-256 over the bytes of all weight files."""
+        return _sha256(_stamped(self.weights))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that decides an embedding: weights, config, tokenizer, and a sentence model's further modules."""
+        files = (path for pattern in ("*", "*_*/*") for path in self.folder.glob(pattern) if path.suffix in _DECIDING)
+        return _sha256(_stamped(path for path in sorted(files) if path.is_file() and path.name != FILE_NAME))
+
+    def num_bytes(self) -> int:
+        """Bytes of the whole folder on disk: weights, tokenizer, configs."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Hash files one behind the other; a command that asks again for files that nobody wrote to since is answered at once."""
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def inspect_checkpoint(folder: Path) -> Checkpoint:
+    """Read config and tensor names of a saved encoder or sentence model.
+
+    Raises EncoderError for a folder without a config, an unknown architecture, pickle weights, a missing shard,
+    a truncated or corrupt file, and a config whose depth is not that of the weights.
+    """
+    config = _read_json(folder / "config.json", "Give a folder that holds a Transformers encoder or a sentence model.")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise EncoderError(f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder.")
+    depth = depth_in_config(config)
+    weights = _weight_files(folder)
+    architecture = architecture_of(str(config["model_type"]))
+    tensors = encoder_tensors(folder, architecture, _all_tensors(folder, weights))
+    check_depth(folder, architecture, depth, tensors)
+    check_embeddings(folder, architecture, config, tensors)
+    _check_tokenizer(folder)
+    for module in read_modules(folder):
+        if module.is_pickled:
+            _refuse_pickle(module.folder / PICKLE)
+        if module.weights:
+            read_tensors(module.weights)
+    return Checkpoint(folder, config, depth, weights, tensors)
+
+
+def _all_tensors(folder: Path, weights: tuple[Path, ...]) -> dict[str, StoredTensor]:
+    found: dict[str, StoredTensor] = {}
+    for path in weights:
+        tensors = read_tensors(path)
+        if twice := sorted(found.keys() & tensors.keys()):
+            raise EncoderError(f"{folder}: {twice[0]} stands in {found[twice[0]].path.name} and in {path.name}. Fetch the folder again.")
+        found |= tensors
+    return found
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Without its files, Transformers makes up a tokenizer that knows no word, and says nothing."""
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise EncoderError(f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}). Copy it beside the weights.")
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        parsed = _read_json(path, "")
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), dict) or not parsed["model"].get("vocab"):
+            raise EncoderError(f"{path} holds no vocabulary, so it is no tokenizer. Restore it from where the model came from.")
+
+
+def _read_json(path: Path, advice: str) -> Any:
+    if not path.is_file():
+        raise EncoderError(f"{path.parent} holds no {path.name}. {advice}")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise EncoderError(f"{path} is not valid JSON ({error}). Restore it from where the model came from.") from error
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    """The single file where there is one, else the shards: the order in which Transformers looks."""
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        return (folder / "model.safetensors",)
+    if index.is_file():
+        return _shards(folder, index)
+    if pickles := [name for name in PICKLES if (folder / name).exists()]:
+        _refuse_pickle(folder / pickles[0])
+    raise EncoderError(
+        f"{folder} holds no model.safetensors. Give a model that has one; weights of another kind become one by "
+        "AutoModel.from_pretrained(folder).save_pretrained(folder), where you trust them."
+    )
+
+
+def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+    content = _read_json(index, "")
+    listed = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+    if not names or not all(name.endswith(".safetensors") and Path(name).name == name for name in names):
+        raise EncoderError(f"{index} lists no weight files beside it. Restore it from where the model came from.")
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+    return tuple(folder / name for name in names)
+
+
+def _refuse_pickle(path: Path) -> NoReturn:
+    raise EncoderError(
+        f"{path.parent} holds its weights as {path.name}, a pickle, which can run code when it is loaded. "
+        "Have it converted with convert_pickle=true: nothing but tensors is then read from it."
+    )

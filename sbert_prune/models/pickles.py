@@ -1,0 +1,83 @@
+"""Pickled weights, turned into safetensors where the user asks for it: tensors are read from them, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from sbert_prune.companions import copy_companions
+from sbert_prune.errors import EncoderError
+from sbert_prune.models.checkpoint import PICKLES
+from sbert_prune.models.lineage import FILE_NAME
+from sbert_prune.models.modules import PICKLE, read_modules
+from sbert_prune.system.folders import whole_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def holds_pickles(folder: Path) -> bool:
+    """Whether the encoder's weights, or those of a further module, lie there as pickles alone."""
+    encoder = any((folder / name).is_file() for name in PICKLES) and not any(folder.glob("model*.safetensors*"))
+    return encoder or any(module.is_pickled for module in read_modules(folder))
+
+
+def convert_pickles(folder: Path, out: Path) -> None:
+    """Copy a folder with every pickle of weights as safetensors. torch unpickles with `weights_only`: a pickle that holds more is refused.
+
+    Raises EncoderError for such a pickle, a damaged one, and an output folder that is not empty.
+    """
+    with whole_folder(out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())) as beside:
+        copy_companions(folder, beside)
+        for path in (folder / "config.json", folder / FILE_NAME, *folder.glob("model*.safetensors*")):
+            if path.is_file():
+                shutil.copyfile(path, beside / path.name)
+        if not any(folder.glob("model*.safetensors*")):
+            _save(_load_all(folder), beside / "model.safetensors", folder)
+        for module in read_modules(folder):
+            if module.is_pickled:
+                target = beside / module.folder.relative_to(folder) / "model.safetensors"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _save(_load(module.folder / PICKLE), target, module.folder)
+
+
+def _load_all(folder: Path) -> dict[str, Tensor]:
+    index = folder / PICKLES[1]
+    if not index.is_file():
+        return _load(folder / PICKLES[0])
+    try:
+        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise EncoderError(f"{index} lists no weight files ({error}). Restore it from where the model came from.") from error
+    if missing := [name for name in names if not (folder / name).is_file() or "/" in name]:
+        raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+    return {key: tensor for name in names for key, tensor in _load(folder / name).items()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises whatever its first wrong byte leads to
+        # Not in torch's words: they advise to load it without weights_only.
+        raise EncoderError(
+            f"{path} is damaged, or holds more than tensors ({type(error).__name__}), and is not loaded. Fetch it again, or ask its author "
+            "for safetensors."
+        ) from error
+    if not isinstance(found, dict) or not found or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise EncoderError(f"{path} holds no table of tensors by name, so these are no weights. Fetch it again.")
+    return found
+
+
+def _save(tensors: dict[str, Tensor], path: Path, source: Path) -> None:
+    from safetensors.torch import save_file
+
+    try:
+        # Copies, because names that share memory (tied weights) cannot stand in one safetensors file.
+        save_file({str(name): tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    except (RuntimeError, NotImplementedError, KeyError, ValueError) as error:
+        raise EncoderError(f"The weights in {source} are of a kind that safetensors cannot hold: {error}. Take another base.") from error

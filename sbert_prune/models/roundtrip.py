@@ -1,0 +1,79 @@
+"""A saved model proved in a process that knows nothing of this one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sbert_prune.errors import RoundTripError
+from sbert_prune.models.sentence import check_embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class FreshProcess:
+    """max_abs_diff: of the embeddings of PROBES to what they were.
+
+    peak_mb: the most memory that the process ever held; it loaded the model on a CPU and embedded 32 sentences at once.
+    libraries_mb: the most until the model was loaded: Python, torch, Transformers. In units of 1,000,000 bytes.
+    """
+
+    max_abs_diff: float
+    peak_mb: float
+    libraries_mb: float
+
+    def metrics(self) -> dict[str, float]:
+        """By their names in MLflow."""
+        return {
+            "roundtrip/max_abs_diff": self.max_abs_diff,
+            "memory/peak_mb": self.peak_mb,
+            "memory/libraries_mb": self.libraries_mb,
+        }
+
+
+def run_reload(folder: Path, out: Path) -> None:
+    """Run `sbert_prune.reload` in a new process. Raises RoundTripError when it fails."""
+    command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
+
+
+def reload_in_fresh_process(
+    folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5, run: Callable[[Path, Path], None] = run_reload
+) -> FreshProcess:
+    """Reload a saved model in a new process, embed PROBES there, and compare with what is expected.
+
+    run: reloads the model of a folder and writes what `sbert_prune.reload` writes.
+
+    Raises RoundTripError when the process fails or the largest absolute difference is above the tolerance.
+    """
+    with TemporaryDirectory() as scratch:
+        out = Path(scratch) / "found.npz"
+        run(folder.resolve(), out)
+        with np.load(out) as arrays:
+            found, peak_mb, libraries_mb = arrays["embeddings"], float(arrays["peak_mb"]), float(arrays["libraries_mb"])
+    return FreshProcess(check_same(folder, found, expected, tolerance=tolerance), peak_mb, libraries_mb)
+
+
+def check_same(folder: Path, found: NDArray[np.float32], expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
+    """The largest absolute difference of what another process said of PROBES. Raises RoundTripError when it is above the tolerance."""
+    check_embeddings(found, f"The model saved in {folder}")
+    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if difference > tolerance:
+        raise RoundTripError(
+            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
+            f"(allowed {tolerance:.0e}). It is not registered."
+        )
+    return difference

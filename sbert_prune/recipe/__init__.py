@@ -1,0 +1,1 @@
+"""The recipe: everything that it takes to build a variant again."""

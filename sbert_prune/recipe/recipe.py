@@ -1,0 +1,226 @@
+"""Everything needed to build a variant again, as one frozen value."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StrictInt, field_validator, model_validator
+
+from sbert_prune.errors import RecipeError
+from sbert_prune.evaluation_settings import EvaluationSettings
+from sbert_prune.recipe.settings import REFERENCE_TEACHER, DistilSettings, NliSettings, StsSettings, Text, whole_numbers
+from sbert_prune.recipe.values import VocabularyLimit
+from sbert_prune.shares import DEFAULT_SHARES, Shares
+
+DEFAULT_POOLING = "mean"
+
+PHASES = ("distil", "nli", "sts")
+
+
+_NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
+_CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
+_NOTES = {"about", "hints", "downloads"}
+_JUDGES = set(EvaluationSettings.model_fields)
+WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
+"""The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
+
+
+class Recipe(EvaluationSettings):
+    """A base, the choice of its layers, the phases that heal it, what it is judged on, and where the result is registered.
+
+    What it is judged on changes no model, so it is not in the digest.
+
+    layers: a count for the strategy ("6") or a list ("0,2,4-7").
+    schedule: counts of layers to pass through on the way, the last of them `layers`; the model is healed after each cut. None cuts once.
+    vocabulary: "all", a number of pieces ("8000"), or the share of the corpus that the kept pieces cover ("0.999").
+    vocabulary_corpus: a text file with one sentence a line; None takes the training texts of both phases.
+    convert_pickle: whether a base whose weights are pickled may be read, for its tensors alone.
+    phases: what heals a cut, in this order: nli, sts, distil.
+    pooling: None keeps what a sentence model was saved with, and takes the mean for a bare encoder.
+    checkpoint_minutes: between two checkpoints of a phase; 0 writes one after every optimizer step.
+    device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
+    split: shares of train, dev and test where the STS data are one file.
+    keep_leaks: whether train rows stay that stand in dev or test too.
+    about: one line for the list of recipes.  hints: what to say where a parameter is missing, by the parameter's name.
+    downloads: what a setting's value fetches from a network, in MB, by the parameter's name.
+    """
+
+    name: Text
+    base_model: Text
+    layers: Text
+    strategy: Text = "drop-top"
+    schedule: tuple[StrictInt, ...] | None = None
+    vocabulary: Text = "all"
+    vocabulary_corpus: Text | None = None
+    convert_pickle: bool = False
+    pooling: Literal["mean", "cls"] | None = None
+    max_seq_length: int = Field(default=128, ge=4, le=100_000)
+    phases: tuple[Literal["nli", "sts", "distil"], ...] = ("nli", "sts")
+    nli: NliSettings
+    sts: StsSettings
+    distil: DistilSettings = DistilSettings()
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    on_bad_rows: Literal["error", "skip"] = "error"
+    split: Shares = DEFAULT_SHARES
+    keep_leaks: bool = False
+    registered_model: Text
+    about: Text | None = None
+    hints: dict[Text, Text] = Field(default_factory=dict)
+    downloads: dict[Text, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+
+    @field_validator("layers", "vocabulary", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _parse_schedule(cls, value: object) -> object:
+        return whole_numbers(value, "the numbers of layers to pass through, such as 12,9,6", at_least=2)
+
+    @field_validator("phases", mode="before")
+    @classmethod
+    def _parse_phases(cls, value: object) -> object:
+        phases = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(phases, list | tuple) or not phases or not set(phases) <= set(PHASES) or len(set(phases)) < len(phases):
+            raise ValueError("write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts")
+        return tuple(phases)
+
+    @field_validator("schedule")
+    @classmethod
+    def _descending(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (list(value) != sorted(set(value), reverse=True) or len(value) < 2 or value[-1] < 1):
+            raise ValueError("write two or more numbers of layers, each smaller than the one before, such as 12,9,6")
+        return value
+
+    @model_validator(mode="after")
+    def _schedule_ends_at_layers(self) -> Self:
+        if self.schedule is not None and self.layers != str(self.schedule[-1]):
+            listed = ",".join(map(str, self.schedule))
+            raise ValueError(f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out")
+        return self
+
+    @field_validator("vocabulary")
+    @classmethod
+    def _canonical_limit(cls, value: str) -> str:
+        try:
+            return str(VocabularyLimit.parse(value))
+        except RecipeError as error:
+            raise ValueError(str(error).partition(": ")[2]) from error
+
+    @property
+    def vocabulary_limit(self) -> VocabularyLimit:
+        """How far to trim the vocabulary, as a value."""
+        return VocabularyLimit.parse(self.vocabulary)
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+            raise ValueError("write auto, cpu, mps, cuda, or one of several such as cuda:1")
+        return value
+
+    @field_validator("registered_model")
+    @classmethod
+    def _fit_for_the_registry(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w .-]{1,200}", value):
+            raise ValueError("use up to 200 letters, digits, spaces, dots, dashes and underscores")
+        return value
+
+    @model_validator(mode="after")
+    def _notes_are_of_parameters(self) -> Self:
+        known = {parameter_name(setting) for setting in self.flat()}
+        for note in ("hints", "downloads"):
+            if unknown := sorted(set(getattr(self, note)) - known):
+                near = get_close_matches(unknown[0], known, n=1)
+                advice = f"did you mean {near[0]!r}" if near else "write a parameter's name, such as sts_data"
+                raise ValueError(f"{note} name {unknown[0]!r}, which is no parameter; {advice}")
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Names, places and notes do not count."""
+        canonical = json.dumps(self._deciding(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """Names what a variant shares with its reference: all but what makes it smaller, who teaches it, and where things lie."""
+        return hashlib.sha256(json.dumps(self.of_reference(0).deciding()).encode()).hexdigest()[:16]
+
+    @cached_property
+    def sibling_digest(self) -> str:
+        """Names what a variant shares with those of other strategies: all else."""
+        sibling = type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]}))
+        return hashlib.sha256(json.dumps(sibling.deciding()).encode()).hexdigest()[:16]
+
+    def deciding(self) -> dict[str, str]:
+        """The settings that decide what the model becomes, flat as in `flat`; of what lies somewhere, the content decides."""
+        return {name: value for name, value in flatten(self._deciding()).items() if name not in _CONTENT}
+
+    def _deciding(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES | _JUDGES)
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether any phase looks at a teacher's embeddings."""
+        return any(phase == "distil" or getattr(self, phase).distillation > 0 for phase in self.phases)
+
+    def flat(self) -> dict[str, str]:
+        """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
+        return flatten(self.model_dump(mode="json", exclude=_NOTES))
+
+    def hint(self, parameter: str) -> str:
+        """What the recipe has to say where this parameter is missing, "sts_data" for one; nothing is ""."""
+        return self.hints.get(parameter, "")
+
+    def with_seed(self, seed: int) -> Self:
+        """The same recipe with another seed."""
+        # Not model_copy: it would carry the cached digests along.
+        return type(self).model_construct(**(dict(self) | {"seed": seed}))
+
+    def keeping(self, layers: str, strategy: str) -> Self:
+        """The same recipe cut once, to other layers."""
+        return type(self).model_construct(**(dict(self) | {"layers": layers, "strategy": strategy, "schedule": None}))
+
+    def of_reference(self, depth: int) -> Self:
+        """The same recipe for the whole base: every layer, every piece, the labels alone.
+
+        Nothing but distillation leaves no phase for the whole base; then it is healed by nli and sts if it is to teach, and stays as it is
+        if somebody else does.
+        """
+        phases = tuple(phase for phase in self.phases if phase != "distil")
+        if not phases and self.distil.teacher == REFERENCE_TEACHER:
+            phases = ("nli", "sts")
+        labelled = {group: getattr(self, group).model_copy(update={"distillation": 0.0}) for group in ("nli", "sts")}
+        whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
+        # Not model_copy: it would carry the cached digests along.
+        return type(self).model_construct(**(dict(self) | whole))
+
+
+def parameter_name(path: str) -> str:
+    """A recipe's setting as users give it: "nli.epochs" is nli_epochs."""
+    return path.replace(".", "_")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """The leaves of a tree of settings as texts, by their path: {"nli.epochs": "1.0"}."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+    return flat
+
+
+def _as_parameter(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

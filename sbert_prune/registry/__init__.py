@@ -1,0 +1,1 @@
+"""MLflow's model registry: versions, the policy for promotion, and its history."""

@@ -1,0 +1,103 @@
+"""What was decided about a registered model, in order: every promotion, refusal and rollback, each a tag of the model in the registry.
+
+An entry is written once and never changed, under a key of its own, so that two commands at once lose nothing; keys order them for all.
+A further tag marks the newest entry that aliases and stages have been brought to.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sbert_prune.errors import TrackingError
+from sbert_prune.events import LOST, MOVING, as_text, parse
+from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.store import TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sbert_prune.events import Event
+    from sbert_prune.tracking.store import Store
+
+_KEY = re.compile(rf"{re.escape(TAG)}history\.(\d{{6,}})-[0-9a-f]{{8}}")
+_SETTLED = f"{TAG}settled"
+
+
+@dataclass(frozen=True)
+class History:
+    """events: those that can be read, oldest first.  num_settled: of these, how many aliases and stages have been brought to.
+
+    newest: the key of the last entry; None where there is none.  mark: the key up to which all is settled.
+    damage: entries that are gone or cannot be read, for people, but for those that are noted as lost.
+    aliases: the version that each named, read by the same request.
+    """
+
+    events: tuple[Event, ...]
+    num_settled: int
+    newest: str | None
+    mark: str
+    damage: tuple[str, ...]
+    aliases: Mapping[str, str]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no decision was only written down."""
+        return not any(event.what in MOVING for event in self.events[self.num_settled :])
+
+    def has_moved(self, stage: str) -> bool:
+        """Whether anything was ever decided that gives or takes this stage."""
+        return any(event.what in MOVING and event.stage == stage for event in self.events)
+
+
+def read_history(store: Store, name: str) -> History:
+    """All decisions about a registered model. Raises TrackingError."""
+    try:
+        registered = store.client.get_registered_model(name)
+    except FAULTS as error:
+        raise TrackingError(f"The history of {name} cannot be read: {first_line(error)}") from error
+    tags, aliases = registered.tags, {alias: str(version) for alias, version in registered.aliases.items()}
+    keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_place)
+    mark = tags.get(_SETTLED, "")
+    read = {key: event for key in keys if (event := parse(tags[key])) is not None}
+    num_settled = sum(_place(key) <= _place(mark) for key in read)
+    return History(tuple(read.values()), num_settled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)), aliases)
+
+
+def append(store: Store, name: str, event: Event) -> None:
+    """Write a decision behind all others. Raises TrackingError."""
+    try:
+        tags = store.client.get_registered_model(name).tags
+        number = max(_place(key)[0] for key in (*tags, tags.get(_SETTLED, ""))) + 1
+        store.client.set_registered_model_tag(name, f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event))
+    except FAULTS as error:
+        raise TrackingError(f"Nothing could be written to the history of {name}, so nothing was changed: {first_line(error)}") from error
+
+
+def mark_settled(store: Store, name: str, history: History) -> None:
+    """Note that aliases and stages are where this history has them. Raises what MLflow does when the store does not answer."""
+    if history.newest is not None and history.newest != history.mark:
+        store.client.set_registered_model_tag(name, _SETTLED, history.newest)
+
+
+def _place(key: str) -> tuple[int, str]:
+    found = _KEY.fullmatch(key)
+    return (int(found[1]), key) if found else (0, key)
+
+
+def _damage(keys: Sequence[str], read: Mapping[str, Event], mark: str) -> list[str]:
+    """Numbers that nothing has, the marked entry where it is gone, and entries that tell nothing, behind the last note of a loss."""
+    noted = max((_place(key)[0] for key, event in read.items() if event.what == LOST), default=0)
+    told = {number: "" for key in keys if (number := _place(key)[0]) > noted}
+    told |= {number: f"entry {number} cannot be read" for key in keys if key not in read and (number := _place(key)[0]) > noted}
+    if mark not in keys and _place(mark)[0] > noted:
+        told[_place(mark)[0]] = f"entry {_place(mark)[0]} is missing"
+    told |= {
+        before + 1: f"entry {before + 1} is missing" if after - before == 2 else f"entries {before + 1} to {after - 1} are missing"
+        for before, after in pairwise([noted, *sorted(told)])
+        if after - before > 1
+    }
+    return [told[number] for number in sorted(told) if told[number]]

@@ -1,0 +1,132 @@
+"""How an entry of a run's record is given to MLflow's store, and what it means when the store does not take it."""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.credentials import read_mlflow_creds
+from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from sbert_prune.tracking.spool import Entry, Fault, Kind
+from sbert_prune.tracking.store_uri import without_password
+
+FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
+"""What MLflow's client raises when a store does not answer as it should."""
+
+
+_REFUSED = re.compile(r"(?:endpoint \S*?/mlflow/(?P<asked>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)")
+_STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without passwords. Of a server that does not let us in, what to do about it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    match _refusal(error, line):
+        case "401", _:
+            return _not_known()
+        case "403", asked:
+            return _not_permitted(asked)
+    return without_password(line)
+
+
+def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:
+    """The status, 401 or 403, and what was asked for; None where an error is something else."""
+    if found := _REFUSED.search(line):
+        return found["status"], found["asked"] or ""
+    status = _STATUS.get(getattr(error, "error_code", ""))
+    return (status, "") if status else None
+
+
+def _not_known() -> str:
+    user = read_mlflow_creds().username
+    known = f"it does not know {user} by this password" if user else "it wants to know who asks"
+    return f"{known} (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
+
+
+def _not_permitted(asked: str) -> str:
+    user = read_mlflow_creds().username or "this user"
+    reads = re.search(r"/(get[a-z-]*|search|list)$", asked)
+    permission = "READ permission" if reads else "EDIT permission (MANAGE to promote)" if asked.endswith("/alias") else "EDIT permission"
+    if asked.startswith(("registered-models", "model-versions")):
+        place = "that registered model"
+    elif reads and not asked.startswith("experiments"):
+        place = "its experiment"
+    else:
+        number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+        place = f"experiment {number or name}"
+    told = f" for {asked}" if asked else ""
+    return f"{user} may not do that (status 403{told}). Ask the server's administrator to give {user} {permission} on {place}."
+
+
+def _log_input(client: MlflowClient, entry: Entry) -> None:
+    tag = InputTag("mlflow.data.context", entry.content["context"])
+    client.log_inputs(entry.run_id, [DatasetInput(Dataset(**entry.content["dataset"]), [tag])])
+
+
+def _log_output(client: MlflowClient, entry: Entry) -> None:
+    made = client.get_run(entry.run_id).outputs  # a model that is logged twice would be shown twice
+    if entry.content["model_id"] not in {output.model_id for output in (made.model_outputs if made else [])}:
+        client.log_outputs(entry.run_id, [LoggedModelOutput(entry.content["model_id"], step=0)])
+
+
+def _log_bytes(client: MlflowClient, entry: Entry) -> None:
+    name = Path(entry.content["name"])
+    with TemporaryDirectory() as folder:
+        (Path(folder) / name.name).write_bytes(b64decode(entry.content["base64"]))
+        client.log_artifact(entry.run_id, f"{folder}/{name.name}", None if name.parent == Path() else name.parent.as_posix())
+
+
+_SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
+    "metrics": lambda to, entry: to.log_batch(entry.run_id, [Metric(*of, run_id=entry.run_id) for of in entry.content], synchronous=True),
+    "params": lambda to, entry: to.log_batch(entry.run_id, params=[Param(*of) for of in entry.content.items()], synchronous=True),
+    "tags": lambda to, entry: to.log_batch(entry.run_id, tags=[RunTag(*of) for of in entry.content.items()], synchronous=True),
+    "inputs": _log_input,
+    "outputs": _log_output,
+    "text": lambda to, entry: to.log_text(entry.run_id, entry.content["text"], entry.content["name"]),
+    "bytes": _log_bytes,
+    "terminated": lambda to, entry: to.set_terminated(entry.run_id, entry.content["status"], entry.time_ms),
+}
+
+_LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+"""Answers that stay the same however often one asks: a run that was deleted, a value that MLflow does not hold."""
+
+_BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+"""How a server is asked to take what can wait; left alone, MLflow's client would hold training up for four minutes, or for twenty."""
+
+
+def send(client: MlflowClient, entry: Entry) -> Fault | None:
+    """Give an entry to the store; None when it was taken."""
+    try:
+        with _briefly():
+            _SENDERS[entry.kind](client, entry)
+    except FAULTS as error:
+        line = first_line(error)
+        lasting = getattr(error, "error_code", None) in _LASTING
+        answered = (
+            isinstance(error, RestException) or _refusal(error, str(error)) is not None
+        )  # permissions are given, and taken, run by run
+        return Fault(shorten(line, 240, placeholder=" ..."), lasting, answered)
+    return None
+
+
+@contextmanager
+def _briefly() -> Iterator[None]:
+    """What the user has set stays; what cannot be delivered later, as a model or a new run, is asked for with MLflow's own patience."""
+    ours = {name: value for name, value in _BRIEFLY.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)

@@ -1,0 +1,189 @@
+"""The runs of a command: opened, written to and ended truthfully, whatever becomes of the store."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlflow.entities import RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.heartbeat import Heartbeat
+from sbert_prune.tracking.spool import Entry, Kind
+from sbert_prune.tracking.store import HEARTBEAT, TAG
+from sbert_prune.tracking.store_uri import without_password
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sbert_prune.models.lineage import DataRecord
+    from sbert_prune.tracking.store import Store
+
+_GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One open run. Nothing that is logged raises because of the store: what it does not take is kept, and delivered later."""
+
+    store: Store
+    run_id: str
+
+    def adopt(self, run_id: str) -> None:
+        """Show another run, of a command that was killed, below this one."""
+        self.store.outbox.put(Entry(run_id, "tags", {"mlflow.parentRunId": self.run_id}, _now_ms()))
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log parameters; values longer than MLflow holds are cut."""
+        self._put("params", {key: value[:6000] for key, value in params.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
+        """Log final metrics, on a logged model as well where its id is given."""
+        now = _now_ms()
+        self._put("metrics", [(key, float(value), now, 0, model_id) for key, value in metrics.items()])
+
+    def log_series(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of several optimizer steps in one call."""
+        now = _now_ms()
+        self._put("metrics", [(key, float(value), now, step, None) for step, metrics in points for key, value in metrics.items()])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set our tags; keys get the prefix `sbert_prune.`."""
+        self._put("tags", {TAG + key: value for key, value in tags.items()})
+
+    def log_data(self, record: DataRecord, context: str) -> None:
+        """Log a split as a dataset input. context: training or testing."""
+        dataset = {
+            "name": record.name,
+            "digest": record.digest[:16],
+            "source_type": "local",
+            "source": json.dumps({"uri": record.source}),
+            "profile": json.dumps({"num_rows": record.rows, "num_skipped": record.skipped, "num_leaks": record.leaks}),
+        }
+        self._put("inputs", {"dataset": dataset, "context": context})
+
+    def log_output(self, model_id: str) -> None:
+        """Show a logged model as what this run made."""
+        self._put("outputs", {"model_id": model_id})
+
+    def log_json(self, content: Any, name: str) -> None:
+        """Log a value as a JSON artifact."""
+        self.log_text(json.dumps(content, indent=2), name)
+
+    def log_text(self, content: str, name: str) -> None:
+        """Log a text artifact."""
+        self._put("text", {"name": name, "text": content})
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Log a picture as an artifact, in the format that its name ends in."""
+        self.log_bytes(render(figure, name), name)
+
+    def log_bytes(self, content: bytes, name: str) -> None:
+        """Log an artifact of any kind."""
+        self._put("bytes", {"name": name, "base64": b64encode(content).decode()})
+
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """Close the run, now or, in a record that is delivered later, at this time."""
+        self._put("terminated", {"status": status})
+        self.store.pulse.end(self.run_id)
+
+    @contextmanager
+    def system_metrics(self) -> Iterator[None]:
+        """Record the machine's load, memory, disk and network beside the run's metrics, under `system/`, every ten seconds."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it would tell of GPUs that are not there
+        monitor = SystemMetricsMonitor(self.run_id, tracking_uri=self.store.uri)
+        monitor.mlflow_logger = SimpleNamespace(record_metrics=lambda metrics, step: self.log_series([(step, metrics)]))
+        over = threading.Event()
+
+        def watch() -> None:  # MLflow's own loop ends for good at the first answer that it does not get
+            while True:
+                for _ in range(monitor.samples_before_logging):
+                    monitor.collect_metrics()
+                    if over.wait(monitor.sampling_interval):
+                        return
+                monitor.publish_metrics(monitor.aggregate_metrics())
+
+        thread = threading.Thread(target=watch, daemon=True, name="system metrics")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _put(self, kind: Kind, content: Any) -> None:
+        if content:
+            self.store.outbox.put(Entry(self.run_id, kind, content, _now_ms()))
+
+
+def render(figure: Figure, name: str) -> bytes:
+    """Return the picture in the format that its name ends in."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=name.rpartition(".")[2])
+    return picture.getvalue()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
+    """Open a run that the caller ends: one of several at a time. Raises TrackingError."""
+    try:
+        run = _begin(store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent)
+    except FAULTS as error:
+        raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
+    store.outbox.wake()
+    store.pulse.begin(run.run_id)
+    return run
+
+
+@contextmanager
+def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
+    """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
+
+    A command's own run adopts the one that `mlflow run` opened for it; a child never does.
+    """
+    run = start_run(store, name, tags, parent=parent)
+    try:
+        yield run
+    except BaseException as error:
+        run.set_tags({"error": first_line(error)[:500]})
+        run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+        if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
+            raise TrackingError(f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}") from error
+        raise
+    else:
+        run.end("FINISHED")
+
+
+def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None) -> Run:
+    # `mlflow run` hands its run over in the environment; left there, every child would write into it.
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None)
+    if parent is None and adopted:
+        run = store.client.get_run(adopted)
+        if _GENERATED_NAME.fullmatch(run.info.run_name or ""):
+            store.client.set_tag(adopted, "mlflow.runName", name)
+        store.client.log_batch(adopted, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
+        return Run(store, adopted)
+    child = {"mlflow.parentRunId": parent.run_id} if parent else {}
+    described = resolve_tags({**child, **tags})  # who, from which source and commit
+    return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id)

@@ -1,0 +1,178 @@
+"""The rows of a phase as token ids, each distinct sentence tokenised once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+
+from sbert_prune.system.cache import cached
+from sbert_prune.training.objective import Batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+Features: TypeAlias = dict[str, torch.Tensor | int]
+"""What a sentence model's forward pass takes."""
+
+_AT_ONCE = 20_000  # sentences; tokenizing more without asking for signals would leave a user waiting
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of sentences, the model's prompt and special pieces included, one sentence behind the other.
+
+    ends: where each one's end lies in `flat`.
+    prompt_length: pieces of the prompt before each sentence, which a pooling may leave out; None without a prompt.
+    """
+
+    flat: NDArray[np.int32]
+    ends: NDArray[np.int64]
+    prompt_length: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> NDArray[np.int32]:
+        return self.flat[self.ends[number - 1] if number else 0 : self.ends[number]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Pieces of each sentence. *Shape:* (sentences,)"""
+        return np.diff(self.ends, prepend=0)
+
+    def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> Features:
+        """Some of the sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
+        sentences = [self[number] for number in numbers.tolist()]
+        width = max(1, *map(len, sentences))  # a sentence may have no piece at all
+        pieces = np.full((len(sentences), width), pad_id, dtype=np.int64)
+        mask = np.zeros((len(sentences), width), dtype=np.int64)
+        for line, ids in enumerate(sentences):
+            pieces[line, : len(ids)] = ids
+            mask[line, : len(ids)] = 1
+        features: Features = {"input_ids": torch.from_numpy(pieces).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+        return features if self.prompt_length is None else features | {"prompt_length": self.prompt_length}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of sentences, all with the same number of columns.
+
+    tokens: of each distinct sentence, cut to the model's max_seq_length.
+    index: which distinct sentence stands in a row's column. *Shape:* (rows, columns)
+    labels: a class or a score for each row, if the loss wants one. *Shape:* (rows,)
+    texts: the distinct sentences, in the tokens' order.
+    targets: a teacher's embeddings of the distinct sentences. *Shape:* (exits, sentences, teacher's dim)
+    """
+
+    tokens: Tokens
+    index: NDArray[np.intp]
+    labels: torch.Tensor | None
+    pad_id: int
+    texts: tuple[str, ...] = ()
+    targets: NDArray[np.floating[Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def widths(self) -> NDArray[np.int64]:
+        """Pieces in the longest sentence of each row. *Shape:* (rows,)"""
+        widths: NDArray[np.int64] = self.tokens.lengths[self.index].max(axis=1)
+        return widths
+
+    def sentences(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The sentences of some rows, column after column. *Shape:* (columns * batch,)"""
+        return self.index[rows].T.reshape(-1)
+
+    def features(self, sentences: NDArray[np.intp], device: torch.device) -> Features:
+        """Some sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
+        return self.tokens.features(sentences, self.pad_id, device)
+
+    def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
+        """What the loss looks at besides the embeddings of these rows."""
+        labels = None if self.labels is None else self.labels[torch.from_numpy(rows)].to(device)
+        targets = None
+        if self.targets is not None:
+            found = torch.from_numpy(np.ascontiguousarray(self.targets[:, self.index[rows].T]))
+            targets = found.to(device, torch.float32)
+        return Batch(labels, targets)
+
+
+def tokenize_rows(
+    model: SentenceTransformer,
+    rows: Sequence[Sequence[str]],
+    labels: torch.Tensor | None = None,
+    *,
+    tick: Callable[[], None] = lambda: None,
+) -> Examples:
+    """Tokenise rows of sentences with the model's own tokenizer.
+
+    tick: called now and then; whatever it raises ends the work.
+    """
+    numbers: dict[str, int] = {}
+    index = np.array([[numbers.setdefault(sentence, len(numbers)) for sentence in row] for row in rows], dtype=np.intp)
+    texts = tuple(numbers)
+    return Examples(tokenize(model, texts, tick=tick), index, labels, int(model.tokenizer.pad_token_id or 0), texts)
+
+
+def tokenize(
+    model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None, at_once: int = _AT_ONCE
+) -> Tokens:
+    """Tokenise texts behind the model's default prompt, as encode() does.
+
+    The ids are kept in the user's cache: they are computed once for the same tokenizer, length, prompt and texts.
+
+    Args:
+        model: The model whose tokenizer, prompt and max_seq_length are used.
+        texts: The sentences.
+        tick: Called before each part of them; an exception that it raises ends the work.
+        at_once: How many sentences a part has.
+    """
+    length = int(model.max_seq_length)
+    prompt = model.prompts.get(model.default_prompt_name) or ""
+    prompted = [prompt + text for text in texts]
+
+    def compute() -> dict[str, NDArray[Any]]:
+        ids: list[Sequence[int]] = []
+        for start in range(0, len(prompted), at_once):
+            tick()
+            part = prompted[start : start + at_once]
+            ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
+        ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)
+        flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)
+        return {"flat": flat, "ends": ends}
+
+    if len(texts) < _WORTH_KEEPING:
+        arrays = compute()
+    else:
+        arrays = cached("tokens", digest_of(_tokenizer_digest(model.tokenizer), str(length), *prompted), compute)  # type: ignore[assignment]
+    # The model itself is asked, so that a pooling hears what it hears in encode().
+    prompt_length = model.preprocess([""], prompt=prompt).get("prompt_length") if prompt else None
+    return Tokens(np.asarray(arrays["flat"]), np.asarray(arrays["ends"]), prompt_length)
+
+
+_WORTH_KEEPING = 2_000  # sentences; fewer are tokenised faster than they are read back
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256 (hex) of some texts in their order."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(f"{len(part)}:{part}".encode())
+    return state.hexdigest()
+
+
+def _tokenizer_digest(tokenizer: Any) -> str:
+    """Names a tokenizer by what it knows, not by how it was last asked to cut and to pad."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return digest_of(json.dumps([str(type(tokenizer)), sorted(tokenizer.get_vocab().items())]), tokenizer.truncation_side)
+    parsed = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
+    return digest_of(json.dumps(parsed, sort_keys=True), str(type(tokenizer)), tokenizer.truncation_side)

@@ -1,0 +1,58 @@
+"""How long a variant takes is known before it is trained, by timing its untrained cut."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from pipelines.saving import as_sentence_model
+from sbert_prune.errors import SearchError
+from sbert_prune.layers import LayerSelection
+from sbert_prune.models.sentence import embed, encoder_of, with_encoder
+from sbert_prune.pruning import prune_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
+    from tuning.aim import Aim
+    from tuning.space import Space
+
+_ROUNDS = 15
+_SENTENCES = 8
+
+
+def latencies_ms(base: SavedModel, recipe: Recipe, counts: Sequence[int], sentences: Sequence[str]) -> dict[int, float]:
+    """How long one sentence takes with the first so many layers, the median in ms; timed in turn, so that all see the same machine."""
+    model = as_sentence_model(base, recipe)
+    encoder, depth = encoder_of(model), base.checkpoint.depth
+    cuts = {
+        count: with_encoder(
+            as_sentence_model(base, recipe), prune_layers(encoder, LayerSelection(tuple(range(count)), depth), share_weights=True)
+        )
+        for count in counts
+    }
+    chosen, taken = list(sentences[:_SENTENCES]), {count: list[float]() for count in counts}
+    for round_number in range(_ROUNDS + 1):
+        for count, cut in cuts.items():
+            for sentence in chosen:
+                began = time.perf_counter()
+                embed(cut, [sentence])
+                if round_number:  # the first ones allocate
+                    taken[count].append(1000 * (time.perf_counter() - began))
+    return {count: statistics.median(times) for count, times in taken.items()}
+
+
+def within_latency(space: Space, aim: Aim, latencies: dict[int, float]) -> Space:
+    """The space without what takes too long. Raises SearchError where nothing is left."""
+    if aim.max_latency_ms is None:
+        return space
+    fast = [count for count in space.counts if latencies[count] <= aim.max_latency_ms]
+    if not fast:
+        raise SearchError(
+            f"max_latency_ms={aim.max_latency_ms:g}: {space.counts[0]} layers take {latencies[space.counts[0]]:.1f} ms here. "
+            "Allow more, or keep fewer layers."
+        )
+    return space.up_to(fast[-1])
