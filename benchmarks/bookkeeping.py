@@ -3,7 +3,7 @@
     python benchmarks/bookkeeping.py
 
 Asked, looked up among the trials before it, its run opened, three looks written down and decided on, told, its run closed. Registering the
-variant is told apart: that is what benchmarks/record.py measures for `full`, without the bytes.
+variant is told apart: that is what benchmarks/endings.py measures for `full`, without the bytes.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Book:
     """One study and its runs."""
 
     def __init__(self, context: Context) -> None:
-        from tuning.aim import Aim
         from tuning.proposals import Proposals
+        from tuning.settings import Aim
         from tuning.space import space_of
         from tuning.study import open_study
 
@@ -67,7 +67,7 @@ class Book:
 
     def trial(self) -> None:
         """All that is written down about one."""
-        from tuning import record
+        from tuning import endings
         from tuning.asha import goes_on
         from tuning.study import DIGEST, KEPT, LOOKS, METRICS, PROCESS, RUN, held, seen
 
@@ -77,7 +77,7 @@ class Book:
         for key, value in ((PROCESS, "-"), (KEPT, str(asked.proposal.selection)), (DIGEST, recipe.digest)):
             asked.trial.set_user_attr(key, value)
         seen(self.study, recipe.digest, asked.trial.number)
-        run = record.begin(self.context, asked, recipe, "bookkeeping")
+        run = endings.begin(self.context, asked, recipe, "bookkeeping")
         asked.trial.set_user_attr(RUN, run.run_id)
         for look in range(_LOOKS):
             asked.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (look + 1))
@@ -87,7 +87,7 @@ class Book:
         asked.trial.set_user_attr(METRICS, {"training/seconds": 1.0, "size/disk_mb": 1.0})
         run.log_metrics({"sts_dev/spearman_cosine": 0.5})
         self.study.tell(asked.trial, 0.5)
-        record.end(run, "COMPLETE")
+        endings.end(run, "COMPLETE")
 
 
 if __name__ == "__main__":

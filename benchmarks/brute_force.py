@@ -33,8 +33,8 @@ def main(out: Path, recipe: str, layers: int, **given: str) -> None:
     from sbert_prune.models.saved_model import lineage_of
     from sbert_prune.models.sentence import load_saved, with_pooling
     from sbert_prune.pruning import prune_checkpoint
-    from sbert_prune.training.dev import DevPairs
     from sbert_prune.training.device import choose_hardware
+    from sbert_prune.training.embedding import DevPairs
     from sbert_prune.training.phases import Healer
     from sbert_prune.training.setup import Setup
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import click
 import numpy as np
 
-from sbert_prune.evaluation.bootstrap import Score, mean_of, resample
+from sbert_prune.evaluation.bootstrap import Score, mean_of, over_seeds, resample
 from sbert_prune.evaluation.correlation import ResampledSpearman
-from sbert_prune.evaluation.seeds import over_seeds
 
 _RESAMPLES = 1000
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @recipe_options("sts_data", *JUDGING, "max_seq_length", "on_bad_rows")
 def main(recipe: Recipe, model: str, rounds: int) -> None:
     """Print a line a round, and one for the rest."""
-    from pipelines.saving import as_sentence_model
     from pipelines.steps.measures import Measures
+    from pipelines.steps.records import as_sentence_model
     from sbert_prune.evaluation.embeddings import embed_once
     from sbert_prune.evaluation.measures import measure_all
     from sbert_prune.models.sentence import embed

@@ -40,7 +40,7 @@ def read_plainly(path: Path) -> int:
 
 def read_as_we_do(path: Path) -> int:
     """What `full` does with an NLI file before it trains."""
-    from sbert_prune.data.apart import keep_apart
+    from sbert_prune.data.leaks import keep_apart
     from sbert_prune.data.rows import RowSet, StsRow
     from sbert_prune.data.sources import load_nli
     from sbert_prune.data.triplets import triplets

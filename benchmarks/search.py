@@ -29,8 +29,7 @@ from pipelines.console import prepare_process, quieten_libraries
 from pipelines.inputs.base import find_base
 from pipelines.inputs.load import load_inputs
 from sbert_prune.recipe.recipe import Recipe
-from tuning.aim import Aim
-from tuning.settings import Settings
+from tuning.settings import Aim, Settings
 from tuning.space import Space, space_of
 
 if TYPE_CHECKING:

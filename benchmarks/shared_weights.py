@@ -29,15 +29,14 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
     from scipy.stats import kendalltau
 
     from pipelines.inputs.load import load_inputs
-    from pipelines.saving import as_sentence_model
+    from pipelines.steps.records import as_sentence_model
     from sbert_prune.layer_analysis.subsets import embed_subsets
     from sbert_prune.layers import LayerSelection
     from sbert_prune.training.device import choose_hardware
     from sbert_prune.training.phases import Healer
     from sbert_prune.training.setup import Setup
     from sbert_prune.training.supernet import Subsets
-    from tuning.screening import Pairs
-    from tuning.sharing import of_shared
+    from tuning.screening import Pairs, of_shared
 
     inputs, hardware = load_inputs(recipe), choose_hardware(recipe.device, recipe.precision)
     base, texts = inputs.pruning.base, inputs.texts

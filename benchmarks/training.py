@@ -182,8 +182,7 @@ def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
 
 def timed_work(model: Any, recipe: Recipe, phase: str, steps: int) -> Work:
     """As many rows as the steps take, drawn at random; all, again and again, where there are fewer."""
-    from sbert_prune.training.batches import tokenize_rows
-    from sbert_prune.training.batching import plan_batches
+    from sbert_prune.training.batches import plan_batches, tokenize_rows
 
     work, labels = full_work(recipe, phase, recipe.seed), (Label.ENTAILMENT, Label.CONTRADICTION)
     found: Sequence[Any] = triplets(work.rows) if phase == "nli" else work.rows

@@ -30,8 +30,8 @@ COLUMNS = ("vocabulary", "pieces", "parameters", "MB", "pieces a word", "unknown
 @click.option("--vocabulary", default="12000,8000,5000,0.999", show_default=True)
 def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
     """Print a row for the base and for each vocabulary."""
+    from sbert_prune.data.formats.text import load_texts
     from sbert_prune.data.sources import load_sts
-    from sbert_prune.data.texts import load_texts
     from sbert_prune.evaluation.sts import evaluate_sts
     from sbert_prune.models.sentence import load_saved, with_pooling
     from sbert_prune.models.sources import locate_base
@@ -57,7 +57,7 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
 def unchanged(model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]) -> tuple[float, float]:
     """Share of the sentences that are cut as before, and the largest change of their embeddings."""
     from sbert_prune.models.sentence import embed
-    from sbert_prune.vocabulary.report import share_unchanged
+    from sbert_prune.vocabulary.trim import share_unchanged
 
     same = [text for text in sentences if model.tokenizer.tokenize(text) == trimmed.tokenizer.tokenize(text)]
     return share_unchanged(model.tokenizer, trimmed.tokenizer, sentences), float(np.abs(embed(trimmed, same) - embed(model, same)).max())

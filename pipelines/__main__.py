@@ -2,28 +2,38 @@
 
 import os
 import signal
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
+
+@dataclass(frozen=True)
+class Row:
+    """A command: the module of `pipelines.commands` that defines it, and what it does."""
+
+    module: str
+    summary: str
+
+
 COMMANDS = {
-    "doctor": "Look whether machine, store and data are fit for a recipe.",
-    "recipes": "List the recipes, or show one with every value.",
-    "full": "Prune, train NLI, train STS, evaluate, register: one variant.",
-    "sweep": "Make a variant of every depth: quality against size and speed.",
-    "prune": "Cut a base to the layers to keep.",
-    "train_nli": "First phase: natural language inference.",
-    "train_sts": "Second phase: semantic textual similarity.",
-    "distil": "Learn a teacher's embeddings, sentence by sentence.",
-    "evaluate": "Judge any sentence model: STS, classification, search, robustness, speed.",
-    "compare": "Judge several models on the same rows, side by side.",
-    "register": "Make a sentence model a version in the registry.",
-    "promote": "Move a stage and its alias to a version that is good enough.",
-    "rollback": "Take the last promotion to Production back.",
-    "verify": "Look whether every registered version is what it says.",
-    "cleanup": "Tell what nobody needs any more, and delete it where asked.",
-    "history": "Tell every promotion, refusal and rollback.",
+    "doctor": Row("doctor", "Look whether machine, store and data are fit for a recipe."),
+    "recipes": Row("recipes", "List the recipes, or show one with every value."),
+    "full": Row("full", "Prune, train NLI, train STS, evaluate, register: one variant."),
+    "sweep": Row("sweep", "Make a variant of every depth: quality against size and speed."),
+    "prune": Row("prune", "Cut a base to the layers to keep."),
+    "train_nli": Row("train", "First phase: natural language inference."),
+    "train_sts": Row("train", "Second phase: semantic textual similarity."),
+    "distil": Row("train", "Learn a teacher's embeddings, sentence by sentence."),
+    "evaluate": Row("evaluate", "Judge any sentence model: STS, classification, search, robustness, speed."),
+    "compare": Row("compare", "Judge several models on the same rows, side by side."),
+    "register": Row("register", "Make a sentence model a version in the registry."),
+    "promote": Row("promote", "Move a stage and its alias to a version that is good enough."),
+    "rollback": Row("promote", "Take the last promotion to Production back."),
+    "verify": Row("verify", "Look whether every registered version is what it says."),
+    "cleanup": Row("cleanup", "Tell what nobody needs any more, and delete it where asked."),
+    "history": Row("promote", "Tell every promotion, refusal and rollback."),
 }
 
 
@@ -41,13 +51,13 @@ class Commands(click.Group):
             near = get_close_matches(name, COMMANDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             ctx.fail(f"No such command {cmd_name!r}.{hint} The commands are {', '.join(COMMANDS)}.")
-        command: click.Command = import_module(f"pipelines.commands.{name}").command
+        command: click.Command = getattr(import_module(f"pipelines.commands.{COMMANDS[name].module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """One line a command."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
 
 
 @click.group(cls=Commands, context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})

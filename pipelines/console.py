@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
-from sbert_prune.scratch import scratch_folder
+from sbert_prune.system.folders import scratch_folder
 
 if TYPE_CHECKING:
-    from sbert_prune.training.progress import Progress
+    from sbert_prune.training.setup import Progress
 
 _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",

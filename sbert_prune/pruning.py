@@ -9,11 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sbert_prune.agreement import layer_and_part
-from sbert_prune.companions import copy_companions
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.models.architectures import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
-from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint, layer_and_part
+from sbert_prune.models.modules import copy_companions
 from sbert_prune.models.pickles import convert_pickles, holds_pickles
 from sbert_prune.models.safetensors_file import StoredTensor, write_tensors
 from sbert_prune.models.saved_model import SavedModel, lineage_of

@@ -10,7 +10,6 @@ import pipelines.flows.compare
 import pipelines.flows.full
 import pipelines.steps.evaluate
 import pipelines.steps.register
-import pipelines.train_sts
 import tuning.flow
 import tuning.trial
 

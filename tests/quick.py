@@ -5,8 +5,8 @@ from functools import cache, partial
 from matplotlib.figure import Figure
 from pytest import MonkeyPatch  # noqa: PT013 - the type alone
 
-from sbert_prune import reload
 from sbert_prune.evaluation.efficiency.speed import measure_speed
+from sbert_prune.models import roundtrip as reload
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.tracking.runs import render
 

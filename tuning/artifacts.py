@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
-    from tuning.aim import Aim
     from tuning.messages import Task, Trained
-    from tuning.settings import Limits
+    from tuning.settings import Aim, Limits
     from tuning.workers import Nursery
 
 BYTES_MB = "size/disk_mb"

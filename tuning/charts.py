@@ -9,7 +9,7 @@ import optuna
 from matplotlib.figure import Figure
 
 from sbert_prune.layers import LayerSelection
-from sbert_prune.report.colors import COLORS
+from sbert_prune.report.charts import COLORS
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
 from tuning.study import KEPT, LOOKS, METRICS, ORIGIN
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from optuna import Study
 
-    from tuning.aim import Aim
+    from tuning.settings import Aim
     from tuning.study import Held
 
 _ROWS = 40

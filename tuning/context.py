@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.layers import LayerSelection
     from sbert_prune.recipe.recipe import Recipe
-    from tuning.aim import Aim
     from tuning.artifacts import Shelf
     from tuning.messages import Rows
+    from tuning.settings import Aim
     from tuning.space import Space
 
 

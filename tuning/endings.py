@@ -12,13 +12,16 @@ from pipelines.console import say
 from sbert_prune.errors import RoundTripError
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry.policy import LATENCY, SIZE
-from tuning import record
+from sbert_prune.tracking.runs import Run, start_run
 from tuning.artifacts import Candidate, Made, proven
 from tuning.messages import Failed, TooLarge, Trained
 from tuning.study import LOOKS, METRICS, REASON, VERSION, held
 
 if TYPE_CHECKING:
-    from sbert_prune.tracking.runs import Run
+    from collections.abc import Mapping
+
+    from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from tuning.context import Bench
     from tuning.messages import Task
     from tuning.proposals import Asked
@@ -49,10 +52,10 @@ class Endings:
         if earlier is not None and earlier.state == TrialState.COMPLETE:
             self._bench.study.tell(asked.trial, list(earlier.trial.values))
             run.log_metrics(dict(zip(self._bench.aim.metrics, earlier.trial.values, strict=True)))
-            record.end(run, "COMPLETE", f"the same as trial {earlier.number}, and not trained again")
+            end(run, "COMPLETE", f"the same as trial {earlier.number}, and not trained again")
             return
         self._bench.study.tell(asked.trial, state=TrialState.PRUNED)
-        record.end(run, "PRUNED", f"the same as trial {earlier.number}" if earlier else "below the middle of the screening")
+        end(run, "PRUNED", f"the same as trial {earlier.number}" if earlier else "below the middle of the screening")
 
     def by_its_word(self, nursery: Nursery, active: Active, word: Trained | TooLarge | Failed) -> None:
         """By the last that its process had to say."""
@@ -76,7 +79,7 @@ class Endings:
         trial = active.asked.trial
         trial.set_user_attr(REASON, reason)
         self._bench.study.tell(trial, state=TrialState[state])
-        record.end(active.run, state, reason)
+        end(active.run, state, reason)
         say(f"trial {trial.number} {'failed: ' if state == 'FAIL' else ''}{reason}")
 
     def _complete(self, nursery: Nursery, active: Active, trained: Trained) -> None:
@@ -96,9 +99,54 @@ class Endings:
         trial.set_user_attr(METRICS, metrics)
         trial.set_user_attr(VERSION, version.version)
         bench.study.tell(trial, values)
-        record.end(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
+        end(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
         say(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {metrics['training/seconds']:.0f} s of training: {version.uri}")
         complete = [one for one in held(bench.study) if one.is_complete]
         bench.shelf.tidy(bench.study, complete)
         if bench.context.parent is not None:  # by how many there are: trials do not end in the order of their numbers
             bench.context.parent.log_series([(len(complete), {"search/best_dev": max(one.score for one in complete)})])
+
+
+RECIPE = "recipe.json"
+"""The artifact by which a trial can be made again."""
+
+State = Literal["COMPLETE", "PRUNED", "FAIL", "KILLED"]
+"""What becomes of a trial: Optuna's word, or KILLED where the command was ended."""
+
+_STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "COMPLETE": "FINISHED",
+    "PRUNED": "KILLED",  # MLflow has no word for a trial that was stopped: the tag trial_state says it
+    "FAIL": "FAILED",
+    "KILLED": "KILLED",
+}
+
+
+def begin(context: Context, asked: Asked, recipe: Recipe, study: str) -> Run:
+    """Open a trial's run. study: its name."""
+    number, origin, selection = asked.trial.number, asked.origin, asked.proposal.selection
+    tags = {
+        "step": "trial",
+        "trial": str(number),
+        "study": study,
+        "origin": origin,
+        **({"control": "true"} if asked.is_control else {}),
+        "kept_layers": str(selection),
+        "depth": str(selection.depth),
+        "num_layers": str(selection.num_layers),
+        "strategy": origin,
+        "base": recipe.base_model,
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "seed": str(recipe.seed),
+    }
+    run = start_run(context.store, f"trial {number} layers {selection} {origin}", tags, parent=context.parent)
+    run.log_params({f"recipe.{key}": value for key, value in recipe.flat().items()} | {"kept_layers": str(selection)})
+    run.log_json(recipe.model_dump(mode="json"), RECIPE)
+    return run
+
+
+def end(run: Run, state: State, reason: str = "", *, tags: Mapping[str, str] | None = None) -> None:
+    """Close it truthfully. reason: why it was stopped, has failed, or was answered without training."""
+    told = {"reason": reason[:500]} if reason else {}
+    run.set_tags({"trial_state": state, **told, **({"error": reason[:500]} if state == "FAIL" else {}), **(tags or {})})
+    run.end(_STATUS[state])

@@ -14,15 +14,14 @@ from pipelines.flows.full import make_variant
 from pipelines.inputs.base import find_base
 from sbert_prune.errors import SearchError, TrainingError
 from sbert_prune.evaluation.frontier import find_knee
-from sbert_prune.events import PRODUCTION, STAGING
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry import promotion
+from sbert_prune.registry.history import PRODUCTION, STAGING
 from sbert_prune.tracking.runs import open_run
-from tuning.alone import train_alone
 from tuning.artifacts import Candidate, pareto_front
 from tuning.messages import Task
 from tuning.study import held
-from tuning.workers import Nursery
+from tuning.workers import Nursery, train_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,15 +12,14 @@ from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import data_record
 from sbert_prune.tracking.store import is_running
-from tuning import prepare as preparing
+from tuning import prepare
 from tuning.artifacts import Shelf
 from tuning.constraints import within_latency
 from tuning.context import Bench
-from tuning.controls import Controls, controls_of
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.messages import Rows
 from tuning.prepare import Search
-from tuning.proposals import Proposals
+from tuning.proposals import Controls, Proposals, controls_of
 from tuning.report import Outcome, publish
 from tuning.scheduler import run_trials
 from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
@@ -55,7 +54,7 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         _take_up(inner, run, study)
         searched = Search(inner, inputs, study, aim)
-        latencies = preparing.latencies(searched, space)
+        latencies = prepare.latencies(searched, space)
         space = within_latency(space, aim, latencies)
         say(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
@@ -95,7 +94,7 @@ def _prepare(
     """given: the space, and how long each count of layers takes."""
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
     space, latencies = given
-    screened = preparing.screened(search, space, reference, settings.screening)
+    screened = prepare.screened(search, space, reference, settings.screening)
     teacher = inputs.teacher or find_model(reference.uri)
     bench = Bench(
         context=context,
@@ -105,7 +104,7 @@ def _prepare(
         aim=aim,
         rows=Rows(inputs.texts, inputs.sentences, teacher),
         shelf=Shelf(context, inputs, aim, settings.limits),
-        named=preparing.named(search, space),
+        named=prepare.named(search, space),
         lower_half=screened.lower_half() if screened else frozenset(),
         latencies=latencies,
     )
@@ -118,7 +117,7 @@ def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version, Contr
     chosen, why = choose(finalists, bench)
     version, its_reference = make_answer(bench, chosen)
     challenger = make_challenger(bench, version, why)
-    floor = preparing.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
+    floor = prepare.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
     outcome = Outcome(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
     lines = publish(run, outcome)
     return [

@@ -7,9 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.flows.plan import disk, for_people, look_ahead
-from tuning.controls import controls_of
-from tuning.proposals import named_selections
-from tuning.sharing import EPOCHS
+from tuning.proposals import controls_of, named_selections
+from tuning.screening import EPOCHS
 from tuning.study import held, is_there, open_study, study_name
 
 if TYPE_CHECKING:

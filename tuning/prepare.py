@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.console import say
 from pipelines.inputs.base import find_model
-from pipelines.saving import as_sentence_model
+from pipelines.steps.records import as_sentence_model
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.layer_analysis.importance import IMPORTANCE
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import layers_of
+from sbert_prune.models.sentence import encoder_of
+from sbert_prune.training.embedding import DevPairs
+from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 from tuning.constraints import latencies_ms
-from tuning.floor import floor_score
 from tuning.proposals import named_selections
-from tuning.screening import Screened, score_shared, screen, selections_to_screen
-from tuning.sharing import train_shared
+from tuning.screening import Screened, score_shared, screen, selections_to_screen, train_shared
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -24,9 +27,32 @@ if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
     from sbert_prune.registry.version import Version
-    from tuning.aim import Aim
-    from tuning.settings import Screening
+    from tuning.settings import Aim, Screening
     from tuning.space import Space
+
+
+def floor_score(context: Context, inputs: Inputs) -> float | None:
+    """Dev Spearman of mean-pooled word embeddings, trained by the phases that have labels.
+
+    None where an architecture cannot do without layers.
+    """
+    recipe, texts = context.recipe, inputs.texts
+    try:
+        model = as_sentence_model(inputs.pruning.base, recipe)
+        layers = layers_of(encoder_of(model))
+        del layers[:]
+        healer = Healer(model, Setup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None), dev=texts.sts.dev.rows)
+        if "nli" in recipe.phases and texts.nli is not None:
+            healer.train_nli(texts.nli.rows, recipe.nli.model_copy(update=_PLAIN))
+        if "sts" in recipe.phases:
+            healer.train_sts(texts.sts.train.rows, recipe.sts.model_copy(update=_PLAIN))
+        return DevPairs.of(model, texts.sts.dev.rows).score(model, context.hardware)
+    except (SbertPruneError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
+        return None
+
+
+_PLAIN = {"distillation": 0.0, "adaptive_layers": False, "pooling": "mean"}
+
 
 _LATENCIES, _NAMED, _SCREENED, _FLOOR = "latencies", "named", "screened", "floor"
 

@@ -20,10 +20,9 @@ from sbert_prune.registry.version import BYTES
 from sbert_prune.tracking.logged_models import fetch_files, has_bytes, put_back
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import read_artifact
-from tuning.alone import train_alone
+from tuning.endings import RECIPE
 from tuning.messages import Rows, Task
-from tuning.record import RECIPE
-from tuning.workers import Nursery
+from tuning.workers import Nursery, train_alone
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import pipelines.publishing
+from pipelines.steps import records
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
-from sbert_prune.report.tables import table
-from sbert_prune.report.terminal import table_lines
+from sbert_prune.report.tables import table, table_lines
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
 from tuning.benefit import Drawn, Worth, agreement
 from tuning.charts import front_chart, history_chart, influence_chart, layer_map
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
     from tuning.context import Bench
-    from tuning.controls import Controls
     from tuning.finals import Finalist
+    from tuning.proposals import Controls
     from tuning.screening import Screened
     from tuning.study import Held
 
@@ -104,7 +103,7 @@ def publish(run: Run, outcome: Outcome) -> list[str]:
     """Log all of it; returns the lines for people."""
     worth, complete = outcome.worth(), outcome.complete
     shown = [_trial_row(one) for one in complete[:_SHOWN]]
-    pipelines.publishing.publish(run, outcome.version, outcome.bench.inputs)
+    records.publish(run, outcome.version, outcome.bench.inputs)
     run.set_tags({"trial": str(outcome.chosen.trial.number), "worth_it": worth.line()})
     rival = {} if worth.rival is None else {"search/over_rival": worth.found - worth.rival}
     counts = {f"search/{state}": float(number) for state, number in _states(outcome).items()}

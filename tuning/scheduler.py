@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.console import say, waiting_for_a_good_moment
 from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
-from tuning import record
+from tuning import endings
 from tuning.asha import furthest_first, goes_on, is_alone
 from tuning.endings import Active, Endings
 from tuning.messages import Failed, Look, Task
@@ -137,7 +137,7 @@ class _Rounds:
         return True
 
     def _open(self, asked: Asked, recipe: Recipe) -> Run:
-        run = record.begin(self._bench.context, asked, recipe, self._bench.study.study_name)
+        run = endings.begin(self._bench.context, asked, recipe, self._bench.study.study_name)
         asked.trial.set_user_attr(RUN, run.run_id)
         return run
 
@@ -211,7 +211,7 @@ class _Rounds:
     def abandon(self) -> None:
         """The command ends: what has a process is told so, and proposed again by the next one."""
         for active in [*self._active.values(), *self._waiting.values()]:
-            record.end(active.run, "KILLED", "the command was ended")
+            endings.end(active.run, "KILLED", "the command was ended")
             with suppress(SQLAlchemyError, OSError):  # the run, which is closed, tells that the trial is stale
                 one = next(one for one in held(self._bench.study) if one.number == active.asked.trial.number)
                 give_up(self._bench.study, one)

@@ -11,16 +11,14 @@ import click
 from pipelines.commands.full import parse_seeds
 from pipelines.commands.options import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
 from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs.load import load_inputs
-from pipelines.room import check_room
+from pipelines.inputs.load import check_room, load_inputs
 from sbert_prune.errors import SearchError
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.recipe.dump import describe_recipe
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.tracking.store_uri import check_store, without_password
-from tuning.aim import AGAINST, Aim
-from tuning.settings import SAMPLER_NAMES, Limits, Settings
-from tuning.sizes import within_size
+from tuning.constraints import within_size
+from tuning.settings import AGAINST, SAMPLER_NAMES, Aim, Limits, Settings
 from tuning.space import space_of
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from sbert_prune.recipe.recipe import Recipe
-    from tuning.aim import Aim
+    from tuning.settings import Aim
 
 KEPT, ORIGIN, DIGEST, RUN, VERSION, METRICS = "kept_layers", "origin", "recipe_digest", "run_id", "version", "metrics"
 REASON, ANSWERED, STALE, PROCESS, LOOKS = "reason", "answered", "stale", "process", "looks"

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from pipelines.console import quieten_libraries
+from pipelines.inputs.load import teacher_layers
 from pipelines.inputs.texts import open_corpus
 from pipelines.steps.records import data_record
-from pipelines.teaching import teacher_layers
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.evaluation.efficiency.size import measure_size
@@ -32,8 +32,7 @@ from sbert_prune.training.phases import Healer
 from sbert_prune.training.setup import Setup
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.trim import trim_vocabulary
-from tuning.messages import Failed, TooLarge, Trained
-from tuning.teller import EARLY, LostError, StoppedError, Teller
+from tuning.messages import EARLY, Failed, LostError, StoppedError, Teller, TooLarge, Trained
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.console import end_if_told
+from sbert_prune.errors import TrainingError
+from tuning.messages import Failed, Look, Trained
+from tuning.trial import run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
+
+    from tuning.messages import Task
 
 _ASK_EVERY_S = 1.0  # for signals
 _LAST_WORDS_S = 0.2  # who has said all leaves on its own
@@ -134,3 +139,19 @@ def first_to_speak(children: Sequence[Child]) -> list[Child]:
     ready = wait([child.line for child in children], timeout=_ASK_EVERY_S)
     end_if_told()
     return [child for child in children if child.line in ready]
+
+
+_GO_ON = True
+
+
+def train_alone(nursery: Nursery, task: Task) -> Trained:
+    """One training that nobody stops, to its end. Raises TrainingError where it fails."""
+    child = nursery.start(run_trial, task)
+    try:
+        while isinstance(word := next_word(child), Look):
+            child.answer(_GO_ON)
+        if not isinstance(word, Trained):
+            raise TrainingError(word.reason if isinstance(word, Failed) else child.how_it_ended())
+        return word
+    finally:
+        nursery.end(child)

@@ -13,7 +13,7 @@ OLDER = Parameter(None, "Only what nobody has touched for so many hours; 24 when
 @click.command("cleanup", cls=Command)
 @flag("apply", APPLY)
 @number("older_than_hours", OLDER, low=0)
-def command(apply: bool, older_than_hours: float | None) -> None:
+def cleanup(apply: bool, older_than_hours: float | None) -> None:
     """List models that steps have logged and no version holds, and unfinished work that nobody takes up; delete them with apply=true."""
     check_store(must_exist=True)
 

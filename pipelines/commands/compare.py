@@ -18,7 +18,7 @@ MODELS = "MODEL [MODEL ...]"
 @click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar=MODELS)
 @recipe_options("sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows")
-def command(recipe: Recipe, models: tuple[str, ...]) -> None:
+def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
     """Compare models on the same rows, all with the first. Folders, hub ids, runs:/ or models:/ URIs; versions such as 3; @champion."""
     check_machine(recipe)
     names = [full_name(name, recipe) for given in models for name in given.split(",") if name.strip()]

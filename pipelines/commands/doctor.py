@@ -11,11 +11,10 @@ from sbert_prune.recipe.recipe import Recipe
 
 @click.command("doctor", cls=Command)
 @recipe_options("base_model", "convert_pickle", "nli_data", "sts_data", "distil_data", "distil_teacher", "vocabulary_corpus")
-def command(recipe: Recipe) -> None:
+def doctor(recipe: Recipe) -> None:
     """Look at Python, packages, hardware, disks, store, base and data; nothing is trained, recorded or fetched."""
-    from pipelines.checks.running import run_checks
-    from pipelines.checks.table import print_findings
     from pipelines.doctor.checks import checks_for
+    from pipelines.doctor.findings import print_findings, run_checks
 
     logging.getLogger("sbert_prune.hub.retry").setLevel(logging.ERROR)  # that it asks twice is no finding
     findings = run_checks(checks_for(recipe))

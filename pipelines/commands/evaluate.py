@@ -19,7 +19,7 @@ REFERENCE = Parameter(None, "A model to hold it against, for retention and diffe
 @option("reference", REFERENCE)
 @recipe_options("sts_data", "sts_score_range", *JUDGING, "convert_pickle", "max_seq_length", "registered_model", "device", "on_bad_rows")
 @flag("force", FORCE)
-def command(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
+def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
     """Judge any sentence model: similarity, classification, search, robustness, speed, memory, layers; beside its base and the champion."""
     check_machine(recipe)
     splits = find_sts_splits(recipe)

@@ -13,8 +13,7 @@ import click
 from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
 from pipelines.console import Command, say
 from pipelines.flows.full import run_full
-from pipelines.inputs.load import Inputs, load_inputs
-from pipelines.room import check_room
+from pipelines.inputs.load import Inputs, check_room, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
 from sbert_prune.recipe.recipe import Recipe
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 @flag("plan", PLAN)
 @flag("force", FORCE)
 @flag("keep_intermediate", KEEP_INTERMEDIATE)
-def command(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **how: bool) -> None:
+def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **how: bool) -> None:
     """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
     chosen = parse_seeds(seeds) if seeds else ()
     say(*describe_recipe(recipe))

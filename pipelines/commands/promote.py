@@ -32,7 +32,7 @@ AGAINST_ALL = Parameter(None, "true promotes a version against all refusals; wan
 @number("min_retention", MIN_RETENTION, low=0, high=2)
 @flag("force", AGAINST_ALL)
 @option("reason", REASON)
-def command(
+def promote(
     registered_model: str | None, version: str | None, stage: str | None, force: bool, reason: str | None, **limits: float | None
 ) -> None:
     """Move a stage and its alias to a version; the one before becomes `previous` and Archived. Refuses what is not good enough."""
@@ -60,3 +60,28 @@ def parse_stage(text: str) -> str:
     near = get_close_matches(text.capitalize(), STAGES, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise RecipeError(f"stage={text}: there is no such stage to promote to.{hint} The stages are {' and '.join(STAGES)}.")
+
+
+@click.command("history", cls=Command)
+@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+def history(registered_model: str | None) -> None:
+    """Print who moved which version to which stage, when, why, on which numbers, and instead of whom; and what was refused."""
+    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    check_store(must_exist=True)
+
+    from pipelines.lifecycle.history import tell_history
+
+    say(*tell_history(name))
+
+
+@click.command("rollback", cls=Command)
+@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+@option("reason", REASON)
+def rollback(registered_model: str | None, reason: str | None) -> None:
+    """Give Production and the alias champion back to the version that held them before."""
+    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    check_store(must_exist=True)
+
+    from pipelines.lifecycle.promote import roll_back
+
+    say(*roll_back(name, one_line(reason or "") or "no reason was given"))

@@ -21,7 +21,7 @@ _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_b
     "convert_pickle", "seed", "registered_model",
 )  # fmt: skip
 @flag("force", FORCE)
-def command(recipe: Recipe, force: bool) -> None:
+def prune(recipe: Recipe, force: bool) -> None:
     """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
     check_machine(recipe)
     inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals

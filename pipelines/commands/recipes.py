@@ -14,7 +14,7 @@ NAME = Parameter(None, "A recipe, or a .yaml file of your own, to show with ever
 @click.command("recipes", cls=Command)
 @click.argument("shown", required=False, metavar="[NAME]")
 @option("name", NAME)
-def command(shown: str | None, name: str | None) -> None:
+def recipes(shown: str | None, name: str | None) -> None:
     """List the recipes of the package; or show one with every value, as a YAML file of your own may have it."""
     asked = name or shown
     say(dump_recipe(load_recipe(asked)).rstrip() if asked else list_recipes([load_recipe(preset) for preset in presets()]))

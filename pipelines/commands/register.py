@@ -12,7 +12,7 @@ from sbert_prune.recipe.recipe import Recipe
 @option("model", MODEL, required=True)
 @recipe_options("registered_model", "seed")
 @flag("force", FORCE)
-def command(recipe: Recipe, model: str, force: bool) -> None:
+def register(recipe: Recipe, model: str, force: bool) -> None:
     """Prove that a model reloads as it was, and make it a version with its lineage and its newest judgement."""
     check_machine(recipe)
     source = find_sentence_model(model, recipe)

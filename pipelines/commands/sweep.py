@@ -11,8 +11,7 @@ from pipelines.commands.full import told_plan
 from pipelines.commands.options import DEPTHS, FORCE, PLAN, RECIPE_PARAMETERS, SWEPT, flag, option, recipe_options
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs.base import check_machine, find_base
-from pipelines.inputs.load import Inputs, load_inputs
-from pipelines.room import check_room
+from pipelines.inputs.load import Inputs, check_room, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe
 from sbert_prune.recipe.recipe import Recipe
@@ -31,7 +30,7 @@ _SHARES = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 12)
 @option("strategies", SWEPT)
 @flag("plan", PLAN)
 @flag("force", FORCE)
-def command(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool, force: bool) -> None:
+def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool, force: bool) -> None:
     """Make a variant of every depth by every strategy, and draw quality against size and speed."""
     check_machine(recipe)
     variants = find_variants(recipe, depths, strategies)

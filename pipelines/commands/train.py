@@ -5,8 +5,10 @@ import click
 from pipelines.commands.options import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.console import Command, quieten_libraries, say
 from pipelines.inputs.base import check_machine, find_sentence_model
-from pipelines.inputs.data import find_held_out, find_nli
-from pipelines.teaching import find_teacher
+from pipelines.inputs.data import find_held_out, find_nli, find_sts, find_texts
+from pipelines.inputs.load import find_teacher
+from pipelines.inputs.texts import describe_sentences, distillation_texts
+from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.recipe import Recipe
 
 
@@ -14,7 +16,7 @@ from sbert_prune.recipe.recipe import Recipe
 @option("model", MODEL, required=True)
 @recipe_options(*settings_of("nli"), "distil_teacher", "sts_data", "sts_score_range", *TRAINING)
 @flag("force", FORCE)
-def command(recipe: Recipe, model: str, force: bool) -> None:
+def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on natural language inference and log the result."""
     recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
@@ -30,3 +32,49 @@ def command(recipe: Recipe, model: str, force: bool) -> None:
     with open_context(recipe, force=force) as context:
         saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
     say(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
+
+
+@click.command("distil", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options(*settings_of("distil"), "nli_data", "nli_max_rows", "sts_data", "sts_score_range", *TRAINING)
+@flag("force", FORCE)
+def distil(recipe: Recipe, model: str, force: bool) -> None:
+    """Teach a sentence model the embeddings of another one, sentence by sentence, and log the result."""
+    recipe = recipe.model_copy(update={"phases": ("distil",)})
+    check_machine(recipe)
+    source = find_sentence_model(model, recipe)
+    teacher = find_teacher(recipe)
+    if recipe.distil.data is None and recipe.sts.data is None:
+        raise RecipeError(f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data.")
+    training = find_texts(recipe).value if recipe.sts.data is not None else None
+    texts, record = distillation_texts(recipe, training)
+    say(describe_sentences(record))
+
+    from pipelines.steps.context import open_context
+    from pipelines.steps.train import Judged, distil
+
+    quieten_libraries()
+    with open_context(recipe, force=force) as context:
+        saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
+    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
+
+
+@click.command("train_sts", cls=Command)
+@option("model", MODEL, required=True)
+@recipe_options(*settings_of("sts"), "distil_teacher", *TRAINING)
+@flag("force", FORCE)
+def train_sts(recipe: Recipe, model: str, force: bool) -> None:
+    """Fine-tune a sentence model on semantic textual similarity and log the result."""
+    recipe = recipe.model_copy(update={"phases": ("sts",)})
+    check_machine(recipe)
+    found = find_sts(recipe)  # before a model is fetched: data are wrong more often
+    source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
+    say(*found.lines)
+
+    from pipelines.steps.context import open_context
+    from pipelines.steps.train import Judged, train_sts
+
+    quieten_libraries()
+    with open_context(recipe, force=force) as context:
+        saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
+    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -13,7 +13,7 @@ REPAIR = Parameter(None, "true mends what can be mended from what is still there
 @click.command("verify", cls=Command)
 @option("registered_model", NAME)
 @flag("repair", REPAIR)
-def command(registered_model: str | None, repair: bool) -> None:
+def verify(registered_model: str | None, repair: bool) -> None:
     """Load every version, and hold bytes, lineage, metrics, runs, stages and aliases against each other; exit status 1 on a finding."""
     check_store(must_exist=True)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.doctor.findings import Finding, in_bytes, refused
 from pipelines.doctor.hub import HubName, model_on_hub
-from sbert_prune.errors import EncoderError, HubError, SbertPruneError
-from sbert_prune.hub.models import fetch_model
+from sbert_prune.errors import EncoderError, HubError, SbertPruneError, SelectionError
+from sbert_prune.models.architectures import check_selection
 from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.models.pickles import holds_pickles
-from sbert_prune.models.sources import locate_base
+from sbert_prune.models.sources import fetch_model, locate_base
+from sbert_prune.strategies import choose_layers
 
 if TYPE_CHECKING:
     from sbert_prune.hub.snapshot import Snapshot
@@ -115,3 +116,26 @@ def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Fin
         return Finding(check, "fail", f"{at} has no model.safetensors", advice, f"mlflow run . -e doctor -P {check}=ORG/NAME")
     size = sum(sizes[name] for name in weights or pickles)
     return Finding(check, "ok", f"{at}: on the hub, {in_bytes(size)} are fetched by the first command")
+
+
+def check_layers(recipe: Recipe) -> Finding:
+    """The row of the layers. Of a base that is not here yet the depth is not known, of its strategy whether there is such a one."""
+    command = f"mlflow run . -e recipes -P name={recipe.name}"
+    cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
+    told = f"{', then '.join(cuts)} ({recipe.strategy})"
+    try:
+        choose_layers("1", strategy=recipe.strategy, depth=1)
+        if recipe.base_model.startswith(("models:/", "runs:/")) or model_on_hub(recipe.base_model) is not None:
+            return Finding("layers", "-", f"{told}: held against the base once that is here")
+        base = locate_base(recipe.base_model, convert_pickle=recipe.convert_pickle).checkpoint
+        depth = base.depth
+        for layers in cuts:
+            chosen = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+            if chosen is not None:
+                check_selection(str(base.config["model_type"]), chosen)
+            depth = int(layers) if layers.isdecimal() else depth
+    except SelectionError as error:
+        return refused("layers", error, command)
+    except EncoderError:
+        return Finding("layers", "-", f"{told}: the base's own row says why it cannot be told")
+    return Finding("layers", "ok", f"{told} of {base.depth}")

@@ -6,18 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipelines.checks.launcher import check_git, check_managers
-from pipelines.checks.layers import check_layers
-from pipelines.checks.memory import check_memory
-from pipelines.checks.packages import look_at_packages
-from pipelines.checks.running import OURS, PATIENCE_S, Check
-from pipelines.checks.undelivered import check_undelivered
-from pipelines.doctor.base import check_model, num_parameters
+from pipelines.doctor.base import check_layers, check_model, num_parameters
 from pipelines.doctor.data import check_rows, check_text
 from pipelines.doctor.device import check_device
-from pipelines.doctor.disk import check_places, places
+from pipelines.doctor.disk import check_places, check_undelivered, places
+from pipelines.doctor.findings import OURS, PATIENCE_S, Check
 from pipelines.doctor.hub import LATE, HubName, check_hub, data_on_hub, model_on_hub
-from pipelines.doctor.machine import check_cores
+from pipelines.doctor.machine import check_cores, check_git, check_managers, check_memory, look_at_packages
 from pipelines.doctor.store import check_tracking_store
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, find_files
 from sbert_prune.errors import DataError

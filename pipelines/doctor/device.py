@@ -1,6 +1,6 @@
 """What torch can compute on, asked in a process of its own: an installation that is broken may end it, or take long.
 
-`python -m pipelines.checks.device DEVICE PRECISION` writes the answer as JSON.
+`python -m pipelines.doctor.device DEVICE PRECISION` writes the answer as JSON.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.checks.memory import needed_memory
 from pipelines.doctor.findings import Finding, in_bytes
+from pipelines.doctor.machine import needed_memory
 from sbert_prune.errors import RecipeError
 
 _PATIENCE_S = 30.0

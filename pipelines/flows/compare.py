@@ -7,12 +7,12 @@ from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from pipelines.flows.summary import where_report
-from pipelines.saving import as_sentence_model, size_metrics
 from pipelines.steps.evaluate import READS, judge
 from pipelines.steps.measures import Measures
+from pipelines.steps.records import as_sentence_model, size_metrics
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.report.comparison import Compared, comparison_chart, comparison_page, comparison_rows, difference_rows
-from sbert_prune.report.terminal import table_lines
+from sbert_prune.report.tables import table_lines
 
 if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam

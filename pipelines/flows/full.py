@@ -2,21 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pipelines.console import quieten_libraries, say
-from pipelines.inputs.base import PruneInputs
+from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
+from pipelines.steps.evaluate import judge
+from pipelines.steps.measures import Measures
+from pipelines.steps.records import data_record
 from sbert_prune.errors import TrackingError
+from sbert_prune.evaluation.bootstrap import MARGIN, OverSeeds, over_seeds
+from sbert_prune.evaluation.comparison import Judgement
+from sbert_prune.metrics import RETENTION, STS_TEST
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry.version import REFERENCE, VARIANT
+from sbert_prune.report.tables import table
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
+
+if TYPE_CHECKING:
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.registry.version import Version
+
+    Make = Callable[[Context, Inputs], tuple[Version, Version]]
+    """Makes one variant; returns it and its reference."""
+
+
+def run_seeds(context: Context, inputs: Inputs, seeds: Sequence[int], name: str, make: Make) -> list[str]:
+    """Make a variant for each seed, each beside a reference of its own seed, and sum them up on a run above theirs.
+
+    name: of all of them, without a seed.
+    """
+    listed = ",".join(map(str, seeds))
+    with context.under(f"{name} seeds {listed}", {"seed": listed, "seeds": listed, "role": "seeds"}, context.recipe) as (inner, run):
+        made = [make(_seeded(inner, seed), inputs) for seed in seeds]
+        found = _summed_up([_judged(_seeded(inner, seed), inputs, pair) for seed, pair in zip(seeds, made, strict=True)])
+        run.log_metrics(_means([variant for variant, _ in made]) | _metrics(found))
+        for use, rows in inputs.splits.items():
+            run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
+        run.log_text(_page(seeds, made, found), "report.md")
+    return ["", *_lines(seeds, found), *(f"model     seed {seed}: {variant.uri}" for seed, (variant, _) in zip(seeds, made, strict=True))]
+
+
+def _seeded(context: Context, seed: int) -> Context:
+    return context.with_recipe(context.recipe.with_seed(seed))
+
+
+def _judged(context: Context, inputs: Inputs, made: tuple[Version, Version]) -> Judgement:
+    """The scores of one seed again, from the embeddings that were kept."""
+    variant, reference = made
+    measures = Measures.of(inputs.exam, context.recipe).of_pairs()
+    own = judge(context, find_model(variant.uri), measures)
+    return Judgement(own, {} if reference.uri == variant.uri else {"reference": judge(context, find_model(reference.uri), measures)})
+
+
+def _summed_up(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
+    """Over all seeds: each score, the retention, and the difference to the reference."""
+    found = {name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores}
+    retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
+    if len(retentions) == len(judgements):
+        found[RETENTION] = over_seeds(retentions)
+        found["difference/reference"] = over_seeds([judgement.differences("reference")[STS_TEST] for judgement in judgements])
+    return found
+
+
+def _metrics(found: Mapping[str, OverSeeds]) -> dict[str, float]:
+    ends = {f"{name}_{end}": getattr(score, end) for name, score in found.items() for end in ("low", "high", "deviation")}
+    worse = {f"{name}_p_worse": score.probability_below(-MARGIN) for name, score in found.items() if name.startswith("difference/")}
+    return {name: score.mean for name, score in found.items()} | ends | worse
+
+
+def _means(variants: Sequence[Version]) -> dict[str, float]:
+    """Of what has no resamples, size and speed among it."""
+    shared = set.intersection(*(set(variant.metrics) for variant in variants))
+    return {name: fmean(variant.metrics[name] for variant in variants) for name in sorted(shared)}
+
+
+def _lines(seeds: Sequence[int], found: Mapping[str, OverSeeds]) -> list[str]:
+    head = f"seeds     {', '.join(map(str, seeds))}: mean [95 % interval over pairs and seeds], deviation between seeds"
+    lines = [f"{name:<40} {_told(score)}" for name, score in found.items()]
+    if (difference := found.get("difference/reference")) is not None:
+        worse = difference.probability_below(-MARGIN)
+        lines.append(f"worse than the reference by more than {MARGIN:g} with probability {worse:.3f}")
+    return [head, *lines]
+
+
+def _told(score: OverSeeds) -> str:
+    each = ", ".join(f"{value:.4f}" for value in score.values)
+    return f"{score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], {score.deviation:.4f} ({each})"
+
+
+def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], found: Mapping[str, OverSeeds]) -> str:
+    rows = [
+        (
+            name,
+            f"{score.mean:.4f}",
+            f"[{score.low:.4f}, {score.high:.4f}]",
+            f"{score.deviation:.4f}",
+            *(f"{value:.4f}" for value in score.values),
+        )
+        for name, score in found.items()
+    ]
+    models = "\n".join(
+        f"- seed {seed}: {variant.uri}, against {reference.uri}" for seed, (variant, reference) in zip(seeds, made, strict=True)
+    )
+    header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
+    note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."
+    return f"# {len(seeds)} seeds\n\n{models}\n\n{table(header, rows)}\n\n{note}\n"
 
 
 def run_full(
@@ -37,8 +136,6 @@ def run_full(
         say(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         if seeds:
-            from pipelines.over_seeds import run_seeds
-
             name = run_name(recipe, inputs.pruning).removesuffix(f" s{recipe.seed}")
             return run_seeds(context, inputs, seeds, name, make_variant)
         variant, reference = make_variant(context, inputs)
@@ -49,8 +146,8 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
     """Open the run of one variant and fill it; returns the variant and its reference."""
     from pipelines.flows.summary import draw_variants
     from pipelines.flows.variant import find_or_build, find_or_build_reference
-    from pipelines.publishing import publish
     from pipelines.steps.context import describe_all
+    from pipelines.steps.records import publish
     from sbert_prune.registry import versions as registry
 
     recipe = context.recipe
@@ -71,7 +168,7 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
 
 def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
     """Before anything is trained: how the base's tokenizer fits the texts, and what train shared with dev and test."""
-    from pipelines.fitting import log_fit, look_at_fit, tokenizer_of
+    from pipelines.steps.train import log_fit, look_at_fit, tokenizer_of
 
     base = inputs.pruning.base
     length = context.recipe.max_seq_length

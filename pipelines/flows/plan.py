@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import quieten_libraries, say
-from pipelines.fitting import look_at_fit, tokenizer_of
-from pipelines.room import COPIES
-from pipelines.saving import as_sentence_model
-from pipelines.teaching import teacher_layers
+from pipelines.inputs.load import COPIES, teacher_layers
+from pipelines.steps.records import as_sentence_model
+from pipelines.steps.train import look_at_fit, tokenizer_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import save_sentence_model, with_pooling
 from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.registry import versions as registry
+from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.tracking.store import connect
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 from sbert_prune.training.device import choose_hardware
 from sbert_prune.training.estimate import distil_part, nli_part, rehearse, sts_part
-from sbert_prune.training.memory import peak_memory_mb
 from sbert_prune.training.teacher import Teacher
 
 if TYPE_CHECKING:

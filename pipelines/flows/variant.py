@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from pipelines.console import say
 from pipelines.inputs.base import find_model
-from pipelines.publishing import publish
-from pipelines.steps import evaluate as judging
-from pipelines.steps import prune as cutting
-from pipelines.steps import register as steps
-from pipelines.steps import train as healing
+from pipelines.steps import evaluate, prune, register, train
 from pipelines.steps.judgement_log import Verdict, copy_judgement, log_judgement
 from pipelines.steps.keys import exam_key, variant_key
+from pipelines.steps.records import publish
 from pipelines.steps.rivals import find_rivals
 from sbert_prune.metrics import RETENTION
 from sbert_prune.registry import versions as registry
@@ -94,13 +91,13 @@ def build(context: Context, inputs: Inputs, reference: Reference | None) -> Vers
     """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
     model, cuts = _where_to_begin(inputs, reference)
     for place, layers in enumerate(cuts):
-        model = cutting.prune(context, model, layers, inputs.pruning, trims=place == 0)
+        model = prune.prune(context, model, layers, inputs.pruning, trims=place == 0)
         for phase in context.recipe.phases:
             model = heal(context, phase, model, inputs, reference)
     judged = _judge(context, inputs, model, reference)
     metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
     tags = _tags(context, inputs, reference) | {"evaluate_run_id": judged.run_id}
-    version = steps.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
+    version = register.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
     _report(context, judged, version)
     context.unfinished.discard(tags["variant_key"])
     return version
@@ -111,20 +108,20 @@ def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, refere
     teacher = inputs.teacher
     if teacher is None and reference is not None and context.recipe.has_teacher:
         teacher = reference.model
-    judged = healing.Judged(inputs.texts.sts.dev, teacher)
+    judged = train.Judged(inputs.texts.sts.dev, teacher)
     if phase == "distil":
         assert inputs.sentences is not None  # found with the other inputs
-        return healing.distil(context, model, inputs.sentences, judged)
+        return train.distil(context, model, inputs.sentences, judged)
     if phase == "sts":
-        return healing.train_sts(context, model, inputs.texts.sts.train, judged)
+        return train.train_sts(context, model, inputs.texts.sts.train, judged)
     assert inputs.texts.nli is not None
-    return healing.train_nli(context, model, inputs.texts.nli, judged)
+    return train.train_nli(context, model, inputs.texts.nli, judged)
 
 
-def _judge(context: Context, inputs: Inputs, model: SavedModel, reference: Reference | None) -> Verdict | judging.Earlier:
+def _judge(context: Context, inputs: Inputs, model: SavedModel, reference: Reference | None) -> Verdict | evaluate.Earlier:
     rivals = find_rivals(context, inputs, model, reference.model if reference is not None else None)
-    earlier = judging.find_earlier(context, model, inputs.exam, rivals)
-    return earlier or judging.evaluate(context, model, inputs.exam, rivals)
+    earlier = evaluate.find_earlier(context, model, inputs.exam, rivals)
+    return earlier or evaluate.evaluate(context, model, inputs.exam, rivals)
 
 
 def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Version) -> Version:
@@ -138,7 +135,7 @@ def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Ve
     return version
 
 
-def _report(context: Context, judged: Verdict | judging.Earlier, version: Version) -> None:
+def _report(context: Context, judged: Verdict | evaluate.Earlier, version: Version) -> None:
     """What judging found, on the run above the steps."""
     if context.parent is None:
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from pipelines.inputs.texts import TrainingTexts
-from sbert_prune.data.texts import load_texts
+from sbert_prune.data.formats.text import load_texts
 from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import check_selection
@@ -22,8 +22,7 @@ from sbert_prune.recipe.settings import REFERENCE_TEACHER
 from sbert_prune.strategies import EXPLICIT, choose_layers
 from sbert_prune.tracking.store_uri import check_store
 from sbert_prune.vocabulary.choose import must_stay
-from sbert_prune.vocabulary.rewriting import named_ids
-from sbert_prune.vocabulary.tokenizer_json import read_pieces
+from sbert_prune.vocabulary.tokenizer_json import named_ids, read_pieces
 
 if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pipelines.inputs.texts import TrainingTexts
-from sbert_prune.data.apart import keep_apart
 from sbert_prune.data.describe import describe_rows, preview
-from sbert_prune.data.leaks import find_leaks
+from sbert_prune.data.leaks import find_leaks, keep_apart
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, StsData, find_files, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sbert_prune.data.describe import describe_rows
+from sbert_prune.data.describe import describe_labelled, describe_rows
 from sbert_prune.data.labelled import load_labelled
-from sbert_prune.data.labelled_described import describe_labelled
 from sbert_prune.data.sources import load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
-    from sbert_prune.data.labelled_rows import LabelledData
-    from sbert_prune.data.rows import RowSet, StsRow
+    from sbert_prune.data.rows import LabelledData, RowSet, StsRow
     from sbert_prune.recipe.recipe import Recipe
 
 
@@ -89,6 +87,6 @@ def check_mteb(recipe: Recipe) -> None:
             f"mteb={','.join(recipe.mteb)}: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]', "
             "or leave the parameter out."
         )
-    from sbert_prune.evaluation.mteb_tasks import check_data, find_tasks
+    from sbert_prune.evaluation.mteb import check_data, find_tasks
 
     check_data(find_tasks(recipe.mteb))

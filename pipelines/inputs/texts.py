@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from sbert_prune.data.formats.text import load_texts
 from sbert_prune.data.normalise import normalised
 from sbert_prune.data.rows import Label, take
-from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise
 from sbert_prune.models.lineage import DataRecord
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.data.rows import NliRow, Row, RowSet
     from sbert_prune.data.sources import StsData
-    from sbert_prune.importance.calibration import Calibration
+    from sbert_prune.layer_analysis.importance import Calibration
     from sbert_prune.recipe.recipe import Recipe
 
 _AT_MOST = 512  # sentences, and pairs, to measure layers by: more changes the scores in the third digit
@@ -73,7 +73,7 @@ class TrainingTexts:
 
     def calibration(self) -> Calibration:
         """Sentences, dev pairs and entailments to measure layers by, spread evenly over the files."""
-        from sbert_prune.importance.calibration import Calibration
+        from sbert_prune.layer_analysis.importance import Calibration
 
         return Calibration(
             sentences=tuple(spread(self.unique(), _AT_MOST)),

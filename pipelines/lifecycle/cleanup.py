@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pipelines.steps.checkpointing import Unfinished
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.report.terminal import table_lines
-from sbert_prune.spared import needed, out_of_reach
+from sbert_prune.report.tables import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import delete_model, num_bytes
+from sbert_prune.tracking.orphans import needed, out_of_reach
 from sbert_prune.tracking.store import TAG, pages
 from sbert_prune.tracking.store_uri import own_folder
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from pipelines.console import say
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.events import LOST, PROMOTED, REFUSED, ROLLED_BACK
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry import promotion
-from sbert_prune.registry.history import read_history
+from sbert_prune.registry.history import LOST, PROMOTED, REFUSED, ROLLED_BACK, read_history
 from sbert_prune.registry.policy import SIZE
 from sbert_prune.registry.reconcile import actual, wanted
 from sbert_prune.registry.versions import existing_versions
@@ -20,7 +19,7 @@ from sbert_prune.system.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sbert_prune.events import Event
+    from sbert_prune.registry.history import Event
     from sbert_prune.registry.version import Version
 
 

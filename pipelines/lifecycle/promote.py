@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.steps.context import describe_all, open_store
-from sbert_prune.decision import Decision, decide
 from sbert_prune.errors import RefusedError, TrackingError
-from sbert_prune.events import PRODUCTION, REFUSED, STAGING, Event, shortened
 from sbert_prune.registry import promotion
-from sbert_prune.registry.history import append
+from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, shortened
+from sbert_prune.registry.policy import Decision, decide
 from sbert_prune.registry.versions import STAGE_ALIASES, existing_versions, find_version
 from sbert_prune.tracking.runs import open_run
 

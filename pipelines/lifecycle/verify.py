@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
-from pipelines.lifecycle.audit import Finding, audit_references, audit_version
-from pipelines.stages import audit_stages
+from pipelines.lifecycle.audit import Finding, Repair, audit_references, audit_version
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.registry import promotion
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.reconcile import settle
-from sbert_prune.report.terminal import table_lines
+from sbert_prune.registry.history import read_history, standing
+from sbert_prune.registry.reconcile import actual, settle, tells_stages_by_tags, wanted
+from sbert_prune.registry.versions import STAGE_ALIASES, versions
+from sbert_prune.report.tables import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import add_file
 from sbert_prune.tracking.store import pages
 
 if TYPE_CHECKING:
-    from pipelines.lifecycle.audit import Repair
+    from sbert_prune.registry.history import History
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
+
+
+def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
+    """A damaged history; else aliases and stages that are not where it says, and a champion that is gone."""
+    history = read_history(store, name)
+    if history.damage:  # what it says of stages cannot be trusted
+        advice = (
+            "restore the tags from a backup of the store; repair=true notes the loss, and takes who holds the stages for what was decided"
+        )
+        return [Finding("history", "; ".join(history.damage), advice, Repair(writes_off=True))]
+    return [*_lost_champion(standing(history.events).production, there), *_moved(store, name, history, there)]
+
+
+def _lost_champion(held: tuple[str, ...], there: list[str]) -> Iterator[Finding]:
+    """held: all that have held Production, the present one last."""
+    if held and held[-1] not in there:
+        next_best = [version for version in held if version in there]
+        what_then = f"version {next_best[-1]} held Production before" if next_best else "no version that held it before is there"
+        advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
+        repair = Repair(settles=True, rolls_back=True) if next_best else None
+        yield Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair)
+
+
+def _moved(store: Store, name: str, history: History, there: list[str]) -> Iterator[Finding]:
+    """What was moved by other means is moved back, or noted where our history knows nothing of that stage yet."""
+    now = actual(store, name, by_tags=tells_stages_by_tags(versions(store, name)))
+    then = wanted(history.events, there)
+    stage_of = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}
+    for alias in sorted(now.aliases.keys() | then.aliases.keys()):
+        is_at, ought = now.aliases.get(alias, "none"), then.aliases.get(alias, "none")
+        if is_at != ought:
+            gone = "" if is_at == "none" or is_at in there else ", which is not there"
+            moving = "repair=true moves it; promote the version if it was moved on purpose"
+            found = f"names version {is_at}{gone}; the history says {ought}"
+            yield _misplaced(f"alias {alias}", found, moving, stage_of.get(alias))
+    for number in sorted(now.stages.keys() | then.stages.keys(), key=int):
+        is_in, ought = now.stages.get(number, "none"), then.stages.get(number, "none")
+        if is_in != ought:
+            notes = is_in if is_in in stage_of.values() else None
+            yield _misplaced(f"version {number}", f"is in stage {is_in}; the history says {ought}", "repair=true moves it", notes)
+
+
+def _misplaced(subject: str, found: str, moving: str, notes: str | None) -> Finding:
+    advice = "repair=true takes it into the history, which knows nothing of that stage yet" if notes else moving
+    return Finding(subject, found, advice, Repair(settles=True, notes=notes))
 
 
 def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:

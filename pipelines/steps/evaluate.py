@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
-from pipelines.evidence import keep_beside
-from pipelines.saving import as_sentence_model, size_metrics
-from pipelines.steps.judgement_log import Looked, Verdict, log_judgement, log_ruin
+from pipelines.steps.judgement_log import Looked, Verdict, keep_beside, log_judgement, log_ruin
 from pipelines.steps.keys import judgement_key
 from pipelines.steps.measures import Measures
-from pipelines.steps.records import data_record, headlines, lineage_tags, log_rows, logged_id, refuse_non_finite
+from pipelines.steps.records import (
+    as_sentence_model,
+    data_record,
+    headlines,
+    lineage_tags,
+    log_rows,
+    logged_id,
+    refuse_non_finite,
+    size_metrics,
+)
 from sbert_prune.errors import RoundTripError, SbertPruneError
 from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs

@@ -7,21 +7,26 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pipelines.steps.records import logged_id
+from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.evaluation.diagnostics import of_broken_embeddings
 from sbert_prune.models.saved_model import lineage_of
+from sbert_prune.report.charts import label_of, speed_chart
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 from sbert_prune.report.page import Page, Table
-from sbert_prune.report.speed import label_of, speed_chart
+from sbert_prune.tracking.logged_models import add_file, read_file
 from sbert_prune.tracking.runs import render
 from sbert_prune.tracking.store import read_artifact
 
 if TYPE_CHECKING:
-    from sbert_prune.anatomy.result import Anatomy
     from sbert_prune.errors import RoundTripError
     from sbert_prune.evaluation.comparison import Judgement
     from sbert_prune.evaluation.diagnostics import Signature
     from sbert_prune.evaluation.efficiency.flops import Flops
     from sbert_prune.evaluation.efficiency.speed import Speed
+    from sbert_prune.layer_analysis.anatomy import Anatomy
     from sbert_prune.models.lineage import Lineage
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.tracking.runs import Run
@@ -143,3 +148,24 @@ def _cells(looked: Looked) -> Table:
     ]
     note = f"Left out, as they would take too long: {'; '.join(looked.speed.left_out)}." if looked.speed.left_out else ""
     return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)
+
+
+_ROUNDING = 1e-4  # of a cosine: batches that are put together otherwise change the fifth digit
+
+
+def keep_beside(store: Store, source: SavedModel, dev_pairs: str) -> None:
+    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered.
+
+    What it says of other pairs stays: a version may have been registered by them. So does what differs by rounding alone: a seal is on it.
+    """
+    model_id = logged_id(source)
+    if model_id is None:
+        return
+    kept = read_file(store, model_id, FILE_NAME)
+    before, now = DevPairs.parse(kept) if kept is not None else None, DevPairs.parse(dev_pairs)
+    if before is None or now is None or (before.digest == now.digest and not _same(before, now)):
+        add_file(store, model_id, FILE_NAME, dev_pairs)
+
+
+def _same(before: DevPairs, now: DevPairs) -> bool:
+    return before.cosines.shape == now.cosines.shape and bool(np.allclose(before.cosines, now.cosines, rtol=0, atol=_ROUNDING))

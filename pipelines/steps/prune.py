@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import say
 from pipelines.inputs.texts import open_corpus
-from pipelines.saving import save
 from pipelines.steps.keys import cut_key
-from pipelines.steps.records import lineage_tags, refuse_non_finite
+from pipelines.steps.records import lineage_tags, refuse_non_finite, save
 from pipelines.steps.reuse import find_done, take_over
 from sbert_prune.errors import EncoderError
 from sbert_prune.layer_analysis.importance import IMPORTANCE
@@ -25,8 +24,7 @@ from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.report.charts import similarity_map
 from sbert_prune.strategies import choose_layers
-from sbert_prune.vocabulary.report import share_unchanged
-from sbert_prune.vocabulary.trim import trim_vocabulary
+from sbert_prune.vocabulary.trim import share_unchanged, trim_vocabulary
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.models.checkpoint import Checkpoint
     from sbert_prune.tracking.runs import Run
-    from sbert_prune.vocabulary.report import TrimReport
+    from sbert_prune.vocabulary.trim import TrimReport
 
 _MUCH_LESS = 0.9
 

@@ -7,14 +7,23 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from pipelines.steps.reuse import OUTPUT, result_folder
 from sbert_prune.errors import RoundTripError
+from sbert_prune.evaluation.efficiency.size import measure_size
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import DataRecord, Lineage
-from sbert_prune.tracking.logged_models import LOGGED
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import load_saved, save_sentence_model, with_pooling
+from sbert_prune.tracking.logged_models import LOGGED, log_model
 
 if TYPE_CHECKING:
-    from sbert_prune.data.labelled_rows import LabelledRows
-    from sbert_prune.data.rows import NliRow, RowSet, StsRow
-    from sbert_prune.models.saved_model import SavedModel
+    from sentence_transformers import SentenceTransformer
+
+    from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
+    from sbert_prune.data.rows import LabelledRows, NliRow, RowSet, StsRow
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
 
 
@@ -94,3 +103,45 @@ def refuse_non_finite(metrics: Mapping[str, float]) -> None:
         raise RoundTripError(
             f"{', '.join(wrong)} came out as no finite number, so the model is not judged. Evaluate on more pairs, or train again."
         )
+
+
+_SHOWN = ("base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "role")
+
+
+def publish(run: Run, version: Version, inputs: Inputs) -> None:
+    """Repeat what was chosen, read, made and measured."""
+    run.set_tags({key: version.tags[key] for key in _SHOWN if key in version.tags} | {"model": version.uri})
+    run.log_params({"kept_layers": version.tags["kept_layers"]})
+    for use, rows in inputs.splits.items():
+        run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
+    run.log_output(version.tags["model_id"])
+    run.log_metrics(version.metrics)
+
+
+def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, key: str) -> SavedModel:
+    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on.
+
+    key: the step's, by which its result is found again.
+    """
+    folder = result_folder(context, key, run.run_id)
+    save_sentence_model(model, folder, lineage)
+    context.unfinished.finish(key, run.run_id)
+    saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
+    run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
+    run.log_metrics(size_metrics(model, saved))
+    if context.parent is not None and not context.keep:
+        return saved
+    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
+    run.set_tags({OUTPUT: f"models:/{model_id}"})
+    return saved if context.parent is not None else SavedModel(f"models:/{model_id}", None, saved.checkpoint)
+
+
+def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
+    """Parameters and bytes of a saved model, by their names in MLflow."""
+    return measure_size(model, source.checkpoint).metrics()
+
+
+def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
+    """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
+    model = load_saved(source.checkpoint)
+    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)

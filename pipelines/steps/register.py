@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import say
-from pipelines.saving import as_sentence_model
-from pipelines.steps.records import headlines, lineage_tags, logged_id, refuse_non_finite
+from pipelines.steps.records import as_sentence_model, headlines, lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.models.lineage import Lineage

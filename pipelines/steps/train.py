@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
-from pipelines.fitting import log_fit, look_at_fit
+from transformers import AutoTokenizer
+
+from pipelines.console import end_if_told, phase_progress, say, waiting_for_a_good_moment
+from pipelines.inputs.load import teacher_layers
 from pipelines.inputs.texts import SAMPLE, sentences_of, spread
-from pipelines.phase_log import phase_setup
-from pipelines.saving import as_sentence_model, save
 from pipelines.steps.keys import phase_key
-from pipelines.steps.records import data_record, lineage_tags, log_skipped
+from pipelines.steps.records import as_sentence_model, data_record, lineage_tags, log_skipped, save
 from pipelines.steps.reuse import find_done, take_over
-from pipelines.teaching import teacher_layers
+from sbert_prune.errors import EncoderError
 from sbert_prune.models.lineage import PhaseRecord, TeacherRecord
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed, with_pooling
 from sbert_prune.training.phases import Healer
+from sbert_prune.training.setup import Setup
 from sbert_prune.training.teacher import Teacher
+from sbert_prune.vocabulary.fit import TextFit, measure_fit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedTokenizerBase
 
     from pipelines.steps.context import Context
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
@@ -30,6 +37,85 @@ if TYPE_CHECKING:
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.settings import PhaseSettings
     from sbert_prune.tracking.runs import Run
+    from sbert_prune.training.setup import Progress, Report
+
+_FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optimizer step
+
+
+@contextmanager
+def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[Setup]:
+    """Yield what a phase runs on and whom it speaks to. key: names the phase; the same one goes on where it was."""
+
+    def notice(text: str) -> None:
+        say(f"{phase}: {text}")
+
+    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, say=notice)
+    with phase_report(run, phase) as report, run.system_metrics(), waiting_for_a_good_moment():
+        yield Setup(context.hardware, context.recipe.seed, report, end_if_told, notice, checkpoints)
+
+
+@contextmanager
+def phase_report(run: Run, phase: str, *, flush_every_s: float = _FLUSH_EVERY_S) -> Iterator[Report]:
+    """Yield what a phase reports to. What was told is logged however the phase ends.
+
+    Args:
+        run: The run that metrics are logged to.
+        phase: The phase; its name is the prefix of the metrics.
+        flush_every_s: For how many seconds metrics are collected before they are logged together.
+    """
+    points: list[tuple[int, Mapping[str, float]]] = []
+    flushed = time.monotonic()
+
+    with phase_progress(phase if phase == "distil" else f"train_{phase}") as show:
+
+        def report(progress: Progress) -> None:
+            nonlocal flushed
+            show(progress)
+            points.append((progress.optimizer_step, _metrics(progress, phase)))
+            if time.monotonic() - flushed >= flush_every_s:
+                run.log_series(points)
+                points.clear()
+                flushed = time.monotonic()
+
+        try:
+            yield report
+        finally:
+            run.log_series(points)
+
+
+def _metrics(progress: Progress, phase: str) -> dict[str, float]:
+    values = asdict(progress)
+    del values["optimizer_step"], values["num_optimizer_steps"]
+    return {f"{phase}/{key}": value for key, value in values.items() if value is not None}
+
+
+def tokenizer_of(model: SavedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a saved model. Raises EncoderError for one that cannot be read."""
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model.folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EncoderError(f"{model.uri}: its tokenizer cannot be read ({reason}). Fetch its files again.") from error
+    return found
+
+
+def look_at_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> TextFit:
+    """Say how the tokenizer cuts the texts, and warn where it does not fit them."""
+    fit = measure_fit(tokenizer, texts, max_length)
+    say(f"tokenizer: {fit.line()}", *(f"warning: {warning}" for warning in fit.warnings()))
+    return fit
+
+
+def log_fit(run: Run, fit: TextFit) -> None:
+    """Leave in the record what was said."""
+    measured = asdict(fit)
+    run.log_metrics(
+        {f"text/{key}": measured[key] for key in ("unknown_rate", "pieces_per_word", "lost_marks", "truncated", "needed_length")}
+    )
+    run.set_tags({"script": fit.script})
+    if warnings := fit.warnings():
+        run.log_text("\n".join(warnings), "warnings.txt")
+
 
 _TRAINING = ("seed", "precision", "device", "on_bad_rows")
 

@@ -1,12 +1,16 @@
 """Which column of a table means what."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from types import MappingProxyType
+from typing import Self, TypeVar
 
+from sbert_prune.data.formats.read import read_table
 from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.data.normalise import clean
-from sbert_prune.errors import DataError
+from sbert_prune.errors import DataError, RecipeError
 
 Synonyms = Mapping[str, Sequence[str]]
 """The names that a wanted column may carry, the most telling first."""
@@ -112,3 +116,110 @@ def _normalise(name: str) -> str:
 
 def _columns_found(table: Table, names: Sequence[str], wanted: str, accepted: Sequence[str]) -> str:
     return f"Read as {table.notes[0]}, its columns are {shorten(names)}; {wanted} may be called {' or '.join(accepted)}."
+
+
+ON_BAD_ROWS = ("error", "skip")
+
+_KEPT = 1_000
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass
+class BadRows:
+    """The rows of a table that could not be used, as they are met. messages: of the first thousand."""
+
+    num: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, message: str) -> None:
+        """Count one more."""
+        self.num += 1
+        if len(self.messages) < _KEPT:
+            self.messages.append(message)
+
+
+def parse_each(table: Table, records: Iterable[Record], parse: Callable[[Record], Parsed], bad: BadRows) -> Iterator[Parsed]:
+    """What `parse` makes of every record; those that it refuses with a DataError go to the bad rows."""
+    for record in records:
+        try:
+            if record.fault:
+                raise DataError(record.fault)
+            value = parse(record)
+        except DataError as error:
+            bad.add(f"{table.place(record)}: {error}.")
+        else:
+            yield value
+
+
+def settle(path: str, *, num_good: int, bad: BadRows, on_bad_rows: str) -> None:
+    """Raises DataError for any bad row unless `on_bad_rows` is "skip", and then still when no row is left or most are bad."""
+    check_on_bad_rows(on_bad_rows)
+    total = num_good + bad.num
+    if bad.num and on_bad_rows == "error":
+        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}")
+    if bad.num > num_good or not num_good:
+        first = " ".join(bad.messages[:3])
+        raise DataError(f"{path}: {bad.num:,} of {total:,} rows cannot be used, so its layout is probably misunderstood. {first}")
+
+
+def check_on_bad_rows(on_bad_rows: str) -> None:
+    """Raises RecipeError unless the setting is one of ON_BAD_ROWS."""
+    if on_bad_rows not in ON_BAD_ROWS:
+        raise RecipeError(f"on_bad_rows={on_bad_rows!r} is unknown. It is one of {', '.join(ON_BAD_ROWS)}.")
+
+
+def _others(num_bad: int, total: int) -> str:
+    counted = "It is the only bad row" if num_bad == 1 else f"{num_bad:,} rows are bad"
+    return f"{counted} of {total:,}; mend the file, or leave such rows out with on_bad_rows=skip."
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table, where its wanted columns stand, and whether its first record names them."""
+
+    table: Table
+    columns: Columns
+    has_header_line: bool
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        synonyms: Callable[[Table], Synonyms],
+        headerless: Callable[[Table], Columns],
+        more: Synonyms = MappingProxyType({}),
+    ) -> Self:
+        """Understand one file.
+
+        synonyms: what the wanted columns may be called.  headerless: the layout of a table without a header.
+        more: what columns may be called that the file need not have.
+
+        Raises DataError for a file whose columns cannot be told, or that has no row.
+        """
+        table = read_table(path)
+        wanted = synonyms(table)
+        header = find_header(table, wanted, more)
+        sheet = cls(table, header or headerless(table), header is not None and table.header is None)
+        if next(sheet.records(), None) is None:
+            raise DataError(f"{path} holds a header and no rows; expected rows of {', '.join(wanted)}.")
+        return sheet
+
+    def records(self) -> Iterator[Record]:
+        """The records behind the header."""
+        return islice(self.table.records(), int(self.has_header_line), None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was understood, for people."""
+        return (*self.table.notes, self.columns.layout)
+
+
+def name_of(files: Sequence[Path]) -> str:
+    """What several files of one split are called, for people."""
+    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+
+
+def source_of(files: Sequence[Path]) -> str:
+    """Where they lie, for people."""
+    return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from sbert_prune.data.files import stem_of
 from sbert_prune.data.formats.columnar import is_dataset_folder
 from sbert_prune.data.formats.read import FORMATS, is_data_file
+from sbert_prune.data.formats.text import stem_of
 from sbert_prune.errors import DataError
 
 SPLIT_WORDS = {

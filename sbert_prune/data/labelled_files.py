@@ -1,17 +1,152 @@
 """Files of labelled texts, read into checked rows."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
-from sbert_prune.data.badrows import BadRows, parse_each, settle
-from sbert_prune.data.columns import MISSING, text_of
-from sbert_prune.data.formats.table import Record
-from sbert_prune.data.labelled_columns import labelled_sheet
-from sbert_prune.data.labelled_rows import LabelledRow, LabelledRows
+from sbert_prune.data.columns import (
+    MISSING,
+    BadRows,
+    Columns,
+    Sheet,
+    find_header,
+    first_cells,
+    name_of,
+    parse_each,
+    settle,
+    shorten,
+    source_of,
+    text_of,
+)
+from sbert_prune.data.formats.delimited import parse_lines, usual_width
+from sbert_prune.data.formats.read import read_table
+from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.text import TextLines, check_file, split_suffixes
 from sbert_prune.data.normalise import clean
-from sbert_prune.data.sheets import Sheet, name_of, source_of
+from sbert_prune.data.rows import LabelledRow, LabelledRows
 from sbert_prune.errors import DataError
+
+HEADER = ("label", "text")
+
+_SAMPLE = 500
+_PREFIX = "__label__"  # fastText's
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether the name ends in .txt, also with .gz, .xz or .zst."""
+    return split_suffixes(path)[0] == ".txt"
+
+
+def read_labelled_lines(path: Path) -> Table:
+    """A table with the columns label and text; one without a header where most lines hold a tab.
+
+    A line that is not UTF-8 is a record that cannot be read: sets of the 1990s have a few in Latin-1.
+
+    Raises DataError for a file that is missing, empty or no text.
+    """
+    check_file(path, expected="one text a line, with its label before it")
+    lines = TextLines.of(path)
+    sample = list(islice((line for line in _checked(lines) if not line.fault), _SAMPLE))
+    if not sample:
+        first = next(_checked(lines), None)
+        raise DataError(f"{path}, line {first.line}: {first.fault}." if first else f"{path} holds no text, only blank lines at most.")
+    if 2 * sum("\t" in str(line.cells[0]).strip() for line in sample) > len(sample):
+        return Table(str(path), partial(_tabs, lines), notes=("tab-separated, no quotes",))
+    return Table(str(path), partial(_labels, lines), header=HEADER, notes=("one label and text a line",))
+
+
+def _checked(lines: TextLines) -> Iterator[Record]:
+    """Each line that is not blank as a record of one cell."""
+    is_utf_8 = lines.encoding != "utf-16"
+    for number, line in enumerate(lines.decoded("surrogateescape") if is_utf_8 else lines, start=1):
+        if line.strip():
+            yield Record(number, (line,), _fault(line))
+
+
+def _fault(line: str) -> str:
+    if "\0" in line:
+        return "a NUL byte; expected text in UTF-8"
+    wrong = next((character for character in line if "\udc80" <= character <= "\udcff"), None)
+    if wrong is None:
+        return ""
+    return f"the byte 0x{ord(wrong) - 0xDC00:02x} is not UTF-8; the file may be in Latin-1 or Windows-1252: save it again as UTF-8"
+
+
+def _tabs(lines: TextLines) -> Iterator[Record]:
+    for line in _checked(lines):
+        if line.fault:
+            yield line
+        else:
+            yield from (record._replace(line=line.line) for record in parse_lines(map(str, line.cells), "\t", quoted=False))
+
+
+def _labels(lines: TextLines) -> Iterator[Record]:
+    for line in _checked(lines):
+        label, *text = clean(str(line.cells[0])).split(None, 1)
+        fault = line.fault or ("" if text else f"{label[:40]!r} stands alone; expected a label, a blank and a text")
+        yield Record(line.line, (label.removeprefix(_PREFIX), *text), fault)
+
+
+COLUMNS = {
+    "text": ("text", "sentence", "headline", "review", "content", "tweet", "utterance", "utt", "document", "comment", "title"),
+    "label": ("label", "labels", "class", "category", "target", "intent", "topic", "sentiment", "emotion", "coarse_label", "label_coarse"),
+}
+_SAMPLE_ROWS = 10_000
+_MANY = 10
+
+
+def labelled_sheet(path: Path) -> Sheet:
+    """Understand one file. Raises DataError for one whose columns cannot be told, or that has no row."""
+    table = read_labelled_lines(path) if is_text_file(path) else read_table(path)
+    header = find_header(table, COLUMNS)
+    sheet = Sheet(table, header or _headerless(table), header is not None and table.header is None)
+    if next(sheet.records(), None) is None:
+        raise DataError(f"{path} holds a header and no rows; expected rows of text and label.")
+    return sheet
+
+
+class _Column(NamedTuple):
+    """The values of a column with how often each occurs."""
+
+    place: int
+    values: Counter[str]
+
+
+def _headerless(table: Table) -> Columns:
+    """Two columns: the label's is the one with fewer different values."""
+    sample = [record for record in islice(table.records(), _SAMPLE_ROWS) if not record.fault]
+    width, _ = usual_width(sample)
+    first = shorten(first_cells(table))
+    if width != 2:
+        raise DataError(
+            f"{table.path}: its first line, {first}, names no column text and label, and without a header two columns are expected, "
+            f"not {width}. Name the columns text and label in the first line."
+        )
+    rows = [record.cells for record in sample if len(record.cells) == 2]
+    columns = [_Column(place, Counter(str(cells[place]).strip() for cells in rows)) for place in (0, 1)]
+    label, text = sorted(columns, key=lambda column: len(column.values))
+    if len(label.values) == len(text.values):
+        raise DataError(
+            f"{table.path}: its first line, {first}, names no column, and both columns have {len(text.values):,} different values in "
+            f"{len(rows):,} rows, so it cannot be told which one is the label. Name the columns text and label in the first line."
+        )
+    _check_no_unknown_header(table, str(rows[0][label.place]).strip(), label.values, first)
+    told = "text, label" if label.place == 1 else "label, text"
+    return Columns((text.place, label.place), 2, f"no header: {told} (told by {len(label.values):,} different values)")
+
+
+def _check_no_unknown_header(table: Table, first_label: str, labels: Counter[str], first: str) -> None:
+    """Raises DataError for a first line whose label no other row has, where each other label has several."""
+    if labels.total() >= _MANY and [label for label, num in labels.items() if num == 1] == [first_label]:
+        raise DataError(
+            f"{table.path}: its first line, {first}, looks like a header: no other row has the label {first_label!r}. Name the columns "
+            "text and label there; if it is a row, put such a line before it."
+        )
+
 
 _LONGEST_LABEL = 100
 

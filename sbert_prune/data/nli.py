@@ -4,11 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sbert_prune.data.badrows import BadRows, parse_each, settle
-from sbert_prune.data.columns import Columns, Synonyms, column_names, first_cells, shorten, text_of
+from sbert_prune.data.columns import (
+    BadRows,
+    Columns,
+    Sheet,
+    Synonyms,
+    column_names,
+    first_cells,
+    name_of,
+    parse_each,
+    settle,
+    shorten,
+    source_of,
+    text_of,
+)
 from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.data.rows import Label, NliRow, RowSet
-from sbert_prune.data.sheets import Sheet, name_of, source_of
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
 

@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sbert_prune.data.badrows import check_on_bad_rows
-from sbert_prune.data.files import names_like
+from sbert_prune.data.columns import check_on_bad_rows
 from sbert_prune.data.folders import find_splits, require_splits
 from sbert_prune.data.formats.columnar import is_dataset_folder
 from sbert_prune.data.formats.read import is_data_file
+from sbert_prune.data.formats.text import names_like
 from sbert_prune.data.nli import parse_nli
 from sbert_prune.data.rows import NliRow, Row, RowSet, StsRow
 from sbert_prune.data.splits import split_rows
 from sbert_prune.data.sts import parse_sts
 from sbert_prune.errors import DataError
-from sbert_prune.shares import DEFAULT_SHARES
+from sbert_prune.recipe.values import DEFAULT_SHARES
 
 QUICKSTART = "quickstart"
 """The setting that stands for the generated data."""

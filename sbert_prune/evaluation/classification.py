@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sbert_prune.data.strata import deal, text_keys
+from sbert_prune.data.splits import deal, text_keys
 from sbert_prune.evaluation.bootstrap import mean_of, resample
-from sbert_prune.evaluation.classifiers import choose_c, predict_logistic
-from sbert_prune.evaluation.macro_f1 import ResampledMacroF1
+from sbert_prune.evaluation.classifiers import ResampledMacroF1, choose_c, choose_k, predict_logistic, predict_neighbours
 from sbert_prune.evaluation.measures import Measured
-from sbert_prune.evaluation.neighbours import choose_k, predict_neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from sbert_prune.data.labelled_rows import LabelledData
+    from sbert_prune.data.rows import LabelledData
     from sbert_prune.evaluation.bootstrap import Statistic
     from sbert_prune.evaluation.embeddings import Embedded
 

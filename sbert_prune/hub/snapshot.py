@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sbert_prune.errors import HubError
-from sbert_prune.hub.cache import COMMIT, RepositoryCache
-from sbert_prune.hub.download import HubFile, download
+from sbert_prune.hub.download import COMMIT, HubFile, RepositoryCache, download
 from sbert_prune.hub.errors import Asked, Kind, explain, faults, is_out_of_reach, reason_of
 from sbert_prune.hub.retry import patiently
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from sbert_prune.anatomy.attention import attention_entropy
-from sbert_prune.anatomy.result import Anatomy, AtDepth
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError
 from sbert_prune.evaluation.bootstrap import Score, resample
@@ -17,15 +18,148 @@ from sbert_prune.evaluation.embeddings import Embedded
 from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
+from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.sentence import check_embeddings, encoder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
 
     from sbert_prune.data.rows import StsRow
+
+
+@dataclass(frozen=True, slots=True)
+class AtDepth:
+    """The sentence vectors that the model cut to its first layers gives.
+
+    cosine: to the model's own embedding of the same sentence, mean, -1 to 1.
+    cka: linear CKA to the model's own embeddings, 0 to 1.
+    exit: Spearman on the pairs where one leaves here; None where the vectors or the pairs' scores do not differ.
+    """
+
+    cosine: float
+    cka: float
+    exit: Score | None
+    geometry: Geometry
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain numbers, for a JSON file."""
+        score = None if self.exit is None else {"spearman": self.exit.value, "low": self.exit.low, "high": self.exit.high}
+        return {"cosine_to_final": self.cosine, "cka_to_final": self.cka, "exit": score, **asdict(self.geometry)}
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What each layer of one sentence model does.
+
+    depths: index 0 straight from the embeddings, index k behind layer k-1.
+    influence: 1 - cos(input, output) of each layer, mean over the tokens, 0 to 2 (Block Influence, arXiv 2403.03853).
+    attention: relative entropy of each layer's attention, 0 to 1; None where the encoder does not show it.
+    num_pairs: scored at each depth.  num_sentences: theirs, each once.  num_attention_sentences: how many of them attention was seen on.
+    notes: for people.
+    """
+
+    depths: tuple[AtDepth, ...]
+    influence: tuple[float, ...]
+    attention: tuple[float, ...] | None
+    num_pairs: int
+    num_sentences: int
+    num_attention_sentences: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self.influence)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON file; layers are numbered as in this model."""
+        layers = [{"influence": influence, "attention_entropy": None} for influence in self.influence]
+        for layer, entropy in zip(layers, self.attention or (), strict=False):
+            layer["attention_entropy"] = entropy
+        return {
+            "num_pairs": self.num_pairs,
+            "num_sentences": self.num_sentences,
+            "num_attention_sentences": self.num_attention_sentences,
+            "depths": [at_depth.as_dict() for at_depth in self.depths],
+            "layers": layers,
+            "notes": list(self.notes),
+        }
+
+
+_MOST = 32  # sentences at once; more of them differ too much in length
+_TOKEN_PAIRS_AT_ONCE = 1 << 17  # a head's weights take 0.5 MB then, all of a 12-layer BERT's 75 MB
+
+
+def attention_entropy(
+    model: SentenceTransformer, sentences: Sequence[str], *, token_pairs_at_once: int = _TOKEN_PAIRS_AT_ONCE
+) -> NDArray[np.float64] | None:
+    """Entropy of each layer's attention over the largest that it could have, 0 (each token looks at one) to 1 (at all alike).
+
+    The mean over all tokens but padding and over the heads (Clark et al. 2019, arXiv 1906.04341, in nats). A token's largest is the log of
+    how many tokens its layer lets it see: its neighbours in a window, those before it in a decoder. One that sees one token has no choice
+    and is left out.
+
+    Args:
+        model: The sentence model.
+        sentences: What it is given.
+        token_pairs_at_once: How many pairs of tokens one forward pass of several sentences has at most.
+
+    Returns:
+        The entropies, *Shape:* (depth,); None where the encoder does not show its attention.
+    """
+    twin = _twin(encoder_of(model))
+    total, num = np.zeros(len(layers_of(twin))), np.zeros(len(layers_of(twin)))
+    for features in _batches(model, sentences, token_pairs_at_once):
+        with torch.inference_mode():
+            weights = getattr(twin(**features, output_attentions=True, return_dict=True), "attentions", None)
+        if not weights or len(weights) != len(total) or any(layer is None for layer in weights):
+            return None
+        for index, layer in enumerate(weights):
+            found = _relative_entropy(layer.double(), features["attention_mask"].bool())
+            total[index] += float(found.sum())
+            num[index] += len(found)
+    return total / num if num.all() else None
+
+
+def _twin(encoder: PreTrainedModel) -> PreTrainedModel:
+    """The same encoder with the same tensors, which computes attention step by step: fused attention keeps no weights.
+
+    Not the encoder itself, because Transformers leaves its hooks on an encoder that was asked for attention.
+    """
+    shared: dict[int, Any] = {id(parameter): parameter for parameter in encoder.parameters()}
+    twin = deepcopy(encoder, shared)
+    twin.set_attn_implementation("eager")
+    twin.train(mode=False)
+    return twin
+
+
+def _batches(model: SentenceTransformer, sentences: Sequence[str], token_pairs: int) -> Iterator[dict[str, torch.Tensor]]:
+    """What the encoder is given, longest sentences first."""
+    tokens = _preprocess(model, sentences)["attention_mask"].sum(dim=1).tolist()
+    order = sorted(range(len(sentences)), key=lambda index: -tokens[index])
+    while order:
+        size = max(1, min(_MOST, token_pairs // tokens[order[0]] ** 2))
+        yield _preprocess(model, [sentences[index] for index in order[:size]])
+        order = order[size:]
+
+
+def _preprocess(model: SentenceTransformer, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
+    features = model.preprocess(list(sentences), prompt=model.prompts.get(model.default_prompt_name))  # as encode() does
+    return {name: value.to(model.device) for name, value in features.items() if isinstance(value, torch.Tensor)}
+
+
+def _relative_entropy(weights: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Of each token that has a choice. *Shapes:* (batch, heads, tokens, tokens), (batch, tokens) -> (some,)"""
+    entropy = torch.special.entr(weights).sum(dim=-1).mean(dim=1)
+    visible = (weights > 0).any(dim=1).sum(dim=-1)  # by any head: the weight of a visible token may be rounded to 0
+    has_choice = tokens & (visible > 1)
+    found: torch.Tensor = entropy[has_choice] / visible[has_choice].log()
+    return found
+
 
 NUM_PAIRS = 200
 _ATTENTION_SENTENCES = 128  # 64 pairs: each layer's attention is that of thousands of tokens then

@@ -2,23 +2,90 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import dataclass
 from itertools import pairwise
+from random import Random
 from typing import TYPE_CHECKING
 
-from sbert_prune.importance.ablation import leave_each_out
-from sbert_prune.importance.calibration import check_enough
-from sbert_prune.importance.contrastive import ranking_loss_of
+import numpy as np
+
+from sbert_prune.data.sts import check_pairs
+from sbert_prune.errors import DataError
+from sbert_prune.evaluation.correlation import spearman
+from sbert_prune.evaluation.sts import pair_cosines
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.scores import BlockDistances, LayerScores, LossCurve
-from sbert_prune.layer_analysis.similarity import angular_distance, linear_cka
+from sbert_prune.layer_analysis.similarity import angular_distance, linear_cka, ranking_loss_of
+from sbert_prune.layers import LayerSelection
+from sbert_prune.models.architectures import architecture_of, layers_of
+from sbert_prune.models.sentence import encoder_of, with_encoder
+from sbert_prune.pruning import prune_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence, Sized
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.importance.calibration import Calibration
-    from sbert_prune.importance.result import Importance
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.layer_analysis.scores import Importance
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the methods may look at; each says what it needs, and a method that does not need a part can do with an empty one.
+
+    sentences: of the training split, in any order.
+    dev: pairs that choose; never those of the test split.
+    positives: pairs of an anchor and its entailment; neighbours serve each other as negatives.
+    """
+
+    sentences: tuple[str, ...] = ()
+    dev: tuple[StsRow, ...] = ()
+    positives: tuple[tuple[str, str], ...] = ()
+
+
+def check_enough(given: Sized, *, of: str, method: str) -> None:
+    """Refuse a part of a calibration that a method cannot work with. Raises DataError naming both."""
+    if len(given) < 2:
+        raise DataError(f"{method} needs {of}, two or more; {len(given)} were given. Give some, or choose a method that does without.")
+
+
+MAX_PAIRS = 1000
+
+
+def some_pairs(rows: Sequence[StsRow]) -> list[StsRow]:
+    """At most 1,000 of the rows, in their order: which ones, Python's generator with seed 0 says."""
+    if len(rows) <= MAX_PAIRS:
+        return list(rows)
+    return [rows[index] for index in sorted(Random(0).sample(range(len(rows)), MAX_PAIRS))]
+
+
+def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: str) -> LayerScores:
+    """Spearman with all layers minus Spearman without each layer; None for a layer that has to stay.
+
+    Raises DataError for pairs without variation, RoundTripError for non-finite or collapsed embeddings.
+    """
+    rows = some_pairs(dev)
+    check_pairs(rows, f"dev for {method}")
+    encoder = encoder_of(model)
+    depth = len(layers_of(encoder))
+    first_stays = depth == 1 or bool(architecture_of(str(encoder.config.model_type)).first_lacks)
+    rest = deepcopy(model, {id(encoder): encoder})  # everything around the encoder is copied once, the encoder not at all
+    gold = np.array([[row.score for row in rows]])
+
+    def score(selection: LayerSelection, what: str) -> float:
+        pruned = with_encoder(rest, prune_layers(encoder, selection))
+        return float(spearman(pair_cosines(pruned, rows, what)[None], gold)[0])
+
+    def without(index: int) -> float | None:
+        if first_stays and index == 0:
+            return None
+        kept = tuple(other for other in range(depth) if other != index)
+        return whole - score(LayerSelection(kept, depth), f"dev for {method}, without layer {index}")
+
+    whole = score(LayerSelection.all(depth), f"dev for {method}")
+    return LayerScores(method, len({text for row in rows for text in (row.sentence1, row.sentence2)}), tuple(map(without, range(depth))))
 
 
 def block_influence(model: SentenceTransformer, calibration: Calibration) -> LayerScores:

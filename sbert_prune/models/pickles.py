@@ -6,11 +6,10 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from sbert_prune.companions import copy_companions
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.checkpoint import PICKLES
 from sbert_prune.models.lineage import FILE_NAME
-from sbert_prune.models.modules import PICKLE, read_modules
+from sbert_prune.models.modules import PICKLE, copy_companions, read_modules
 from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:

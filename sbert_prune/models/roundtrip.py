@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sentence_transformers import SentenceTransformer
 
 from sbert_prune.errors import RoundTripError
-from sbert_prune.models.sentence import check_embeddings
+from sbert_prune.models.sentence import PROBES, check_embeddings, embed
+from sbert_prune.system.memory import peak_resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,3 +80,22 @@ def check_same(folder: Path, found: NDArray[np.float32], expected: NDArray[np.fl
             f"(allowed {tolerance:.0e}). It is not registered."
         )
     return difference
+
+
+_BATCH = 32
+
+
+def main(folder: str | Path, out: str | Path) -> None:
+    """Write the embeddings of PROBES, and the process's peak memory before the model came and after a batch of 32 sentences.
+
+    Nothing but the folder's own files is used: no option of ours can hide what a user would see.
+    """
+    libraries_mb = peak_resident_mb()
+    model = SentenceTransformer(str(folder), device="cpu")
+    embeddings = embed(model, PROBES)
+    embed(model, list(islice(cycle(PROBES), _BATCH)))
+    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_resident_mb())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

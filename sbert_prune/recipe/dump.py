@@ -8,9 +8,8 @@ from typing import Any
 import yaml
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.evaluation_settings import EvaluationSettings
 from sbert_prune.recipe.recipe import Recipe, flatten
-from sbert_prune.recipe.settings import GROUPS
+from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
 
 _FIRST, _LAST = ("name", "about"), ("registered_model", *EvaluationSettings.model_fields, "hints", "downloads")
 

@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.evaluation_settings import EvaluationSettings
-from sbert_prune.recipe.settings import REFERENCE_TEACHER, DistilSettings, NliSettings, StsSettings, Text, whole_numbers
-from sbert_prune.recipe.values import VocabularyLimit
-from sbert_prune.shares import DEFAULT_SHARES, Shares
+from sbert_prune.recipe.settings import REFERENCE_TEACHER, DistilSettings, EvaluationSettings, NliSettings, StsSettings, Text, whole_numbers
+from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, VocabularyLimit
 
 DEFAULT_POOLING = "mean"
 

@@ -4,7 +4,9 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Self
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator
 
 from sbert_prune.errors import RecipeError
 
@@ -58,3 +60,63 @@ class VocabularyLimit:
         if self.pieces is not None:
             return str(self.pieces)
         return "all" if self.coverage is None else f"{Decimal(repr(float(self.coverage))):f}"
+
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,49}", re.ASCII)
+_NEXT = re.compile(r",(?=\s*[^=,/\\]*=)")
+"""A comma before a name; a file may have commas in its name."""
+
+
+def named_settings(text: str) -> dict[str, str]:
+    """Parse "name=FOLDER,name2=FILE" into the values by their names, in the order given; nothing for an empty text.
+
+    A comma separates where a name and an equals sign follow it; else it belongs to the value.
+
+    Raises RecipeError for a part without a name or a value, a name that cannot be part of a metric's, and one that is given twice.
+    """
+    found: dict[str, str] = {}
+    for part in _NEXT.split(text) if text.strip() else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise RecipeError(f"{part.strip()!r} has no name. {_EXPECTED}, for example {_suggested(name)}={name}.")
+        if not _NAME.fullmatch(name):
+            raise RecipeError(
+                f"{name[:60]!r} cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', and "
+                f"begins with a letter or digit. {_EXPECTED}."
+            )
+        if not value:
+            raise RecipeError(f"{name}= has no value. {_EXPECTED}.")
+        if name in found:
+            raise RecipeError(f"The name {name!r} is given twice, for {found[name]} and for {value}. Give each its own.")
+        found[name] = value
+    return found
+
+
+_EXPECTED = "Expected NAME=FOLDER or NAME=FILE, several with a comma between them"
+
+
+def _suggested(value: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", re.split(r"[/\\]", value.rstrip("/\\"))[-1].partition(".")[0]).strip("-")
+    return stem[:50] or "mine"
+
+
+def parse_shares(value: object) -> tuple[float, ...]:
+    """Three shares above 0 that sum to 1 within 1e-6, from text ("0.8,0.1,0.1") or a list.
+
+    Raises ValueError saying what would be right.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        shares = tuple(float(part) for part in parts) if isinstance(parts, list | tuple) else ()
+    except (TypeError, ValueError):
+        shares = ()
+    if len(shares) != 3 or not all(0 < share < math.inf for share in shares):
+        raise ValueError("write three shares above 0, of train, dev and test, such as 0.8,0.1,0.1")
+    if abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"the shares of train, dev and test sum to {sum(shares):g}, not to 1. Write them such as 0.8,0.1,0.1")
+    return shares
+
+
+Shares = Annotated[tuple[float, float, float], BeforeValidator(parse_shares)]
+
+DEFAULT_SHARES = (0.8, 0.1, 0.1)

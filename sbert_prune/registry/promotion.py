@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.events import FOUND, LOST, PRODUCTION, PROMOTED, ROLLED_BACK, Event, standing
-from sbert_prune.registry.history import append, read_history
+from sbert_prune.registry.history import FOUND, LOST, PRODUCTION, PROMOTED, ROLLED_BACK, Event, append, read_history, standing
 from sbert_prune.registry.reconcile import settle
 from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder, versions
 from sbert_prune.tracking.delivery import FAULTS, first_line

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.events import PRODUCTION, STAGING, standing
-from sbert_prune.registry.history import mark_settled, read_history
+from sbert_prune.registry.history import PRODUCTION, STAGING, mark_settled, read_history, standing
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import TAG
@@ -20,7 +19,7 @@ from sbert_prune.tracking.store import TAG
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sbert_prune.events import Event
+    from sbert_prune.registry.history import Event
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 

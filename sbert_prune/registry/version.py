@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -85,3 +87,20 @@ class Version:
     def was_let_go(self) -> bool:
         """Whether its bytes are gone on purpose."""
         return self.tags.get(BYTES) == LET_GO
+
+
+_SHOWN = {
+    STS_TEST: "STS test {:.4f}",
+    STS_DEV: "dev {:.4f}",
+    RETENTION: "{:.1%} of the reference",
+    "size/disk_mb": "{:.1f} MB",
+    "speed/speedup": "{:.2f}x the base's speed",
+}
+
+
+def caption(draft: Version) -> str:
+    """The line."""
+    tags = draft.tags
+    layers = f"{draft.tags.get('role', 'variant')}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
+    vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
+    return ", ".join([layers, *vocabulary, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 
-from sbert_prune.caption import caption
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry import version as seal
-from sbert_prune.registry.version import REFERENCE, Version
+from sbert_prune.registry.version import REFERENCE, Version, caption
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED
 from sbert_prune.tracking.store import TAG, pages

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.robustness import BY_SPREAD
-from sbert_prune.report.colors import COLORS
+from sbert_prune.report.charts import COLORS
 from sbert_prune.report.tables import plain, signed, table, with_interval
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.frontier import find_knee
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.report.colors import COLORS
+from sbert_prune.report.charts import COLORS
 from sbert_prune.report.tables import metric_with_interval
 
 if TYPE_CHECKING:

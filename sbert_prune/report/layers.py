@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from sbert_prune.anatomy.result import Anatomy, AtDepth
+    from sbert_prune.layer_analysis.anatomy import Anatomy, AtDepth
     from sbert_prune.layers import LayerSelection
 
 HEADING = (

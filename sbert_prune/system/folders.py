@@ -5,11 +5,13 @@ import platform
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sbert_prune.errors import EncoderError
+from sbert_prune.system.processes import Process
 
 
 @contextmanager
@@ -74,3 +76,32 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+_PREFIX = "sbert-prune-"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """All temporary files of this process, MLflow's downloads among them, lie in one folder meanwhile. Raises OSError."""
+    before = tempfile.tempdir
+    _clear_dead_scratch(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.own()}-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before
+
+
+def dead_folders(place: Path) -> Iterator[Path]:
+    """What processes of this machine that were killed have left there."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
+        if process is not None and process.runs is False:
+            yield folder
+
+
+def _clear_dead_scratch(place: Path) -> None:
+    for folder in dead_folders(place):
+        shutil.rmtree(folder, ignore_errors=True)

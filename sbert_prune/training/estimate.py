@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sbert_prune.data.rows import take
 from sbert_prune.data.triplets import sample_by_premise, triplets
-from sbert_prune.training.dev import DevPairs
+from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.setup import Setup
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, StsRow
     from sbert_prune.recipe.settings import DistilSettings, NliSettings, PhaseSettings, StsSettings
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.progress import Progress
+    from sbert_prune.training.setup import Progress
     from sbert_prune.training.teacher import Teacher
 
 _WARM_UP = 10

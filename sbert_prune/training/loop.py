@@ -11,13 +11,12 @@ import torch
 from torch import distributed
 
 from sbert_prune.errors import TrainingError
+from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.training.checkpoints import Saved
 from sbert_prune.training.compact_vocabulary import compact_vocabulary
 from sbert_prune.training.distributed import Crew, join_crew
-from sbert_prune.training.memory import peak_memory_mb
 from sbert_prune.training.optimizer import Place, Stepped, Stepper
-from sbert_prune.training.progress import Progress
-from sbert_prune.training.setup import Lesson, Setup
+from sbert_prune.training.setup import Lesson, Progress, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

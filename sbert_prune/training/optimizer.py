@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sbert_prune.errors import TrainingError
+from sbert_prune.system.memory import is_out_of_memory
 from sbert_prune.training.gradients import Gradient, random_state, set_random_state
-from sbert_prune.training.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

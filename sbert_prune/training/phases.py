@@ -14,12 +14,10 @@ from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.errors import RecipeError
 from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.sentence import encoder_of
-from sbert_prune.training.batches import Examples, tokenize_rows
-from sbert_prune.training.batching import plan_batches
-from sbert_prune.training.dev import DevPairs
+from sbert_prune.training.batches import Examples, plan_batches, tokenize_rows
+from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.loop import train
-from sbert_prune.training.losses import MatryoshkaLoss, nli_loss, sts_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.losses import MatryoshkaLoss, Objective, nli_loss, sts_loss
 from sbert_prune.training.setup import Lesson
 
 if TYPE_CHECKING:

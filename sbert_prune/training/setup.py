@@ -12,10 +12,31 @@ if TYPE_CHECKING:
 
     from sbert_prune.training.batches import Examples
     from sbert_prune.training.checkpoints import Checkpoints
-    from sbert_prune.training.dev import DevPairs
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.objective import Objective
-    from sbert_prune.training.progress import Report
+    from sbert_prune.training.embedding import DevPairs
+    from sbert_prune.training.losses import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One report of a phase.
+
+    loss, gradient_norm: means since the last report; the norm is the one before clipping.
+    dev_score: Spearman on the dev pairs, -1 to 1, where they were looked at; None elsewhere.
+    peak_memory_mb: of the process on a CPU, of the device elsewhere, in 10^6 bytes.
+    """
+
+    optimizer_step: int
+    num_optimizer_steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    sentences_per_s: float
+    peak_memory_mb: float
+    dev_score: float | None = None
+
+
+Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,32 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.errors import DataError
-from sbert_prune.segmentation import pieces_per_word, share_among
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from transformers import PreTrainedTokenizerBase
+
+
+def pieces_per_word(cut: Sequence[Sequence[int]], texts: Sequence[str]) -> float:
+    """Pieces, without special ones, for each word; a word is what stands between white space.
+
+    cut: for each text the ids of its pieces.
+    """
+    return sum(map(len, cut)) / max(sum(len(text.split()) for text in texts), 1)
+
+
+def share_among(cut: Sequence[Sequence[int]], ids: AbstractSet[int]) -> float:
+    """Share (0 to 1) of all pieces that are among these ids."""
+    return sum(number in ids for pieces in cut for number in pieces) / max(sum(map(len, cut)), 1)
+
 
 # Measured on Marathi, Hindi and English (STSb, news, stories): what a tokenizer of the language itself shows, and what others do.
 _MOST_UNKNOWN = 0.01  # its own: at most 0.001; English ones on Devanagari: 0.04 (single letters are known) to 0.9

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from sbert_prune.errors import EncoderError
-from sbert_prune.vocabulary.rewriting import differing_parts, rewrite
+from sbert_prune.vocabulary.tokenizer_json import differing_parts, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

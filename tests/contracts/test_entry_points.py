@@ -1,15 +1,15 @@
 """MLproject, the click commands and the recipe say the same."""
 
-from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 import yaml
 
-from pipelines.__main__ import COMMANDS
+from pipelines.__main__ import COMMANDS, main
 from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
 from sbert_prune.recipe.files import load_recipe
+from tuning.search import command as search
 
 ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -25,7 +25,8 @@ PACKAGES = dict.fromkeys(COMMANDS, "pipelines") | {"search": "tuning"}
 
 
 def options_of(command: str) -> dict[str, click.Parameter]:
-    return {str(parameter.name): parameter for parameter in import_module(f"{PACKAGES[command]}.{command}").command.params}
+    found = search if command == "search" else main.get_command(click.Context(main), command)
+    return {str(parameter.name): parameter for parameter in found.params}
 
 
 def test_every_command_is_an_entry_point_and_the_other_way_round():

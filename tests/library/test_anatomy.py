@@ -8,13 +8,12 @@ import pytest
 import torch
 from transformers import BertModel
 
-from sbert_prune.anatomy.attention import attention_entropy
 from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError, RoundTripError
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.layer_analysis.anatomy import look_at_layers
+from sbert_prune.layer_analysis.anatomy import attention_entropy, look_at_layers
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection

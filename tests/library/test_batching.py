@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.training.batches import Examples, Tokens
-from sbert_prune.training.batching import plan_batches
+from sbert_prune.training.batches import Examples, Tokens, plan_batches
 
 
 def examples(index, lengths=None):

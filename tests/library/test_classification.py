@@ -11,13 +11,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from sbert_prune.data.labelled_rows import LabelledData, LabelledRow, LabelledRows
-from sbert_prune.evaluation import classification, neighbours
+from sbert_prune.data.rows import LabelledData, LabelledRow, LabelledRows
+from sbert_prune.evaluation import classification
+from sbert_prune.evaluation import classifiers as neighbours
 from sbert_prune.evaluation.classification import ClassificationMeasure
-from sbert_prune.evaluation.classifiers import DEFAULT_C, STRENGTHS, choose_c, predict_logistic
+from sbert_prune.evaluation.classifiers import (
+    DEFAULT_C,
+    STRENGTHS,
+    ResampledMacroF1,
+    choose_c,
+    choose_k,
+    nearest,
+    predict_logistic,
+    predict_neighbours,
+)
 from sbert_prune.evaluation.embeddings import Embedded
-from sbert_prune.evaluation.macro_f1 import ResampledMacroF1
-from sbert_prune.evaluation.neighbours import choose_k, nearest, predict_neighbours
 
 METRICS = ("accuracy", "macro_f1", "knn_accuracy", "knn_macro_f1")
 

@@ -11,8 +11,7 @@ from sbert_prune.training.compact_vocabulary import compact_vocabulary
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.losses import nli_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.losses import Objective, nli_loss
 from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)

@@ -13,14 +13,12 @@ import torch
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.settings import NliSettings, StsSettings
-from sbert_prune.training.batches import tokenize_rows
-from sbert_prune.training.batching import plan_batches
+from sbert_prune.training.batches import plan_batches, tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.distributed import Crew, join_crew, leave_crew
 from sbert_prune.training.gradients import Gradient
 from sbert_prune.training.loop import train
-from sbert_prune.training.losses import nli_loss, sts_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.losses import Objective, nli_loss, sts_loss
 from sbert_prune.training.setup import Lesson, Setup
 
 ROOT = Path(__file__).parents[2]

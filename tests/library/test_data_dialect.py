@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.dialect import choose_delimiter, reads_as_quoted
-from sbert_prune.data.formats.delimited import parse_lines
+from sbert_prune.data.formats.delimited import choose_delimiter, parse_lines, reads_as_quoted
 
 PLAIN_CELL = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip)
 LINES_CELL = st.text(st.sampled_from('ab ",\n'), max_size=12)

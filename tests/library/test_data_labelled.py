@@ -12,10 +12,10 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sbert_prune.data.describe import describe_labelled, preview_labelled
 from sbert_prune.data.labelled import load_labelled
-from sbert_prune.data.labelled_described import describe_labelled, preview_labelled
-from sbert_prune.data.labelled_rows import LabelledRow
-from sbert_prune.data.strata import deal_rows
+from sbert_prune.data.rows import LabelledRow
+from sbert_prune.data.splits import deal_rows
 from sbert_prune.errors import DataError, RecipeError
 
 ROWS = [("Where is Rome?", "place"), ("Who was Bach?", "person"), ("Where is Bonn, please?", "place"), ("Who was Mozart?", "person")]

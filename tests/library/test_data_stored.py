@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.apart import keep_apart
+from sbert_prune.data.leaks import keep_apart
 from sbert_prune.data.rows import Label, NliRow, RowSet, StsRow
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError

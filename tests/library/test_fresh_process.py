@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from sbert_prune import reload
 from sbert_prune.errors import RoundTripError
+from sbert_prune.models import roundtrip as reload
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.sentence import PROBES, embed
 from sbert_prune.system.memory import peak_resident_mb

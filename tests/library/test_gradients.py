@@ -15,8 +15,7 @@ from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient, _by_length
-from sbert_prune.training.losses import nli_loss, sts_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.losses import Objective, nli_loss, sts_loss
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)

@@ -10,9 +10,7 @@ import torch
 from sbert_prune.data.rows import StsRow
 from sbert_prune.errors import DataError, EncoderError, RoundTripError
 from sbert_prune.evaluation.sts import evaluate_sts, pair_cosines
-from sbert_prune.importance.ablation import some_pairs
-from sbert_prune.importance.calibration import Calibration
-from sbert_prune.layer_analysis.importance import IMPORTANCE
+from sbert_prune.layer_analysis.importance import IMPORTANCE, Calibration, some_pairs
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import angular_distance, linear_cka
 from sbert_prune.layers import LayerSelection

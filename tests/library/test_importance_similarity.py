@@ -6,9 +6,8 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import nn
 
-from sbert_prune.importance.contrastive import ranking_loss_of
 from sbert_prune.layer_analysis.profile import LayerProfile
-from sbert_prune.layer_analysis.similarity import angular_distance, layer_similarity, linear_cka
+from sbert_prune.layer_analysis.similarity import angular_distance, layer_similarity, linear_cka, ranking_loss_of
 
 
 def normal(*shape, seed=0):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.named_settings import named_settings
+from sbert_prune.recipe.values import named_settings
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True)
 VALUES = st.text(st.sampled_from("ab/.-_@: ,=é"), min_size=1).map(str.strip).filter(lambda value: value and "," not in value)

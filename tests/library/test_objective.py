@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sbert_prune.training.losses import MatryoshkaLoss, PairClassifierLoss
-from sbert_prune.training.objective import Batch, Objective
+from sbert_prune.training.losses import Batch, MatryoshkaLoss, Objective, PairClassifierLoss
 
 ROWS, DIM = 5, 8
 NOTHING = Batch(None, None)

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from small_texts import LANGUAGES as SMALL_TEXTS
 
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
-from sbert_prune.evaluation.perturbations.clusters import clusters
 from sbert_prune.evaluation.perturbations.language import language_of
-from sbert_prune.evaluation.perturbations.negation import LANGUAGES
-from sbert_prune.evaluation.perturbations.negation_words import denies
-from sbert_prune.evaluation.perturbations.words import Words
+from sbert_prune.evaluation.perturbations.negation import LANGUAGES, denies
+from sbert_prune.evaluation.perturbations.words import Words, clusters
 
 NEUTRAL = {kind: row.neutral for kind, row in PERTURBATIONS.items() if row.neutral is not None}
 

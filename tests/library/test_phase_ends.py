@@ -17,10 +17,9 @@ from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training import gradients
 from sbert_prune.training.batches import tokenize_rows
-from sbert_prune.training.dev import DevPairs
 from sbert_prune.training.distributed import Crew
-from sbert_prune.training.losses import sts_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.embedding import DevPairs
+from sbert_prune.training.losses import Objective, sts_loss
 from sbert_prune.training.optimizer import Place, Stepper
 from sbert_prune.training.setup import Lesson, Setup
 from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights

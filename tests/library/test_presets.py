@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, dump_recipe, write_recipe_file
-from sbert_prune.recipe.files import PRESETS, load_recipe, presets
-from sbert_prune.recipe_yaml import read_yaml
+from sbert_prune.recipe.files import PRESETS, load_recipe, presets, read_yaml
 
 NAMES = ("english", "hindi", "marathi", "marathi-muril", "minilm", "quickstart", "tamil", "telugu")
 OVERRIDES = [

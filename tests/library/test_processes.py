@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sbert_prune.scratch import scratch_folder
+from sbert_prune.system.folders import scratch_folder
 from sbert_prune.system.processes import Process
 from sbert_prune.tracking.heartbeat import SILENT_S, Heartbeat, Pulse
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from sbert_prune.anatomy.result import Anatomy, AtDepth
 from sbert_prune.evaluation.bootstrap import Score
 from sbert_prune.evaluation.geometry import Geometry
+from sbert_prune.layer_analysis.anatomy import Anatomy, AtDepth
 from sbert_prune.layers import LayerSelection
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 

@@ -2,12 +2,10 @@
 
 import pytest
 
-from sbert_prune.evaluation.efficiency.cells import Cell
-from sbert_prune.evaluation.efficiency.conditions import Conditions
 from sbert_prune.evaluation.efficiency.flops import Flops
-from sbert_prune.evaluation.efficiency.speed import Speed
-from sbert_prune.evaluation.efficiency.timing import Ratio
-from sbert_prune.report.speed import speed_chart
+from sbert_prune.evaluation.efficiency.speed import Cell, Speed
+from sbert_prune.evaluation.efficiency.timing import Conditions, Ratio
+from sbert_prune.report.charts import speed_chart
 
 
 def speed(*, compared):

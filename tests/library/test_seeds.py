@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sbert_prune.evaluation.bootstrap import mean_of, resample
-from sbert_prune.evaluation.seeds import over_seeds
+from sbert_prune.evaluation.bootstrap import mean_of, over_seeds, resample
 
 
 def scores(rng, *, of_seeds, num_seeds=3, num_rows=200):

@@ -16,8 +16,7 @@ from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.losses import sts_loss
-from sbert_prune.training.objective import Objective
+from sbert_prune.training.losses import Objective, sts_loss
 from sbert_prune.training.phases import Healer
 from sbert_prune.training.setup import Setup
 from sbert_prune.training.supernet import Subsets, thinned

@@ -13,9 +13,7 @@ from sbert_prune.errors import DataError, EncoderError, RecipeError
 from sbert_prune.recipe.values import VocabularyLimit
 from sbert_prune.vocabulary.choose import choose_pieces
 from sbert_prune.vocabulary.counts import count_pieces
-from sbert_prune.vocabulary.merges import Merges
-from sbert_prune.vocabulary.rewriting import differing_parts, named_ids, rewrite
-from sbert_prune.vocabulary.tokenizer_json import read_pieces
+from sbert_prune.vocabulary.tokenizer_json import Merges, differing_parts, named_ids, read_pieces, rewrite
 
 KINDS = {"WordPiece": "bert", "Unigram": "xlm-roberta", "Unigram with odd scores": "camembert", "bytes": "roberta"}
 KINDS |= {"bytes, added pieces behind": "modernbert", "byte fallback": "gemma3_text"}

@@ -9,10 +9,8 @@ from tokenizers import Tokenizer, models
 from vocabularies import TOKENIZERS
 
 from sbert_prune.recipe.values import VocabularyLimit
-from sbert_prune.vocabulary.choose import choose_pieces
-from sbert_prune.vocabulary.replacing import distances
-from sbert_prune.vocabulary.rewriting import rewrite
-from sbert_prune.vocabulary.tokenizer_json import read_pieces
+from sbert_prune.vocabulary.choose import choose_pieces, distances
+from sbert_prune.vocabulary.tokenizer_json import read_pieces, rewrite
 
 KINDS = {"WordPiece": "bert", "Unigram": "xlm-roberta", "byte-level BPE": "roberta", "byte fallback": "gemma3_text"}
 

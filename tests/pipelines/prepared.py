@@ -4,8 +4,8 @@ import os
 import signal
 from functools import partial
 
-from pipelines import phase_log
 from pipelines.steps import prune as cutting
+from pipelines.steps import train as phase_log
 
 
 def log_at_once() -> None:

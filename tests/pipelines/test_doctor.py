@@ -13,7 +13,7 @@ import pytest
 from pipelines.commands.doctor.device import ask_torch, judge
 from pipelines.commands.doctor.findings import Finding, refused
 
-from pipelines.checks.running import Check, run_checks
+from pipelines.doctor.findings import Check, run_checks
 from sbert_prune.errors import DataError
 from tests.in_process import call
 

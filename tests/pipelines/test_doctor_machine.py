@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.checks.folders import file_system, free_bytes
-from pipelines.checks.launcher import check_git, check_managers
-from pipelines.checks.memory import check_memory
-from pipelines.checks.packages import check_packages, check_python, wanted
 from pipelines.doctor.device import Torch, ask_torch, check_device, judge
-from pipelines.doctor.disk import Place, check_places, places
-from pipelines.doctor.machine import check_cores
+from pipelines.doctor.disk import Place, check_places, file_system, free_bytes, places
+from pipelines.doctor.machine import check_cores, check_git, check_managers, check_memory, check_packages, check_python, wanted
 from sbert_prune.system.limits import Limits
 from tests.users import as_nobody
 

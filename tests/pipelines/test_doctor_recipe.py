@@ -13,7 +13,7 @@ from pipelines.commands.doctor.base import check_model, num_parameters
 from pipelines.commands.doctor.data import check_rows, check_text
 from pipelines.commands.doctor.hub import check_hub
 
-from pipelines.checks.layers import check_layers
+from pipelines.doctor.base import check_layers
 from sbert_prune.recipe.files import load_recipe
 from tests.hub import Hub, use_hub, wait_for_no_hub
 

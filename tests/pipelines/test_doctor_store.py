@@ -19,10 +19,8 @@ from mlflow.cli import cli as mlflow_command
 from mlflow.store.db.utils import _get_alembic_config, _get_latest_schema_revision
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
-from pipelines.checks.database import check_database
-from pipelines.checks.schema import revisions
-from pipelines.checks.undelivered import check_undelivered
-from pipelines.doctor.store import check_tracking_store
+from pipelines.doctor.disk import check_undelivered
+from pipelines.doctor.store import check_database, check_tracking_store, revisions
 from sbert_prune.tracking.spool import Entry, Spool
 from tests.stores import STORE, made_once, migrate
 from tests.users import as_nobody

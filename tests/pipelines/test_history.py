@@ -11,12 +11,10 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.lifecycle.verify import verify
-from pipelines.stages import audit_stages
+from pipelines.lifecycle.verify import audit_stages, verify
 from sbert_prune.errors import TrackingError
-from sbert_prune.events import PRODUCTION, STAGING, Event
 from sbert_prune.registry import promotion
-from sbert_prune.registry.history import append, read_history
+from sbert_prune.registry.history import PRODUCTION, STAGING, Event, append, read_history
 from sbert_prune.registry.versions import versions
 from sbert_prune.tracking.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages

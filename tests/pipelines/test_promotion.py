@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from mlflow import MlflowClient
 
-from sbert_prune.events import PRODUCTION
-from sbert_prune.registry.history import read_history
+from sbert_prune.registry.history import PRODUCTION, read_history
 from sbert_prune.registry.promotion import catch_up, promote
 from sbert_prune.registry.reconcile import settle
 from sbert_prune.registry.versions import find_version, versions

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipelines.commands.full import command as full
-from pipelines.commands.recipes import command as recipes
+from pipelines.commands.full import full
+from pipelines.commands.recipes import recipes
 from sbert_prune.recipe.files import load_recipe, presets
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.phase_log import phase_report
-from pipelines.steps.register import register as steps
+from pipelines.steps import register as steps
+from pipelines.steps.train import phase_report
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import connect
 from sbert_prune.training.setup import Setup

@@ -20,7 +20,7 @@ from tests.pipelines.beginning import begin
 from tests.pipelines.conftest import Project
 from tests.pipelines.faults import evaluate_while
 from tests.services.team_server import PASSWORD, Postgres, TeamServer, as_admin, postgres, team_server
-from tuning.aim import Aim
+from tuning.settings import Aim
 from tuning.study import DIGEST, held, open_study
 
 pytestmark = pytest.mark.service

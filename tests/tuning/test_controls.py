@@ -5,10 +5,9 @@ from optuna.trial import TrialState
 
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe.files import load_recipe
-from tuning.aim import Aim
 from tuning.axes import Numbers
-from tuning.controls import Controls, controls_of
-from tuning.proposals import Proposals, named_selections
+from tuning.proposals import Controls, Proposals, controls_of, named_selections
+from tuning.settings import Aim
 from tuning.space import Space
 from tuning.study import DIGEST, KEPT, ORIGIN, RUN, close_stale, held, open_study
 

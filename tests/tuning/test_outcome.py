@@ -4,10 +4,10 @@ import optuna
 import pytest
 
 from sbert_prune.layers import LayerSelection
-from tuning.aim import Aim
 from tuning.charts import front_chart, history_chart, importances, layer_differences, layer_map
 from tuning.report import tau_rows
 from tuning.screening import Screened
+from tuning.settings import Aim
 from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, RUN, Held
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe.files import load_recipe
-from tuning.aim import Aim
 from tuning.axes import Numbers
 from tuning.proposals import Proposals, named_selections
 from tuning.screening import Screened
+from tuning.settings import Aim
 from tuning.space import Space
 from tuning.study import ANSWERED, KEPT, LOOKS, ORIGIN, RUN, SAMPLER, close_stale, held, open_study
 

@@ -10,18 +10,16 @@ import torch
 from pipelines.inputs.load import load_inputs
 from pipelines.steps.context import open_context
 from sbert_prune.layers import LayerSelection
-from sbert_prune.training.progress import Progress
+from sbert_prune.training.setup import Progress
 from tests.tuning import children
-from tuning.aim import Aim
 from tuning.artifacts import Shelf
 from tuning.context import Bench
-from tuning.messages import Look, Rows
+from tuning.messages import Look, Rows, Teller
 from tuning.proposals import ask
 from tuning.scheduler import run_trials
-from tuning.settings import Limits
+from tuning.settings import Aim, Limits
 from tuning.space import Space
 from tuning.study import CONTROL, REASON, enqueue, held, open_study
-from tuning.teller import Teller
 
 ENDED = "9.9 MB, over max_size_mb=inf"
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from pipelines.saving import as_sentence_model
+from pipelines.steps.records import as_sentence_model
 from sbert_prune.data.rows import StsRow
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection

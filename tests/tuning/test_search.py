@@ -17,7 +17,7 @@ from pipelines.__main__ import main as pipelines_main
 from sbert_prune.recipe.files import load_recipe
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
-from tuning.aim import Aim
+from tuning.settings import Aim
 from tuning.study import held, open_study
 
 SHORT = ("--sts-epochs", "1", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small")

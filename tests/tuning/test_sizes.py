@@ -8,10 +8,9 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.recipe.files import load_recipe
-from tuning.aim import Aim
 from tuning.axes import Choices
-from tuning.constraints import latencies_ms, within_latency
-from tuning.sizes import size_mb, within_size
+from tuning.constraints import latencies_ms, size_mb, within_latency, within_size
+from tuning.settings import Aim
 from tuning.space import Space
 
 

@@ -8,8 +8,7 @@ from optuna.trial import TrialState
 
 from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
-from tuning.aim import Aim
-from tuning.settings import SAMPLER_NAMES, Settings
+from tuning.settings import SAMPLER_NAMES, Aim, Settings
 from tuning.study import ANSWERED, DIGEST, ORIGIN, PROCESS, RUN, SAMPLERS, STALE, close_stale, enqueue, held, open_study, seen
 
 SPACE = {"x": optuna.distributions.FloatDistribution(0, 1)}

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sbert_prune.data.files import opened, split_suffixes
 from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.text import opened, split_suffixes
 from sbert_prune.errors import DataError
 
 if TYPE_CHECKING:

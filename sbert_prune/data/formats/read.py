@@ -7,12 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sbert_prune.data.dialect import DELIMITERS, choose_delimiter, choose_quoting
-from sbert_prune.data.files import COMPRESSIONS, check_file, opened, split_suffixes
 from sbert_prune.data.formats.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
-from sbert_prune.data.formats.delimited import parse_lines
+from sbert_prune.data.formats.delimited import DELIMITERS, choose_delimiter, choose_quoting, parse_lines
 from sbert_prune.data.formats.table import Record, Table
-from sbert_prune.data.formats.text import TextLines
+from sbert_prune.data.formats.text import COMPRESSIONS, TextLines, check_file, opened, split_suffixes
 from sbert_prune.errors import DataError
 
 _SAMPLE = 1_000

@@ -1,13 +1,97 @@
 """The lines of a text file, decoded as they are read, however large the file is."""
 
-from collections.abc import Iterator
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import TextIOWrapper
+from difflib import get_close_matches
+from io import BufferedReader, TextIOWrapper
+from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import IO, Self, cast
 
-from sbert_prune.data.files import opened
+from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    import pyarrow
+
+    return BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+
+
+_OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
+    "": lambda path: path.open("rb"),
+    ".gz": lambda path: cast("IO[bytes]", gzip.open(path, "rb")),  # noqa: SIM115 - `opened` closes it
+    ".xz": lambda path: lzma.open(path, "rb"),  # noqa: SIM115 - likewise
+    ".zst": _open_zst,
+}
+
+COMPRESSIONS = tuple(suffix for suffix in _OPENERS if suffix)
+"""The endings of compressed files that can be read."""
+
+
+def split_suffixes(path: Path) -> tuple[str, str]:
+    """The suffix of the format and of the compression: "train.csv.gz" gives (".csv", ".gz")."""
+    inner = path.with_suffix("")
+    last = path.suffix.lower()
+    return (inner.suffix.lower(), last) if last in COMPRESSIONS else (last, "")
+
+
+def stem_of(name: str) -> str:
+    """A file's name without its format and compression: "snli_1.0_train.csv.gz" gives "snli_1.0_train"."""
+    path = Path(name)
+    suffix, compression = split_suffixes(path)
+    return path.name[: len(path.name) - len(suffix) - len(compression)]
+
+
+def names_like(path: Path) -> str:
+    """A hint for a path that does not exist: near names in the nearest folder that does, or what stands there."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    wanted = path.absolute().relative_to(folder).parts[0]
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    near = get_close_matches(wanted, names, n=2)
+    if near:
+        return f"Did you mean {' or '.join(str(folder / name) for name in near)}?"
+    return f"{folder} holds {', '.join(names[:8]) + (', ...' if len(names) > 8 else '') if names else 'nothing'}."
+
+
+def check_file(path: Path, *, expected: str) -> None:
+    """Refuse what cannot be read at all. expected: what should be there, such as "rows".
+
+    Raises DataError for a missing, unreadable or empty file, and for a folder.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; expected {expected}.")
+    if not path.exists():
+        raise DataError(f"{path} does not exist. {names_like(path)}")
+    if not path.is_file():
+        raise DataError(f"{path} is not a regular file; expected {expected}.")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
+    if empty:
+        raise DataError(f"{path} is empty (0 bytes); expected {expected}.")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed as they are read when its name ends in .gz, .xz or .zst.
+
+    Raises DataError, also while reading, for a file that is damaged or cannot be read.
+    """
+    _, compression = split_suffixes(path)
+    try:
+        with _OPENERS[compression](path) as file:
+            yield file
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        what = f"truncated or not a {compression} file" if compression else "not readable"
+        raise DataError(f"{path} is {what} ({error}). Copy it again from where it came from.") from error
+
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -93,3 +177,36 @@ class TextLines:
             if found is not None:
                 break
         return f"{self.path}, line {number}: begins as UTF-16, but this line is none. Save the file again as UTF-8."
+
+
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
+_PACKED = (".zip", ".bz2", ".7z", ".tar", ".tgz")
+
+
+def load_texts(path: Path) -> Iterator[str]:
+    """The sentences of a text file, decompressed when its name ends in .gz, .xz or .zst; blank lines are skipped.
+
+    Raises DataError at once for a path that is no text file, an empty file, or damage before the first sentence;
+    later, with line and byte, for damage behind it.
+    """
+    _check_path(path)
+    sentences = _sentences(path)
+    try:
+        first = next(sentences)
+    except StopIteration:
+        raise DataError(f"{path} holds no text, only blank lines at most; expected one sentence a line.") from None
+    return chain((first,), sentences)
+
+
+def _check_path(path: Path) -> None:
+    check_file(path, expected="one text file, one sentence a line")
+    suffix, _ = split_suffixes(path)
+    if suffix in _TABLES:
+        raise DataError(f"{path} is a table ({suffix}); expected plain text. Write its sentences into a .txt file, one sentence a line.")
+    if suffix in _PACKED:
+        raise DataError(f"{path} is packed as {suffix}; expected text, plain or as .gz, .xz or .zst. Unpack it first.")
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    for line in TextLines.of(path):
+        yield from (sentence for part in line.split("\r") if (sentence := clean(part)))

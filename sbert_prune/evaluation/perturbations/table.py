@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sbert_prune.evaluation.perturbations.case import in_other_case
-from sbert_prune.evaluation.perturbations.digits import with_other_numbers
-from sbert_prune.evaluation.perturbations.dropped import with_dropped_words
 from sbert_prune.evaluation.perturbations.negation import LANGUAGES, negated_in
-from sbert_prune.evaluation.perturbations.order import scrambled, with_swapped_words
-from sbert_prune.evaluation.perturbations.punctuation import with_other_punctuation
-from sbert_prune.evaluation.perturbations.surface import with_typos
+from sbert_prune.evaluation.perturbations.surface import (
+    in_other_case,
+    scrambled,
+    with_dropped_words,
+    with_other_numbers,
+    with_other_punctuation,
+    with_swapped_words,
+    with_typos,
+)
 
 Change = Callable[[str], str | None]
 """A sentence -> the same one changed, the same in every call and process. None where it does not apply."""
