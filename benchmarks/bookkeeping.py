@@ -2,7 +2,7 @@
 
     python benchmarks/bookkeeping.py
 
-Asked, looked up among the trials before it, its run opened, three looks written down and decided on, told, its run closed. Registering the
+Requested, looked up among the trials before it, its run opened, three looks written down and decided on, told, its run closed. Registering the
 variant is told apart: that is what benchmarks/endings.py measures for `full`, without the bytes.
 """
 
@@ -31,12 +31,12 @@ _TIMED = 15
 @click.option("--counts", default="10,100,1000", show_default=True)
 def main(counts: str) -> None:
     """Print the median seconds a trial by how many there are."""
-    from pipelines.console import prepare_process, quieten_libraries
+    from pipelines.console import prepare_process, silence_libraries
     from pipelines.steps.context import open_context
     from sbert_prune.recipe.files import load_recipe
 
     prepare_process()
-    quieten_libraries()
+    silence_libraries()
     recipe = load_recipe("quickstart", {})
     for count in map(int, counts.split(",")):
         with own_store(), open_context(recipe) as context, context.under("search", {"step": "search"}, recipe) as (inner, _):

@@ -35,8 +35,8 @@ def main(out: Path, recipe: str, layers: int, **given: str) -> None:
     from sbert_prune.pruning import prune_checkpoint
     from sbert_prune.training.device import choose_hardware
     from sbert_prune.training.embedding import DevPairs
-    from sbert_prune.training.phases import Healer
-    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.phases import PhaseTrainer
+    from sbert_prune.training.setup import TrainerSetup
 
     whole = recipe_from(
         {"recipe": recipe, "layers": str(layers), "strategy": "drop-top"} | {name: value or None for name, value in given.items()}
@@ -53,7 +53,7 @@ def main(out: Path, recipe: str, layers: int, **given: str) -> None:
             cut = prune_checkpoint(base.folder, selection, Path(scratch) / "cut", lineage=lineage_of(base))
             model = with_pooling(load_saved(cut), whole.pooling, max_seq_length=whole.max_seq_length)
         began = time.perf_counter()
-        healer = Healer(model, Setup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
+        healer = PhaseTrainer(model, TrainerSetup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
         if texts.nli is not None:
             healer.train_nli(texts.nli.rows, whole.nli)
         healer.train_sts(texts.sts.train.rows, whole.sts)

@@ -40,14 +40,14 @@ def read_plainly(path: Path) -> int:
 
 def read_as_we_do(path: Path) -> int:
     """What `full` does with an NLI file before it trains."""
-    from sbert_prune.data.leaks import keep_apart
+    from sbert_prune.data.leaks import remove_leaks
     from sbert_prune.data.rows import RowSet, StsRow
     from sbert_prune.data.sources import load_nli
     from sbert_prune.data.triplets import triplets
 
     rows = load_nli(str(path))
     held_out = tuple(StsRow(f"a sentence {number}", f"another sentence {number}", 0.5) for number in range(3_000))
-    kept, _ = keep_apart(rows, {"test": RowSet("test", held_out, "made")})
+    kept, _ = remove_leaks(rows, {"test": RowSet("test", held_out, "made")})
     made = triplets(kept.rows)
     print(f"{len(made):,} triplets, digest {kept.digest[:12]}", file=sys.stderr)
     return len(kept)

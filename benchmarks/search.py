@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.plain import train_plainly
 from pipelines.commands.options import RECIPE_PARAMETERS, recipe_options
-from pipelines.console import prepare_process, quieten_libraries
+from pipelines.console import prepare_process, silence_libraries
 from pipelines.inputs.base import find_base
 from pipelines.inputs.load import load_inputs
 from sbert_prune.recipe.recipe import Recipe
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
     """Print both, run by run, and the median ratio."""
     prepare_process()
-    quieten_libraries()
+    silence_libraries()
     depth = find_base(recipe.keeping("1", "drop-top")).base.checkpoint.depth
     space = space_of(recipe, depth, first_stays=False, axes=axes)
     ratios = []

@@ -33,8 +33,8 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
     from sbert_prune.layer_analysis.subsets import embed_subsets
     from sbert_prune.layers import LayerSelection
     from sbert_prune.training.device import choose_hardware
-    from sbert_prune.training.phases import Healer
-    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.phases import PhaseTrainer
+    from sbert_prune.training.setup import TrainerSetup
     from sbert_prune.training.supernet import Subsets
     from tuning.screening import Pairs, of_shared
 
@@ -46,7 +46,7 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
     subsets = Subsets(base.checkpoint.depth, (selections[0].num_layers,), recipe.seed)
     for share in map(float, epochs.split(",")):
         model, began = as_sentence_model(base, recipe), time.perf_counter()
-        healer = Healer(model, Setup(hardware, recipe.seed, lambda _: None), subsets=subsets)
+        healer = PhaseTrainer(model, TrainerSetup(hardware, recipe.seed, lambda _: None), subsets=subsets)
         if texts.nli is not None:
             healer.train_nli(texts.nli.rows, of_shared(recipe.nli, share))
         healer.train_sts(texts.sts.train.rows, of_shared(recipe.sts, share))

@@ -215,11 +215,11 @@ def train(name: str, base: Any, work: Work) -> tuple[Training, Any]:
 
 def train_ours(model: Any, work: Work) -> int:
     """Train with our loop; returns the optimizer steps that it took."""
-    from sbert_prune.training.phases import Healer
-    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.phases import PhaseTrainer
+    from sbert_prune.training.setup import TrainerSetup
 
     told = [0]
-    healer = Healer(model, Setup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step)))
+    healer = PhaseTrainer(model, TrainerSetup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step)))
     settings = work.settings if work.steps is None else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
     (healer.train_nli if work.phase == "nli" else healer.train_sts)(work.rows, settings)
     return told[-1]

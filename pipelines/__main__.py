@@ -72,9 +72,9 @@ def run() -> None:
     elif int(os.environ.get("RANK", "0")) > 0:
         for told in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and takes the others along
             signal.signal(told, signal.SIG_IGN)
-        from sbert_prune.training.loop import help_train
+        from sbert_prune.training.loop import run_worker
 
-        help_train()
+        run_worker()
     else:
         _lead()
 
@@ -85,9 +85,9 @@ def _lead() -> None:
     except SystemExit as end:
         if end.code not in {None, 0, 3}:
             raise  # the helpers may be in the middle of a batch: torchrun ends them
-        from sbert_prune.training.distributed import leave_crew
+        from sbert_prune.training.distributed import leave_group
 
-        leave_crew()
+        leave_group()
         raise
 
 

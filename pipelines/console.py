@@ -88,7 +88,7 @@ _unrecorded: list[str] = []
 """What could not be recorded, in words."""
 
 
-def not_recorded(line: str) -> None:
+def report_unrecorded(line: str) -> None:
     """Say at the very end that something could not be recorded; the command then ends with exit status 3."""
     _unrecorded.append(line)
 
@@ -101,12 +101,12 @@ def _stop(number: int, _frame: object) -> None:
     _signals.append(number)
     # A second one, as MLflow's launcher sends it, would interrupt the closing of the runs.
     if len(_signals) == 1 and not _waiting:
-        end_if_told()
+        exit_if_interrupted()
 
 
 @contextmanager
-def waiting_for_a_good_moment() -> Iterator[None]:
-    """Signals end nothing in here until `end_if_told` is asked: an optimizer step is done whole, and a checkpoint follows it."""
+def deferring_signals() -> Iterator[None]:
+    """Signals end nothing in here until `exit_if_interrupted` is asked: an optimizer step is done whole, and a checkpoint follows it."""
     global _waiting  # noqa: PLW0603 - signals are the process's
     _waiting = True
     try:
@@ -115,17 +115,17 @@ def waiting_for_a_good_moment() -> Iterator[None]:
         _waiting = False
 
 
-def end_if_told() -> None:
+def exit_if_interrupted() -> None:
     """Exit when a signal has asked for it.
 
-    Asked again between steps and while training: where the signal came in a destructor or in a library that catches everything, the
+    Requested again between steps and while training: where the signal came in a destructor or in a library that catches everything, the
     first exit was swallowed, and the command would go on as if nobody had spoken.
     """
     if _signals:
         sys.exit(128 + _signals[0])
 
 
-def quieten_libraries() -> None:
+def silence_libraries() -> None:
     """Silence what only an import makes reachable; called by commands once they import the heavy parts."""
     import logging
 
@@ -143,10 +143,10 @@ def warn_if_busy() -> None:
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > cores and "OMP_NUM_THREADS" not in os.environ:
-        say(f"this machine is busy (load {load:.1f} on {cores} cores): OMP_NUM_THREADS=1 in front of the command may be faster")
+        echo(f"this machine is busy (load {load:.1f} on {cores} cores): OMP_NUM_THREADS=1 in front of the command may be faster")
 
 
-def say(*lines: str) -> None:
+def echo(*lines: str) -> None:
     """Print lines for the user."""
     for line in lines:
         click.echo(line)
@@ -190,7 +190,7 @@ def _plain_reporter(label: str) -> Any:
         if step == steps or progress.dev_score is not None or now - shown >= _PLAIN_EVERY_S:
             shown = now
             ending = f"{now - began:.0f} s" if step == steps else f"{left:.0f} s left"
-            say(
+            echo(
                 f"{label}: optimizer step {step}/{steps}, loss {progress.loss:.4f}, "
                 f"{progress.sentences_per_s:,.0f} sentences/s, {ending}{_dev(progress)}"
             )

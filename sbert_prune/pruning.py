@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.models.architectures import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
 from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint, layer_and_part
-from sbert_prune.models.modules import copy_companions
+from sbert_prune.models.modules import copy_sidecar_files
 from sbert_prune.models.pickles import convert_pickles, holds_pickles
 from sbert_prune.models.safetensors_file import StoredTensor, write_tensors
 from sbert_prune.models.saved_model import SavedModel, lineage_of
@@ -88,7 +88,7 @@ def prune_checkpoint(
         write_tensors(beside / "model.safetensors", tensors)
         config = config_after(source.config, selection)
         (beside / "config.json").write_text(json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        copy_companions(folder, beside)
+        copy_sidecar_files(folder, beside)
         origin.result().after_cut(selection, strategy=EXPLICIT).write(beside)
     return inspect_checkpoint(out)
 

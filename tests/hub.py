@@ -178,10 +178,10 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
 
 def wait_for_no_hub(monkeypatch: Any) -> None:
     """Let this process ask a hub that is busy or out of reach again at once."""
-    from sbert_prune.hub.retry import patiently
+    from sbert_prune.hub.retry import with_retries
 
     for module in ("download", "snapshot"):
-        monkeypatch.setattr(f"sbert_prune.hub.{module}.patiently", partial(patiently, sleep=lambda _seconds: None))
+        monkeypatch.setattr(f"sbert_prune.hub.{module}.with_retries", partial(with_retries, sleep=lambda _seconds: None))
 
 
 class _Handler(BaseHTTPRequestHandler):

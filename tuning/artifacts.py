@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.steps.keys import variant_key
 from pipelines.steps.records import lineage_tags
 from sbert_prune.errors import RoundTripError
@@ -19,8 +19,8 @@ from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import BYTES, LET_GO, TRIAL, Version
-from sbert_prune.tracking.logged_models import add_file, fetch_files, let_go, log_model, log_without_bytes
+from sbert_prune.registry.version import BYTES, NOT_KEPT, TRIAL, Version
+from sbert_prune.tracking.logged_models import add_file, delete_files, fetch_files, log_model, log_without_bytes
 from tuning.messages import Failed
 from tuning.study import METRICS, VERSION, Held
 from tuning.trial import prove
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.runs import Run
     from tuning.messages import Task, Trained
     from tuning.settings import Aim, Limits
-    from tuning.workers import Nursery
+    from tuning.workers import WorkerPool
 
 BYTES_MB = "size/disk_mb"
 
@@ -100,7 +100,7 @@ class Made:
         return self.task.folder
 
 
-def proven(nursery: Nursery, made: Made) -> FreshProcess:
+def proven(nursery: WorkerPool, made: Made) -> FreshProcess:
     """Load the saved model in a process of its own, and compare. Raises RoundTripError."""
     told = nursery.ask(prove, made.folder)
     if told is None or isinstance(told, Failed):
@@ -109,7 +109,7 @@ def proven(nursery: Nursery, made: Made) -> FreshProcess:
     return FreshProcess(check_same(made.folder, np.asarray(found), made.trained.probes), peak_mb, libraries_mb)
 
 
-class Shelf:
+class ArtifactRetention:
     """Where trials' variants are registered. Registering is what the trials of one command do one after the other."""
 
     def __init__(self, context: Context, inputs: Inputs, aim: Aim, limits: Limits) -> None:
@@ -125,7 +125,7 @@ class Shelf:
             kept = {seal.FILES: seal.digest_of_files(fetch_files(f"models:/{logged}"))}
         else:
             logged = log_without_bytes(made.run, name, made.folder, described)
-            kept = {BYTES: LET_GO}
+            kept = {BYTES: NOT_KEPT}
         add_file(self._context.store, logged, FILE_NAME, made.trained.dev_pairs)
         tags = {
             **described,
@@ -169,11 +169,11 @@ class Shelf:
     def _let_go(self, number: str) -> None:
         store, name = self._context.store, self._context.recipe.registered_model
         version = registry.look_up(store, name, number)
-        if version is None or not version.is_trial or version.was_let_go or version.stage not in {"None", "Archived"}:
+        if version is None or not version.is_trial or version.has_no_files or version.stage not in {"None", "Archived"}:
             return  # deleted since, or of use to somebody
-        let_go(store, version.tags["model_id"])
-        registry.update(store, version, {}, {BYTES: LET_GO})
-        say(f"the bytes of {version.uri} are let go; its recipe makes them again: -P rebuild={number}")
+        delete_files(store, version.tags["model_id"])
+        registry.update(store, version, {}, {BYTES: NOT_KEPT})
+        echo(f"the bytes of {version.uri} are let go; its recipe makes them again: -P rebuild={number}")
 
 
-_GONE = "let_go"
+_GONE = "delete_files"

@@ -56,7 +56,7 @@ def _deviations(number: int) -> float:
 
 
 @dataclass(frozen=True)
-class Worth:
+class Benefit:
     """found: the dev score of the search's best.  seconds: of training that the search spent, screening with it.
 
     drawn: at random; None where nothing was.  named: the score of each strategy that was trained to its end.

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.layers import LayerSelection
     from sbert_prune.recipe.recipe import Recipe
-    from tuning.artifacts import Shelf
+    from tuning.artifacts import ArtifactRetention
     from tuning.messages import Rows
     from tuning.settings import Aim
     from tuning.space import Space
 
 
 @dataclass(frozen=True)
-class Bench:
+class SearchContext:
     """What all trials of a search share. named: what each strategy keeps.
 
     lower_half: selections that the screening ranks below the middle.  latencies: of one sentence in ms, by the count of layers.
@@ -31,7 +31,7 @@ class Bench:
     space: Space
     aim: Aim
     rows: Rows
-    shelf: Shelf
+    shelf: ArtifactRetention
     named: dict[str, LayerSelection]
     lower_half: frozenset[str]
     latencies: dict[int, float]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from optuna.trial import TrialState
 
-from pipelines.console import say
+from pipelines.console import echo
 from sbert_prune.errors import RoundTripError
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry.policy import LATENCY, SIZE
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from pipelines.steps.context import Context
     from sbert_prune.recipe.recipe import Recipe
-    from tuning.context import Bench
+    from tuning.context import SearchContext
     from tuning.messages import Task
-    from tuning.proposals import Asked
+    from tuning.proposals import Requested
     from tuning.study import Held
-    from tuning.workers import Nursery
+    from tuning.workers import WorkerPool
 
 _DIGITS = {SIZE: 2}
 """An objective is told in so many: models as large differ by some bytes of `pruning.json`."""
@@ -36,7 +36,7 @@ _DIGITS = {SIZE: 2}
 class Active:
     """A trial that has a process."""
 
-    asked: Asked
+    asked: Requested
     run: Run
     task: Task
 
@@ -44,10 +44,10 @@ class Active:
 class Endings:
     """Ends trials, each in one way."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: SearchContext) -> None:
         self._bench = bench
 
-    def by_record(self, asked: Asked, run: Run, earlier: Held | None) -> None:
+    def by_record(self, asked: Requested, run: Run, earlier: Held | None) -> None:
         """Not trained. earlier: the trial of the same recipe; None where the screening speaks against it."""
         if earlier is not None and earlier.state == TrialState.COMPLETE:
             self._bench.study.tell(asked.trial, list(earlier.trial.values))
@@ -57,7 +57,7 @@ class Endings:
         self._bench.study.tell(asked.trial, state=TrialState.PRUNED)
         end(run, "PRUNED", f"the same as trial {earlier.number}" if earlier else "below the middle of the screening")
 
-    def by_its_word(self, nursery: Nursery, active: Active, word: Trained | TooLarge | Failed) -> None:
+    def by_its_word(self, nursery: WorkerPool, active: Active, word: Trained | TooLarge | Failed) -> None:
         """By the last that its process had to say."""
         if isinstance(word, Trained):
             try:
@@ -80,9 +80,9 @@ class Endings:
         trial.set_user_attr(REASON, reason)
         self._bench.study.tell(trial, state=TrialState[state])
         end(active.run, state, reason)
-        say(f"trial {trial.number} {'failed: ' if state == 'FAIL' else ''}{reason}")
+        echo(f"trial {trial.number} {'failed: ' if state == 'FAIL' else ''}{reason}")
 
-    def _complete(self, nursery: Nursery, active: Active, trained: Trained) -> None:
+    def _complete(self, nursery: WorkerPool, active: Active, trained: Trained) -> None:
         bench, trial = self._bench, active.asked.trial
         made = Made(active.task, active.run, trained)
         fresh = proven(nursery, made)
@@ -100,7 +100,7 @@ class Endings:
         trial.set_user_attr(VERSION, version.version)
         bench.study.tell(trial, values)
         end(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
-        say(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {metrics['training/seconds']:.0f} s of training: {version.uri}")
+        echo(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {metrics['training/seconds']:.0f} s of training: {version.uri}")
         complete = [one for one in held(bench.study) if one.is_complete]
         bench.shelf.tidy(bench.study, complete)
         if bench.context.parent is not None:  # by how many there are: trials do not end in the order of their numbers
@@ -121,7 +121,7 @@ _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
 }
 
 
-def begin(context: Context, asked: Asked, recipe: Recipe, study: str) -> Run:
+def begin(context: Context, asked: Requested, recipe: Recipe, study: str) -> Run:
     """Open a trial's run. study: its name."""
     number, origin, selection = asked.trial.number, asked.origin, asked.proposal.selection
     tags = {

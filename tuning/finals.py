@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.flows.full import make_variant
 from pipelines.inputs.base import find_base
 from sbert_prune.errors import SearchError, TrainingError
@@ -21,7 +21,7 @@ from sbert_prune.tracking.runs import open_run
 from tuning.artifacts import Candidate, pareto_front
 from tuning.messages import Task
 from tuning.study import held
-from tuning.workers import Nursery, train_alone
+from tuning.workers import WorkerPool, train_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
-    from tuning.context import Bench
+    from tuning.context import SearchContext
     from tuning.study import Held
 
 _NOTED = "finals"
@@ -54,7 +54,7 @@ class Finalist:
         return fmean(self.scores.values())
 
 
-def run_finals(bench: Bench, count: int, seeds: Sequence[int]) -> list[Finalist]:
+def run_finals(bench: SearchContext, count: int, seeds: Sequence[int]) -> list[Finalist]:
     """Train those of the best that seeds may decide between, best mean first; where two objectives are weighed, the Pareto front, as it is.
 
     Raises SearchError where no trial was trained to its end.
@@ -69,17 +69,17 @@ def run_finals(bench: Bench, count: int, seeds: Sequence[int]) -> list[Finalist]
         return [_as_it_is(one, bench) for one in complete if one.number in front]
     ranked = sorted(complete, key=lambda one: (-one.score, one.number))
     best = [one for one in ranked[:count] if one.score > ranked[0].score - _CLOSE]
-    with Nursery() as nursery:
+    with WorkerPool() as nursery:
         found = [_with_seeds(bench, nursery, one, seeds) for one in best]
     return sorted(found, key=lambda one: -one.mean)
 
 
-def _as_it_is(one: Held, bench: Bench) -> Finalist:
+def _as_it_is(one: Held, bench: SearchContext) -> Finalist:
     recipe = bench.space.point(one.trial.params).recipe(bench.recipe)
     return Finalist(one, recipe, {recipe.seed: one.score}, 0.0)
 
 
-def _with_seeds(bench: Bench, nursery: Nursery, one: Held, seeds: Sequence[int]) -> Finalist:
+def _with_seeds(bench: SearchContext, nursery: WorkerPool, one: Held, seeds: Sequence[int]) -> Finalist:
     """What a trial's recipe comes to with each seed; what was trained before is remembered by the study."""
     finalist = _as_it_is(one, bench)
     scores, seconds = dict(finalist.scores), 0.0
@@ -99,7 +99,7 @@ def _known(study: Study, recipe: Recipe) -> list[float] | None:
     return dict(study.user_attrs.get(_NOTED) or {}).get(recipe.digest)
 
 
-def _train(bench: Bench, nursery: Nursery, one: Held, recipe: Recipe) -> list[float]:
+def _train(bench: SearchContext, nursery: WorkerPool, one: Held, recipe: Recipe) -> list[float]:
     """Score and seconds of one further seed; nothing where its training fails, which is recorded."""
     tags = {
         "step": "finalist",
@@ -108,7 +108,7 @@ def _train(bench: Bench, nursery: Nursery, one: Held, recipe: Recipe) -> list[fl
         "seed": str(recipe.seed),
         "recipe_digest": recipe.digest,
     }
-    say(f"finalist trial {one.number}, seed {recipe.seed}: layers {recipe.layers}")
+    echo(f"finalist trial {one.number}, seed {recipe.seed}: layers {recipe.layers}")
     try:
         with open_run(bench.context.store, f"finalist {one.number} seed {recipe.seed}", tags, parent=bench.context.parent) as run:
             folder = bench.context.workspace / f"alone-{recipe.digest}"
@@ -116,7 +116,7 @@ def _train(bench: Bench, nursery: Nursery, one: Held, recipe: Recipe) -> list[fl
             run.log_series(trained.series)
             run.log_metrics(trained.metrics)
     except TrainingError as error:
-        say(f"finalist trial {one.number}, seed {recipe.seed} failed: {error}")
+        echo(f"finalist trial {one.number}, seed {recipe.seed} failed: {error}")
         return []
     finally:
         for left in bench.context.workspace.glob("alone-*"):
@@ -126,7 +126,7 @@ def _train(bench: Bench, nursery: Nursery, one: Held, recipe: Recipe) -> list[fl
     return found
 
 
-def choose(finalists: Sequence[Finalist], bench: Bench) -> tuple[Finalist, str]:
+def choose(finalists: Sequence[Finalist], bench: SearchContext) -> tuple[Finalist, str]:
     """The one to make, and why: the best mean, or where two objectives are weighed the knee of the front."""
     if bench.aim.against is None:
         chosen = finalists[0]
@@ -139,13 +139,13 @@ def choose(finalists: Sequence[Finalist], bench: Bench) -> tuple[Finalist, str]:
     return max(finalists, key=lambda one: one.trial.score), "the best dev score of the Pareto front, which has no knee"
 
 
-def make_answer(bench: Bench, chosen: Finalist) -> tuple[Version, Version]:
+def make_answer(bench: SearchContext, chosen: Finalist) -> tuple[Version, Version]:
     """Make the variant as `full` does, which judges it once and for all; a trial whose bytes are kept is judged, not trained again."""
     inputs = replace(bench.inputs, pruning=replace(find_base(chosen.recipe), texts=bench.inputs.texts))
     return make_variant(bench.context.with_recipe(chosen.recipe), inputs)
 
 
-def make_challenger(bench: Bench, version: Version, why: str) -> str:
+def make_challenger(bench: SearchContext, version: Version, why: str) -> str:
     """Give the answer the stage Staging and the alias challenger, unless it is in production already. Returns a line for people."""
     store = bench.context.store
     promotion.catch_up(store, version.name)

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.flows.summary import summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import data_record
 from sbert_prune.tracking.store import is_running
 from tuning import prepare
-from tuning.artifacts import Shelf
+from tuning.artifacts import ArtifactRetention
 from tuning.constraints import within_latency
-from tuning.context import Bench
+from tuning.context import SearchContext
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.messages import Rows
 from tuning.prepare import Search
 from tuning.proposals import Controls, Proposals, controls_of
-from tuning.report import Outcome, publish
+from tuning.report import SearchReport, publish
 from tuning.scheduler import run_trials
 from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
 
@@ -56,13 +56,13 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         searched = Search(inner, inputs, study, aim)
         latencies = prepare.latencies(searched, space)
         space = within_latency(space, aim, latencies)
-        say(f"space     {space}", f"aim       {aim}")
+        echo(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
         bench, screened = _prepare(searched, (space, latencies), reference, settings)
         proposals = Proposals(study, space, inner.recipe, (bench.named, screened, settings.trials))
         ended = run_trials(bench, proposals, settings.workers, settings.finalists)
         if ended:
-            say(f"trials end early: {ended}")
+            echo(f"trials end early: {ended}")
         if any(one.state == TrialState.RUNNING for one in held(study)):
             return ["", "another command trains some of these trials still: the one that ends last gives the answer"]
         controls = Controls(study, space, inner.recipe, controls_of(space, bench.named, settings.trials, inner.recipe.seed))
@@ -80,30 +80,30 @@ def _take_up(context: Context, run: Run, study: Study) -> None:
     """What earlier commands have left of this study: their trials are shown here, and those that nobody will end are proposed anew."""
     stale = close_stale(study, lambda run_id: is_running(context.store, run_id))
     if stale:
-        say(f"trials whose process has ended without a word, tried again: {', '.join(str(one.number) for one in stale)}")
+        echo(f"trials whose process has ended without a word, tried again: {', '.join(str(one.number) for one in stale)}")
     before = [one for one in held(study) if one.say(RUN)]
     for one in before:
         run.adopt(str(one.say(RUN)))
     if before:
-        say(f"study {study.study_name} goes on after {sum(one.counts for one in before)} trials")
+        echo(f"study {study.study_name} goes on after {sum(one.counts for one in before)} trials")
 
 
 def _prepare(
     search: Search, given: tuple[Space, dict[int, float]], reference: Version, settings: Settings
-) -> tuple[Bench, Screened | None]:
+) -> tuple[SearchContext, Screened | None]:
     """given: the space, and how long each count of layers takes."""
     context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
     space, latencies = given
     screened = prepare.screened(search, space, reference, settings.screening)
     teacher = inputs.teacher or find_model(reference.uri)
-    bench = Bench(
+    bench = SearchContext(
         context=context,
         inputs=inputs,
         study=study,
         space=space,
         aim=aim,
         rows=Rows(inputs.texts, inputs.sentences, teacher),
-        shelf=Shelf(context, inputs, aim, settings.limits),
+        shelf=ArtifactRetention(context, inputs, aim, settings.limits),
         named=prepare.named(search, space),
         lower_half=screened.lower_half() if screened else frozenset(),
         latencies=latencies,
@@ -111,14 +111,14 @@ def _prepare(
     return bench, screened
 
 
-def _answer(bench: Bench, run: Run, known: tuple[Screened | None, Version, Controls], settings: Settings) -> list[str]:
+def _answer(bench: SearchContext, run: Run, known: tuple[Screened | None, Version, Controls], settings: Settings) -> list[str]:
     screened, reference, controls = known
     finalists = run_finals(bench, settings.finalists, settings.seeds or (bench.recipe.seed, bench.recipe.seed + 1))
     chosen, why = choose(finalists, bench)
     version, its_reference = make_answer(bench, chosen)
     challenger = make_challenger(bench, version, why)
     floor = prepare.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
-    outcome = Outcome(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
+    outcome = SearchReport(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
     lines = publish(run, outcome)
     return [
         *lines,

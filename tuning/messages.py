@@ -53,7 +53,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Look:
+class RungScore:
     """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far.
 
     has_room: whether another could be trained beside it while it waits.
@@ -103,7 +103,7 @@ class LostError(Exception):
     """Nobody listens any more."""
 
 
-class Teller:
+class TrialReporter:
     """Speaks for a trial while it trains."""
 
     def __init__(self, line: Connection, phases: Sequence[str], device: torch.device) -> None:
@@ -133,7 +133,7 @@ class Teller:
 
     def _look(self, score: float | None) -> None:
         """Tell it, wait for an answer however long it takes, and end the trial where it is no."""
-        self._line.send(Look(self._looks, score, self.seconds, self._has_room()))
+        self._line.send(RungScore(self._looks, score, self.seconds, self._has_room()))
         self._looks += 1
         asked = time.perf_counter()
         if not self._line.recv():

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import as_sentence_model
 from sbert_prune.errors import SbertPruneError
@@ -15,8 +15,8 @@ from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training.embedding import DevPairs
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from tuning.constraints import latencies_ms
 from tuning.proposals import named_selections
 from tuning.screening import Screened, score_shared, screen, selections_to_screen, train_shared
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tuning.space import Space
 
 
-def floor_score(context: Context, inputs: Inputs) -> float | None:
+def zero_layer_score(context: Context, inputs: Inputs) -> float | None:
     """Dev Spearman of mean-pooled word embeddings, trained by the phases that have labels.
 
     None where an architecture cannot do without layers.
@@ -41,7 +41,9 @@ def floor_score(context: Context, inputs: Inputs) -> float | None:
         model = as_sentence_model(inputs.pruning.base, recipe)
         layers = layers_of(encoder_of(model))
         del layers[:]
-        healer = Healer(model, Setup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None), dev=texts.sts.dev.rows)
+        healer = PhaseTrainer(
+            model, TrainerSetup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None), dev=texts.sts.dev.rows
+        )
         if "nli" in recipe.phases and texts.nli is not None:
             healer.train_nli(texts.nli.rows, recipe.nli.model_copy(update=_PLAIN))
         if "sts" in recipe.phases:
@@ -77,7 +79,7 @@ def latencies(search: Search, space: Space) -> dict[int, float]:
         measured = latencies_ms(search.inputs.pruning.base, search.context.recipe, space.counts, texts)
         kept = {str(count): value for count, value in measured.items()}
         search.study.set_user_attr(_LATENCIES, kept)
-        say(f"latency   {', '.join(f'{count} layers {value:.1f} ms' for count, value in measured.items())}")
+        echo(f"latency   {', '.join(f'{count} layers {value:.1f} ms' for count, value in measured.items())}")
     return {int(count): float(value) for count, value in kept.items()}
 
 
@@ -99,7 +101,7 @@ def _measured(search: Search, space: Space) -> dict[str, LayerSelection]:
         try:
             found[name] = LayerSelection(measure(model, calibration).keep(count, first_stays=space.first_stays), space.depth)
         except SbertPruneError as error:
-            say(f"strategy {name} is left out: {error}")
+            echo(f"strategy {name} is left out: {error}")
     return found
 
 
@@ -115,7 +117,7 @@ def screened(search: Search, space: Space, reference: Version, how: Screening) -
         trained = time.perf_counter() - began
         found = score_shared(model, found, search.inputs.texts.sts.dev.rows, search.context.hardware)
         found = Screened(found.selections, found.measures, found.seconds, trained)
-        say(f"shared    weights trained in {trained:.0f} s; best by them: layers {found.ranked()[0]}")
+        echo(f"shared    weights trained in {trained:.0f} s; best by them: layers {found.ranked()[0]}")
         _keep(search.study, found)
     return found
 
@@ -124,7 +126,7 @@ def _screen(search: Search, space: Space, reference: Version) -> Screened:
     selections = selections_to_screen(space, named(search, space).values(), search.context.recipe.seed)
     given = (selections, search.inputs.texts.sts.dev.rows, search.context.hardware)
     found = screen(search.inputs.pruning.base, find_model(reference.uri), search.context.recipe, given)
-    say(f"screened  {len(selections):,} selections in {found.seconds:.0f} s ({found.per_minute:,.0f} a minute)")
+    echo(f"screened  {len(selections):,} selections in {found.seconds:.0f} s ({found.per_minute:,.0f} a minute)")
     _keep(search.study, found)
     return found
 
@@ -143,6 +145,6 @@ def _restored(kept: dict[str, Any], depth: int) -> Screened:
 def floor(search: Search) -> float | None:
     """The dev score of word embeddings alone."""
     if _FLOOR not in search.study.user_attrs:
-        search.study.set_user_attr(_FLOOR, floor_score(search.context, search.inputs))
+        search.study.set_user_attr(_FLOOR, zero_layer_score(search.context, search.inputs))
     found: float | None = search.study.user_attrs[_FLOOR]
     return found

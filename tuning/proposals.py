@@ -33,7 +33,7 @@ settings that do not fit spoil every selection alike, and on one selection the f
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """A trial of Optuna's, and what it is to try. origin: who proposed it.  is_control: never stopped, as the search is measured by it."""
 
     trial: Trial
@@ -42,12 +42,12 @@ class Asked:
     is_control: bool
 
 
-def ask(study: Study, space: Space) -> Asked:
+def ask(study: Study, space: Space) -> Requested:
     """The next trial: the one that was proposed, else the sampler's."""
     trial = study.ask()
     origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
     trial.set_user_attr(ORIGIN, origin)
-    return Asked(trial, space.suggest(trial), origin, bool(trial.user_attrs.get(CONTROL)))
+    return Requested(trial, space.suggest(trial), origin, bool(trial.user_attrs.get(CONTROL)))
 
 
 def named_selections(space: Space, measured: Mapping[str, LayerSelection]) -> dict[str, LayerSelection]:
@@ -80,7 +80,7 @@ class Proposals:
         self._favourites = [*given, *self._liked, *((name, one) for name, one in named.items() if one not in liked)]
         self._generator = random.Random(f"{recipe.seed} {len(held(study))}")
 
-    def next(self) -> Asked | None:
+    def next(self) -> Requested | None:
         """Ask; None where there are enough."""
         trials = held(self._study)
         if sum(one.counts or (one.state == TrialState.RUNNING and not one.is_control) for one in trials) >= self._total:
@@ -165,7 +165,7 @@ class Controls:
         self._settings = space.settings_of(furthest_first(trained)[0].trial.params) if trained else {}
         self._is_idle = not trained
 
-    def next(self) -> Asked | None:
+    def next(self) -> Requested | None:
         """Ask; None where all are trained, or in training."""
         if any(one.state == TrialState.WAITING for one in held(self._study)):
             return ask(self._study, self._space)  # whose process ended without a word

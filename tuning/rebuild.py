@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipelines.console import quieten_libraries, say
+from pipelines.console import echo, silence_libraries
 from pipelines.inputs.base import find_model
 from pipelines.inputs.load import load_inputs
 from pipelines.steps.context import open_context
@@ -22,7 +22,7 @@ from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import read_artifact
 from tuning.endings import RECIPE
 from tuning.messages import Rows, Task
-from tuning.workers import Nursery, train_alone
+from tuning.workers import WorkerPool, train_alone
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +37,17 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
 
     recipe: names the registered model.  Raises SearchError for a version that has its bytes or no recipe, RoundTripError for others' bytes.
     """
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         if has_bytes(context.store, version.tags.get("model_id", "")):
             raise SearchError(f"rebuild={number}: {version.uri} has its bytes. There is nothing to make again.")
         again = _recipe_of(context.store, version)
-        say(f"rebuild   {version.uri}: layers {again.layers}, recipe {again.digest}")
+        echo(f"rebuild   {version.uri}: layers {again.layers}, recipe {again.digest}")
         inner = context.with_recipe(again)
         tags = {"step": "rebuild", "version": number, "kept_layers": version.tags.get("kept_layers", ""), "seed": str(again.seed)}
-        with open_run(context.store, f"rebuild {name} version {number}", tags) as run, Nursery() as nursery:
+        with open_run(context.store, f"rebuild {name} version {number}", tags) as run, WorkerPool() as nursery:
             folder = context.workspace / "rebuilt"
             task = Task(again, *_given(inner, version), folder, version.run_id, int(version.tags.get("threads", "1")))
             trained = train_alone(nursery, task)

@@ -11,7 +11,7 @@ from sbert_prune.metrics import STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.report.tables import table, table_lines
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
-from tuning.benefit import Drawn, Worth, agreement
+from tuning.benefit import Benefit, Drawn, agreement
 from tuning.charts import front_chart, history_chart, influence_chart, layer_map
 from tuning.space import as_flat
 from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, REASON, VERSION, held
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
-    from tuning.context import Bench
+    from tuning.context import SearchContext
     from tuning.finals import Finalist
     from tuning.proposals import Controls
     from tuning.screening import Screened
@@ -37,10 +37,10 @@ _ABOUT_TAU = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchReport:
     """What became of a search. why: the finalist was chosen.  version: its variant.  floor: of word embeddings alone."""
 
-    bench: Bench
+    bench: SearchContext
     screened: Screened | None
     controls: Controls
     finalists: tuple[Finalist, ...]
@@ -55,14 +55,14 @@ class Outcome:
         """The trials that were trained to their end, best first."""
         return sorted((one for one in held(self.bench.study) if one.is_complete), key=lambda one: (-one.score, one.number))
 
-    def worth(self) -> Worth:
+    def worth(self) -> Benefit:
         """Was it worth it: by the score of one training each, as the others have."""
         trials = [one for one in held(self.bench.study) if one.counts]
         seconds = sum(one.seconds for one in trials) + sum(one.seconds for one in self.finalists)
         if self.screened is not None:
             seconds += self.screened.seconds + self.screened.training_seconds
         named, drawn = self.controls.scores()
-        return Worth(
+        return Benefit(
             found=next(one for one in self.complete if not one.is_control).score,
             seconds=seconds,
             drawn=Drawn(tuple(one.score for one in drawn), sum(one.seconds for one in drawn) / len(drawn)) if drawn else None,
@@ -99,7 +99,7 @@ def _tau(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
-def publish(run: Run, outcome: Outcome) -> list[str]:
+def publish(run: Run, outcome: SearchReport) -> list[str]:
     """Log all of it; returns the lines for people."""
     worth, complete = outcome.worth(), outcome.complete
     shown = [_trial_row(one) for one in complete[:_SHOWN]]
@@ -133,12 +133,12 @@ def publish(run: Run, outcome: Outcome) -> list[str]:
     ]
 
 
-def _fidelity_lines(outcome: Outcome) -> list[str]:
+def _fidelity_lines(outcome: SearchReport) -> list[str]:
     rows = outcome.taus()
     return [*table_lines(_TAUS, rows), ""] if rows else []
 
 
-def _states(outcome: Outcome) -> dict[str, int]:
+def _states(outcome: SearchReport) -> dict[str, int]:
     """Trials by what became of them."""
     trials = held(outcome.bench.study)
     found = {"complete": 0, "stopped": 0, "failed": 0, "answered": 0}
@@ -166,7 +166,7 @@ def _as_json(one: Held) -> dict[str, object]:
     }
 
 
-def _page(outcome: Outcome, worth: Worth) -> str:
+def _page(outcome: SearchReport, worth: Benefit) -> str:
     """The page in Markdown."""
     bench, chosen = outcome.bench, outcome.chosen
     states = ", ".join(f"{number} {state}" for state, number in _states(outcome).items())

@@ -11,23 +11,23 @@ import torch
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.console import say, waiting_for_a_good_moment
+from pipelines.console import deferring_signals, echo
 from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
 from tuning import endings
 from tuning.asha import furthest_first, goes_on, is_alone
 from tuning.endings import Active, Endings
-from tuning.messages import Failed, Look, Task
+from tuning.messages import Failed, RungScore, Task
 from tuning.study import ANSWERED, DIGEST, KEPT, LOOKS, METRICS, PROCESS, REASON, RUN, give_up, held, seen
 from tuning.trial import run_trial
-from tuning.workers import Nursery, first_to_speak
+from tuning.workers import WorkerPool, ready_workers
 
 if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
-    from tuning.context import Bench
-    from tuning.proposals import Asked
-    from tuning.workers import Child
+    from tuning.context import SearchContext
+    from tuning.proposals import Requested
+    from tuning.workers import Worker
 
 _IN_VAIN = 25
 """After so many proposals in a row that the record answers, there is nothing new to be had."""
@@ -42,18 +42,18 @@ _MOST_WAITING = 8
 class Source(Protocol):
     """Who proposes what to train."""
 
-    def next(self) -> Asked | None: ...
+    def next(self) -> Requested | None: ...
 
 
-def run_trials(bench: Bench, source: Source, workers: int, wanted: int) -> str:
+def run_trials(bench: SearchContext, source: Source, workers: int, wanted: int) -> str:
     """Train all that a source proposes; returns why it ended early, "" where the source has said all.
 
     wanted: so many are trained to their end, however they compare.  Raises SearchError where nothing but failures comes of it.
     """
     rounds = _Rounds(bench, source, workers, wanted)
-    with Nursery() as nursery:
+    with WorkerPool() as nursery:
         try:
-            with waiting_for_a_good_moment():  # which is when trials are listened to: what has begun to be recorded is recorded whole
+            with deferring_signals():  # which is when trials are listened to: what has begun to be recorded is recorded whole
                 return rounds.run(nursery)
         except BaseException:
             rounds.abandon()
@@ -61,15 +61,15 @@ def run_trials(bench: Bench, source: Source, workers: int, wanted: int) -> str:
 
 
 class _Rounds:
-    def __init__(self, bench: Bench, source: Source, workers: int, wanted: int) -> None:
+    def __init__(self, bench: SearchContext, source: Source, workers: int, wanted: int) -> None:
         self._bench, self._source, self._workers, self._wanted = bench, source, workers, wanted
         self._endings = Endings(bench)
-        self._active: dict[Child, Active] = {}
-        self._waiting: dict[Child, Active] = {}
+        self._active: dict[Worker, Active] = {}
+        self._waiting: dict[Worker, Active] = {}
         self._ended: str | None = None
         """Why nothing new is begun; None while the source proposes."""
 
-    def run(self, nursery: Nursery) -> str:
+    def run(self, nursery: WorkerPool) -> str:
         while True:
             while len(self._active) < self._workers and self._go_on(nursery):
                 pass
@@ -77,7 +77,7 @@ class _Rounds:
                 for child in list(self._waiting):
                     self._stop(nursery, child)
                 return self._ended or ""
-            for child in first_to_speak([*self._active, *self._waiting]):
+            for child in ready_workers([*self._active, *self._waiting]):
                 if child not in self._active and child not in self._waiting:
                     continue  # stopped since, to make room for another
                 try:
@@ -86,7 +86,7 @@ class _Rounds:
                     word = Failed(child.how_it_ended())
                 self._hear(nursery, child, word)
 
-    def _go_on(self, nursery: Nursery) -> bool:
+    def _go_on(self, nursery: WorkerPool) -> bool:
         """Give a free worker something to do: a waiting trial that has come to be among the better ones, a new one, the best that waits."""
         trials = held(self._bench.study)
         waiting = {active.asked.trial.number: child for child, active in self._waiting.items()}
@@ -101,11 +101,11 @@ class _Rounds:
         self._resume(waiting[chosen])
         return True
 
-    def _resume(self, child: Child) -> None:
+    def _resume(self, child: Worker) -> None:
         self._active[child] = self._waiting.pop(child)
         child.answer(word=True)
 
-    def _begin_one(self, nursery: Nursery) -> bool:
+    def _begin_one(self, nursery: WorkerPool) -> bool:
         """Begin a trial that has to be trained; False where the source has no more, or the record answers all that it proposes."""
         for _ in range(_IN_VAIN):
             asked = self._source.next()
@@ -122,7 +122,7 @@ class _Rounds:
         self._ended = f"the last {_IN_VAIN} proposals had all been answered before"
         return False
 
-    def _answer(self, asked: Asked, recipe: Recipe) -> bool:
+    def _answer(self, asked: Requested, recipe: Recipe) -> bool:
         """Whether the record answers a proposal, so that it is not trained: the same was seen, or the screening speaks against it."""
         bench, trial = self._bench, asked.trial
         earlier = seen(bench.study, recipe.digest, trial.number)
@@ -132,16 +132,16 @@ class _Rounds:
         if earlier is None and not by_screen:
             return False
         trial.set_user_attr(ANSWERED, f"trial {earlier.number}" if earlier else "screening")
-        say(f"trial {trial.number} ({asked.origin}): layers {asked.proposal.selection}: answered by {trial.user_attrs[ANSWERED]}")
+        echo(f"trial {trial.number} ({asked.origin}): layers {asked.proposal.selection}: answered by {trial.user_attrs[ANSWERED]}")
         self._endings.by_record(asked, self._open(asked, recipe), earlier)
         return True
 
-    def _open(self, asked: Asked, recipe: Recipe) -> Run:
+    def _open(self, asked: Requested, recipe: Recipe) -> Run:
         run = endings.begin(self._bench.context, asked, recipe, self._bench.study.study_name)
         asked.trial.set_user_attr(RUN, run.run_id)
         return run
 
-    def _train(self, nursery: Nursery, asked: Asked, recipe: Recipe) -> None:
+    def _train(self, nursery: WorkerPool, asked: Requested, recipe: Recipe) -> None:
         bench = self._bench
         run = self._open(asked, recipe)
         folder = bench.context.workspace / f"trial-{asked.trial.number}"
@@ -151,18 +151,18 @@ class _Rounds:
         settings = ", ".join(
             f"{path} {value:.3g}" if isinstance(value, float) else f"{path} {value}" for path, value in asked.proposal.settings
         )
-        say(f"trial {asked.trial.number} ({asked.origin}): layers {asked.proposal.selection}{'; ' if settings else ''}{settings}")
+        echo(f"trial {asked.trial.number} ({asked.origin}): layers {asked.proposal.selection}{'; ' if settings else ''}{settings}")
 
-    def _hear(self, nursery: Nursery, child: Child, word: Any) -> None:
+    def _hear(self, nursery: WorkerPool, child: Worker, word: Any) -> None:
         active = self._active.get(child) or self._waiting[child]
-        if isinstance(word, Look):
+        if isinstance(word, RungScore):
             self._look(nursery, child, word)
             return
         with self._leaving(nursery, child):
             self._endings.by_its_word(nursery, active, word)
         self._check_failures()
 
-    def _look(self, nursery: Nursery, child: Child, look: Look) -> None:
+    def _look(self, nursery: WorkerPool, child: Worker, look: RungScore) -> None:
         """Write a look down; the trial goes on where it is among the better ones, or others are measured by it, and waits elsewhere."""
         active = self._active[child]
         trial, score = active.asked.trial, look.score if look.score is not None else -1.0
@@ -184,14 +184,14 @@ class _Rounds:
             else:
                 self._stop(nursery, worst)
 
-    def _stop(self, nursery: Nursery, child: Child) -> None:
+    def _stop(self, nursery: WorkerPool, child: Worker) -> None:
         active = self._waiting[child]
         child.answer(word=False)
         with self._leaving(nursery, child):
             self._endings.by_halving(active)
 
     @contextmanager
-    def _leaving(self, nursery: Nursery, child: Child) -> Iterator[None]:
+    def _leaving(self, nursery: WorkerPool, child: Worker) -> Iterator[None]:
         """Its process ends, then what it was is recorded, and its files go."""
         active = self._active.get(child) or self._waiting[child]
         nursery.end(child)

@@ -20,7 +20,7 @@ from sbert_prune.layer_analysis.subsets import embed_subsets
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.sentence import encoder_of
-from sbert_prune.training.phases import Healer
+from sbert_prune.training.phases import PhaseTrainer
 from sbert_prune.training.supernet import Subsets
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTran
             data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
             key = phase_key(context, phase, base, data | {"space": str(space), "settings": settings.model_dump_json()}, "shared")
             with phase_setup(context, run, phase, key) as setup:
-                healer = Healer(model, setup, subsets=subsets)
+                healer = PhaseTrainer(model, setup, subsets=subsets)
                 if phase == "sts":
                     healer.train_sts(texts.sts.train.rows, settings)
                 else:

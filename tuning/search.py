@@ -10,8 +10,8 @@ import click
 
 from pipelines.commands.full import parse_seeds
 from pipelines.commands.options import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
-from pipelines.console import Command, quieten_libraries, say
-from pipelines.inputs.load import check_room, load_inputs
+from pipelines.console import Command, echo, silence_libraries
+from pipelines.inputs.load import check_disk_space, load_inputs
 from sbert_prune.errors import SearchError
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.recipe.dump import describe_recipe
@@ -76,7 +76,7 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         check_store(must_exist=True)
         from tuning.rebuild import rebuild_version
 
-        say(*rebuild_version(recipe, rebuild))
+        echo(*rebuild_version(recipe, rebuild))
         return
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
@@ -90,10 +90,10 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
     if plan:
         from tuning.plan import plan_search
 
-        say(*plan_search(recipe, inputs, space, settings))
+        echo(*plan_search(recipe, inputs, space, settings))
         return
-    check_room(recipe, inputs)
-    say(*run_search(recipe, inputs, space, settings))
+    check_disk_space(recipe, inputs)
+    echo(*run_search(recipe, inputs, space, settings))
 
 
 def _settings(given: dict[str, Any]) -> Settings:
@@ -125,7 +125,7 @@ def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
     space = space_of(recipe, checkpoint.depth, first_stays=first_stays, axes=axes)
     trims = recipe.vocabulary_limit.trims or any(path == "vocabulary" for path, _ in space.axes)
     space = within_size(space, base, aim, trims=trims)
-    say(*describe_recipe(recipe))
+    echo(*describe_recipe(recipe))
     inputs = load_inputs(recipe.keeping(str(space.counts[-1]), "drop-top"))
     return replace(inputs, pruning=replace(inputs.pruning, texts=inputs.texts)), space
 
@@ -136,8 +136,8 @@ def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings)
     from sbert_prune.registry.versions import check_may_register
     from tuning.flow import search
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe) as context:
-        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return search(context, inputs, space, settings)

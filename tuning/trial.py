@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipelines.console import quieten_libraries
+from pipelines.console import silence_libraries
 from pipelines.inputs.load import teacher_layers
 from pipelines.inputs.texts import open_corpus
 from pipelines.steps.records import data_record
@@ -28,11 +28,11 @@ from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.strategies import EXPLICIT
 from sbert_prune.system.memory import peak_resident_mb
 from sbert_prune.training.device import choose_hardware
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.trim import trim_vocabulary
-from tuning.messages import EARLY, Failed, LostError, StoppedError, Teller, TooLarge, Trained
+from tuning.messages import EARLY, Failed, LostError, StoppedError, TooLarge, Trained, TrialReporter
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -75,7 +75,7 @@ def prove(line: Connection, folder: Path) -> None:
 def _begin() -> None:
     """Ctrl-C goes to every process of a terminal: the one that talks to the user ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    quieten_libraries()
+    silence_libraries()
 
 
 def _train(line: Connection, task: Task) -> Trained | TooLarge:
@@ -89,13 +89,13 @@ def _train(line: Connection, task: Task) -> Trained | TooLarge:
         shutil.rmtree(untrained)
         if size_mb > task.max_size_mb:
             return TooLarge(size_mb)
-    teller = Teller(line, recipe.phases, hardware.device)
+    teller = TrialReporter(line, recipe.phases, hardware.device)
     for phase in recipe.phases:
         if (pooling := getattr(getattr(recipe, phase), "pooling", None)) is not None:
             model, lineage = with_pooling(model, pooling, max_seq_length=model.max_seq_length), lineage.pooled(pooling)
         teacher = _teacher(task, phase, lineage)
-        setup = Setup(hardware, recipe.seed, teller.of(phase), teller.tick, lambda _: None, None, (EARLY,))
-        data = _heal(Healer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher), phase, task)
+        setup = TrainerSetup(hardware, recipe.seed, teller.of(phase), teller.tick, lambda _: None, None, (EARLY,))
+        data = _train_phase(PhaseTrainer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher), phase, task)
         lineage = lineage.after(_phase_record(task, phase, data, (hardware, teacher)))
     return _finish(model, lineage, task, teller)
 
@@ -133,7 +133,7 @@ def _teacher(task: Task, phase: str, student: Lineage) -> Teacher | None:
     return Teacher(source, teacher_layers(task.recipe, student, source) if distils else None)
 
 
-def _heal(healer: Healer, phase: str, task: Task) -> DataRecord:
+def _train_phase(healer: PhaseTrainer, phase: str, task: Task) -> DataRecord:
     """One phase; returns the record of its rows."""
     recipe, rows = task.recipe, task.rows
     if phase == "distil":
@@ -161,7 +161,7 @@ def _phase_record(task: Task, phase: str, data: DataRecord, how: tuple[Hardware,
     )
 
 
-def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: Teller) -> Trained:
+def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: TrialReporter) -> Trained:
     """Save the model, and say what it is worth: dev score, sizes, seconds of training."""
     seconds = teller.seconds
     probes = embed(model, PROBES)

@@ -13,9 +13,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pipelines.console import end_if_told
+from pipelines.console import exit_if_interrupted
 from sbert_prune.errors import TrainingError
-from tuning.messages import Failed, Look, Trained
+from tuning.messages import Failed, RungScore, Trained
 from tuning.trial import run_trial
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _SHORT = "/tmp"  # names of sockets have 108 characters at most
 
 
 @dataclass(frozen=True, eq=False)
-class Child:
+class Worker:
     """One process, and the line to it."""
 
     process: ForkServerProcess
@@ -64,15 +64,15 @@ class Child:
         return f"its process ended with status {code} and without a word"
 
 
-class Nursery:
+class WorkerPool:
     """Starts processes. The one that they are forked from never computes anything, so that no thread of it can be missing in them."""
 
     def __init__(self) -> None:
         _choose_place()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tuning.trial"])
-        _begin_deaf()
-        self._children: list[Child] = []
+        _start_server_ignoring_interrupts()
+        self._children: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -81,17 +81,17 @@ class Nursery:
         for child in list(self._children):
             self.end(child)
 
-    def start(self, work: Callable[[Connection, Any], None], task: Any) -> Child:
+    def start(self, work: Callable[[Connection, Any], None], task: Any) -> Worker:
         """Let `work(line, task)` run in a process of its own."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs, task), daemon=True)
         process.start()
         theirs.close()
-        child = Child(process, ours)
+        child = Worker(process, ours)
         self._children.append(child)
         return child
 
-    def end(self, child: Child) -> None:
+    def end(self, child: Worker) -> None:
         """The process is no longer wanted, or has said all."""
         self._children.remove(child)
         child.end()
@@ -100,7 +100,7 @@ class Nursery:
         """What `work` sends first; None where its process ends without a word."""
         child = self.start(work, task)
         try:
-            return next_word(child)
+            return next_message(child)
         finally:
             self.end(child)
 
@@ -114,7 +114,7 @@ def _choose_place() -> None:
         tempfile.tempdir = ours
 
 
-def _begin_deaf() -> None:
+def _start_server_ignoring_interrupts() -> None:
     """A terminal's ctrl-C reaches every process there is; ours are ended by the command, and have nothing to say about it."""
     ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -123,9 +123,9 @@ def _begin_deaf() -> None:
         signal.signal(signal.SIGINT, ours)
 
 
-def next_word(child: Child) -> Any:
+def next_message(child: Worker) -> Any:
     """What a process says next; None where it has ended without a word."""
-    while not first_to_speak([child]):
+    while not ready_workers([child]):
         pass
     try:
         return child.line.recv()
@@ -133,22 +133,22 @@ def next_word(child: Child) -> Any:
         return None
 
 
-def first_to_speak(children: Sequence[Child]) -> list[Child]:
+def ready_workers(children: Sequence[Worker]) -> list[Worker]:
     """Those that have something to say, or have ended; none after a second. A signal ends the command here."""
-    end_if_told()
+    exit_if_interrupted()
     ready = wait([child.line for child in children], timeout=_ASK_EVERY_S)
-    end_if_told()
+    exit_if_interrupted()
     return [child for child in children if child.line in ready]
 
 
 _GO_ON = True
 
 
-def train_alone(nursery: Nursery, task: Task) -> Trained:
+def train_alone(nursery: WorkerPool, task: Task) -> Trained:
     """One training that nobody stops, to its end. Raises TrainingError where it fails."""
     child = nursery.start(run_trial, task)
     try:
-        while isinstance(word := next_word(child), Look):
+        while isinstance(word := next_message(child), RungScore):
             child.answer(_GO_ON)
         if not isinstance(word, Trained):
             raise TrainingError(word.reason if isinstance(word, Failed) else child.how_it_ended())

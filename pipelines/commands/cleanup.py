@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import Parameter, flag, number
-from pipelines.console import Command, say
+from pipelines.console import Command, echo
 from sbert_prune.tracking.store_uri import check_store
 
 APPLY = Parameter(None, "true deletes what is listed; left out, nothing is deleted.")
@@ -19,4 +19,4 @@ def cleanup(apply: bool, older_than_hours: float | None) -> None:
 
     from pipelines.lifecycle.cleanup import clean
 
-    say(*clean(24.0 if older_than_hours is None else older_than_hours, deletes=apply))
+    echo(*clean(24.0 if older_than_hours is None else older_than_hours, deletes=apply))

@@ -5,7 +5,7 @@ from string import ascii_uppercase
 import click
 
 from pipelines.commands.options import BY_EMBEDDINGS, recipe_options
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model
 from pipelines.inputs.data import find_sts_splits
 from pipelines.inputs.exam import find_exam
@@ -31,10 +31,10 @@ def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
     from pipelines.flows.compare import compare
     from pipelines.steps.context import open_context
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe) as context:
         lines = compare(context, dict(zip(names, sources, strict=True)), exam)
-    say(*lines)
+    echo(*lines)
 
 
 def full_name(name: str, recipe: Recipe) -> str:

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import FORCE, JUDGING, MODEL, Parameter, flag, option, recipe_options
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_base_of, find_sentence_model
 from pipelines.inputs.data import find_sts_splits
 from pipelines.inputs.exam import find_exam
@@ -24,7 +24,7 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
     check_machine(recipe)
     splits = find_sts_splits(recipe)
     exam = find_exam(recipe, splits)
-    say(*(f"sts {line}" for split, rows in splits.items() for line in describe_rows(split, rows)), *exam.lines)
+    echo(*(f"sts {line}" for split, rows in splits.items() for line in describe_rows(split, rows)), *exam.lines)
     if reference and "test" not in splits:
         raise RecipeError(
             f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
@@ -38,13 +38,13 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
     from pipelines.steps.records import logged_id
     from pipelines.steps.rivals import Rivals, find_champion
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
         if (earlier := find_earlier(context, source, exam, rivals)) is not None:
-            say(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
+            echo(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
         else:
             verdict = evaluate(context, source, exam, rivals)
-            say(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
+            echo(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
     if logged_id(source):
-        say(f"next   mlflow run . -e register -P model={source.uri}")
+        echo(f"next   mlflow run . -e register -P model={source.uri}")

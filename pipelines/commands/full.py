@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
-from pipelines.console import Command, say
+from pipelines.console import Command, echo
 from pipelines.flows.full import run_full
-from pipelines.inputs.load import Inputs, check_room, load_inputs
+from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
 from sbert_prune.recipe.recipe import Recipe
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **how: bool) -> None:
     """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
     chosen = parse_seeds(seeds) if seeds else ()
-    say(*describe_recipe(recipe))
+    echo(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
     if not plan:
-        check_room(recipe, inputs)
-    say(*(told_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
+        check_disk_space(recipe, inputs)
+    echo(*(format_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
     if plan and chosen:
-        say(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
+        echo(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
 
 
-def told_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
+def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
     """What making these would take, in lines for people."""
     from pipelines.flows.plan import plan
 

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 import click
 
 from pipelines.commands.options import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, Parameter, flag, number, option
-from pipelines.console import Command, say
+from pipelines.console import Command, echo
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.system.text import one_line
@@ -45,11 +45,11 @@ def promote(
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
-    from pipelines.lifecycle.promote import Asked, promote
+    from pipelines.lifecycle.promote import Requested, promote
     from sbert_prune.registry.policy import Policy
 
     policy = Policy(**{key: value for key, value in limits.items() if value is not None})
-    say(*promote(Asked(name, version, wanted, why or None, force), policy))
+    echo(*promote(Requested(name, version, wanted, why or None, force), policy))
 
 
 def parse_stage(text: str) -> str:
@@ -69,9 +69,9 @@ def history(registered_model: str | None) -> None:
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
-    from pipelines.lifecycle.history import tell_history
+    from pipelines.lifecycle.history import format_history
 
-    say(*tell_history(name))
+    echo(*format_history(name))
 
 
 @click.command("rollback", cls=Command)
@@ -84,4 +84,4 @@ def rollback(registered_model: str | None, reason: str | None) -> None:
 
     from pipelines.lifecycle.promote import roll_back
 
-    say(*roll_back(name, one_line(reason or "") or "no reason was given"))
+    echo(*roll_back(name, one_line(reason or "") or "no reason was given"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from pipelines.commands.options import FORCE, flag, recipe_options
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, describe_pruning, find_base
 from pipelines.inputs.data import check_texts, find_nli, find_sts, needs_texts
 from pipelines.inputs.texts import TrainingTexts
@@ -30,17 +30,17 @@ def prune(recipe: Recipe, force: bool) -> None:
         texts = TrainingTexts(find_nli(recipe, sts, trains=False).value, sts)
         check_texts(recipe, texts)
         inputs = replace(inputs, texts=texts)
-    say(describe_pruning(inputs, recipe))
+    echo(describe_pruning(inputs, recipe))
 
     from pipelines.steps.context import open_context
     from pipelines.steps.prune import prune
     from sbert_prune.models.saved_model import lineage_of
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         saved = prune(context, inputs.base, inputs.cuts[0], inputs)
         kept = lineage_of(saved).selection
-    say(
+    echo(
         f"kept layers {kept} of {kept.depth} ({inputs.strategy})",
         f"model  {saved.uri}",
         f"next   mlflow run . -e train_nli -P model={saved.uri}",

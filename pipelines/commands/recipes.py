@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import Parameter, option
-from pipelines.console import Command, say
+from pipelines.console import Command, echo
 from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.recipe.files import load_recipe, presets
 from sbert_prune.recipe.recipe import Recipe
@@ -17,7 +17,7 @@ NAME = Parameter(None, "A recipe, or a .yaml file of your own, to show with ever
 def recipes(shown: str | None, name: str | None) -> None:
     """List the recipes of the package; or show one with every value, as a YAML file of your own may have it."""
     asked = name or shown
-    say(dump_recipe(load_recipe(asked)).rstrip() if asked else list_recipes([load_recipe(preset) for preset in presets()]))
+    echo(dump_recipe(load_recipe(asked)).rstrip() if asked else list_recipes([load_recipe(preset) for preset in presets()]))
 
 
 def list_recipes(recipes: list[Recipe]) -> str:

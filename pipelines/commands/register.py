@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import FORCE, MODEL, flag, option, recipe_options
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model
 from sbert_prune.recipe.recipe import Recipe
 
@@ -21,9 +21,9 @@ def register(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.register import register_once
     from sbert_prune.registry.versions import check_may_register
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         check_may_register(context.store, recipe.registered_model)
         version = register_once(context, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)
-    say(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")
+    echo(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")

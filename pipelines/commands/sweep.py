@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.commands.full import told_plan
+from pipelines.commands.full import format_plan
 from pipelines.commands.options import DEPTHS, FORCE, PLAN, RECIPE_PARAMETERS, SWEPT, flag, option, recipe_options
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_base
-from pipelines.inputs.load import Inputs, check_room, load_inputs
+from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe
 from sbert_prune.recipe.recipe import Recipe
@@ -34,14 +34,14 @@ def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool
     """Make a variant of every depth by every strategy, and draw quality against size and speed."""
     check_machine(recipe)
     variants = find_variants(recipe, depths, strategies)
-    say(*describe_recipe(variants[0][0]))
+    echo(*describe_recipe(variants[0][0]))
     inputs = load_inputs(variants[0][0])
     swept = [(one, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for one, pruning in variants]
     if plan:
-        say(*told_plan(swept))
+        echo(*format_plan(swept))
         return
-    check_room(*max(swept, key=lambda one: one[1].pruning.num_layers))
-    say(*run_sweep(swept, force=force))
+    check_disk_space(*max(swept, key=lambda one: one[1].pruning.num_layers))
+    echo(*run_sweep(swept, force=force))
 
 
 def find_variants(recipe: Recipe, depths: str | None, strategies: str | None) -> list[tuple[Recipe, PruneInputs]]:
@@ -70,9 +70,9 @@ def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> 
     from pipelines.steps.context import open_context
     from sbert_prune.registry.versions import check_may_register
 
-    quieten_libraries()
+    silence_libraries()
     recipe = variants[0][0]
     with open_context(recipe, force=force) as context:
-        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return sweep(context, variants)

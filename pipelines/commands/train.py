@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
-from pipelines.console import Command, quieten_libraries, say
+from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model
 from pipelines.inputs.data import find_held_out, find_nli, find_sts, find_texts
 from pipelines.inputs.load import find_teacher
@@ -23,15 +23,15 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     held_out = find_held_out(recipe)
     found = find_nli(recipe, held_out)  # before a model is fetched: data are wrong more often
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
-    say(*found.lines)
+    echo(*found.lines)
 
     from pipelines.steps.context import open_context
     from pipelines.steps.train import Judged, train_nli
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
-    say(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
 
 
 @click.command("distil", cls=Command)
@@ -48,15 +48,15 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
         raise RecipeError(f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data.")
     training = find_texts(recipe).value if recipe.sts.data is not None else None
     texts, record = distillation_texts(recipe, training)
-    say(describe_sentences(record))
+    echo(describe_sentences(record))
 
     from pipelines.steps.context import open_context
     from pipelines.steps.train import Judged, distil
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
-    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
 
 
 @click.command("train_sts", cls=Command)
@@ -69,12 +69,12 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     check_machine(recipe)
     found = find_sts(recipe)  # before a model is fetched: data are wrong more often
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
-    say(*found.lines)
+    echo(*found.lines)
 
     from pipelines.steps.context import open_context
     from pipelines.steps.train import Judged, train_sts
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force) as context:
         saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
-    say(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -3,7 +3,7 @@
 import click
 
 from pipelines.commands.options import Parameter, flag, option
-from pipelines.console import Command, say
+from pipelines.console import Command, echo
 from sbert_prune.tracking.store_uri import check_store
 
 NAME = Parameter(None, "The registered model; left out, every one that sbert-prune has made.")
@@ -17,11 +17,11 @@ def verify(registered_model: str | None, repair: bool) -> None:
     """Load every version, and hold bytes, lineage, metrics, runs, stages and aliases against each other; exit status 1 on a finding."""
     check_store(must_exist=True)
 
-    from pipelines.console import quieten_libraries
+    from pipelines.console import silence_libraries
     from pipelines.lifecycle.verify import verify
 
-    quieten_libraries()
+    silence_libraries()
     lines, is_sound = verify(registered_model, repair=repair)
-    say(*lines)
+    echo(*lines)
     if not is_sound:
         click.get_current_context().exit(1)

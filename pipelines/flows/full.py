@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pipelines.console import quieten_libraries, say
+from pipelines.console import echo, silence_libraries
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
 from pipelines.steps.evaluate import judge
@@ -131,9 +131,9 @@ def run_full(
     from pipelines.steps.context import open_context
     from sbert_prune.registry.versions import check_may_register
 
-    quieten_libraries()
+    silence_libraries()
     with open_context(recipe, force=force, keep=keep_intermediate) as context:
-        say(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         if seeds:
             name = run_name(recipe, inputs.pruning).removesuffix(f" s{recipe.seed}")
@@ -161,18 +161,18 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
         try:
             draw_variants(run, registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN))
         except TrackingError as error:  # a picture less: the variant is registered
-            say(f"no picture of all variants: {error}")
+            echo(f"no picture of all variants: {error}")
     describe_all(context.store, recipe.registered_model)
     return variant, reference
 
 
 def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
     """Before anything is trained: how the base's tokenizer fits the texts, and what train shared with dev and test."""
-    from pipelines.steps.train import log_fit, look_at_fit, tokenizer_of
+    from pipelines.steps.train import log_fit, measure_text_fit, tokenizer_of
 
     base = inputs.pruning.base
     length = context.recipe.max_seq_length
-    log_fit(run, look_at_fit(tokenizer_of(base), inputs.texts.sample(), length))
+    log_fit(run, measure_text_fit(tokenizer_of(base), inputs.texts.sample(), length))
     kept = context.recipe.keep_leaks
     run.log_json(
         {phase: leaks.as_dict() | {"left_out": 0 if kept else len(leaks.sentence_rows)} for phase, leaks in inputs.leaks.items()},

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.console import quieten_libraries, say
+from pipelines.console import echo, silence_libraries
 from pipelines.inputs.load import COPIES, teacher_layers
 from pipelines.steps.records import as_sentence_model
-from pipelines.steps.train import look_at_fit, tokenizer_of
+from pipelines.steps.train import measure_text_fit, tokenizer_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel, lineage_of
@@ -22,7 +22,7 @@ from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.tracking.store import connect
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 from sbert_prune.training.device import choose_hardware
-from sbert_prune.training.estimate import distil_part, nli_part, rehearse, sts_part
+from sbert_prune.training.estimate import distil_part, estimate_training, nli_part, sts_part
 from sbert_prune.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.estimate import Part, Rehearsed
+    from sbert_prune.training.estimate import Estimate, Part
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
 def look_ahead(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Planned:
     """The same, before it is summed up."""
     recipe, inputs = variants[0]
-    quieten_libraries()
+    silence_libraries()
     hardware = choose_hardware(recipe.device, recipe.precision)
     base = inputs.pruning.base
-    look_at_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
+    measure_text_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
     reused = _reference(recipe, inputs)
     whole = _saved(base, recipe, scratch / "whole")
     lines, seconds = [f"reuse     {_told(reused)}"], dict[str, float]()
@@ -87,7 +87,7 @@ def look_ahead(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Plan
             elif getattr(settings, phase).distillation > 0:
                 teacher = Teacher(source)
             fresh = as_sentence_model(model, settings)
-            rehearsed = rehearse(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
+            rehearsed = estimate_training(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
             lines.append(f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}")
             seconds[name] = seconds.get(name, 0.0) + rehearsed.seconds * times[name]
     return Planned(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
@@ -107,7 +107,7 @@ def _reference(recipe: Recipe, inputs: Inputs) -> Version | None:
     path = sqlite_path(tracking_uri())
     if path is not None and not path.is_file():
         return None
-    return registry.find_reference(connect(say=say), recipe.registered_model, inputs.reference_key(recipe))
+    return registry.find_reference(connect(notify=echo), recipe.registered_model, inputs.reference_key(recipe))
 
 
 def _told(reused: Version | None) -> str:
@@ -144,7 +144,7 @@ def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
     return nli_part(inputs.texts.nli.rows, recipe.nli, recipe.seed)
 
 
-def _of_phase(found: Rehearsed) -> str:
+def _of_phase(found: Estimate) -> str:
     return (
         f"{found.examples:,} examples, {found.optimizer_steps:,} optimizer steps of {1000 * found.per_step:,.0f} ms"
         f"{f', {for_people(found.besides)} for dev and teacher' if found.besides >= 1 else ''}: {for_people(found.seconds)}"

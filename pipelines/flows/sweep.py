@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.flows.full import make_variant
 from pipelines.flows.summary import where_report
 from pipelines.steps.records import data_record
@@ -51,7 +51,7 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
         if key in points:
             point = points[key]
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
-            say(f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
+            echo(f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
             continue
         try:
             version, _ = make_variant(context.with_recipe(recipe), inputs)
@@ -59,7 +59,7 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
             raise
         except SbertPruneError as error:
             failures[f"{recipe.strategy} to {pruning.num_layers} layers"] = error
-            say(f"{recipe.strategy} to {pruning.num_layers} layers could not be made: {error}")
+            echo(f"{recipe.strategy} to {pruning.num_layers} layers could not be made: {error}")
         else:
             points[key] = Point(pruning.num_layers, (recipe.strategy,), version)
     return list(points.values()), failures

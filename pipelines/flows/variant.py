@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps import evaluate, prune, register, train
 from pipelines.steps.judgement_log import Verdict, copy_judgement, log_judgement
@@ -42,16 +42,16 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
     recipe, depth = context.recipe, inputs.pruning.base.checkpoint.depth
     whole_recipe = recipe.of_reference(depth)
     key = variant_key(context.with_recipe(whole_recipe), inputs)
-    context.unfinished.claim(key, say=say)
+    context.unfinished.claim(key, notify=echo)
     found = _find_reference(context, inputs)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        say(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
+        echo(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
         found = None
     if found is not None and not anew:
         context.unfinished.discard(key)
-        say(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
+        echo(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
         return found
-    say(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
+    echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
     whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
         version = build(inner.making(key), whole, None)
@@ -70,15 +70,15 @@ def _find_reference(context: Context, inputs: Inputs) -> Version | None:
 def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Version:
     """The variant that the same recipe, data, seed and code have made before; judged again where it is to be judged on something else."""
     key = variant_key(context, inputs)
-    context.unfinished.claim(key, say=say)
+    context.unfinished.claim(key, notify=echo)
     found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        say(f"variant: version {found.version} of {found.name} is the same, but its bytes are gone: it is made again")
+        echo(f"variant: version {found.version} of {found.name} is the same, but its bytes are gone: it is made again")
         found = None
     if found is None:
         return build(context.making(key), inputs, Reference.of(reference))
     context.unfinished.discard(key)
-    say(f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)")
+    echo(f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)")
     if found.tags.get("exam_key") != exam_key(context.recipe, inputs.exam):
         return _judge_again(context, inputs, found, reference)
     if context.parent is not None:
@@ -150,7 +150,7 @@ def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedM
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
     if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
         version = reference.version
-        say(f"schedule: begins with version {version.version} of {version.name}, all {cuts[0]} layers healed")
+        echo(f"schedule: begins with version {version.version} of {version.name}, all {cuts[0]} layers healed")
         return reference.model, cuts[1:]
     return base, cuts
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.texts import TrainingTexts
 from sbert_prune.data.formats.text import load_texts
 from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
@@ -116,7 +116,7 @@ def find_base_of(model: SavedModel) -> SavedModel | None:
     try:
         return find_model(lineage.base.id + revision, convert_pickle=True)  # who made the variant has allowed it
     except SbertPruneError as error:
-        say(f"without its base there is no speed-up and no difference to it: {error}")
+        echo(f"without its base there is no speed-up and no difference to it: {error}")
         return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pipelines.inputs.texts import TrainingTexts
 from sbert_prune.data.describe import describe_rows, preview
-from sbert_prune.data.leaks import find_leaks, keep_apart
+from sbert_prune.data.leaks import find_leaks, remove_leaks
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, StsData, find_files, load_nli, load_sts, load_sts_for_evaluation
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
@@ -75,7 +75,7 @@ def find_nli(recipe: Recipe, sts: StsData | None, *, trains: bool = True) -> Fou
     sts: whose dev and test they are kept apart from; None where nothing is held out.  trains: False reads them for their sentences alone.
     """
     rows = load_nli(_named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
-    found = _kept_apart(recipe, "nli", rows, {"dev": sts.dev, "test": sts.test} if sts else {})
+    found = _without_leaks(recipe, "nli", rows, {"dev": sts.dev, "test": sts.test} if sts else {})
     if not trains or recipe.nli.loss != "mnrl":
         return found
     from sbert_prune.data.triplets import sample_by_premise, triplets
@@ -92,7 +92,7 @@ def find_sts(recipe: Recipe) -> Found[StsData]:
     held_out = {"dev": data.dev, "test": data.test}
     for split, rows in held_out.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
-    train = _kept_apart(recipe, "sts", data.train, held_out)
+    train = _without_leaks(recipe, "sts", data.train, held_out)
     lines = [*train.lines, *(f"sts {line}" for split, rows in held_out.items() for line in describe_rows(split, rows))]
     shared = find_leaks((row.sentences for row in data.dev.rows), {"test": (row.sentences for row in data.test.rows)}).splits["test"]
     if shared.pairs:
@@ -100,11 +100,11 @@ def find_sts(recipe: Recipe) -> Found[StsData]:
     return Found(replace(data, train=train.value), tuple(lines), train.leaks)
 
 
-def _kept_apart(recipe: Recipe, phase: str, rows: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]]) -> Found[RowSet[Row]]:
+def _without_leaks(recipe: Recipe, phase: str, rows: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]]) -> Found[RowSet[Row]]:
     """Train rows without what dev and test hold too, described."""
     kept: RowSet[Row]
     leaks: Leaks
-    kept, leaks = keep_apart(rows, held_out, keep=recipe.keep_leaks)
+    kept, leaks = remove_leaks(rows, held_out, keep=recipe.keep_leaks)
     lines: list[str] = leaks.lines()
     if recipe.keep_leaks and len(leaks.sentence_rows):
         lines.append(f"train: {len(leaks.sentence_rows):,} rows that stand in dev or test too are trained on (keep_leaks=true)")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.base import PruneInputs, check_machine, describe_pruning, find_base, find_given_teacher
 from pipelines.inputs.data import check_named_data, check_texts, find_texts
 from pipelines.inputs.exam import Exam, find_exam
@@ -112,9 +112,9 @@ def load_inputs(recipe: Recipe) -> Inputs:
     check_texts(recipe, texts)
     sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
     exam = find_exam(recipe, {"dev": texts.sts.dev, "test": texts.sts.test})
-    say(describe_pruning(pruning, recipe), *found.lines, *exam.lines)
+    echo(describe_pruning(pruning, recipe), *found.lines, *exam.lines)
     if sentences is not None:
-        say(describe_sentences(sentences[1]))
+        echo(describe_sentences(sentences[1]))
     return Inputs(replace(pruning, texts=texts), texts, found.leaks, sentences, teacher, exam)
 
 
@@ -122,7 +122,7 @@ COPIES = 3 * 4
 """Two checkpoints on the way and one being written; each holds weights, two moments of AdamW, and the best weights so far."""
 
 
-def check_room(recipe: Recipe, inputs: Inputs) -> None:
+def check_disk_space(recipe: Recipe, inputs: Inputs) -> None:
     """Refuse a variant for which a disk has no room: its steps' results, checkpoints, and copies on the way to the store.
 
     The least that it can take, so that nobody is refused in vain. Raises RecipeError.

@@ -81,7 +81,7 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
     """The model loads, and is the one that was registered."""
     again = "its bytes are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
     subject = f"version {version.version}"
-    if version.was_let_go and not has_bytes(store, version.tags.get("model_id", "")):
+    if version.has_no_files and not has_bytes(store, version.tags.get("model_id", "")):
         return
     try:
         location = _location(store, version)
@@ -160,7 +160,7 @@ def _seal(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
     for repair in repairs:
         tags |= repair.tags
         metrics |= repair.metrics
-    if version.tags.get(seal.TAGS) in (None, registry.seal_of(replace(version, tags=tags, metrics=metrics))):
+    if version.tags.get(seal.TAGS) in (None, registry.tags_checksum(replace(version, tags=tags, metrics=metrics))):
         return []
     advice = "set back what was changed, or make the model again: mlflow run . -e full -P force=true"
     return [Finding(f"version {version.version}", "its tags were changed by other means than these commands", advice)]

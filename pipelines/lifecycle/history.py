@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_DEV
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
 
 
-def tell_history(name: str) -> list[str]:
+def format_history(name: str) -> list[str]:
     """Registrations, promotions, refusals and rollbacks in their order, and who holds what now.
 
     A decision that a killed command has only written down is brought to its end, where the store lets us. Raises TrackingError.
@@ -32,7 +32,7 @@ def tell_history(name: str) -> list[str]:
         found = existing_versions(store, name)
         with suppress(TrackingError):  # who may only read
             if promotion.finish(store, name):
-                say("brought to its end: a decision that a killed command had only written down")
+                echo("brought to its end: a decision that a killed command had only written down")
         history = read_history(store, name)
         there = {version.version for version in found}
         told = [(version.created.isoformat(timespec="milliseconds") if version.created else "", _registered(version)) for version in found]

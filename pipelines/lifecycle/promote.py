@@ -15,7 +15,7 @@ from sbert_prune.tracking.runs import open_run
 
 if TYPE_CHECKING:
     from sbert_prune.registry.policy import Policy
-    from sbert_prune.registry.promotion import Moved
+    from sbert_prune.registry.promotion import PromotionResult
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
     from sbert_prune.tracking.store import Store
@@ -25,7 +25,7 @@ _LONGEST_REASON = 4_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What a user asks for. number: of the version; None for the smallest that qualifies.  force: against all refusals."""
 
     name: str
@@ -35,7 +35,7 @@ class Asked:
     force: bool
 
 
-def promote(asked: Asked, policy: Policy) -> list[str]:
+def promote(asked: Requested, policy: Policy) -> list[str]:
     """Promote a version, or the smallest that qualifies; returns lines for people. Raises RefusedError with the reasons."""
     name, stage = asked.name, asked.stage
     with open_store() as store:
@@ -110,7 +110,7 @@ def _reason(decision: Decision, given: str | None) -> str:
     return f"{shortened(given, _LONGEST_REASON - len(ours))}; {ours}" if given else ours
 
 
-def _lines(version: Version, stage: str, why: str, moved: Moved) -> list[str]:
+def _lines(version: Version, stage: str, why: str, moved: PromotionResult) -> list[str]:
     alias = STAGE_ALIASES[stage]
     before = moved.before
     if before == version.version:

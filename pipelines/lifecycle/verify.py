@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.lifecycle.audit import Finding, Repair, audit_references, audit_version
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
@@ -13,7 +13,7 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.registry import promotion
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import read_history, standing
-from sbert_prune.registry.reconcile import actual, settle, tells_stages_by_tags, wanted
+from sbert_prune.registry.reconcile import actual, has_stages_in_tags_only, settle, wanted
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
 from sbert_prune.report.tables import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
@@ -49,7 +49,7 @@ def _lost_champion(held: tuple[str, ...], there: list[str]) -> Iterator[Finding]
 
 def _moved(store: Store, name: str, history: History, there: list[str]) -> Iterator[Finding]:
     """What was moved by other means is moved back, or noted where our history knows nothing of that stage yet."""
-    now = actual(store, name, by_tags=tells_stages_by_tags(versions(store, name)))
+    now = actual(store, name, by_tags=has_stages_in_tags_only(versions(store, name)))
     then = wanted(history.events, there)
     stage_of = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}
     for alias in sorted(now.aliases.keys() | then.aliases.keys()):
@@ -86,7 +86,7 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
             for finding, outcome in _look_through(store, each, found, repair=repair):
                 rows.append((each, finding.subject, finding.found, outcome or finding.advice))
                 left += outcome is None
-            say(f"{each}: {len(found)} version{'s' * (len(found) != 1)} looked at")
+            echo(f"{each}: {len(found)} version{'s' * (len(found) != 1)} looked at")
         if not rows:
             return ["every version is what it says"], True
         told = table_lines(("model", "about", "found", "mended" if repair and not left else "what to do"), rows)
@@ -98,7 +98,7 @@ def _look_through(store: Store, name: str, found: list[Version], *, repair: bool
     outcomes: list[tuple[Finding, str | None]] = []
     ours = [version for version in found if version.tags]
     if len(ours) < len(found):
-        say(f"{name}: {len(found) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
+        echo(f"{name}: {len(found) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
     for version in ours:
         for finding in audit_version(store, version):
             outcomes.append((finding, _mend(store, version, finding) if repair else None))
@@ -141,7 +141,7 @@ def _mend(store: Store, version: Version, finding: Finding) -> str | None:
         if repair.tags or repair.metrics:
             registry.restore(store, version, repair.metrics, repair.tags)
     except TrackingError as error:
-        say(str(error))
+        echo(str(error))
         return None
     return "mended"
 

@@ -37,25 +37,27 @@ class Unfinished:
         """The same for the steps of one variant."""
         return replace(self, variant=variant)
 
-    def claim(self, variant: str, *, say: Callable[[str], None]) -> None:
+    def claim(self, variant: str, *, notify: Callable[[str], None]) -> None:
         """Wait until no other process here makes the same variant: what it has made is in the registry then."""
         own = self.of(variant)
         try:
             own._hold(variant)
         except Timeout:
-            say("another command makes the very same variant now: this one waits for it, and takes over what is left if that one is killed")
+            notify(
+                "another command makes the very same variant now: this one waits for it, and takes over what is left if that one is killed"
+            )
             own._hold(variant, wait=True)
         except OSError:
             return  # nothing can be written here, so nobody else is at it either
 
-    def phase(self, key: str, *, every_s: float, say: Callable[[str], None]) -> Checkpoints | None:
+    def phase(self, key: str, *, every_s: float, notify: Callable[[str], None]) -> Checkpoints | None:
         """The checkpoints of one phase; None where another process is at the very same one, or nothing can be written here."""
         try:
             return Checkpoints(self._hold(key), every_s)
         except Timeout:
-            say("another command trains the very same phase now: this one writes no checkpoints")
+            notify("another command trains the very same phase now: this one writes no checkpoints")
         except OSError as error:
-            say(f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew")
+            notify(f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew")
         return None
 
     def result(self, key: str) -> Path | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.console import end_if_told, not_recorded, say, warn_if_busy
+from pipelines.console import echo, exit_if_interrupted, report_unrecorded, warn_if_busy
 from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.report.descriptions import describe
-from sbert_prune.tracking.orphans import clear_up
+from sbert_prune.tracking.orphans import close_orphans
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import Store, connect
 from sbert_prune.tracking.store_uri import own_folder
@@ -44,8 +44,8 @@ class Context:
     @contextmanager
     def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
         """Open the run of one step. reads: the settings that it depends on, by name or group ("nli."); they become parameters."""
-        end_if_told()
-        say(f"step {name}")
+        exit_if_interrupted()
+        echo(f"step {name}")
         settings = {f"recipe.{key}": value for key, value in self.recipe.flat().items() if key.startswith(reads)}
         with open_run(self.store, name, {"step": name, "seed": str(self.recipe.seed), **tags}, parent=self.parent) as run:
             run.log_params(settings)
@@ -107,24 +107,24 @@ def open_store() -> Iterator[Store]:
 
     What an earlier command could not record is delivered first, and what this one could not, last; what killed ones have left is closed.
     """
-    store = connect(say=say)
+    store = connect(notify=echo)
     deliver_inherited(store.outbox)
-    bury_the_dead(store)
+    close_dead_runs(store)
     try:
         yield store
     finally:
         settle(store.outbox)
 
 
-def bury_the_dead(store: Store) -> None:
+def close_dead_runs(store: Store) -> None:
     """Close what killed commands have left open, and say so."""
-    left = clear_up(store)
+    left = close_orphans(store)
     if left.runs:
-        say(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
+        echo(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
     if left.models:
-        say(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
+        echo(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
     for model_id, reason in left.spared.items():
-        say(f"left alone, though a killed command could not register it, {reason}: {model_id}")
+        echo(f"left alone, though a killed command could not register it, {reason}: {model_id}")
 
 
 def describe_all(store: Store, name: str) -> None:
@@ -132,7 +132,7 @@ def describe_all(store: Store, name: str) -> None:
     try:
         describe(store, name)
     except TrackingError as error:
-        say(str(error))
+        echo(str(error))
 
 
 def deliver_inherited(outbox: Outbox) -> None:
@@ -140,22 +140,22 @@ def deliver_inherited(outbox: Outbox) -> None:
     outbox.deliver()
     inherited = outbox.inherited
     if inherited.late:
-        say(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
+        echo(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
     if inherited.refused:
-        say(f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}")
+        echo(f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}")
 
 
 def settle(outbox: Outbox) -> None:
     """Deliver what this command could not record so far; what stays undelivered makes its exit status 3."""
     (kept, lost), mine = outbox.close(), outbox.mine
     if mine.failures and not kept and not lost:
-        say(f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})")
+        echo(f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})")
     if mine.refused:
-        not_recorded(f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}")
+        report_unrecorded(f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}")
     if kept:
-        not_recorded(f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them")
+        report_unrecorded(f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them")
     if lost:
-        not_recorded(f"{_entries(lost)} lost: neither the tracking store nor {outbox.spool.folder} took them")
+        report_unrecorded(f"{_entries(lost)} lost: neither the tracking store nor {outbox.spool.folder} took them")
 
 
 def _entries(number: int) -> str:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
-from pipelines.steps.judgement_log import Looked, Verdict, keep_beside, log_judgement, log_ruin
+from pipelines.console import echo
+from pipelines.steps.judgement_log import Efficiency, Verdict, keep_beside, log_judgement, log_ruin
 from pipelines.steps.keys import judgement_key
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import (
@@ -24,7 +24,7 @@ from pipelines.steps.records import (
 from sbert_prune.errors import RoundTripError, SbertPruneError
 from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.evaluation.diagnostics import Evidence, find_signatures
+from sbert_prune.evaluation.diagnostics import Evidence, find_diagnostics
 from sbert_prune.evaluation.efficiency.flops import measure_flops
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.evaluation.embeddings import embed_once
@@ -75,7 +75,7 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
         said = read_artifact(context.store, run.info.run_id, FILE_NAME)
         earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
         with context.step("evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, reads=READS) as again:
-            say(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
+            echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
             again.log_metrics(earlier.metrics, model_id=logged_id(source))
             if earlier.dev_pairs is not None:
                 keep_beside(context.store, source, earlier.dev_pairs)
@@ -111,15 +111,15 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
             metrics |= _memory(context, source, model.cpu())
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
-        dev_pairs = _say_of_dev(context, run, source, model, exam)
-        signatures = tuple(find_signatures(_evidence(source, judgement, metrics, rivals)))
+        dev_pairs = _report_dev_score(context, run, source, model, exam)
+        signatures = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
         verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
-    say(*(f"look: {signature}" for signature in signatures))
+    echo(*(f"look: {signature}" for signature in signatures))
     return verdict
 
 
-def _say_of_dev(context: Context, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam) -> str | None:
+def _report_dev_score(context: Context, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam) -> str | None:
     """What the model says of each dev pair, for `promote`; it goes along with a model that is logged already."""
     if "dev" not in exam.splits:
         return None
@@ -171,11 +171,11 @@ def _ask_rivals(
     return found, model if "base" in found else None, tuple(notes)
 
 
-def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Exam, measures: Measures) -> Looked:
+def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Exam, measures: Measures) -> Efficiency:
     if base is not None:
         base.max_seq_length = model.max_seq_length  # the same pieces for both
     split, pairs = exam.looked_at
-    return Looked(
+    return Efficiency(
         speed=measure_speed(model, base, measures.sentences),
         flops=measure_flops(model, base, measures.sentences),
         layers=look_at_layers(model, pairs.rows),

@@ -23,7 +23,7 @@ from sbert_prune.tracking.store import read_artifact
 if TYPE_CHECKING:
     from sbert_prune.errors import RoundTripError
     from sbert_prune.evaluation.comparison import Judgement
-    from sbert_prune.evaluation.diagnostics import Signature
+    from sbert_prune.evaluation.diagnostics import Diagnostic
     from sbert_prune.evaluation.efficiency.flops import Flops
     from sbert_prune.evaluation.efficiency.speed import Speed
     from sbert_prune.layer_analysis.anatomy import Anatomy
@@ -36,8 +36,8 @@ REPORT = "report.md"
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What was measured on the model itself. base_layers: of the base, None where there is none.  split: that layers were looked at on."""
+class Efficiency:
+    """What was measured on the model itself. base_layers: of the base, None where there is none.  split: that layers were efficiency at on."""
 
     speed: Speed
     flops: Flops
@@ -60,8 +60,8 @@ class Verdict:
 
     source: SavedModel
     judgement: Judgement
-    looked: Looked
-    signatures: tuple[Signature, ...]
+    efficiency: Efficiency
+    signatures: tuple[Diagnostic, ...]
     metrics: dict[str, float]
     run_id: str
     dev_pairs: str | None
@@ -69,34 +69,34 @@ class Verdict:
     @cached_property
     def pictures(self) -> dict[str, bytes]:
         """By their names as artifacts; drawn once, for each of the runs that shows them."""
-        looked, lineage = self.looked, lineage_of(self.source)
-        layers = layers_chart(looked.layers, _base_layers(looked, lineage), lineage.selection, looked.split)
-        figures = {"speed.png": speed_chart(looked.speed, looked.flops), "layers.png": layers}
+        efficiency, lineage = self.efficiency, lineage_of(self.source)
+        layers = layers_chart(efficiency.layers, _base_layers(efficiency, lineage), lineage.selection, efficiency.split)
+        figures = {"speed.png": speed_chart(efficiency.speed, efficiency.flops), "layers.png": layers}
         return {name: render(figure, name) for name, figure in figures.items()}
 
 
-def _base_layers(looked: Looked, lineage: Lineage) -> Anatomy | None:
+def _base_layers(efficiency: Efficiency, lineage: Lineage) -> Anatomy | None:
     """Those of the base, where the model's kept layers are indices of it."""
-    return looked.base_layers if looked.base_layers and looked.base_layers.depth == lineage.base.depth else None
+    return efficiency.base_layers if efficiency.base_layers and efficiency.base_layers.depth == lineage.base.depth else None
 
 
 def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
     """Log the report with its pictures, and everything as JSON. metrics: of size, speed and memory, among others."""
-    source, judgement, looked = verdict.source, verdict.judgement, verdict.looked
+    source, judgement, efficiency = verdict.source, verdict.judgement, verdict.efficiency
     lineage = lineage_of(source)
-    base = _base_layers(looked, lineage)
+    base = _base_layers(efficiency, lineage)
     for name, picture in verdict.pictures.items():
         run.log_bytes(picture, name)
     run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
-    run.log_json({"model": looked.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
-    run.log_json([asdict(cell) for cell in looked.speed.table], "speed.json")
+    run.log_json({"model": efficiency.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
+    run.log_json([asdict(cell) for cell in efficiency.speed.table], "speed.json")
     page = Page(
         title=_title(source),
-        facts=_facts(source, looked),
+        facts=_facts(source, efficiency),
         judgement=judgement,
         metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
         signatures=verdict.signatures,
-        more=(_cells(looked), _layers(looked, lineage.selection.kept)),
+        more=(_cells(efficiency), _layers(efficiency, lineage.selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
     run.log_text(page.text(), REPORT)
@@ -110,9 +110,9 @@ def copy_judgement(store: Store, run_id: str, run: Run) -> None:
             run.log_bytes(content, name)
 
 
-def _layers(looked: Looked, kept: Sequence[int]) -> Table:
-    note = f"On {looked.layers.num_pairs} pairs of {looked.split}. Behind a layer means: what the model cut there would give."
-    return Table("What each layer does", HEADING, layer_rows(looked.layers, kept), note)
+def _layers(efficiency: Efficiency, kept: Sequence[int]) -> Table:
+    note = f"On {efficiency.layers.num_pairs} pairs of {efficiency.split}. Behind a layer means: what the model cut there would give."
+    return Table("What each layer does", HEADING, layer_rows(efficiency.layers, kept), note)
 
 
 def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
@@ -125,18 +125,18 @@ def _title(source: SavedModel) -> str:
     return f"Layers {lineage.selection} of {lineage.base.id}"
 
 
-def _facts(source: SavedModel, looked: Looked) -> dict[str, str]:
+def _facts(source: SavedModel, efficiency: Efficiency) -> dict[str, str]:
     lineage = lineage_of(source)
     revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
     return {
         "base": f"{lineage.base.id}{revision}",
         "layers": f"{lineage.selection} of {lineage.base.depth} ({lineage.strategy})",
         "weights": f"SHA-256 {source.checkpoint.sha256()[:16]}",
-        "measured on": str(looked.speed.conditions),
+        "measured on": str(efficiency.speed.conditions),
     }
 
 
-def _cells(looked: Looked) -> Table:
+def _cells(efficiency: Efficiency) -> Table:
     rows = [
         (
             label_of(cell),
@@ -144,9 +144,9 @@ def _cells(looked: Looked) -> Table:
             "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
             "-" if cell.speedup is None else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
         )
-        for cell in looked.speed.table
+        for cell in efficiency.speed.table
     ]
-    note = f"Left out, as they would take too long: {'; '.join(looked.speed.left_out)}." if looked.speed.left_out else ""
+    note = f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}." if efficiency.speed.left_out else ""
     return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)
 
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.texts import open_corpus
 from pipelines.steps.keys import cut_key
 from pipelines.steps.records import lineage_tags, refuse_non_finite, save
@@ -82,7 +82,7 @@ def _measure(context: Context, run: Run, source: SavedModel, num_layers: int, in
     for place in filter(None, (run, context.parent)):
         place.log_json(found.as_dict() | {"kept_layers": list(selection.kept)}, f"importance/{inputs.strategy}_{depth}_layers.json")
         place.log_figure(picture, f"importance/similarity_{depth}_layers.png")
-    say(f"strategy {inputs.strategy} keeps {selection} of {depth} layers")
+    echo(f"strategy {inputs.strategy} keeps {selection} of {depth} layers")
     return selection
 
 
@@ -125,7 +125,7 @@ def _trim(
     run.log_json(told, "vocabulary.json")
     data = corpus.record()
     run.log_data(data, "vocabulary")
-    say(*_told(report))
+    echo(*_told(report))
     if inputs.texts is not None:
         _look_at_dev(run, model, trimmed, inputs.texts.dev(), report.covered_sentences)
     record = TrimRecord(
@@ -158,4 +158,4 @@ def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransfor
     advice = ""
     if share < _MUCH_LESS * expected:
         advice = ": they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus"
-    say(f"vocabulary: of the dev sentences {share:.1%} are cut as before{advice}")
+    echo(f"vocabulary: of the dev sentences {share:.1%} are cut as before{advice}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.steps.records import as_sentence_model, headlines, lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
@@ -56,16 +56,16 @@ def register_once(context: Context, source: SavedModel, tags: Mapping[str, str])
     name, fingerprint = context.recipe.registered_model, source.checkpoint.fingerprint()
     found = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        say(f"version {found.version} of {name} is the very same model, but its bytes are gone: a new version is made")
+        echo(f"version {found.version} of {name} is the very same model, but its bytes are gone: a new version is made")
         found = None
     if found is None:
         judged = find_judged(context, source, {}) or Judged({}, {}, None)
         return register(context, source, judged.metrics, {**tags, **judged.tags}, dev_pairs=judged.dev_pairs)
     again = find_judged(context, source, found.tags)
     if again is None:
-        say(f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)")
+        echo(f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)")
         return found
-    say(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
+    echo(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
     sealed = {}
     if again.dev_pairs is not None:
         add_file(context.store, found.tags["model_id"], FILE_NAME, again.dev_pairs)

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from sbert_prune.errors import EncoderError, SbertPruneError
 from sbert_prune.models.checkpoint import inspect_checkpoint
@@ -43,7 +43,7 @@ def take_over(context: Context, step: str, done: Done) -> SavedModel:
     """Record and say that a step was not done again."""
     tags = {"reused_from": done.run_id}
     with context.step(step, tags, reads=()) as run:
-        say(f"step {step}: the same was done by run {done.run_id}, its result is reused (force=true repeats it)")
+        echo(f"step {step}: the same was done by run {done.run_id}, its result is reused (force=true repeats it)")
         if done.model.uri.startswith("models:/"):
             run.log_output(done.model.uri.removeprefix("models:/"))
     return done.model

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.console import say
+from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import logged_id
 from sbert_prune.errors import SbertPruneError, TrackingError
@@ -47,7 +47,7 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
     try:
         return find_model(champion.uri)
     except SbertPruneError as error:
-        say(f"the champion, {champion.uri}, is not compared with: {error}")
+        echo(f"the champion, {champion.uri}, is not compared with: {error}")
         return None
 
 
@@ -73,5 +73,5 @@ def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference:
             siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
         )
     except TrackingError as error:
-        say(f"neither champion nor siblings are compared with: {error}")
+        echo(f"neither champion nor siblings are compared with: {error}")
         return rivals

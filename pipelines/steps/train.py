@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from transformers import AutoTokenizer
 
-from pipelines.console import end_if_told, phase_progress, say, waiting_for_a_good_moment
+from pipelines.console import deferring_signals, echo, exit_if_interrupted, phase_progress
 from pipelines.inputs.load import teacher_layers
 from pipelines.inputs.texts import SAMPLE, sentences_of, spread
 from pipelines.steps.keys import phase_key
@@ -20,8 +20,8 @@ from sbert_prune.errors import EncoderError
 from sbert_prune.models.lineage import PhaseRecord, TeacherRecord
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed, with_pooling
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.fit import TextFit, measure_fit
 
@@ -43,15 +43,15 @@ _FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optim
 
 
 @contextmanager
-def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[Setup]:
+def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[TrainerSetup]:
     """Yield what a phase runs on and whom it speaks to. key: names the phase; the same one goes on where it was."""
 
     def notice(text: str) -> None:
-        say(f"{phase}: {text}")
+        echo(f"{phase}: {text}")
 
-    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, say=notice)
-    with phase_report(run, phase) as report, run.system_metrics(), waiting_for_a_good_moment():
-        yield Setup(context.hardware, context.recipe.seed, report, end_if_told, notice, checkpoints)
+    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, notify=notice)
+    with phase_report(run, phase) as report, run.system_metrics(), deferring_signals():
+        yield TrainerSetup(context.hardware, context.recipe.seed, report, exit_if_interrupted, notice, checkpoints)
 
 
 @contextmanager
@@ -99,10 +99,10 @@ def tokenizer_of(model: SavedModel) -> PreTrainedTokenizerBase:
     return found
 
 
-def look_at_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> TextFit:
+def measure_text_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> TextFit:
     """Say how the tokenizer cuts the texts, and warn where it does not fit them."""
     fit = measure_fit(tokenizer, texts, max_length)
-    say(f"tokenizer: {fit.line()}", *(f"warning: {warning}" for warning in fit.warnings()))
+    echo(f"tokenizer: {fit.line()}", *(f"warning: {warning}" for warning in fit.warnings()))
     return fit
 
 
@@ -136,21 +136,21 @@ class _Work:
     data: DataRecord
     skipped: tuple[str, ...]
     texts: Callable[[], list[str]]
-    train: Callable[[Healer], None]
+    train: Callable[[PhaseTrainer], None]
 
 
 def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
     """First phase: natural language inference."""
     settings = context.recipe.nli
     work = _Work("nli", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_nli(rows.rows, settings))
-    return _heal(context, source, work, judged)
+    return _train_phase(context, source, work, judged)
 
 
 def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
     """Second phase: semantic textual similarity."""
     settings = context.recipe.sts
     work = _Work("sts", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_sts(rows.rows, settings))
-    return _heal(context, source, work, judged)
+    return _train_phase(context, source, work, judged)
 
 
 def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged) -> SavedModel:
@@ -158,10 +158,10 @@ def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRec
     settings = context.recipe.distil
     sentences, record = texts
     work = _Work("distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings))
-    return _heal(context, source, work, judged)
+    return _train_phase(context, source, work, judged)
 
 
-def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
+def _train_phase(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
     name = work.phase if work.phase == "distil" else f"train_{work.phase}"
     teacher = _teacher(context, source, work.phase, judged)
     data = {"rows": work.data.digest, "dev": judged.dev.digest if judged.dev else ""}
@@ -173,7 +173,7 @@ def _heal(context: Context, source: SavedModel, work: _Work, judged: Judged) -> 
     with context.step(name, tags, reads=(f"{work.phase}.", *_TRAINING)) as run:
         _log_rows(run, work)
         if teacher is not None:
-            say(f"teacher {teacher.source.uri}")
+            echo(f"teacher {teacher.source.uri}")
         model, lineage = _train(context, run, source, work, (judged.dev, teacher, key))
         check_embeddings(embed(model, PROBES), f"The model after {name}")
         return save(context, run, model, lineage, key)
@@ -203,12 +203,12 @@ def _train(
     settings: PhaseSettings = getattr(recipe, phase)
     model = as_sentence_model(source, recipe)
     if context.parent is None:  # a longer command has looked at once, before its first step
-        log_fit(run, look_at_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
+        log_fit(run, measure_text_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
     if (pooling := getattr(settings, "pooling", None)) is not None:
         model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
         lineage = lineage.pooled(pooling)
     with phase_setup(context, run, phase, key) as setup:
-        work.train(Healer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
+        work.train(PhaseTrainer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
     record = PhaseRecord(
         phase=phase,
         settings=settings.model_dump(mode="json"),

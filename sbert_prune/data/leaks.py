@@ -149,7 +149,7 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import Row, RowSet, StsRow
 
 
-def keep_apart(train: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]], *, keep: bool = False) -> tuple[RowSet[Row], Leaks]:
+def remove_leaks(train: RowSet[Row], held_out: Mapping[str, RowSet[StsRow]], *, keep: bool = False) -> tuple[RowSet[Row], Leaks]:
     """The train rows without those that share a pair or a sentence with dev or test, and what was found.
 
     keep: find them, and leave them in. Raises DataError where most of train would go.

@@ -18,7 +18,7 @@ Metrics = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class Diagnostic:
     """A failure by its name. seen: the numbers that tell it.  advice: what to try."""
 
     name: str
@@ -46,24 +46,24 @@ class Evidence:
         return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
 
 
-def find_signatures(evidence: Evidence) -> list[Signature]:
+def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
     """The failures that are seen, the gravest first; none where all is well."""
     return [signature for look in _LOOKS for signature in look(evidence)]
 
 
-def of_broken_embeddings(error: Exception) -> Signature:
+def of_broken_embeddings(error: Exception) -> Diagnostic:
     """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
-    return Signature(
+    return Diagnostic(
         "broken embeddings",
         str(error).rstrip("."),
         "a learning rate ten times lower, precision=float32, more warm-up; and look at the loss curve of the last phase",
     )
 
 
-def _narrow(evidence: Evidence) -> Iterator[Signature]:
+def _narrow(evidence: Evidence) -> Iterator[Diagnostic]:
     own = evidence.own.get("geometry/anisotropy")
     if own is not None and own > _NARROW:
-        yield Signature(
+        yield Diagnostic(
             "nearly collapsed",
             f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
             "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; sts_loss=cosent, which looks at order "
@@ -71,19 +71,19 @@ def _narrow(evidence: Evidence) -> Iterator[Signature]:
         )
 
 
-def _worse_than_untouched(evidence: Evidence) -> Iterator[Signature]:
+def _worse_than_untouched(evidence: Evidence) -> Iterator[Diagnostic]:
     if STS_TEST in evidence.base and STS_TEST in evidence.own and evidence.own[STS_TEST] < evidence.base[STS_TEST]:
-        yield Signature(
+        yield Diagnostic(
             "worse than the base as it was",
             f"STS test {evidence.own[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
             "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
         )
 
 
-def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
+def _angles_lost(evidence: Evidence) -> Iterator[Diagnostic]:
     sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
     if sts is not None and classes is not None and sts >= _LARGE and sts >= _MUCH_MORE * classes:
-        yield Signature(
+        yield Diagnostic(
             "similarity lost, information kept",
             f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
             "angles",
@@ -91,10 +91,10 @@ def _angles_lost(evidence: Evidence) -> Iterator[Signature]:
         )
 
 
-def _information_lost(evidence: Evidence) -> Iterator[Signature]:
+def _information_lost(evidence: Evidence) -> Iterator[Diagnostic]:
     sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
     if sts is not None and classes is not None and classes >= _LARGE and classes >= _MUCH_MORE * sts:
-        yield Signature(
+        yield Diagnostic(
             "similarity kept, information lost",
             f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
             "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); fewer STS epochs; more layers",
@@ -107,27 +107,27 @@ def _lost_in_classes(evidence: Evidence) -> float | None:
     return mean(lost) if lost else None
 
 
-def _chosen_by_chance(evidence: Evidence) -> Iterator[Signature]:
+def _chosen_by_chance(evidence: Evidence) -> Iterator[Diagnostic]:
     dev, test = evidence.lost(STS_DEV), evidence.lost(STS_TEST)
     if dev is not None and test is not None and test - dev >= _LARGE:
-        yield Signature(
+        yield Diagnostic(
             "dev promises more than test keeps",
             f"against the reference it lost {dev:.3f} on dev and {test:.3f} on test",
             "more dev pairs; dev pairs of the same kind as test; fewer choices made on dev",
         )
 
 
-def _strategies_disagree(evidence: Evidence) -> Iterator[Signature]:
+def _strategies_disagree(evidence: Evidence) -> Iterator[Diagnostic]:
     if len(evidence.siblings) > 1 and max(evidence.siblings.values()) - min(evidence.siblings.values()) >= _DISAGREE:
         ranked = sorted(evidence.siblings.items(), key=lambda entry: -entry[1])
-        yield Signature(
+        yield Diagnostic(
             "strategies disagree",
             "which layers stay matters here: " + ", ".join(f"{name} {score:.4f}" for name, score in ranked),
             f"the best of them ({ranked[0][0]}), or a search over the layers",
         )
 
 
-def _less_robust(evidence: Evidence) -> Iterator[Signature]:
+def _less_robust(evidence: Evidence) -> Iterator[Diagnostic]:
     from sbert_prune.evaluation.perturbations import PERTURBATIONS
 
     more = {
@@ -137,7 +137,7 @@ def _less_robust(evidence: Evidence) -> Iterator[Signature]:
     }
     worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
     if worst:
-        yield Signature(
+        yield Diagnostic(
             "less robust than the reference",
             ", ".join(
                 f"{name.replace('_', ' ')} cost {loss:.3f} more" for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
@@ -146,10 +146,10 @@ def _less_robust(evidence: Evidence) -> Iterator[Signature]:
         )
 
 
-def _slow(evidence: Evidence) -> Iterator[Signature]:
+def _slow(evidence: Evidence) -> Iterator[Diagnostic]:
     speedup, limit = (evidence.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
     if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
-        yield Signature(
+        yield Diagnostic(
             "slower than its size allows",
             f"{speedup:.2f}x the base's speed, where its multiplications alone would allow {limit:.2f}x",
             "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each layer cost more than "
@@ -157,7 +157,7 @@ def _slow(evidence: Evidence) -> Iterator[Signature]:
         )
 
 
-_LOOKS: Sequence[Callable[[Evidence], Iterator[Signature]]] = (
+_LOOKS: Sequence[Callable[[Evidence], Iterator[Diagnostic]]] = (
     _narrow,
     _worse_than_untouched,
     _angles_lost,

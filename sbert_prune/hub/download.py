@@ -11,8 +11,8 @@ from secrets import token_hex
 from typing import Self
 
 from sbert_prune.errors import HubError
-from sbert_prune.hub.errors import Asked, explain, faults
-from sbert_prune.hub.retry import patiently
+from sbert_prune.hub.errors import Requested, explain, faults
+from sbert_prune.hub.retry import with_retries
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """The full name of a commit."""
@@ -88,7 +88,7 @@ class HubFile:
     digest: str | None
 
 
-def download(asked: Asked, commit: str, file: HubFile) -> None:
+def download(asked: Requested, commit: str, file: HubFile) -> None:
     """Bring a file of a commit into the cache, unless it is there. What arrives with a wrong hash is removed, and fetched once more.
 
     Raises HubError for a file that cannot be had, or kept, or that arrives damaged twice.
@@ -106,7 +106,7 @@ def download(asked: Asked, commit: str, file: HubFile) -> None:
     )
 
 
-def _download_once(asked: Asked, commit: str, path: str) -> Path | None:
+def _download_once(asked: Requested, commit: str, path: str) -> Path | None:
     """Where the file stands now; None when what came was not as long as announced."""
     from huggingface_hub import hf_hub_download
 
@@ -114,7 +114,7 @@ def _download_once(asked: Asked, commit: str, path: str) -> Path | None:
         return hf_hub_download(asked.repo_id, path, repo_type=asked.kind, revision=commit, endpoint=asked.endpoint)
 
     try:
-        return Path(patiently(fetch))
+        return Path(with_retries(fetch))
     except faults() as error:
         if type(error) is OSError and error.errno is None:  # huggingface_hub's own word for a wrong length
             return None

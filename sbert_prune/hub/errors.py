@@ -23,7 +23,7 @@ _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Requested:
     """What was asked of which hub.
 
     revision: a branch, tag or commit.  endpoint: the hub's address, as huggingface_hub takes it.
@@ -71,7 +71,7 @@ def is_out_of_reach(error: BaseException) -> bool:
     return isinstance(error, HubBusyError | TransportError | InvalidURL | FileMetadataError) or not isinstance(error, OSError)
 
 
-def explain(error: BaseException, asked: Asked, file: str = "") -> HubError:
+def explain(error: BaseException, asked: Requested, file: str = "") -> HubError:
     """The error for people. It holds no text that could hold a token.
 
     file: the one that was asked for; empty for the listing of the repository.
@@ -114,7 +114,7 @@ def _advice(error: BaseException) -> str:
     return "Check the network, and HF_ENDPOINT and HTTPS_PROXY where they are set; without a network, give a local folder."
 
 
-def _refused(error: HfHubHTTPError, asked: Asked, what: str) -> str:
+def _refused(error: HfHubHTTPError, asked: Requested, what: str) -> str:
     from huggingface_hub import errors
 
     rows = (
@@ -132,10 +132,10 @@ def _refused(error: HfHubHTTPError, asked: Asked, what: str) -> str:
         401: f"{asked.hub} does not accept the token it was sent. Make a new one at {tokens} and set HF_TOKEN to it, "
         "or run `hf auth login`; what is public needs none: unset HF_TOKEN.",
         403: f"{asked.hub} does not give {what} to the owner of this token. The token needs leave to read it: {tokens}.",
-    }.get(status, f"{asked.hub} refuses {what} (HTTP status {status}). Look at {asked.page}, or give a local folder.")
+    }.get(status, f"{asked.hub} refuses {what} (HTTP status {status}). RungScore at {asked.page}, or give a local folder.")
 
 
-def _missing(asked: Asked) -> str:
+def _missing(asked: Requested) -> str:
     if _is_logged_in():
         return (
             f"{asked.hub} has no {asked}, or keeps it from the owner of this token. Check the name at {asked.page}; "
@@ -147,18 +147,18 @@ def _missing(asked: Asked) -> str:
     )
 
 
-def _gated(asked: Asked) -> str:
+def _gated(asked: Requested) -> str:
     found = f"The {asked} is gated: its owner gives it to those who accept the terms"
     if _is_logged_in():
         return f"{found}, and the owner of this token has not done so. Accept them at {asked.page}, then give the same command."
     return f"{found} and are logged in. Accept them at {asked.page}, then set HF_TOKEN or run `hf auth login`, and give the same command."
 
 
-def _no_revision(asked: Asked) -> str:
+def _no_revision(asked: Requested) -> str:
     return f"The {asked} has no revision {asked.revision!r}. Take a branch, tag or commit from {asked.page}/tree/main, or none for main."
 
 
-def _disabled(asked: Asked) -> str:
+def _disabled(asked: Requested) -> str:
     return f"{asked.hub} has closed the {asked} to everybody. Take another one; {asked.page} may say why."
 
 
@@ -171,7 +171,7 @@ def _local(error: BaseException, what: str) -> str:
         return f"There is no room for {what} in {cache} ({reason}). Make room there, or set HF_HOME to a folder on a larger disk."
     if number in _CLOSED:
         return f"{cache} cannot be written ({reason}), so {what} has no place. Set HF_HOME to a folder of yours."
-    return f"{what} could not be kept in {cache}: {_without_secrets(str(error))}. Look at that folder, or set HF_HOME to another."
+    return f"{what} could not be kept in {cache}: {_without_secrets(str(error))}. RungScore at that folder, or set HF_HOME to another."
 
 
 def _is_logged_in() -> bool:

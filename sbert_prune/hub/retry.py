@@ -32,7 +32,7 @@ class HubBusyError(Exception):
         self.status, self.retry_after_s = status, retry_after_s
 
 
-def patiently(request: Callable[[], T], *, waits_s: Sequence[float] = WAITS_S, sleep: Callable[[float], None] = time.sleep) -> T:
+def with_retries(request: Callable[[], T], *, waits_s: Sequence[float] = WAITS_S, sleep: Callable[[float], None] = time.sleep) -> T:
     """Make a request by huggingface_hub, and make it again while the hub is busy or the connection breaks.
 
     Args:

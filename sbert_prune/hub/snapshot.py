@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sbert_prune.errors import HubError
 from sbert_prune.hub.download import COMMIT, HubFile, RepositoryCache, download
-from sbert_prune.hub.errors import Asked, Kind, explain, faults, is_out_of_reach, reason_of
-from sbert_prune.hub.retry import patiently
+from sbert_prune.hub.errors import Kind, Requested, explain, faults, is_out_of_reach, reason_of
+from sbert_prune.hub.retry import with_retries
 
 _REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}/\w[\w.-]{0,95}(?<![-.])", re.ASCII)
 _REVISION = re.compile(r"(?!.*\.\.)[^\s/~^:?*\[\\@-][^\s/~^:?*\[\\]*(/[^\s/~^:?*\[\\]+)*")  # what git takes as a branch
@@ -75,7 +75,7 @@ def resolve(repo_id: str, *, kind: Kind, revision: str | None = None, offline: b
     if offline or _is_offline():
         return _from_cache(asked) or _raise_uncached(asked)
     try:
-        return patiently(lambda: _listed(asked))
+        return with_retries(lambda: _listed(asked))
     except faults() as error:
         cached = _from_cache(asked, f"the hub is out of reach ({reason_of(error)})") if is_out_of_reach(error) else None
         if cached is None:
@@ -83,13 +83,13 @@ def resolve(repo_id: str, *, kind: Kind, revision: str | None = None, offline: b
         return cached
 
 
-def _asked(repo_id: str, kind: Kind, revision: str) -> Asked:
+def _asked(repo_id: str, kind: Kind, revision: str) -> Requested:
     from huggingface_hub import constants
 
-    return Asked(repo_id, kind, revision, (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
+    return Requested(repo_id, kind, revision, (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
 
 
-def _check(asked: Asked) -> None:
+def _check(asked: Requested) -> None:
     if not _REPO_ID.fullmatch(asked.repo_id):
         raise HubError(f"{asked.repo_id!r} is no name on a hub. Expected organisation/name, of letters, digits, '-', '_' and '.'.")
     if not _REVISION.fullmatch(asked.revision):
@@ -102,7 +102,7 @@ def _is_offline() -> bool:
     return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
 
 
-def _listed(asked: Asked) -> Snapshot:
+def _listed(asked: Requested) -> Snapshot:
     from huggingface_hub import HfApi, constants
     from huggingface_hub.hf_api import RepoFile
 
@@ -126,7 +126,7 @@ def _listed(asked: Asked) -> Snapshot:
     return Snapshot(asked.repo_id, asked.kind, asked.revision, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
 
 
-def _from_cache(asked: Asked, reason: str = "") -> Snapshot | None:
+def _from_cache(asked: Requested, reason: str = "") -> Snapshot | None:
     cache = RepositoryCache.of(asked.repo_id, asked.kind)
     commit = cache.commit_of(asked.revision)
     if commit is None:
@@ -136,12 +136,12 @@ def _from_cache(asked: Asked, reason: str = "") -> Snapshot | None:
     return Snapshot(asked.repo_id, asked.kind, asked.revision, commit, files, is_from_cache=True, note=note)
 
 
-def _raise_uncached(asked: Asked) -> Snapshot:
+def _raise_uncached(asked: Requested) -> Snapshot:
     from huggingface_hub import constants
 
     found = f"HF_HUB_OFFLINE is set, and the cache in {constants.HF_HUB_CACHE} has no {asked} at revision {asked.revision}."
     raise HubError(f"{found} {_how_to_get(asked)}")
 
 
-def _how_to_get(asked: Asked) -> str:
+def _how_to_get(asked: Requested) -> str:
     return f"With a network, unset HF_HUB_OFFLINE and give the same command, or run: {asked.command}"

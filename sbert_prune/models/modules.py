@@ -91,15 +91,15 @@ _OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ck
 _OTHER_FOLDERS = ("onnx", "openvino", "coreml")
 
 
-def copy_companions(folder: Path, out: Path) -> None:
+def copy_sidecar_files(folder: Path, out: Path) -> None:
     """Copy all but the encoder's own weights and config, in whatever format they are; what links point to is copied, dead links are not."""
-    for path in _companions(folder):
+    for path in _sidecar_files(folder):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
 
 
-def _companions(folder: Path) -> Iterator[Path]:
+def _sidecar_files(folder: Path) -> Iterator[Path]:
     modules = {module.folder for module in read_modules(folder)}
     for module in modules:
         yield from (path for path in module.rglob("*") if path.is_file() and path.suffix not in _OTHER_FORMATS)

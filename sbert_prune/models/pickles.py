@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.checkpoint import PICKLES
 from sbert_prune.models.lineage import FILE_NAME
-from sbert_prune.models.modules import PICKLE, copy_companions, read_modules
+from sbert_prune.models.modules import PICKLE, copy_sidecar_files, read_modules
 from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def convert_pickles(folder: Path, out: Path) -> None:
     Raises EncoderError for such a pickle, a damaged one, and an output folder that is not empty.
     """
     with whole_folder(out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())) as beside:
-        copy_companions(folder, beside)
+        copy_sidecar_files(folder, beside)
         for path in (folder / "config.json", folder / FILE_NAME, *folder.glob("model*.safetensors*")):
             if path.is_file():
                 shutil.copyfile(path, beside / path.name)

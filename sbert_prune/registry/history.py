@@ -140,7 +140,7 @@ _SETTLED = f"{TAG}settled"
 
 @dataclass(frozen=True)
 class History:
-    """events: those that can be read, oldest first.  num_settled: of these, how many aliases and stages have been brought to.
+    """events: those that can be read, oldest first.  num_reconciled: of these, how many aliases and stages have been brought to.
 
     newest: the key of the last entry; None where there is none.  mark: the key up to which all is settled.
     damage: entries that are gone or cannot be read, for people, but for those that are noted as lost.
@@ -148,16 +148,16 @@ class History:
     """
 
     events: tuple[Event, ...]
-    num_settled: int
+    num_reconciled: int
     newest: str | None
     mark: str
     damage: tuple[str, ...]
     aliases: Mapping[str, str]
 
     @property
-    def is_settled(self) -> bool:
+    def is_reconciled(self) -> bool:
         """Whether no decision was only written down."""
-        return not any(event.what in MOVING for event in self.events[self.num_settled :])
+        return not any(event.what in MOVING for event in self.events[self.num_reconciled :])
 
     def has_moved(self, stage: str) -> bool:
         """Whether anything was ever decided that gives or takes this stage."""
@@ -174,8 +174,8 @@ def read_history(store: Store, name: str) -> History:
     keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_place)
     mark = tags.get(_SETTLED, "")
     read = {key: event for key in keys if (event := parse(tags[key])) is not None}
-    num_settled = sum(_place(key) <= _place(mark) for key in read)
-    return History(tuple(read.values()), num_settled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)), aliases)
+    num_reconciled = sum(_place(key) <= _place(mark) for key in read)
+    return History(tuple(read.values()), num_reconciled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)), aliases)
 
 
 def append(store: Store, name: str, event: Event) -> None:
@@ -188,7 +188,7 @@ def append(store: Store, name: str, event: Event) -> None:
         raise TrackingError(f"Nothing could be written to the history of {name}, so nothing was changed: {first_line(error)}") from error
 
 
-def mark_settled(store: Store, name: str, history: History) -> None:
+def mark_reconciled(store: Store, name: str, history: History) -> None:
     """Note that aliases and stages are where this history has them. Raises what MLflow does when the store does not answer."""
     if history.newest is not None and history.newest != history.mark:
         store.client.set_registered_model_tag(name, _SETTLED, history.newest)

@@ -173,7 +173,7 @@ def _bytes(store: Store, version: Version) -> list[str]:
     """What cannot be loaded is nothing to put into production."""
     if has_bytes(store, version.tags.get("model_id", "")):
         return []
-    if version.was_let_go:
+    if version.has_no_files:
         return [f"its bytes were let go by the search: make them again with mlflow run . -e search -P rebuild={version.version}"]
     return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
 

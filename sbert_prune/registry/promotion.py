@@ -23,23 +23,23 @@ _MOVING_S = 0.5  # in which a command that moves an alias has read the newest de
 
 
 @dataclass(frozen=True)
-class Moved:
+class PromotionResult:
     """What a command has brought about. before: who held the stage, there or not.  has_stages: whether the server knows any."""
 
     before: str | None
     has_stages: bool
 
 
-def promote(store: Store, chosen: Version, stage: str, reason: str, numbers: Mapping[str, float]) -> Moved:
+def promote(store: Store, chosen: Version, stage: str, reason: str, numbers: Mapping[str, float]) -> PromotionResult:
     """Give a stage and its alias to a version; the one before becomes `previous` and Archived. Raises TrackingError."""
     event = Event(PROMOTED, stage, chosen.version, _told(store, chosen.name, stage), reason, dict(numbers))
     append(store, chosen.name, event)
     has_stages = settle(store, chosen.name)
     _tell(store, chosen, event)
-    return Moved(event.before, has_stages)
+    return PromotionResult(event.before, has_stages)
 
 
-def roll_back(store: Store, name: str, reason: str) -> tuple[Version, Moved]:
+def roll_back(store: Store, name: str, reason: str) -> tuple[Version, PromotionResult]:
     """Give Production back to the version that held it before, whether the last decision was brought to its end or not.
 
     Returns that version. Raises TrackingError where there is none.
@@ -55,7 +55,7 @@ def roll_back(store: Store, name: str, reason: str) -> tuple[Version, Moved]:
         )
     target, before = there[earlier[-1]], now or held[-1]
     append(store, name, Event(ROLLED_BACK, PRODUCTION, target.version, before, reason))
-    return target, Moved(before, settle(store, name))
+    return target, PromotionResult(before, settle(store, name))
 
 
 def holder(store: Store, name: str, stage: str) -> Version | None:
@@ -78,7 +78,7 @@ def finish(store: Store, name: str) -> bool:
     Nothing is touched where somebody has moved something since, or where the history is damaged. Raises TrackingError.
     """
     history = read_history(store, name)
-    if history.is_settled or history.damage or any(_unexplained(store, name, STAGE_ALIASES).values()):
+    if history.is_reconciled or history.damage or any(_unexplained(store, name, STAGE_ALIASES).values()):
         return False
     settle(store, name)
     return True
@@ -110,7 +110,7 @@ def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, li
     history = read_history(store, name)
     found = versions(store, name)
     there = [version.version for version in found]
-    possible = [standing(history.events[:number], there) for number in range(history.num_settled, len(history.events) + 1)]
+    possible = [standing(history.events[:number], there) for number in range(history.num_reconciled, len(history.events) + 1)]
     unexplained: dict[str, list[str]] = {}
     for stage in stages:
         now = history.aliases.get(STAGE_ALIASES[stage])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.registry.history import PRODUCTION, STAGING, mark_settled, read_history, standing
+from sbert_prune.registry.history import PRODUCTION, STAGING, mark_reconciled, read_history, standing
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import TAG
@@ -54,7 +54,7 @@ def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
     return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
 
 
-def tells_stages_by_tags(found: Sequence[Version]) -> bool:
+def has_stages_in_tags_only(found: Sequence[Version]) -> bool:
     """Whether the server has no stages: promoted versions are in none, and our tags alone tell them."""
     return all(version.stage == "None" for version in found) and any("stage" in version.tags for version in found)
 
@@ -72,7 +72,7 @@ def settle(store: Store, name: str) -> bool:
             now, history = actual(store, name, by_tags=not has_stages), read_history(store, name)
             then = wanted(history.events, [version.version for version in versions(store, name)])
             if now == then:
-                mark_settled(store, name, history)
+                mark_reconciled(store, name, history)
                 return has_stages
             _move_aliases(store, name, now.aliases, then.aliases)
             has_stages = _move_stages(store, name, now.stages, then.stages) and has_stages

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REFERENCE, VARIANT, TRIAL = "reference", "variant", "trial"
 """The roles of a version. A trial is a variant that only the dev pairs have judged."""
 
-BYTES, LET_GO = "bytes", "let go"
+BYTES, NOT_KEPT = "bytes", "let go"
 """The tag that says that a version's bytes are not kept, as they can be made again, and its value."""
 
 TAGS, FILES, DEV_PAIRS = "tags_sha256", "files_sha256", "dev_pairs_sha256"
@@ -84,9 +84,9 @@ class Version:
         return self.tags.get("role") == TRIAL
 
     @property
-    def was_let_go(self) -> bool:
+    def has_no_files(self) -> bool:
         """Whether its bytes are gone on purpose."""
-        return self.tags.get(BYTES) == LET_GO
+        return self.tags.get(BYTES) == NOT_KEPT
 
 
 _SHOWN = {

@@ -51,10 +51,10 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 def _as_tags(version: Version) -> dict[str, str]:
     """All that a version says of itself, sealed."""
     values = {key: _text(value) for key, value in version.metrics.items()}
-    return values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: seal_of(version)}
+    return values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: tags_checksum(version)}
 
 
-def seal_of(version: Version) -> str:
+def tags_checksum(version: Version) -> str:
     """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
     return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
@@ -157,7 +157,7 @@ def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
     """Put further metrics and tags over a version's, and seal it anew if its seal was whole. Raises TrackingError."""
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
-    sealed = {seal.TAGS: seal_of(changed)} if version.tags.get(seal.TAGS) == seal_of(version) else {}
+    sealed = {seal.TAGS: tags_checksum(changed)} if version.tags.get(seal.TAGS) == tags_checksum(version) else {}
     return restore(store, changed, metrics, {**tags, **sealed})
 
 

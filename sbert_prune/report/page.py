@@ -12,7 +12,7 @@ from sbert_prune.report.tables import signed, table, with_interval
 
 if TYPE_CHECKING:
     from sbert_prune.evaluation.comparison import Judgement
-    from sbert_prune.evaluation.diagnostics import Signature
+    from sbert_prune.evaluation.diagnostics import Diagnostic
 
 _SPEARMAN, _PEARSON = "/spearman_cosine", "/pearson_cosine"
 
@@ -38,7 +38,7 @@ class Page:
     facts: Mapping[str, str]
     judgement: Judgement
     metrics: Mapping[str, float]
-    signatures: Sequence[Signature] = ()
+    signatures: Sequence[Diagnostic] = ()
     more: Sequence[Table] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
 

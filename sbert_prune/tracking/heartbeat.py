@@ -46,7 +46,7 @@ class Heartbeat:
         return f"{self.at.isoformat(timespec='seconds')} {self.host} {self.process}"
 
     @property
-    def is_of_the_dead(self) -> bool:
+    def is_of_dead_process(self) -> bool:
         """Whether its process has ended: seen on this machine, concluded from silence for another."""
         runs = self.process.runs
         return (datetime.now(UTC) - self.at).total_seconds() > SILENT_S if runs is None else not runs

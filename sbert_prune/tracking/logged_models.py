@@ -72,7 +72,7 @@ def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Pa
         raise TrackingError(f"The bytes of {model_id} could not be put back: {first_line(error)}") from error
 
 
-def let_go(store: Store, model_id: str) -> None:
+def delete_files(store: Store, model_id: str) -> None:
     """Delete the bytes of a logged model, and nothing else of it. Raises TrackingError."""
     try:
         location = store.client.get_logged_model(model_id).artifact_location

@@ -84,7 +84,7 @@ def _meet(one: Path, other: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Aftermath:
+class ClosedOrphans:
     """What was done about it. runs: closed as KILLED, by their names.  models: deleted, by their ids.
 
     spared: models that were left alone, by their ids, with the reason.
@@ -95,7 +95,7 @@ class Aftermath:
     spared: dict[str, str]
 
 
-def clear_up(store: Store) -> Aftermath:
+def close_orphans(store: Store) -> ClosedOrphans:
     """Close the runs of processes that have ended without closing them, and delete the models that they had no time to register.
 
     Raises TrackingError.
@@ -111,7 +111,7 @@ def clear_up(store: Store) -> Aftermath:
             _close(store, run)
     except FAULTS as error:
         raise TrackingError(f"What killed commands have left could not be cleared up: {first_line(error)}") from error
-    return Aftermath(tuple(run.info.run_name for run in dead), models, spared)
+    return ClosedOrphans(tuple(run.info.run_name for run in dead), models, spared)
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
@@ -121,7 +121,7 @@ def _open_runs(store: Store) -> list[LoggedRun]:
 
 def _is_dead(run: LoggedRun) -> bool:
     heartbeat = Heartbeat.parse(run.data.tags[HEARTBEAT])
-    return heartbeat is not None and heartbeat.is_of_the_dead
+    return heartbeat is not None and heartbeat.is_of_dead_process
 
 
 def _close(store: Store, run: LoggedRun) -> None:

@@ -186,7 +186,7 @@ class Outbox:
         self,
         send: Send,
         spool: Spool,
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         *,
         pause_s: float = _PAUSE_S,
         clock: Callable[[], float] = time.monotonic,
@@ -196,12 +196,12 @@ class Outbox:
         Args:
             send: Gives an entry to the store.
             spool: Where entries are kept that the store does not take.
-            say: Is told when the store begins to fail.
+            notify: Is told when the store begins to fail.
             pause_s: For how long a store that failed is not asked again, the first time.
             clock: Tells the time, in seconds since any moment.
         """
         self.mine, self.inherited, self.spool = Account(), Account(), spool
-        self._send, self._say = send, say
+        self._send, self._notify = send, notify
         self._first_pause_s, self._clock = pause_s, clock
         self._lock = threading.RLock()  # system metrics come from a thread of their own
         self._pause_s = self._quiet_until = 0.0
@@ -265,6 +265,8 @@ class Outbox:
 
     def _pause(self, fault: Fault) -> None:
         if not self._pause_s:
-            self._say(f"the tracking store does not take what is logged: it is kept in {self.spool.folder} until it does ({fault.message})")
+            self._notify(
+                f"the tracking store does not take what is logged: it is kept in {self.spool.folder} until it does ({fault.message})"
+            )
         self._pause_s = min(max(2 * self._pause_s, self._first_pause_s), _LONGEST_PAUSE_S)
         self._quiet_until = self._clock() + self._pause_s

@@ -48,10 +48,10 @@ class Store:
     pulse: Pulse
 
 
-def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
+def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
-    say: is told when the store stops answering.  Raises TrackingError when it does not answer now.
+    notify: is told when the store stops answering.  Raises TrackingError when it does not answer now.
     """
     check_store()
     uri = tracking_uri()
@@ -68,7 +68,7 @@ def connect(*, say: Callable[[str], None] = lambda _: None) -> Store:
     except FAULTS as error:
         raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
     spool = Spool(own_folder() / "spool", without_password(uri))
-    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, say), Pulse(partial(_beat, client)))
+    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client)))
 
 
 def _check_place(client: MlflowClient, experiment: Experiment, uri: str) -> None:

@@ -33,7 +33,7 @@ class Hardware:
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
-    def of_helper(self) -> Hardware:
+    def for_worker(self) -> Hardware:
         """The same for a helper process: where the leading one has a GPU, the one of torchrun's LOCAL_RANK."""
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if self.device.type == "cuda" else self.device
         return Hardware(device, self.bfloat16)

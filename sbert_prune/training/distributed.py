@@ -22,7 +22,7 @@ _PATIENCE = timedelta(days=7)  # of processes that wait while the first one eval
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerGroup:
     """This process's number among how many."""
 
     rank: int = 0
@@ -71,20 +71,20 @@ class Crew:
         return value if self.leads else pickle.loads(box[0])  # type: ignore[arg-type]
 
 
-def join_crew() -> Crew:
+def join_group() -> WorkerGroup:
     """The crew that this process belongs to, joined on the first call."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Crew()
+        return WorkerGroup()
     if not distributed.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=_PATIENCE)
-    return Crew(distributed.get_rank(), size)
+    return WorkerGroup(distributed.get_rank(), size)
 
 
-def leave_crew() -> None:
+def leave_group() -> None:
     """Tell the helpers that nothing is left to do, and part."""
-    crew = join_crew()  # helpers wait even where nothing was trained
+    crew = join_group()  # helpers wait even where nothing was trained
     if crew.size > 1:
         crew.tell(None)
         distributed.destroy_process_group()

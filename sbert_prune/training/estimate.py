@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sbert_prune.data.rows import take
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.training.embedding import DevPairs
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -41,7 +41,7 @@ class Part:
     examples: int
     draw: Callable[[int], Sequence[Any]]
     sentences: Callable[[Sequence[Any]], set[str]]
-    train: Callable[[Healer, Sequence[Any], Any], None]
+    train: Callable[[PhaseTrainer, Sequence[Any], Any], None]
 
     @property
     def optimizer_steps(self) -> int:
@@ -51,7 +51,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class Estimate:
     """What a phase will take, in seconds: one optimizer step, and all looks at dev and embeddings of the teacher together."""
 
     examples: int
@@ -99,14 +99,16 @@ def _evenly(rows: Sequence[Any], wanted: int) -> list[Any]:
     return take(rows, range(0, len(rows), max(1, len(rows) // wanted)))[:wanted]
 
 
-def rehearse(model: SentenceTransformer, part: Part, hardware: Hardware, *, dev: Sequence[StsRow], teacher: Teacher | None) -> Rehearsed:
+def estimate_training(
+    model: SentenceTransformer, part: Part, hardware: Hardware, *, dev: Sequence[StsRow], teacher: Teacher | None
+) -> Estimate:
     """Take some optimizer steps on a model, which is worth nothing afterwards, and time them."""
     settings, clock = part.settings, _Clock()
     wanted = (_WARM_UP + _STEPS + 1) * settings.batch_size * settings.accumulate
     drawn = part.draw(wanted)
     epochs = max(1.0, 1.3 * wanted / max(1, min(part.examples, len(drawn))))
     short = settings.model_copy(update={"epochs": epochs, "max_rows": None, "patience": None})
-    setup = Setup(hardware, 0, report=clock.report, notice=lambda _: None)
+    setup = TrainerSetup(hardware, 0, report=clock.report, notice=lambda _: None)
     besides = 0.0
     if teacher is not None:
         texts = list(part.sentences(drawn))[:512]
@@ -115,12 +117,12 @@ def rehearse(model: SentenceTransformer, part: Part, hardware: Hardware, *, dev:
         distinct = len(part.sentences(drawn)) * max(1.0, part.examples / wanted)
         besides += (time.perf_counter() - began) * distinct / len(texts)
     with suppress(_EnoughError):
-        part.train(Healer(model, setup, teacher=teacher), drawn, short)
+        part.train(PhaseTrainer(model, setup, teacher=teacher), drawn, short)
     pairs = DevPairs.of(model, dev)
     began = time.perf_counter()
     pairs.score(model, hardware)
     besides += (time.perf_counter() - began) * max(1, math.floor(settings.epochs / settings.evaluate_every))
-    return Rehearsed(part.examples, part.optimizer_steps, clock.per_step, besides)
+    return Estimate(part.examples, part.optimizer_steps, clock.per_step, besides)
 
 
 class _EnoughError(Exception):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sbert_prune.training.distributed import Crew
+from sbert_prune.training.distributed import WorkerGroup
 from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.supernet import thinned
 
@@ -43,7 +43,7 @@ class Gradient:
     objective: Objective
     hardware: Hardware
     limit: int | None = None
-    crew: Crew = field(default_factory=Crew)
+    crew: WorkerGroup = field(default_factory=WorkerGroup)
 
     def add(self, rows: NDArray[np.intp], batch_number: int, *, share: float = 1.0) -> torch.Tensor:
         """Add a batch's gradient, times `share`, to the parameters'; returns its loss, a scalar on the device."""

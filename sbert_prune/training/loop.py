@@ -14,9 +14,9 @@ from sbert_prune.errors import TrainingError
 from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.training.checkpoints import Saved
 from sbert_prune.training.compact_vocabulary import compact_vocabulary
-from sbert_prune.training.distributed import Crew, join_crew
+from sbert_prune.training.distributed import WorkerGroup, join_group
 from sbert_prune.training.optimizer import Place, Stepped, Stepper
-from sbert_prune.training.setup import Lesson, Progress, Setup
+from sbert_prune.training.setup import PhaseSetup, Progress, TrainerSetup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,28 +28,30 @@ if TYPE_CHECKING:
 _SHOWN = 60  # characters of a sentence in an error
 
 
-def train(model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, setup: Setup) -> None:
+def train(model: SentenceTransformer, lesson: PhaseSetup, settings: PhaseSettings, setup: TrainerSetup) -> None:
     """Train the model in place with AdamW, linear warm-up and linear decay, and leave it on the CPU in evaluation mode.
 
     Raises TrainingError when the loss or the gradient stops being a finite number, or one sentence alone does not fit into memory.
     """
-    crew = join_crew()
+    crew = join_group()
     saved = setup.checkpoints.load() if setup.checkpoints else None
     crew.tell((model, lesson, settings, setup.hardware, setup.seed, saved))
     _train(model, lesson, settings, (setup, crew, saved))
 
 
-def help_train() -> None:
+def run_worker() -> None:
     """What a helper does until the leading process parts: its share of every phase."""
-    crew = join_crew()
+    crew = join_group()
     while (told := crew.tell(None)) is not None:
         model, lesson, settings, hardware, seed, saved = told
-        setup = Setup(hardware.of_helper(), seed, report=lambda _progress: None, notice=lambda _text: None)
+        setup = TrainerSetup(hardware.for_worker(), seed, report=lambda _progress: None, notice=lambda _text: None)
         _train(model, lesson, settings, (setup, crew, saved))
     distributed.destroy_process_group()
 
 
-def _train(model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, how: tuple[Setup, Crew, Saved | None]) -> None:
+def _train(
+    model: SentenceTransformer, lesson: PhaseSetup, settings: PhaseSettings, how: tuple[TrainerSetup, WorkerGroup, Saved | None]
+) -> None:
     setup, crew, saved = how
     parts = (lesson.examples,) if lesson.dev is None else (lesson.examples, lesson.dev.examples)
     with compact_vocabulary(model, parts) as (examples, *dev):
@@ -81,7 +83,9 @@ class _Position:
 class _Phase:
     """A phase on its way."""
 
-    def __init__(self, model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, setup: Setup, crew: Crew) -> None:
+    def __init__(
+        self, model: SentenceTransformer, lesson: PhaseSetup, settings: PhaseSettings, setup: TrainerSetup, crew: WorkerGroup
+    ) -> None:
         self.model, self.lesson, self.settings, self.setup, self.crew = model, lesson, settings, setup, crew
         self.stepper = Stepper(model, lesson, settings, Place(setup.hardware, crew, setup.seed, setup.notice))
         self.num_steps = len(self.stepper.steps)

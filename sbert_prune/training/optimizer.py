@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from sbert_prune.recipe.settings import PhaseSettings
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.distributed import Crew
-    from sbert_prune.training.setup import Lesson
+    from sbert_prune.training.distributed import WorkerGroup
+    from sbert_prune.training.setup import PhaseSetup
 
 _MAX_GRADIENT_NORM = 1.0
 _STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -44,7 +44,7 @@ class Place:
     """Where a phase computes. notice: told when a batch had to be cut."""
 
     hardware: Hardware
-    crew: Crew
+    crew: WorkerGroup
     seed: int
     notice: Callable[[str], None]
 
@@ -55,7 +55,7 @@ class Stepper:
     limit: sentences of one forward pass; halved where memory runs out.
     """
 
-    def __init__(self, model: SentenceTransformer, lesson: Lesson, settings: PhaseSettings, place: Place) -> None:
+    def __init__(self, model: SentenceTransformer, lesson: PhaseSetup, settings: PhaseSettings, place: Place) -> None:
         self._model, self._lesson, self._settings, self._place = model, lesson, settings, place
         self.limit = settings.mini_batch_size
         self.weights = dict(model.named_parameters())

@@ -18,7 +18,7 @@ from sbert_prune.training.batches import Examples, plan_batches, tokenize_rows
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.loop import train
 from sbert_prune.training.losses import MatryoshkaLoss, Objective, nli_loss, sts_loss
-from sbert_prune.training.setup import Lesson
+from sbert_prune.training.setup import PhaseSetup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, StsRow
     from sbert_prune.recipe.settings import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
     from sbert_prune.training.losses import EmbeddingLoss
-    from sbert_prune.training.setup import Setup
+    from sbert_prune.training.setup import TrainerSetup
     from sbert_prune.training.supernet import Subsets
     from sbert_prune.training.teacher import Teacher
 
 _CLASSES = {label: number for number, label in enumerate(Label)}
 
 
-class Healer:
+class PhaseTrainer:
     """Trains a sentence model in place, phase after phase.
 
     dev: the pairs whose score says which weights are kept; without them it is the last.  teacher: whose embeddings are learnt from.
@@ -45,7 +45,7 @@ class Healer:
     def __init__(
         self,
         model: SentenceTransformer,
-        setup: Setup,
+        setup: TrainerSetup,
         *,
         dev: Sequence[StsRow] | None = None,
         teacher: Teacher | None = None,
@@ -137,4 +137,4 @@ class Healer:
         batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=self._setup.seed, unique=unique)
         dev = None if self._dev is None else DevPairs.of(self._model, self._dev)
         torch.manual_seed(self._setup.seed)
-        train(self._model, Lesson(examples, batches, objective, dev), settings, self._setup)
+        train(self._model, PhaseSetup(examples, batches, objective, dev), settings, self._setup)

@@ -40,7 +40,7 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class PhaseSetup:
     """Tokenised rows, the rows of each batch, what is minimised on them, and the pairs that judge on the way."""
 
     examples: Examples
@@ -57,7 +57,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class TrainerSetup:
     """What a phase runs on, its seed, and whom it speaks to.
 
     Attributes:

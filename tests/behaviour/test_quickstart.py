@@ -16,8 +16,8 @@ from sbert_prune.pruning import prune_layers
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.strategies import choose_layers
 from sbert_prune.training.device import choose_hardware
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from tests.quickstart_store import NAME, SIX, Quickstart
 
 pytestmark = pytest.mark.slow
@@ -108,9 +108,9 @@ def test_fine_tuning_beats_none(test_score):
 
 def test_the_bases_weights_beat_random_ones_after_the_same_fine_tuning(test_score):
     model = six_layers(pretrained=False)
-    setup = Setup(choose_hardware("cpu", RECIPE.precision), RECIPE.seed, lambda _: None)
+    setup = TrainerSetup(choose_hardware("cpu", RECIPE.precision), RECIPE.seed, lambda _: None)
     sts = load_sts("quickstart")
-    healer = Healer(model, setup, dev=sts.dev.rows)
+    healer = PhaseTrainer(model, setup, dev=sts.dev.rows)
     healer.train_nli(load_nli("quickstart").rows, RECIPE.nli)
     healer.train_sts(sts.train.rows, RECIPE.sts)
 

@@ -15,11 +15,11 @@ from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training.batches import plan_batches, tokenize_rows
 from sbert_prune.training.device import Hardware
-from sbert_prune.training.distributed import Crew, join_crew, leave_crew
+from sbert_prune.training.distributed import WorkerGroup, join_group, leave_group
 from sbert_prune.training.gradients import Gradient
 from sbert_prune.training.loop import train
 from sbert_prune.training.losses import Objective, nli_loss, sts_loss
-from sbert_prune.training.setup import Lesson, Setup
+from sbert_prune.training.setup import PhaseSetup, TrainerSetup
 
 ROOT = Path(__file__).parents[2]
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
@@ -99,13 +99,13 @@ def lesson_of(kind, model):
     examples = tokenize_rows(model, [row[:columns] for row in rows_of_three()], labels)
     batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=3, unique=False)
     loss = nli_loss(model, NLI, CPU.device) if kind == "nli" else sts_loss(model, STS)
-    return Lesson(examples, batches, Objective(loss, 2)), settings
+    return PhaseSetup(examples, batches, Objective(loss, 2)), settings
 
 
 def train_two_phases(model):
     """Returns the losses that were reported."""
     losses = []
-    setup = Setup(CPU, 3, report=lambda progress: losses.append(progress.loss), notice=lambda _: None)
+    setup = TrainerSetup(CPU, 3, report=lambda progress: losses.append(progress.loss), notice=lambda _: None)
     for kind in ("nli", "sts"):
         lesson, settings = lesson_of(kind, model)
         train(model, lesson, settings, setup)
@@ -118,12 +118,12 @@ from pathlib import Path
 
 import torch
 
-from sbert_prune.training.crew import join_crew, leave_crew
-from sbert_prune.training.loop import help_train
+from sbert_prune.training.crew import join_group, leave_group
+from sbert_prune.training.loop import run_worker
 from tests.library.test_crew import BATCHES, gradient_of, load, train_two_phases
 
 base, out = Path(sys.argv[1]), Path(sys.argv[2])
-crew = join_crew()
+crew = join_group()
 untrained = load(base)
 found = {name: gradient_of(name, untrained, crew) for name in BATCHES}
 told = crew.tell({"numbers": torch.arange(3), "rank": crew.rank})
@@ -134,14 +134,14 @@ if crew.leads:
     model = load(base)
     losses = train_two_phases(model)
     torch.save({"losses": losses, "weights": model.state_dict()}, out / "trained.pt")
-    leave_crew()
+    leave_group()
 else:
-    help_train()
+    run_worker()
 (out / f"{crew.rank}.left").touch()
 
 # Another crew, as if another torchrun had started it, and nothing to train.
 os.environ |= {"MASTER_PORT": sys.argv[3], "TORCHELASTIC_USE_AGENT_STORE": "False"}
-leave_crew() if crew.leads else help_train()
+leave_group() if crew.leads else run_worker()
 (out / f"{crew.rank}.left again").touch()
 """
 
@@ -192,7 +192,7 @@ def both(together):
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_loss_and_gradient_are_those_of_one_process_alone(untrained, both, name):
-    loss, gradient = gradient_of(name, untrained, Crew())
+    loss, gradient = gradient_of(name, untrained, WorkerGroup())
 
     found = [one["gradients"][name] for one in both]
 
@@ -247,7 +247,7 @@ def test_helpers_go_home_when_the_leading_process_parts(together, mark):
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 50])
 def test_every_sentence_is_somebodys_and_nobody_has_two_more_than_another(count, size):
-    shares = [list(range(count))[Crew(rank, size).share(count)] for rank in range(size)]
+    shares = [list(range(count))[WorkerGroup(rank, size).share(count)] for rank in range(size)]
 
     assert sorted(place for share in shares for place in share) == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -255,13 +255,13 @@ def test_every_sentence_is_somebodys_and_nobody_has_two_more_than_another(count,
 
 def test_one_process_is_a_crew_that_says_nothing_to_anybody(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    crew, value, parameter = join_crew(), object(), torch.nn.Parameter(torch.zeros(2))
+    crew, value, parameter = join_group(), object(), torch.nn.Parameter(torch.zeros(2))
 
     gathered = crew.gather(torch.arange(3), 3)
     crew.add_up([parameter])
-    leave_crew()
+    leave_group()
 
-    assert crew == Crew(0, 1)
+    assert crew == WorkerGroup(0, 1)
     assert crew.leads
     assert crew.tell(value) is value
     assert gathered.tolist() == [0, 1, 2]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_prune.data.leaks import keep_apart
+from sbert_prune.data.leaks import remove_leaks
 from sbert_prune.data.rows import Label, NliRow, RowSet, StsRow
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
@@ -66,7 +66,7 @@ def test_train_loses_what_dev_or_test_holds_too():
     train = row_set(("A b.", "c"), ("d", "e"), ("f", "g"), ("h", "i"))
     held_out = {"dev": row_set(("C", "a  B")), "test": row_set(("x", "G!"))}
 
-    kept, leaks = keep_apart(train, held_out)
+    kept, leaks = remove_leaks(train, held_out)
 
     assert [row.sentence1 for row in kept.rows] == ["d", "h"]
     assert (kept.num_leaks, len(leaks.pair_rows), len(leaks.sentence_rows)) == (2, 1, 2)
@@ -76,7 +76,7 @@ def test_train_loses_what_dev_or_test_holds_too():
 def test_leaks_may_be_kept():
     train, held_out = row_set(("a", "b"), ("c", "d")), {"test": row_set(("a", "b"))}
 
-    kept, leaks = keep_apart(train, held_out, keep=True)
+    kept, leaks = remove_leaks(train, held_out, keep=True)
 
     assert (kept, kept.num_leaks, len(leaks.sentence_rows)) == (train, 0, 1)
 
@@ -85,7 +85,7 @@ def test_a_train_split_that_is_the_test_split_is_refused():
     rows = row_set(("a", "b"), ("c", "d"))
 
     with pytest.raises(DataError, match=r"2 of its 2 train rows share a sentence.*keep_leaks=true"):
-        keep_apart(rows, {"test": rows})
+        remove_leaks(rows, {"test": rows})
 
 
 def read_elsewhere(rows):

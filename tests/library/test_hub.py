@@ -12,8 +12,8 @@ from hub import Fault
 from huggingface_hub import HfApi
 
 from sbert_prune.errors import HubError
-from sbert_prune.hub.errors import Asked, explain
-from sbert_prune.hub.retry import HubBusyError, patiently
+from sbert_prune.hub.errors import Requested, explain
+from sbert_prune.hub.retry import HubBusyError, with_retries
 from sbert_prune.hub.snapshot import resolve
 
 WEIGHTS = bytes(range(256)) * 400
@@ -131,7 +131,7 @@ def test_the_hub_decides_how_long_to_wait(hub, commit, headers, pauses_s):
     hub.fail("api/models", *(Fault(status=429, headers=each) for each in headers))
     pauses = []
 
-    patiently(lambda: HfApi(hub.endpoint).model_info("org/name"), sleep=pauses.append)
+    with_retries(lambda: HfApi(hub.endpoint).model_info("org/name"), sleep=pauses.append)
 
     assert pauses == pauses_s
 
@@ -141,7 +141,7 @@ def test_a_hub_is_waited_for_no_longer_than_for_all_pauses_together(hub, commit)
     pauses = []
 
     with pytest.raises(HubBusyError):
-        patiently(lambda: HfApi(hub.endpoint).model_info("org/name"), waits_s=(1.0, 1.0, 1.0, 1.0, 5.0), sleep=pauses.append)
+        with_retries(lambda: HfApi(hub.endpoint).model_info("org/name"), waits_s=(1.0, 1.0, 1.0, 1.0, 5.0), sleep=pauses.append)
 
     assert pauses == [3.0, 3.0, 3.0]
 
@@ -178,7 +178,7 @@ ALWAYS = 99
             {"page": '{"id": "org/name", "sha": "../../x", "siblings": [{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'},
             "what answers there is no hub.",
         ),
-        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). Look at"),
+        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). RungScore at"),
         ("api/models", {"status": 403}, "does not give the model org/name to the owner of this token. The token needs leave to read it:"),
         (
             "api/models",
@@ -291,7 +291,7 @@ def test_a_token_in_the_words_of_an_error_is_not_shown(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "of-another-form")
     error = ConnectError("hf_secret1 of-another-form Bearer abc https://me:secret2@cdn/x?sig=secret3 refused")
 
-    assert str(explain(error, Asked("org/name", "model", "main", hub.endpoint))).startswith(
+    assert str(explain(error, Requested("org/name", "model", "main", hub.endpoint))).startswith(
         f"{hub.endpoint} did not give the model org/name: hf_*** *** Bearer *** https://cdn/x refused."
     )
 

@@ -6,15 +6,15 @@ import torch
 from sbert_prune.data.rows import StsRow
 from sbert_prune.recipe.settings import StsSettings
 from sbert_prune.training.device import Hardware
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
 
 def trained(model, rows, *, dev, looks, keep="best"):
     told = []
-    healer = Healer(model, Setup(CPU, 1, told.append, look_after=looks), dev=dev)
+    healer = PhaseTrainer(model, TrainerSetup(CPU, 1, told.append, look_after=looks), dev=dev)
     healer.train_sts(rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, told
 
@@ -39,7 +39,7 @@ def test_a_phase_that_is_looked_at_ends_with_the_same_weights(tiny_model, senten
 def test_without_dev_pairs_nobody_looks(tiny_model, sentences):
     rows = [StsRow(sentences[0], sentences[1], 0.5), StsRow(sentences[2], sentences[3], 0.9)]
     told = []
-    Healer(tiny_model(depth=2), Setup(CPU, 1, told.append, look_after=(0.5,))).train_sts(
+    PhaseTrainer(tiny_model(depth=2), TrainerSetup(CPU, 1, told.append, look_after=(0.5,))).train_sts(
         rows, StsSettings(epochs=4, batch_size=1, learning_rate=1e-3)
     )
 

@@ -17,11 +17,11 @@ from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training import gradients
 from sbert_prune.training.batches import tokenize_rows
-from sbert_prune.training.distributed import Crew
+from sbert_prune.training.distributed import WorkerGroup
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.losses import Objective, sts_loss
 from sbert_prune.training.optimizer import Place, Stepper
-from sbert_prune.training.setup import Lesson, Setup
+from sbert_prune.training.setup import PhaseSetup, TrainerSetup
 from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_the_result_is_the_sa
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=7))
     notices = []
 
-    healed = Setup(CPU, 1, lambda _: None, notice=notices.append)
+    healed = TrainerSetup(CPU, 1, lambda _: None, notice=notices.append)
     PHASES[phase](tight, healed, epochs=1)
 
     assert notices[0].startswith("out of memory with ")
@@ -149,7 +149,7 @@ def test_halving_starts_from_the_batch_where_the_limit_lies_above_it(model, monk
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=16))
     notices = []
 
-    PHASES["sts"](model("one"), Setup(CPU, 1, lambda _: None, notice=notices.append), epochs=1, mini_batch_size=mini_batch_size)
+    PHASES["sts"](model("one"), TrainerSetup(CPU, 1, lambda _: None, notice=notices.append), epochs=1, mini_batch_size=mini_batch_size)
 
     told = "out of memory with 32 sentences in one forward pass: going on with 16 at a time, the gradient is the same"
     assert [notice for notice in notices if "memory" in notice] == [told]
@@ -165,7 +165,7 @@ def test_halving_starts_from_the_one_of_several_batches_that_did_not_fit(model, 
         return embed_batch(model, features, *given)
 
     monkeypatch.setattr(gradients, "embed_batch", embed)
-    setup = Setup(CPU, 1, lambda _: None, notice=notices.append)
+    setup = TrainerSetup(CPU, 1, lambda _: None, notice=notices.append)
 
     PHASES["sts"](model("one"), setup, epochs=1, max_rows=21, accumulate=2)
 
@@ -176,10 +176,10 @@ def test_a_process_of_several_names_its_own_share_where_memory_runs_out(model, m
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=0))
     one, settings = model("one"), sts_settings()
     examples = tokenize_rows(one, [(row.sentence1, row.sentence2) for row in sts_rows()], torch.rand(len(sts_rows())))
-    lesson = Lesson(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
+    lesson = PhaseSetup(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
 
     with pytest.raises(TrainingError) as caught:
-        Stepper(one, lesson, settings, Place(CPU, Crew(0, 2), 1, print)).step(0)
+        Stepper(one, lesson, settings, Place(CPU, WorkerGroup(0, 2), 1, print)).step(0)
 
     assert str(caught.value) == "Out of memory at optimizer step 1 of 1, with 16 sentences in one forward pass. Set mini_batch_size."
 
@@ -227,8 +227,8 @@ from sbert_prune.phase_settings import StsSettings
 from sbert_prune.rows import StsRow
 from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
 from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.lesson import Setup
-from sbert_prune.training.phases import Healer
+from sbert_prune.training.lesson import TrainerSetup
+from sbert_prune.training.phases import PhaseTrainer
 
 model = with_pooling(load_saved(locate_base("quickstart").checkpoint), None, max_seq_length=128)
 with_encoder(model, prune_layers(encoder_of(model), LayerSelection((0, 1), 12)))
@@ -237,7 +237,7 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINITY))
 settings = StsSettings(data="generated", epochs=1, batch_size=400, learning_rate=1e-4, keep="last")
 reports = []
-Healer(model, Setup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)).train_sts(rows, settings)
+PhaseTrainer(model, TrainerSetup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)).train_sts(rows, settings)
 print("loss", reports[-1].loss)
 """
 

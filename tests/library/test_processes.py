@@ -73,10 +73,10 @@ def test_silence_decides_about_another_machine_and_sight_about_this_one():
     elsewhere, gone = Process(ELSEWHERE, 1, 1), Process(own.machine, own.pid, 1)
     long_ago = now - timedelta(seconds=SILENT_S + 5)
 
-    assert Heartbeat(long_ago, "there", elsewhere).is_of_the_dead
-    assert not Heartbeat(now - timedelta(seconds=SILENT_S - 5), "there", elsewhere).is_of_the_dead
-    assert not Heartbeat(long_ago, "here", own).is_of_the_dead
-    assert Heartbeat(now, "here", gone).is_of_the_dead
+    assert Heartbeat(long_ago, "there", elsewhere).is_of_dead_process
+    assert not Heartbeat(now - timedelta(seconds=SILENT_S - 5), "there", elsewhere).is_of_dead_process
+    assert not Heartbeat(long_ago, "here", own).is_of_dead_process
+    assert Heartbeat(now, "here", gone).is_of_dead_process
 
 
 class Signs:

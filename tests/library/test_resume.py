@@ -12,7 +12,7 @@ from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training import gradients, loop
 from sbert_prune.training import optimizer as stepping
 from sbert_prune.training.checkpoints import Checkpoints, Saved
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.setup import TrainerSetup
 from tests.library.test_phase_ends import scarce
 from tests.library.test_training import CPU, CPU_BFLOAT16, PHASES, every_phase, weights
 
@@ -51,7 +51,7 @@ class Run:
                 raise Told
 
         # Tokenising and teaching ask for signals as well: here only optimizer steps count.
-        begun = Setup(self.hardware, 1, self.reports.append, notice=self.notices.append, checkpoints=self.checkpoints)
+        begun = TrainerSetup(self.hardware, 1, self.reports.append, notice=self.notices.append, checkpoints=self.checkpoints)
         within = loop._train
 
         def ticking(model, lesson, settings, how):

@@ -17,8 +17,8 @@ from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.gradients import Gradient
 from sbert_prune.training.losses import Objective, sts_loss
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.supernet import Subsets, thinned
 from tests.kinds import KINDS
 
@@ -100,7 +100,7 @@ def test_a_phase_teaches_every_layer_and_leaves_the_model_whole(tiny_model, sent
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     reports = []
     rows = [StsRow(left, right, number / 14) for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))]
-    healer = Healer(model, Setup(CPU, 1, reports.append), subsets=Subsets(DEPTH, (1, 2), 1))
+    healer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append), subsets=Subsets(DEPTH, (1, 2), 1))
 
     if phase == "sts":
         healer.train_sts(rows, STS)

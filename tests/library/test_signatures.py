@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_prune.evaluation.diagnostics import Evidence, find_signatures
+from sbert_prune.evaluation.diagnostics import Evidence, find_diagnostics
 
 WELL = {
     "sts_test/spearman_cosine": 0.80,
@@ -18,7 +18,7 @@ WELL = {
 
 def signatures(own=None, reference=None, base=None, siblings=None):
     judged = Evidence(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
-    return find_signatures(judged)
+    return find_diagnostics(judged)
 
 
 def test_nothing_is_named_where_all_is_well():
@@ -69,8 +69,8 @@ def test_a_failure_is_named_with_its_numbers_and_what_to_try(given, name, seen, 
 
 
 def test_what_was_not_measured_is_no_failure():
-    assert find_signatures(Evidence({})) == []
-    assert find_signatures(Evidence({"sts_test/spearman_cosine": 0.1}, {}, {})) == []
+    assert find_diagnostics(Evidence({})) == []
+    assert find_diagnostics(Evidence({"sts_test/spearman_cosine": 0.1}, {}, {})) == []
 
 
 def test_what_changes_the_meaning_may_cost_more():

@@ -66,8 +66,8 @@ def entry(content, run_id="run"):
     return Entry(run_id, "tags", content, 1)
 
 
-def outbox(send, folder, *, say=str, name=STORE, **settings):
-    return Outbox(send, Spool(folder, name), say, **settings)
+def outbox(send, folder, *, notify=str, name=STORE, **settings):
+    return Outbox(send, Spool(folder, name), notify, **settings)
 
 
 def left_over(folder):
@@ -96,7 +96,7 @@ def test_a_store_that_works_leaves_nothing_on_disk(store, folder):
 
 def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(store, folder, clock):
     said = []
-    box = outbox(store, folder, say=said.append, clock=clock)
+    box = outbox(store, folder, notify=said.append, clock=clock)
     box.put(entry(1))
     store.fault = SILENT
     box.put(entry(2))

@@ -16,8 +16,8 @@ from sbert_prune.recipe.settings import DistilSettings, NliSettings, StsSettings
 from sbert_prune.training import phases
 from sbert_prune.training.device import Hardware, choose_hardware
 from sbert_prune.training.optimizer import rate_factor
-from sbert_prune.training.phases import Healer
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.teacher import Teacher
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
@@ -63,7 +63,7 @@ def texts():
 
 
 def healer(model, setup, teacher=None):
-    return Healer(model, setup, dev=sts_rows()[::3], teacher=teacher)
+    return PhaseTrainer(model, setup, dev=sts_rows()[::3], teacher=teacher)
 
 
 def distil(model, setup, **changes):
@@ -96,7 +96,7 @@ def small_model(tiny_model, tiny_base):
 def train(phase, model, *, hardware=CPU, seed=1, **changes):
     """Train and return what was reported."""
     reports = []
-    PHASES[phase](model, Setup(hardware, seed, reports.append), **changes)
+    PHASES[phase](model, TrainerSetup(hardware, seed, reports.append), **changes)
     return reports
 
 
@@ -190,7 +190,7 @@ def test_rows_without_contradictions_make_no_triplets(small_model):
     rows = [row for row in nli_rows() if row.label is Label.ENTAILMENT]
 
     with pytest.raises(DataError) as caught:
-        Healer(small_model(), Setup(CPU, 1, print)).train_nli(rows, nli_settings())
+        PhaseTrainer(small_model(), TrainerSetup(CPU, 1, print)).train_nli(rows, nli_settings())
 
     assert str(caught.value).startswith("No triplet can be made of 25 premises with 25 entailments and 0 contradictions")
 
@@ -308,7 +308,7 @@ def test_a_teacher_beside_the_labels_is_listened_to(small_model):
         vectors = embed(student, texts())
         return float(np.mean(1 - (vectors * target).sum(axis=1) / np.linalg.norm(target, axis=1)))
 
-    healer(model, Setup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
-    healer(labels_alone, Setup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
+    healer(model, TrainerSetup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
+    healer(labels_alone, TrainerSetup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
 
     assert distance(model) < 0.5 * distance(labels_alone)

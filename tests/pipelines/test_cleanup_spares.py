@@ -144,7 +144,7 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
         (folder / name / "step").mkdir(parents=True)
         (folder / name / "step" / "tensors").write_bytes(b"x" * 1_000_000)
     other = Unfinished(folder)
-    other.claim("ab12", say=print)
+    other.claim("ab12", notify=print)
 
     for arguments, done in ((NOW[:1] + NOW[3:], "1 of 1.0 MB would go"), (NOW, "1 of 1.0 MB deleted")):
         told = run(*arguments)

@@ -103,7 +103,7 @@ def test_a_last_line_that_a_kill_broke_off_is_left_out(folder: Path, impatient):
 def unrecorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What commands say at the end, with exit status 3."""
     lines: list[str] = []
-    monkeypatch.setattr("pipelines.steps.context.not_recorded", lines.append)
+    monkeypatch.setattr("pipelines.steps.context.report_unrecorded", lines.append)
     return lines
 
 

@@ -50,5 +50,7 @@ def test_a_seal_fits_what_the_registry_gives_back(store, value):
 
     (version,) = registry.versions(store, NAME)
 
-    assert version.tags[seal.TAGS] == registry.seal_of(version)
-    assert registry.seal_of(version) != registry.seal_of(replace(version, metrics=version.metrics | {"size/disk_mb": 2 * value}))
+    assert version.tags[seal.TAGS] == registry.tags_checksum(version)
+    assert registry.tags_checksum(version) != registry.tags_checksum(
+        replace(version, metrics=version.metrics | {"size/disk_mb": 2 * value})
+    )

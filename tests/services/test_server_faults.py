@@ -16,7 +16,7 @@ from pipelines.steps import register as steps
 from pipelines.steps.train import phase_report
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import connect
-from sbert_prune.training.setup import Setup
+from sbert_prune.training.setup import TrainerSetup
 from tests.pipelines.conftest import Project
 from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
 from tests.pipelines.shelf import NAME, done, shelve
@@ -73,8 +73,8 @@ def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], Non
         log_series(run, points)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.phase_log.Setup", partial(Setup, report_every=1))
-        patch.setattr("pipelines.phase_log.phase_report", partial(phase_report, flush_every_s=0.0))
+        patch.setattr("pipelines.steps.train.TrainerSetup", partial(TrainerSetup, report_every=1))
+        patch.setattr("pipelines.steps.train.phase_report", partial(phase_report, flush_every_s=0.0))
         patch.setattr(Run, "log_series", and_more)
         yield logged
 

@@ -231,7 +231,7 @@ def test_a_server_that_goes_down_meanwhile_is_told_of_without_a_password(server:
     as_user("", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address_for("ann", ANN))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # for a new run, MLflow would go on asking for four minutes
-    store = connect(say=print)
+    store = connect(notify=print)
 
     with open_run(store, "down", {}) as run:
         server.stop()

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from tuning.messages import Look, TooLarge
+from tuning.messages import RungScore, TooLarge
 
 
 def whoami(line, task):
@@ -61,7 +61,7 @@ def crowded(line, task):
 def mortal(line, task):
     """The first dies while it waits."""
     if task.recipe.layers == "0,1":
-        line.send(Look(0, 0.0, 1.0, has_room=True))
+        line.send(RungScore(0, 0.0, 1.0, has_room=True))
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(1)
@@ -71,7 +71,7 @@ def mortal(line, task):
 def _follow(line, task, *, has_room):
     """Looks as written, and at the end a word that needs no trained model."""
     for number, score in enumerate(SCRIPTS[task.recipe.layers]):
-        line.send(Look(number, score, 1.0, has_room))
+        line.send(RungScore(number, score, 1.0, has_room))
         if not line.recv():
             return
     line.send(TooLarge(9.9))

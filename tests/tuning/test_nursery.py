@@ -5,12 +5,12 @@ import os
 import pytest
 
 from tests.tuning import children
-from tuning.workers import Nursery, first_to_speak, next_word
+from tuning.workers import WorkerPool, next_message, ready_workers
 
 
 @pytest.fixture(scope="module")
 def nursery():
-    with Nursery() as made:
+    with WorkerPool() as made:
         yield made
 
 
@@ -36,7 +36,7 @@ def test_several_speak_as_they_come_and_are_answered(nursery):
     heard = {child: [] for child in started}
 
     while any(len(numbers) < 3 for numbers in heard.values()):
-        for child in first_to_speak([child for child in started if len(heard[child]) < 3]):
+        for child in ready_workers([child for child in started if len(heard[child]) < 3]):
             heard[child].append(child.line.recv())
             child.line.send(True)
 
@@ -56,13 +56,13 @@ def test_several_speak_as_they_come_and_are_answered(nursery):
 def test_how_a_process_ended_without_a_word_is_known(nursery, work, task, told):
     child = nursery.start(work, task)
 
-    assert next_word(child) is None
+    assert next_message(child) is None
     assert child.how_it_ended() == told
     nursery.end(child)
 
 
 def test_who_is_no_longer_wanted_is_ended():
-    with Nursery() as own:
+    with WorkerPool() as own:
         child = own.start(children.die, 0)  # signal 0 does nothing: it sleeps
 
     assert not child.process.is_alive()

@@ -12,9 +12,9 @@ from pipelines.steps.context import open_context
 from sbert_prune.layers import LayerSelection
 from sbert_prune.training.setup import Progress
 from tests.tuning import children
-from tuning.artifacts import Shelf
-from tuning.context import Bench
-from tuning.messages import Look, Rows, Teller
+from tuning.artifacts import ArtifactRetention
+from tuning.context import SearchContext
+from tuning.messages import Rows, RungScore, TrialReporter
 from tuning.proposals import ask
 from tuning.scheduler import run_trials
 from tuning.settings import Aim, Limits
@@ -50,7 +50,9 @@ def rounds(project, monkeypatch):
         study = open_study("s", None, aim, "random", 0)
         rows = Rows(inputs.texts, None, None)
         with open_context(recipe) as context:
-            bench = Bench(context, inputs, study, space, aim, rows, Shelf(context, inputs, aim, Limits()), {}, frozenset(), {})
+            bench = SearchContext(
+                context, inputs, study, space, aim, rows, ArtifactRetention(context, inputs, aim, Limits()), {}, frozenset(), {}
+            )
             assert run_trials(bench, Given(study, space, kept, controls=controls), workers, wanted) == ""
         return held(study)
 
@@ -112,7 +114,7 @@ def test_a_trial_that_dies_while_it_waits_has_failed_and_the_others_go_on(rounds
 
 def test_waiting_for_an_answer_is_no_training():
     ours, theirs = Pipe()
-    teller = Teller(theirs, ("sts",), torch.device("cpu"))
+    teller = TrialReporter(theirs, ("sts",), torch.device("cpu"))
     heard = []
 
     def answer():
@@ -125,6 +127,6 @@ def test_waiting_for_an_answer_is_no_training():
     teller.of("sts")(Progress(1, 3, 0.1, 0.1, 0.1, 1.0, 1.0, 0.7))
     waiting.join()
 
-    assert isinstance(heard[0], Look)
+    assert isinstance(heard[0], RungScore)
     assert heard[0].has_room
     assert teller.seconds < 0.4

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.in_process import call
-from tuning.workers import Nursery, next_word
+from tuning.workers import WorkerPool, next_message
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,25 +54,25 @@ def listens(line, _task):
 
 
 def test_a_process_that_ends_before_it_is_answered_is_told_by_its_line():
-    with Nursery() as nursery:
+    with WorkerPool() as nursery:
         child = nursery.start(listens, None)
-        assert next_word(child) == "ready"
+        assert next_message(child) == "ready"
         os.kill(child.process.pid, signal.SIGKILL)
         child.process.join()
 
         child.answer(True)
 
-        assert next_word(child) is None
+        assert next_message(child) is None
         assert "SIGKILL" in child.how_it_ended()
 
 
 def test_the_terminals_interrupt_ends_no_trial():
-    with Nursery() as nursery:
+    with WorkerPool() as nursery:
         child = nursery.start(listens, None)
-        assert next_word(child) == "ready"
+        assert next_message(child) == "ready"
 
         os.kill(child.process.pid, signal.SIGINT)
         time.sleep(0.2)
         child.answer("still here")
 
-        assert next_word(child) == "still here"
+        assert next_message(child) == "still here"

@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from tuning.benefit import Drawn, Worth, agreement
+from tuning.benefit import Benefit, Drawn, agreement
 
 SCORES = (0.3, 0.9, 0.5, 0.7, 0.1)
 
@@ -39,11 +39,11 @@ def test_what_is_expected_beyond_the_draws_is_told_with_its_standard_error():
 def test_where_it_hangs_on_what_was_not_drawn_nobody_is_told_yes_or_no():
     drawn = Drawn((0.68, 0.7, 0.72), 10.0)
 
-    assert Worth(0.73, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("too close to tell: -0.00")
-    assert Worth(0.8, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("yes: +0.0")
-    assert Worth(0.7, 130.0, drawn, {}, None, None).line().startswith("no: -0.0")
-    assert Worth(0.73, 130.0, drawn, {"drop-top": 0.74}, None, None).line().startswith("no: -0.01")
-    assert " ± 0.0" in Worth(0.73, 130.0, drawn, {}, None, None).rows()[1][1]
+    assert Benefit(0.73, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("too close to tell: -0.00")
+    assert Benefit(0.8, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("yes: +0.0")
+    assert Benefit(0.7, 130.0, drawn, {}, None, None).line().startswith("no: -0.0")
+    assert Benefit(0.73, 130.0, drawn, {"drop-top": 0.74}, None, None).line().startswith("no: -0.01")
+    assert " ± 0.0" in Benefit(0.73, 130.0, drawn, {}, None, None).rows()[1][1]
 
 
 def test_as_many_are_drawn_as_the_seconds_allow():
@@ -52,7 +52,7 @@ def test_as_many_are_drawn_as_the_seconds_allow():
 
 
 def test_the_answer_says_by_how_much_and_against_whom():
-    worth = Worth(0.8, 30.0, Drawn((0.6, 0.7, 0.65), 10.0), {"drop-top": 0.75, "drop-bottom": 0.5}, 0.9, 0.3)
+    worth = Benefit(0.8, 30.0, Drawn((0.6, 0.7, 0.65), 10.0), {"drop-top": 0.75, "drop-bottom": 0.5}, 0.9, 0.3)
 
     assert worth.rival == 0.75
     assert worth.line() == "yes: +0.0500 of dev over the best strategy or random draws for the same 30 s of training"
@@ -68,8 +68,8 @@ def test_the_answer_says_by_how_much_and_against_whom():
 
 
 def test_a_search_that_found_nothing_better_says_no():
-    assert Worth(0.7, 30.0, None, {"drop-top": 0.75}, None, None).line().startswith("no: -0.0500")
-    assert "nobody knows" in Worth(0.7, 30.0, None, {}, None, None).line()
+    assert Benefit(0.7, 30.0, None, {"drop-top": 0.75}, None, None).line().startswith("no: -0.0500")
+    assert "nobody knows" in Benefit(0.7, 30.0, None, {}, None, None).line()
 
 
 def test_agreement_is_one_for_the_same_order_and_nothing_for_too_few():
