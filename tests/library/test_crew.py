@@ -118,7 +118,7 @@ from pathlib import Path
 
 import torch
 
-from sbert_prune.training.crew import join_group, leave_group
+from sbert_prune.training.distributed import join_group, leave_group
 from sbert_prune.training.loop import run_worker
 from tests.library.test_crew import BATCHES, gradient_of, load, train_two_phases
 

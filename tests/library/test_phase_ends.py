@@ -220,14 +220,14 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(model, monkeypatch):
 _SMALL_MACHINE = """
 import resource, sys
 import torch
-from sbert_prune.bases import locate_base
+from sbert_prune.models.sources import locate_base
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_layers
-from sbert_prune.phase_settings import StsSettings
-from sbert_prune.rows import StsRow
-from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
-from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.lesson import TrainerSetup
+from sbert_prune.recipe.settings import StsSettings
+from sbert_prune.data.rows import StsRow
+from sbert_prune.models.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from sbert_prune.training.device import Hardware
+from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.phases import PhaseTrainer
 
 model = with_pooling(load_saved(locate_base("quickstart").checkpoint), None, max_seq_length=128)
