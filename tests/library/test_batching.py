@@ -1,4 +1,4 @@
-"""A planned phase shows each row once an epoch, keeps like lengths together, and no sentence twice where that is forbidden."""
+"""Each row is in one batch per epoch, with rows of similar length; unique batches contain no sentence twice."""
 
 from itertools import chain
 
