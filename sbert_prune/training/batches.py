@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Features: TypeAlias = dict[str, torch.Tensor | int]
 """The input of a sentence model's forward pass."""
 
-_AT_ONCE = 20_000  # sentences; with larger parts a signal would have to wait for seconds
+_AT_ONCE = 20_000  # sentences; larger parts would delay the reaction to signals
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _tokenizer_digest(tokenizer: Any) -> str:
 
 
 _WINDOW = 32
-"""Batches sorted by length together. A larger window hardly saves more padding and makes the order less random."""
+"""Batches sorted by length together. A larger window hardly saves padding; with this one the order is random enough."""
 
 
 def plan_batches(

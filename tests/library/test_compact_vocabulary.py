@@ -29,7 +29,7 @@ some_architectures = pytest.mark.parametrize(
 
 @pytest.fixture
 def twice(tiny_model):
-    """The same model twice, and examples that leave most rows out."""
+    """Two equal models, and examples that use few rows of the word embeddings."""
 
     def build(model_type="bert", **sizes):
         one, other = (tiny_model(model_type, name=name, depth=2, **sizes) for name in ("one", "other"))
@@ -39,7 +39,7 @@ def twice(tiny_model):
 
 
 def learn(model, examples, *, steps=4):
-    """Some optimizer steps with dropout; the same ones whenever it is called."""
+    """Take some optimizer steps with dropout, the same ones in every call."""
     torch.manual_seed(7)
     model.train()
     optimizer = torch.optim.AdamW(
@@ -91,7 +91,7 @@ def test_the_weights_are_those_of_training_with_all_rows(twice, model_type):
 
 
 def word_table(model):
-    """The name of the word embeddings' weights in the encoder."""
+    """Return the name of the word embeddings' weights in the encoder."""
     return next(name for name, weight in encoder_of(model).named_parameters() if weight is rows_of(model))
 
 
@@ -153,7 +153,7 @@ def test_afterwards_the_encoder_is_whole_whatever_happened(twice, model_type, fa
     assert table.padding_idx == padding
     assert list(encoder.state_dict()) == names
     assert [name for name, own in encoder.named_parameters(remove_duplicate=False) if own is weight] == holders
-    assert not torch.equal(weight, before)  # what was learnt is there
+    assert not torch.equal(weight, before)  # it was trained
     assert weight.requires_grad
 
 

@@ -59,7 +59,7 @@ BATCHES = {
 
 
 def load(folder):
-    """The sentence model in a folder, without dropout."""
+    """Load the sentence model in a folder, without dropout."""
     model = load_saved(inspect_checkpoint(Path(folder)))
     model.max_seq_length = 32
     for module in model.modules():
@@ -90,7 +90,7 @@ def loss_of(name, model):
 
 
 def gradient_of(name, model, group):
-    """Loss and gradient of one batch, by all processes of a group together."""
+    """Return loss and gradient of one batch, by all processes of a group together."""
     case = {"columns": 3, "limit": None, "objective": {}, "dim": 16} | BATCHES[name]
     labels = {"cosine": torch.linspace(0, 1, 10), "softmax": torch.arange(10) % 3}.get(name.partition(",")[0])
     examples = tokenize_rows(model, [row[: case["columns"]] for row in rows_of_three()], labels)

@@ -14,7 +14,7 @@ FEW = NUMBERED[:-1]
 
 @pytest.fixture(autouse=True)
 def entries(tmp_path, monkeypatch):
-    """How many token entries the cache holds."""
+    """A function that returns the number of token entries in the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda: len(list((tmp_path / "cache" / "sbert-prune" / "tokens").glob("*")))
 
@@ -24,7 +24,7 @@ def as_lists(tokens):
 
 
 def alone(model, texts, **options):
-    """What the tokenizer gives for each text on its own."""
+    """Tokenise each text on its own."""
     return [
         model.tokenizer(text, truncation=True, max_length=model.max_seq_length, **options)["input_ids"]
         for text in texts
@@ -71,7 +71,7 @@ def test_sentences_of_a_batch_come_column_after_column():
 
 
 def rows_of(index, **parts):
-    """Rows of sentence numbers; sentence n has n pieces."""
+    """Return rows of sentence numbers; sentence n has n pieces."""
     index = np.asarray(index, dtype=np.intp)
     lengths = np.arange(index.max() + 1)
     tokens = Tokens(np.repeat(lengths, lengths).astype(np.int32), np.cumsum(lengths))

@@ -1,4 +1,4 @@
-"""What leaves a model behind k layers is what the model cut to those layers gives."""
+"""The embedding after k layers is that of the model cut to those layers."""
 
 from copy import deepcopy
 
@@ -33,7 +33,7 @@ def features_of(model, texts):
 
 
 def first_layers(model, count):
-    """The model cut to its first layers."""
+    """Return the model cut to its first layers."""
     encoder = encoder_of(model)
     return with_encoder(
         deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder))))

@@ -1,4 +1,4 @@
-"""However a batch is split into passes, its gradient is that of one pass over the whole of it."""
+"""However a batch is split into passes, its gradient is that of one pass over the whole batch."""
 
 from itertools import pairwise
 
@@ -36,14 +36,14 @@ def _every_saving_is_worth_a_pass(monkeypatch):
 
 @pytest.fixture
 def texts(sentences):
-    """24 rows of three sentences, of very different length; some sentences stand in several rows."""
+    """24 rows of three sentences, of very different length; some sentences are in several rows."""
     spread = [f"{sentence} {TAILS[number % len(TAILS)]}".strip() for number, sentence in enumerate(sentences)]
     return [(spread[row % 12], spread[row], spread[-1 - row]) for row in range(24)]
 
 
 @pytest.fixture
 def model(tiny_model):
-    """A small model in evaluation mode: without dropout."""
+    """A small model in evaluation mode, without dropout."""
     return tiny_model("bert", depth=2)
 
 

@@ -1,4 +1,4 @@
-"""Every loss is the formula of its paper, finite wherever a batch can take it."""
+"""Every loss is the formula of its paper, and finite for every batch."""
 
 import math
 
@@ -15,7 +15,7 @@ DIM = 16
 
 @pytest.fixture
 def model(tiny_model):
-    """What the losses are made for; they take their embeddings from elsewhere."""
+    """The model that the losses are created with; they do not run it."""
     return tiny_model("bert", depth=1, width=DIM)
 
 

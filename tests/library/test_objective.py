@@ -1,4 +1,4 @@
-"""An objective is the sum of its parts, each with its weight, at the exits that it asked for."""
+"""An objective is the weighted sum of its parts, at the exits that it needs."""
 
 from collections import Counter
 
@@ -35,7 +35,7 @@ class Task:
 
 
 def distance(found, wanted):
-    """1 - cosine, pair by pair."""
+    """Return the mean of 1 - cosine over pairs."""
     pairs = zip(found.reshape(-1, found.shape[-1]), wanted.reshape(-1, wanted.shape[-1]), strict=True)
     each = [1 - float(one @ other / one.norm() / other.norm()) for one, other in pairs]
     return sum(each) / len(each)

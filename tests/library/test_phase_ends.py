@@ -1,4 +1,4 @@
-"""The best weights are kept, a phase that no longer helps ends early, batches add up, and too large ones are cut."""
+"""The best weights are kept, patience ends a phase early, gradients accumulate, and too large batches are split."""
 
 import os
 import subprocess
@@ -126,7 +126,7 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_the_result_is_the_sa
 
 
 def test_what_went_before_the_batch_that_does_not_fit_is_forgotten(model, monkeypatch):
-    """Its gradient, its loss, and the dropout that it drew."""
+    """That is its gradient, its loss, and its dropout."""
     small, tight, embed_batch, large = model("small"), model("tight"), gradients.embed_batch, []
     expected = train("sts", small, epochs=1, accumulate=2, mini_batch_size=16)
 

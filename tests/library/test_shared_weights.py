@@ -1,4 +1,4 @@
-"""A selection that is drawn for a batch learns as the cut model would, in the weights that all selections share."""
+"""A selection drawn for a batch is trained like the cut model, in the weights that all selections share."""
 
 from collections import Counter
 from contextlib import suppress

@@ -29,7 +29,7 @@ HALF = 1e-3  # half precision has eleven bits
 
 @pytest.fixture(autouse=True)
 def entries(tmp_path, monkeypatch):
-    """How many entries of teachers the cache holds."""
+    """A function that returns the number of teacher entries in the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda: len(list((tmp_path / "cache" / "sbert-prune" / "teacher").glob("*")))
 
@@ -62,7 +62,7 @@ def save(tmp_path, tiny_model):
 
 @pytest.fixture
 def texts(sentences):
-    """Short and long in no order, one of them twice."""
+    """Short and long texts in no order, one of them twice."""
     return [LONG, *sentences[:7], "a", LONG + " and the dog", sentences[3], ""]
 
 
@@ -104,7 +104,7 @@ def test_further_modules_and_what_is_not_normalised_are_the_teachers_own(save, t
 
 
 def with_prompt(base, pooling, *, include_prompt, prompt="the river "):
-    """The encoder of a base behind a prompt of its own."""
+    """Return a sentence model with the encoder of a base and a default prompt."""
     modules = [base[0], Pooling(16, pooling, include_prompt=include_prompt), Normalize()]
     return SentenceTransformer(
         modules=modules, prompts={"query": prompt, "none": ""}, default_prompt_name="query", device="cpu"
@@ -165,7 +165,7 @@ def test_a_teachers_own_prompt_is_given_at_every_exit(save, tiny_model, texts, l
 def test_a_bare_encoder_without_a_length_of_its_own_teaches(tiny_encoder, tiny_tokenizer, tmp_path, texts):
     folder, tokenizer = tmp_path / "bare", tiny_tokenizer(0)
     tokenizer.init_kwargs.pop("model_max_length", None)
-    tokenizer.model_max_length = int(1e30)  # what Transformers puts where a tokenizer names none
+    tokenizer.model_max_length = int(1e30)  # the default of Transformers
     tiny_encoder("t5", depth=2).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = SavedModel(str(folder), None, inspect_checkpoint(folder))

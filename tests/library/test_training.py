@@ -1,4 +1,4 @@
-"""Training lowers the loss, repeats itself bit for bit, and refuses what is not a number."""
+"""Training lowers the loss, is reproducible bit for bit, and stops at values that are not finite."""
 
 import math
 from pathlib import Path
@@ -27,7 +27,7 @@ ACTIONS = ("sings", "sleeps", "runs", "eats bread", "plays the guitar")
 
 
 def nli_rows():
-    """For each premise: the same words in another order entail it, "not" contradicts it, another action is neutral."""
+    """Return rows: words in another order are an entailment, "not" a contradiction, another action is neutral."""
     rows = []
     for subject in SUBJECTS:
         for number, action in enumerate(ACTIONS):
@@ -41,7 +41,7 @@ def nli_rows():
 
 
 def sts_rows():
-    """Half of the score for the same subject, half for the same action."""
+    """Return pairs whose score is half for the same subject and half for the same action."""
     texts = [(subject, action) for subject in SUBJECTS for action in ACTIONS]
     return [
         StsRow(" ".join(one), " ".join(other), ((one[0] == other[0]) + (one[1] == other[1])) / 2)
@@ -89,7 +89,7 @@ every_phase = pytest.mark.parametrize("phase", PHASES)
 
 @pytest.fixture
 def small_model(tiny_model, tiny_base):
-    """A sentence model of two layers, small enough to train in a blink."""
+    """A sentence model of two layers, small enough to train quickly."""
 
     def build(name="base"):
         model = tiny_model(name=name, depth=2, width=32, spread=0.05)
