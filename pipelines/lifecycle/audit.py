@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
-_LINEAGE = ("base", "base_sha256", "kept_layers", "depth", "num_layers", "strategy", "model_sha256", "fingerprint", "role")
+_LINEAGE = (
+    "base",
+    "base_sha256",
+    "kept_layers",
+    "depth",
+    "num_layers",
+    "strategy",
+    "model_sha256",
+    "fingerprint",
+    "role",
+)
 """What a version's own tags have to hold, so that it can do without its run."""
 
 _ROUNDING = 1e-5  # tags hold six digits
@@ -63,7 +73,12 @@ class Finding:
 def audit_version(store: Store, version: Version) -> list[Finding]:
     """All that is wrong with one version."""
     run = _run(store, version.run_id)
-    found = [*_bytes(store, version, run), *_lineage(version, run), *_metrics(store, version, run), *_dev_pairs(store, version)]
+    found = [
+        *_bytes(store, version, run),
+        *_lineage(version, run),
+        *_metrics(store, version, run),
+        *_dev_pairs(store, version),
+    ]
     return found + _seal(version, [finding.repair for finding in found if finding.repair is not None])
 
 
@@ -73,7 +88,8 @@ def audit_references(found: Sequence[Version]) -> list[Finding]:
     lonely = [version for version in found if version.tags.get("reference_key") not in {None, *there}]
     advice = "the next mlflow run . -e full of that recipe trains it again"
     return [
-        Finding(f"version {version.version}", "the reference that it was held against is not there any more", advice) for version in lonely
+        Finding(f"version {version.version}", "the reference that it was held against is not there any more", advice)
+        for version in lonely
     ]
 
 
@@ -93,10 +109,18 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
             return
         lineage = lineage_of(source)
         if read_lineage(source.folder) is None:
-            yield Finding(subject, "its pruning.json is gone", "restore the file from a backup; its tags still tell what it was made from")
+            yield Finding(
+                subject,
+                "its pruning.json is gone",
+                "restore the file from a backup; its tags still tell what it was made from",
+            )
         elif version.tags.get(seal.FILES) not in (None, seal.digest_of_files(fetch_files(location))):
             found = "its files are not those that were registered, though its weights and settings are: MLmodel, pruning.json or a new one"
-            yield Finding(subject, found, "restore them from a backup, or make the model again: mlflow run . -e full -P force=true")
+            yield Finding(
+                subject,
+                found,
+                "restore them from a backup, or make the model again: mlflow run . -e full -P force=true",
+            )
         check_embeddings(embed(load_saved(source.checkpoint), PROBES), version.uri)
     except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
         yield Finding(subject, f"does not load: {str(error).splitlines()[0]}", again)
@@ -115,7 +139,9 @@ def _disagreements(file: Mapping[str, str], version: Version, run: LoggedRun | N
         found = f"its tag {key} says {own or 'nothing'}, its pruning.json {value}"
         subject = f"version {version.version}"
         if third.get(f"{TAG}{key}") == value:
-            yield Finding(subject, found, "its run agrees with the file: repair=true corrects the tag", Repair(tags={key: value}))
+            yield Finding(
+                subject, found, "its run agrees with the file: repair=true corrects the tag", Repair(tags={key: value})
+            )
         else:
             agrees = "its run agrees with the tag" if run else "no run is left to tell who is right"
             yield Finding(subject, found, f"{agrees}: restore pruning.json from a backup, or make the model again")
@@ -139,9 +165,17 @@ def _changed(source: SavedModel, version: Version) -> str | None:
     told = version.tags.get("fingerprint")
     if told is not None:
         is_now = source.checkpoint.fingerprint()
-        return None if is_now == told else f"its files have changed: fingerprint {is_now[:12]}, registered with {told[:12]}"
+        return (
+            None
+            if is_now == told
+            else f"its files have changed: fingerprint {is_now[:12]}, registered with {told[:12]}"
+        )
     told, is_now = version.tags.get("model_sha256"), source.checkpoint.sha256()
-    return None if told in (None, is_now) else f"its weights have changed: SHA-256 {is_now[:12]}, registered with {told[:12]}"
+    return (
+        None
+        if told in (None, is_now)
+        else f"its weights have changed: SHA-256 {is_now[:12]}, registered with {told[:12]}"
+    )
 
 
 def _mistold(source: SavedModel, version: Version, run: LoggedRun | None) -> Finding | None:
@@ -196,21 +230,27 @@ def _metrics(store: Store, version: Version, run: LoggedRun | None) -> Iterator[
     subject = f"version {version.version}"
     wrong = sorted(name for name, value in version.metrics.items() if not math.isfinite(value))
     if wrong:
-        yield Finding(subject, f"{', '.join(wrong)} are no finite numbers", "judge again: mlflow run . -e evaluate, then register")
+        yield Finding(
+            subject, f"{', '.join(wrong)} are no finite numbers", "judge again: mlflow run . -e evaluate, then register"
+        )
     judged = _run(store, version.tags.get("evaluate_run_id", ""))
     own = {None, version.tags.get("fingerprint"), run.data.tags.get(f"{TAG}fingerprint") if run else None}
     if judged is not None and judged.data.tags.get(f"{TAG}fingerprint") not in own:
         found = f"its tag evaluate_run_id names run {judged.info.run_id}, which judged another model"
         yield Finding(subject, found, "judge again: mlflow run . -e evaluate, then register")
         judged = None
-    told = [headlines(each.data.metrics) for each in (run, judged) if each is not None]  # each measures memory for itself
+    told = [
+        headlines(each.data.metrics) for each in (run, judged) if each is not None
+    ]  # each measures memory for itself
     for name in sorted(set().union(*told)):
         values, says = [each[name] for each in told if name in each], version.metrics.get(name)
         if says is None or not any(math.isclose(says, value, rel_tol=_ROUNDING, abs_tol=1e-9) for value in values):
             found = f"its tag {name} says {says if says is not None else 'nothing'}, its run {values[-1]:.6g}"
             yield Finding(subject, found, "repair=true takes what its run says", Repair(metrics={name: values[-1]}))
     if not told and not version.metrics:
-        yield Finding(subject, "has no metrics, and no run that has", "judge it: mlflow run . -e evaluate, then register")
+        yield Finding(
+            subject, "has no metrics, and no run that has", "judge it: mlflow run . -e evaluate, then register"
+        )
 
 
 def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
@@ -227,10 +267,14 @@ def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
         yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)
     elif pairs.digest != version.tags["sts_dev_digest"]:
         found = f"its {FILE_NAME} is about pairs {pairs.digest}, registered with {version.tags['sts_dev_digest']}"
-        yield Finding(subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None)
+        yield Finding(
+            subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None
+        )
     elif version.tags.get(seal.DEV_PAIRS) not in (None, seal.digest_of_text(content or b"")):
         found = f"its {FILE_NAME} is not what was registered"
-        yield Finding(subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None)
+        yield Finding(
+            subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None
+        )
     elif not math.isclose(pairs.value, score, abs_tol=1e-4):
         advice = "judge again: mlflow run . -e evaluate"
         yield Finding(subject, f"its tag {STS_DEV} says {score:.4f}, its dev pairs give {pairs.value:.4f}", advice)
@@ -241,4 +285,8 @@ def _kept(store: Store, version: Version) -> str | None:
     run_id = version.tags.get("evaluate_run_id", "")
     kept = read_artifact(store, run_id, FILE_NAME)
     pairs = DevPairs.parse(kept) if kept is not None else None
-    return kept.decode() if kept is not None and pairs is not None and pairs.digest == version.tags.get("sts_dev_digest") else None
+    return (
+        kept.decode()
+        if kept is not None and pairs is not None and pairs.digest == version.tags.get("sts_dev_digest")
+        else None
+    )

@@ -88,7 +88,9 @@ def _models(store: Store) -> Iterator[Leftover]:
     """Models that one of our steps has logged, and that no version of any registered model needs."""
     try:
         found = list(pages(lambda token: store.client.search_logged_models([store.experiment_id], page_token=token)))
-        steps = {run_id: _step(store, run_id) for run_id in {model.source_run_id for model in found if model.source_run_id}}
+        steps = {
+            run_id: _step(store, run_id) for run_id in {model.source_run_id for model in found if model.source_run_id}
+        }
         ours = [model for model in found if steps.get(model.source_run_id) in _STEPS]
         held = needed(store, ours)  # asked last: the version of a step that has ended is there by now
         for model in ours:
@@ -104,7 +106,9 @@ def _of_model(store: Store, model: LoggedModel, step: str) -> Leftover:
         return True
 
     touched_s = model.last_updated_timestamp / 1000
-    return Leftover(f"model of {step}", model.model_id, num_bytes(store, model), touched_s, delete, out_of_reach(store, model))
+    return Leftover(
+        f"model of {step}", model.model_id, num_bytes(store, model), touched_s, delete, out_of_reach(store, model)
+    )
 
 
 def _step(store: Store, run_id: str) -> str | None:
@@ -123,7 +127,9 @@ def _unfinished() -> Iterator[Leftover]:
         if folder.is_dir():
             size, touched_s = _measure(folder)
             stays = _IN_USE if unfinished.is_in_use(folder.name) else None
-            yield Leftover("unfinished work", str(folder), size, touched_s, partial(unfinished.discard, folder.name), stays)
+            yield Leftover(
+                "unfinished work", str(folder), size, touched_s, partial(unfinished.discard, folder.name), stays
+            )
 
 
 def _measure(folder: Path) -> tuple[int, float]:

@@ -35,13 +35,22 @@ def format_history(name: str) -> list[str]:
                 echo("brought to its end: a decision that a killed command had only written down")
         history = read_history(store, name)
         there = {version.version for version in found}
-        told = [(version.created.isoformat(timespec="milliseconds") if version.created else "", _registered(version)) for version in found]
+        told = [
+            (version.created.isoformat(timespec="milliseconds") if version.created else "", _registered(version))
+            for version in found
+        ]
         told += [(event.at, _decided(event, there)) for event in history.events]
         lines = [f"{at[:16].replace('T', ' ')}  {line}" for at, line in sorted(told, key=lambda entry: entry[0])]
-        lines += [f"{'':16}  {_line('deleted', f'version {number}: it is no longer there')}" for number in _gone(found, history.events)]
+        lines += [
+            f"{'':16}  {_line('deleted', f'version {number}: it is no longer there')}"
+            for number in _gone(found, history.events)
+        ]
         lines += [f"{'':16}  {_line('damaged', f'{damage}: mlflow run . -e verify')}" for damage in history.damage]
         now = actual(store, name)
-        held = ", ".join(f"{alias} is version {now.aliases[alias]}" for alias in sorted(now.aliases)) or "no version holds a stage"
+        held = (
+            ", ".join(f"{alias} is version {now.aliases[alias]}" for alias in sorted(now.aliases))
+            or "no version holds a stage"
+        )
         if now.aliases != wanted(history.events, there).aliases:
             held += "; the history says otherwise: mlflow run . -e verify"
         return [f"history of {name}, times in UTC", *lines, f"now: {held}"]
@@ -49,7 +58,9 @@ def format_history(name: str) -> list[str]:
 
 def _registered(version: Version) -> str:
     tags, metrics = version.tags, version.metrics
-    told = [f"{tags.get('role', 'variant')}, layers {tags.get('kept_layers', 'unknown')} of {tags.get('depth', 'unknown')}"]
+    told = [
+        f"{tags.get('role', 'variant')}, layers {tags.get('kept_layers', 'unknown')} of {tags.get('depth', 'unknown')}"
+    ]
     told += [f"dev {metrics[STS_DEV]:.4f}"] if STS_DEV in metrics else []
     told += [f"{metrics[SIZE]:.1f} MB"] if SIZE in metrics else []
     return _line("registered", f"version {version.version}: {', '.join(told)}")

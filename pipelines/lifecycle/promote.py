@@ -44,7 +44,9 @@ def promote(asked: Requested, policy: Policy) -> list[str]:
         promotion.catch_up(store, name)
         decision = decide(store, found, chosen, policy)
         _check_stage(store, decision, stage)
-        with open_run(store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}) as run:
+        with open_run(
+            store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}
+        ) as run:
             passes = decision.chosen is not None and (asked.force or not decision.refusals)
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
@@ -62,7 +64,14 @@ def roll_back(name: str, reason: str) -> list[str]:
         existing_versions(store, name, newest=1)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, moved = promotion.roll_back(store, name, reason)
-            run.set_tags({"outcome": "rolled back", "version": target.version, "before": moved.before or "none", "reason": reason[:4000]})
+            run.set_tags(
+                {
+                    "outcome": "rolled back",
+                    "version": target.version,
+                    "before": moved.before or "none",
+                    "reason": reason[:4000],
+                }
+            )
             describe_all(store, name)
         return _lines(target, PRODUCTION, reason, moved)
 

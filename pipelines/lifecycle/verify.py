@@ -30,9 +30,7 @@ def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
     """A damaged history; else aliases and stages that are not where it says, and a champion that is gone."""
     history = read_history(store, name)
     if history.damage:  # what it says of stages cannot be trusted
-        advice = (
-            "restore the tags from a backup of the store; repair=true notes the loss, and takes who holds the stages for what was decided"
-        )
+        advice = "restore the tags from a backup of the store; repair=true notes the loss, and takes who holds the stages for what was decided"
         return [Finding("history", "; ".join(history.damage), advice, Repair(writes_off=True))]
     return [*_lost_champion(standing(history.events).production, there), *_moved(store, name, history, there)]
 
@@ -41,7 +39,11 @@ def _lost_champion(held: tuple[str, ...], there: list[str]) -> Iterator[Finding]
     """held: all that have held Production, the present one last."""
     if held and held[-1] not in there:
         next_best = [version for version in held if version in there]
-        what_then = f"version {next_best[-1]} held Production before" if next_best else "no version that held it before is there"
+        what_then = (
+            f"version {next_best[-1]} held Production before"
+            if next_best
+            else "no version that held it before is there"
+        )
         advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
         repair = Repair(settles=True, rolls_back=True) if next_best else None
         yield Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair)
@@ -63,7 +65,9 @@ def _moved(store: Store, name: str, history: History, there: list[str]) -> Itera
         is_in, ought = now.stages.get(number, "none"), then.stages.get(number, "none")
         if is_in != ought:
             notes = is_in if is_in in stage_of.values() else None
-            yield _misplaced(f"version {number}", f"is in stage {is_in}; the history says {ought}", "repair=true moves it", notes)
+            yield _misplaced(
+                f"version {number}", f"is in stage {is_in}; the history says {ought}", "repair=true moves it", notes
+            )
 
 
 def _misplaced(subject: str, found: str, moving: str, notes: str | None) -> Finding:

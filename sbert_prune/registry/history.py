@@ -175,7 +175,14 @@ def read_history(store: Store, name: str) -> History:
     mark = tags.get(_SETTLED, "")
     read = {key: event for key in keys if (event := parse(tags[key])) is not None}
     num_reconciled = sum(_place(key) <= _place(mark) for key in read)
-    return History(tuple(read.values()), num_reconciled, keys[-1] if keys else None, mark, tuple(_damage(keys, read, mark)), aliases)
+    return History(
+        tuple(read.values()),
+        num_reconciled,
+        keys[-1] if keys else None,
+        mark,
+        tuple(_damage(keys, read, mark)),
+        aliases,
+    )
 
 
 def append(store: Store, name: str, event: Event) -> None:
@@ -185,7 +192,9 @@ def append(store: Store, name: str, event: Event) -> None:
         number = max(_place(key)[0] for key in (*tags, tags.get(_SETTLED, ""))) + 1
         store.client.set_registered_model_tag(name, f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event))
     except FAULTS as error:
-        raise TrackingError(f"Nothing could be written to the history of {name}, so nothing was changed: {first_line(error)}") from error
+        raise TrackingError(
+            f"Nothing could be written to the history of {name}, so nothing was changed: {first_line(error)}"
+        ) from error
 
 
 def mark_reconciled(store: Store, name: str, history: History) -> None:
@@ -203,11 +212,17 @@ def _damage(keys: Sequence[str], read: Mapping[str, Event], mark: str) -> list[s
     """Numbers that nothing has, the marked entry where it is gone, and entries that tell nothing, behind the last note of a loss."""
     noted = max((_place(key)[0] for key, event in read.items() if event.what == LOST), default=0)
     told = {number: "" for key in keys if (number := _place(key)[0]) > noted}
-    told |= {number: f"entry {number} cannot be read" for key in keys if key not in read and (number := _place(key)[0]) > noted}
+    told |= {
+        number: f"entry {number} cannot be read"
+        for key in keys
+        if key not in read and (number := _place(key)[0]) > noted
+    }
     if mark not in keys and _place(mark)[0] > noted:
         told[_place(mark)[0]] = f"entry {_place(mark)[0]} is missing"
     told |= {
-        before + 1: f"entry {before + 1} is missing" if after - before == 2 else f"entries {before + 1} to {after - 1} are missing"
+        before + 1: f"entry {before + 1} is missing"
+        if after - before == 2
+        else f"entries {before + 1} to {after - 1} are missing"
         for before, after in pairwise([noted, *sorted(told)])
         if after - before > 1
     }

@@ -54,7 +54,9 @@ def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
 def _unproven(metrics: Mapping[str, float]) -> list[str]:
     difference = metrics.get(ROUNDTRIP)
     if difference is None:
-        return [f"nobody has proven that it comes back as it was saved ({ROUNDTRIP} is missing): register it with sbert-prune"]
+        return [
+            f"nobody has proven that it comes back as it was saved ({ROUNDTRIP} is missing): register it with sbert-prune"
+        ]
     if not difference <= TOLERANCE:
         return [f"it did not come back as it was saved: embeddings differ by {difference:.1g}"]
     return []
@@ -63,7 +65,9 @@ def _unproven(metrics: Mapping[str, float]) -> list[str]:
 def _over_the_limits(metrics: Mapping[str, float], policy: Policy) -> list[str]:
     at_most = (("max_size_mb", SIZE, policy.max_size_mb), ("max_latency_ms", LATENCY, policy.max_latency_ms))
     found = [
-        f"{name}={limit:g}: {metric} is {metrics[metric]:.4g}" if metric in metrics else f"{name}={limit:g}: {metric} was not measured"
+        f"{name}={limit:g}: {metric} is {metrics[metric]:.4g}"
+        if metric in metrics
+        else f"{name}={limit:g}: {metric} was not measured"
         for name, metric, limit in at_most
         if limit is not None and not metrics.get(metric, float("inf")) <= limit
     ]
@@ -77,13 +81,17 @@ def _worse(candidate: Candidate, margin: float) -> list[str]:
     """Whether it may be worse than its reference by more than the margin: the paired bootstrap over dev pairs, one-sided, 95 %."""
     version, reference = candidate.version, candidate.reference
     if reference is None:
-        return ["there is no reference in the registry to hold it against: mlflow run . -e full makes one with each variant"]
+        return [
+            "there is no reference in the registry to hold it against: mlflow run . -e full makes one with each variant"
+        ]
     if reference.version == version.version:
         return []
     own, theirs = candidate.pairs(), candidate.reference_pairs()
     if own is None or theirs is None:
         missing = [which.uri for which, pairs in ((version, own), (reference, theirs)) if pairs is None]
-        return [f"what {' and '.join(missing)} say of the dev pairs was not kept: judge again, mlflow run . -e evaluate -P model=MODEL"]
+        return [
+            f"what {' and '.join(missing)} say of the dev pairs was not kept: judge again, mlflow run . -e evaluate -P model=MODEL"
+        ]
     if own.digest != theirs.digest:
         return [f"it and its reference, version {reference.version}, were judged on different dev pairs"]
     return _held_against(own, theirs, margin, reference)
@@ -91,7 +99,9 @@ def _worse(candidate: Candidate, margin: float) -> list[str]:
 
 def _held_against(own: DevPairs, theirs: DevPairs, margin: float, reference: Version) -> list[str]:
     if len(own.gold) < FEWEST_TO_TELL:
-        return [f"{len(own.gold)} dev pairs cannot tell whether it is as good as its reference: {FEWEST_TO_TELL} are the fewest"]
+        return [
+            f"{len(own.gold)} dev pairs cannot tell whether it is as good as its reference: {FEWEST_TO_TELL} are the fewest"
+        ]
     difference = own.score.minus(theirs.score)
     chance = difference.probability_below(-margin)
     if chance <= 1 - LEVEL:
@@ -110,7 +120,9 @@ def unlike_champion(chosen: Version, champion: Version) -> list[str]:
         own, theirs = (version.tags.get(f"sts_{split}_digest") for version in (chosen, champion))
         if theirs is not None and own != theirs:
             told = f"on {split} pairs {own}" if own else f"on {split} pairs that nobody knows"
-            found.append(f"it was judged {told}, the champion, version {champion.version}, on {theirs}: their scores do not compare")
+            found.append(
+                f"it was judged {told}, the champion, version {champion.version}, on {theirs}: their scores do not compare"
+            )
     return found
 
 
@@ -159,9 +171,7 @@ def decide(store: Store, found: Sequence[Version], chosen: Version | None, polic
         own = shortcomings(look(entry), policy) or _bytes(store, entry)
         beside = _beside_champion(entry, now) if not own else []
         if not own and not beside:
-            smallest = (
-                f"the smallest of {len(variants)} variants that is not worse than its reference by more than {policy.margin:g} on dev"
-            )
+            smallest = f"the smallest of {len(variants)} variants that is not worse than its reference by more than {policy.margin:g} on dev"
             instead = [f"passed over: {'; '.join(_few(passed_over))}"] if passed_over else []
             return Decision(entry, (), "; ".join([smallest, _scored(entry), *instead]))
         told.append(f"version {entry.version}: {'; '.join([*own, *beside])}")
@@ -174,7 +184,9 @@ def _bytes(store: Store, version: Version) -> list[str]:
     if has_bytes(store, version.tags.get("model_id", "")):
         return []
     if version.has_no_files:
-        return [f"its bytes were let go by the search: make them again with mlflow run . -e search -P rebuild={version.version}"]
+        return [
+            f"its bytes were let go by the search: make them again with mlflow run . -e search -P rebuild={version.version}"
+        ]
     return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
 
 
@@ -192,7 +204,10 @@ def _beside_champion(chosen: Version, now: Version | None) -> list[str]:
 
 def _scored(version: Version) -> str:
     score, size = version.metrics.get(STS_DEV), version.metrics.get(SIZE)
-    told = [f"dev {score:.4f}" if score is not None else "no dev score", *([f"{size:.1f} MB"] if size is not None else [])]
+    told = [
+        f"dev {score:.4f}" if score is not None else "no dev score",
+        *([f"{size:.1f} MB"] if size is not None else []),
+    ]
     return ", ".join(told)
 
 

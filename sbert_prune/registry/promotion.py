@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.registry.history import FOUND, LOST, PRODUCTION, PROMOTED, ROLLED_BACK, Event, append, read_history, standing
+from sbert_prune.registry.history import (
+    FOUND,
+    LOST,
+    PRODUCTION,
+    PROMOTED,
+    ROLLED_BACK,
+    Event,
+    append,
+    read_history,
+    standing,
+)
 from sbert_prune.registry.reconcile import settle
 from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder, versions
 from sbert_prune.tracking.delivery import FAULTS, first_line
@@ -89,11 +99,17 @@ def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
     found = _unexplained(store, name, stages)
     if not any(found.values()):
         return
-    time.sleep(_MOVING_S)  # a command at work beside this one may have moved the alias by a decision that it has just read
+    time.sleep(
+        _MOVING_S
+    )  # a command at work beside this one may have moved the alias by a decision that it has just read
     still = _unexplained(store, name, found)
     for stage in (stage for stage in found if found[stage] == still[stage]):
         for version in found[stage]:
-            append(store, name, Event(FOUND, stage, version, _told(store, name, stage), "it held the stage, given by other means"))
+            append(
+                store,
+                name,
+                Event(FOUND, stage, version, _told(store, name, stage), "it held the stage, given by other means"),
+            )
 
 
 def note_loss(store: Store, name: str) -> None:
@@ -110,11 +126,17 @@ def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, li
     history = read_history(store, name)
     found = versions(store, name)
     there = [version.version for version in found]
-    possible = [standing(history.events[:number], there) for number in range(history.num_reconciled, len(history.events) + 1)]
+    possible = [
+        standing(history.events[:number], there) for number in range(history.num_reconciled, len(history.events) + 1)
+    ]
     unexplained: dict[str, list[str]] = {}
     for stage in stages:
         now = history.aliases.get(STAGE_ALIASES[stage])
-        in_stage = [] if history.has_moved(stage) else [entry.version for entry in found if entry.stage == stage and entry.version != now]
+        in_stage = (
+            []
+            if history.has_moved(stage)
+            else [entry.version for entry in found if entry.stage == stage and entry.version != now]
+        )
         by_alias = [] if now is None or (now,) in {state.of(stage)[-1:] for state in possible} else [now]
         unexplained[stage] = [*sorted(in_stage, key=int), *by_alias]
     return unexplained

@@ -41,7 +41,11 @@ def wanted(events: Sequence[Event], there: Collection[str]) -> State:
     """What the history says. there: the versions that there are."""
     found = standing(events, there)
     champion, previous, challenger = found.production[-1:], found.production[-2:-1], found.staging[-1:]
-    aliases = {alias: held[0] for alias, held in (("champion", champion), (_PREVIOUS, previous), ("challenger", challenger)) if held}
+    aliases = {
+        alias: held[0]
+        for alias, held in (("champion", champion), (_PREVIOUS, previous), ("challenger", challenger))
+        if held
+    }
     return State(aliases, {**dict.fromkeys(challenger, STAGING), **dict.fromkeys(champion, PRODUCTION)})
 
 
@@ -50,7 +54,10 @@ def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
     registered = store.client.get_registered_model(name)
     ours = {*STAGE_ALIASES.values(), _PREVIOUS}
     aliases = {alias: str(version) for alias, version in registered.aliases.items() if alias in ours}
-    stages = {version.version: version.tags.get("stage", "None") if by_tags else version.stage for version in versions(store, name)}
+    stages = {
+        version.version: version.tags.get("stage", "None") if by_tags else version.stage
+        for version in versions(store, name)
+    }
     return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
 
 
@@ -103,7 +110,9 @@ def _move_stages(store: Store, name: str, now: Mapping[str, str], then: Mapping[
     try:
         for version, stage in changed.items():
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated since MLflow 2.9; the alias carries on without them
+                warnings.simplefilter(
+                    "ignore", FutureWarning
+                )  # stages are deprecated since MLflow 2.9; the alias carries on without them
                 store.client.transition_model_version_stage(name, version, stage)
     except AttributeError:
         return False

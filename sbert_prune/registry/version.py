@@ -103,4 +103,10 @@ def caption(draft: Version) -> str:
     tags = draft.tags
     layers = f"{draft.tags.get('role', 'variant')}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
     vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
-    return ", ".join([layers, *vocabulary, *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics)])
+    return ", ".join(
+        [
+            layers,
+            *vocabulary,
+            *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics),
+        ]
+    )

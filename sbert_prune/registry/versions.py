@@ -51,7 +51,9 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 def _as_tags(version: Version) -> dict[str, str]:
     """All that a version says of itself, sealed."""
     values = {key: _text(value) for key, value in version.metrics.items()}
-    return values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: tags_checksum(version)}
+    return (
+        values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: tags_checksum(version)}
+    )
 
 
 def tags_checksum(version: Version) -> str:
@@ -80,7 +82,9 @@ def check_may_register(store: Store, name: str) -> None:
         raise TrackingError(f"No version of {name} could be registered: {first_line(error)}") from error
 
 
-def versions(store: Store, name: str, *, tagged: Mapping[str, str] | None = None, newest: int | None = None) -> list[Version]:
+def versions(
+    store: Store, name: str, *, tagged: Mapping[str, str] | None = None, newest: int | None = None
+) -> list[Version]:
     """The versions of a registered model, oldest first; none where there is no such model.
 
     tagged: those alone that carry our tags with these values.  newest: so many at most. A thousand of them take the store three seconds,
@@ -90,7 +94,9 @@ def versions(store: Store, name: str, *, tagged: Mapping[str, str] | None = None
     query = " and ".join(f"{key}={_quoted(value)}" for key, value in wanted.items())
 
     def ask(token: str | None) -> Any:
-        return store.client.search_model_versions(query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token)
+        return store.client.search_model_versions(
+            query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token
+        )
 
     try:
         found = list(pages(ask) if newest is None else ask(None))
@@ -125,7 +131,9 @@ def _read(entry: object) -> Version:
     if ours and (logged := LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
         ours["model_id"] = logged[1]  # whatever a tag says
     created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
-    return Version(entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created)  # type: ignore[attr-defined]
+    return Version(
+        entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created
+    )  # type: ignore[attr-defined]
 
 
 def _text(number: float) -> str:

@@ -25,7 +25,9 @@ FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSErr
 """What MLflow's client raises when a store does not answer as it should."""
 
 
-_REFUSED = re.compile(r"(?:endpoint \S*?/mlflow/(?P<asked>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)")
+_REFUSED = re.compile(
+    r"(?:endpoint \S*?/mlflow/(?P<asked>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)"
+)
 _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 
@@ -57,7 +59,13 @@ def _not_known() -> str:
 def _not_permitted(asked: str) -> str:
     user = read_mlflow_creds().username or "this user"
     reads = re.search(r"/(get[a-z-]*|search|list)$", asked)
-    permission = "READ permission" if reads else "EDIT permission (MANAGE to promote)" if asked.endswith("/alias") else "EDIT permission"
+    permission = (
+        "READ permission"
+        if reads
+        else "EDIT permission (MANAGE to promote)"
+        if asked.endswith("/alias")
+        else "EDIT permission"
+    )
     if asked.startswith(("registered-models", "model-versions")):
         place = "that registered model"
     elif reads and not asked.startswith("experiments"):
@@ -84,13 +92,21 @@ def _log_bytes(client: MlflowClient, entry: Entry) -> None:
     name = Path(entry.content["name"])
     with TemporaryDirectory() as folder:
         (Path(folder) / name.name).write_bytes(b64decode(entry.content["base64"]))
-        client.log_artifact(entry.run_id, f"{folder}/{name.name}", None if name.parent == Path() else name.parent.as_posix())
+        client.log_artifact(
+            entry.run_id, f"{folder}/{name.name}", None if name.parent == Path() else name.parent.as_posix()
+        )
 
 
 _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
-    "metrics": lambda to, entry: to.log_batch(entry.run_id, [Metric(*of, run_id=entry.run_id) for of in entry.content], synchronous=True),
-    "params": lambda to, entry: to.log_batch(entry.run_id, params=[Param(*of) for of in entry.content.items()], synchronous=True),
-    "tags": lambda to, entry: to.log_batch(entry.run_id, tags=[RunTag(*of) for of in entry.content.items()], synchronous=True),
+    "metrics": lambda to, entry: to.log_batch(
+        entry.run_id, [Metric(*of, run_id=entry.run_id) for of in entry.content], synchronous=True
+    ),
+    "params": lambda to, entry: to.log_batch(
+        entry.run_id, params=[Param(*of) for of in entry.content.items()], synchronous=True
+    ),
+    "tags": lambda to, entry: to.log_batch(
+        entry.run_id, tags=[RunTag(*of) for of in entry.content.items()], synchronous=True
+    ),
     "inputs": _log_input,
     "outputs": _log_output,
     "text": lambda to, entry: to.log_text(entry.run_id, entry.content["text"], entry.content["name"]),

@@ -44,7 +44,9 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
     """
     client = run.store.client
     try:
-        logged = client.create_logged_model(run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params))
+        logged = client.create_logged_model(
+            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
+        )
         _write(run.store, logged, model, folder)
         client.finalize_logged_model(logged.model_id, "READY")
     except FAULTS as error:
@@ -56,7 +58,9 @@ def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, st
     """Log a saved sentence model of which its `pruning.json` alone is kept, and return its id. Raises TrackingError."""
     client = run.store.client
     try:
-        logged = client.create_logged_model(run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params))
+        logged = client.create_logged_model(
+            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
+        )
         client.log_model_artifact(logged.model_id, str(folder / LINEAGE))
         client.finalize_logged_model(logged.model_id, "READY")
     except FAULTS as error:
@@ -87,7 +91,9 @@ def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder
         mlflow.sentence_transformers.save_model(
             model,
             str(path),
-            mlflow_model=Model(artifact_path=logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id
+            ),
             signature=_signature(int(model.get_embedding_dimension())),
             # Given here because inferring them imports the model in a process of its own, for ten seconds.
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS],
@@ -98,7 +104,9 @@ def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder
 
 
 def _signature(dimension: int) -> ModelSignature:
-    return ModelSignature(Schema([ColSpec(DataType.string)]), Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))]))
+    return ModelSignature(
+        Schema([ColSpec(DataType.string)]), Schema([TensorSpec(np.dtype(np.float32), (-1, dimension))])
+    )
 
 
 def logged_model_uri(store: Store, uri: str) -> str:
@@ -133,7 +141,9 @@ def add_file(store: Store, model_id: str, name: str, content: str) -> None:
             path.write_text(content, encoding="utf-8")
             store.client.log_model_artifact(model_id, str(path))
     except FAULTS as error:
-        raise TrackingError(f"{name} could not be put beside the logged model {model_id}: {first_line(error)}") from error
+        raise TrackingError(
+            f"{name} could not be put beside the logged model {model_id}: {first_line(error)}"
+        ) from error
 
 
 def num_bytes(store: Store, model: LoggedModel) -> int:
@@ -162,7 +172,9 @@ def delete_model(store: Store, model_id: str) -> None:
 def has_bytes(store: Store, model_id: str) -> bool:
     """Whether the files of a logged model are there; True where that cannot be asked."""
     with suppress(*FAULTS):
-        repository = get_artifact_repository(store.client.get_logged_model(model_id).artifact_location, tracking_uri=store.uri)
+        repository = get_artifact_repository(
+            store.client.get_logged_model(model_id).artifact_location, tracking_uri=store.uri
+        )
         return any(item.is_dir or item.path.endswith(".safetensors") for item in repository.list_artifacts(_DATA))
     return True
 

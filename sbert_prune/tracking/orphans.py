@@ -44,7 +44,9 @@ def needed(store: Store, models: Sequence[LoggedModel]) -> set[str]:
     return {
         model.model_id
         for model in models
-        if model.model_id in ids or model.source_run_id in runs or any(_meet(_place(model.artifact_location), place) for place in places)
+        if model.model_id in ids
+        or model.source_run_id in runs
+        or any(_meet(_place(model.artifact_location), place) for place in places)
     }
 
 

@@ -61,7 +61,10 @@ class Run:
     def log_series(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics of several optimizer steps in one call."""
         now = _now_ms()
-        self._put("metrics", [(key, float(value), now, step, None) for step, metrics in points for key, value in metrics.items()])
+        self._put(
+            "metrics",
+            [(key, float(value), now, step, None) for step, metrics in points for key, value in metrics.items()],
+        )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set our tags; keys get the prefix `sbert_prune.`."""
@@ -148,7 +151,9 @@ def _now_ms() -> int:
 def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
     """Open a run that the caller ends: one of several at a time. Raises TrackingError."""
     try:
-        run = _begin(store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent)
+        run = _begin(
+            store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent
+        )
     except FAULTS as error:
         raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
     store.outbox.wake()
@@ -169,7 +174,9 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         run.set_tags({"error": first_line(error)[:500]})
         run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
         if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
-            raise TrackingError(f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}") from error
+            raise TrackingError(
+                f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}"
+            ) from error
         raise
     else:
         run.end("FINISHED")

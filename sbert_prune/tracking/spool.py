@@ -20,7 +20,9 @@ from filelock import FileLock, Timeout
 
 Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "bytes", "terminated"]
 
-_PAUSE_S = 30.0  # for so long a store that failed is not asked again: training does not wait for it at every optimizer step
+_PAUSE_S = (
+    30.0  # for so long a store that failed is not asked again: training does not wait for it at every optimizer step
+)
 _LONGEST_PAUSE_S = 300.0  # a pause doubles up to this, as a store that hangs costs half a minute each time
 _AT_ONCE_S = 5.0  # what a long failure has left is delivered in portions, so that training goes on in between
 
@@ -39,7 +41,13 @@ class Entry:
 
     def to_line(self, store: str) -> str:
         """As a line of JSON; `store` is there for people who read it."""
-        values = {"store": store, "run_id": self.run_id, "kind": self.kind, "time_ms": self.time_ms, "content": self.content}
+        values = {
+            "store": store,
+            "run_id": self.run_id,
+            "kind": self.kind,
+            "time_ms": self.time_ms,
+            "content": self.content,
+        }
         return json.dumps(values) + "\n"
 
     @classmethod
@@ -104,7 +112,9 @@ class Spool:
         if self._own is not None:
             self._offer_file(self._own, stays)
         if self._own is None:
-            self._unwritten = [line for line in self._unwritten if (entry := Entry.parse(line)) is not None and stays(entry)]
+            self._unwritten = [
+                line for line in self._unwritten if (entry := Entry.parse(line)) is not None and stays(entry)
+            ]
 
     def offer_inherited(self, stays: Callable[[Entry], bool]) -> None:
         """Offer the entries of processes that have ended, oldest first."""
@@ -130,7 +140,9 @@ class Spool:
         if self._own is None:
             self._own = self._hold(self.folder / f"{self._prefix}-{time.time_ns()}-{secrets.token_hex(4)}.jsonl")
         with self._own.open("a", encoding="utf-8") as file:
-            file.write("\n" + "".join(self._unwritten))  # on a line of its own, whatever a write that broke off has left
+            file.write(
+                "\n" + "".join(self._unwritten)
+            )  # on a line of its own, whatever a write that broke off has left
             file.flush()
             os.fsync(file.fileno())
         self._unwritten.clear()
@@ -210,7 +222,11 @@ class Outbox:
         """Deliver an entry, or keep it behind those that wait already. A store that fails raises nothing here."""
         with self._lock:
             try:
-                if self._clock() < self._quiet_until or not self._caught_up() or self._give(entry, self.mine) is not None:
+                if (
+                    self._clock() < self._quiet_until
+                    or not self._caught_up()
+                    or self._give(entry, self.mine) is not None
+                ):
                     self.spool.keep(entry)
                 else:
                     self._pause_s = 0.0

@@ -22,7 +22,14 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
 from sbert_prune.tracking.spool import Outbox, Spool
-from sbert_prune.tracking.store_uri import check_store, open_database, own_folder, sqlite_path, tracking_uri, without_password
+from sbert_prune.tracking.store_uri import (
+    check_store,
+    open_database,
+    own_folder,
+    sqlite_path,
+    tracking_uri,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
@@ -31,7 +38,10 @@ if TYPE_CHECKING:
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
 _LOCK = 0x5BE47  # any number, the same for all who share a database
-_KIND = ("mlflow.experimentKind", "custom_model_development")  # the pages go by ?workflowType= instead: see pipelines/flows/summary.py
+_KIND = (
+    "mlflow.experimentKind",
+    "custom_model_development",
+)  # the pages go by ?workflowType= instead: see pipelines/flows/summary.py
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,13 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
             with suppress(MlflowException):  # who may only read the experiment can do without
                 client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
-        raise TrackingError(f"The tracking store {without_password(uri)} does not answer: {first_line(error)}") from error
+        raise TrackingError(
+            f"The tracking store {without_password(uri)} does not answer: {first_line(error)}"
+        ) from error
     spool = Spool(own_folder() / "spool", without_password(uri))
-    return Store(client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client)))
+    return Store(
+        client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
+    )
 
 
 def _check_place(client: MlflowClient, experiment: Experiment, uri: str) -> None:

@@ -24,7 +24,10 @@ _PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MyS
 """Modules whose package on PyPI has another name."""
 
 _SECRETS = (
-    (r"://(?:[^/@\s:]*:\S*|[^/@\s]+)@", "://***@"),  # up to the last @: a password that was not escaped may hold others, and slashes
+    (
+        r"://(?:[^/@\s:]*:\S*|[^/@\s]+)@",
+        "://***@",
+    ),  # up to the last @: a password that was not escaped may hold others, and slashes
     (r"([?&;](?:password|passwd|pwd|sslpassword|token|odbc_connect)=)[^&;\s]+", r"\1***"),
 )
 
@@ -97,7 +100,9 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
             f"The tracking store {path} has {' and '.join(odd)} in its path, which a URI cannot hold. Work in another folder."
         )
     if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise TrackingError(f"The tracking store {path} cannot be written. Work in a folder of your own, or set MLFLOW_TRACKING_URI.")
+        raise TrackingError(
+            f"The tracking store {path} cannot be written. Work in a folder of your own, or set MLFLOW_TRACKING_URI."
+        )
 
 
 def _check_server(uri: str) -> None:

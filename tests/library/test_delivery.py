@@ -11,7 +11,11 @@ from sbert_prune.tracking.delivery import first_line
 
 def answer(status: int, text: str) -> requests.Response:
     made = requests.Response()
-    made.status_code, made._content, made.url = status, text.encode(), "http://ann:secret@host:5000/api/2.0/mlflow-artifacts/artifacts/0/a"
+    made.status_code, made._content, made.url = (
+        status,
+        text.encode(),
+        "http://ann:secret@host:5000/api/2.0/mlflow-artifacts/artifacts/0/a",
+    )
     return made
 
 
@@ -49,11 +53,16 @@ def test_an_artifact_that_is_refused_is_told_of_as_well():
         augmented_raise_for_status(answer(403, "Permission denied"))
 
     told = first_line(refused.value)
-    assert told == "ann may not do that (status 403). Ask the server's administrator to give ann EDIT permission on experiment dogs."
+    assert (
+        told
+        == "ann may not do that (status 403). Ask the server's administrator to give ann EDIT permission on experiment dogs."
+    )
 
 
 def test_any_other_answer_is_told_in_its_own_words_without_passwords():
     with pytest.raises(requests.HTTPError) as failed:
         augmented_raise_for_status(answer(404, "no such file\nas that"))
 
-    assert first_line(failed.value).startswith("404 Client Error: None for url: http://***@host:5000/api/2.0/mlflow-artifacts")
+    assert first_line(failed.value).startswith(
+        "404 Client Error: None for url: http://***@host:5000/api/2.0/mlflow-artifacts"
+    )

@@ -110,7 +110,9 @@ def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(stor
     assert waiting == ([1], [2, 3])
     assert store.taken == [1, 2, 3, 4]
     assert (box.mine.failures, box.mine.late) == (1, 2)
-    assert said == [f"the tracking store does not take what is logged: it is kept in {folder} until it does (no answer)"]
+    assert said == [
+        f"the tracking store does not take what is logged: it is kept in {folder} until it does (no answer)"
+    ]
     assert not folder.parent.exists()
 
 
@@ -305,7 +307,9 @@ os.kill(os.getpid(), 9)
 
 def test_several_processes_that_are_killed_lose_nothing(store, folder):
     begun = [
-        subprocess.Popen([sys.executable, "-c", KEEPS_AND_DIES, str(folder), name], env=os.environ | {"PYTHONPATH": str(ROOT)})
+        subprocess.Popen(
+            [sys.executable, "-c", KEEPS_AND_DIES, str(folder), name], env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
         for name in ("a", "b", "c")
     ]
     ended = [process.wait(timeout=60) for process in begun]
@@ -314,5 +318,7 @@ def test_several_processes_that_are_killed_lose_nothing(store, folder):
     Outbox(lambda entry: taken.append((entry.run_id, entry.content)), Spool(folder, STORE), str).deliver()
 
     assert ended == [-9, -9, -9]
-    assert {name: [number for run, number in taken if run == name] for name in "abc"} == {name: list(range(100)) for name in "abc"}
+    assert {name: [number for run, number in taken if run == name] for name in "abc"} == {
+        name: list(range(100)) for name in "abc"
+    }
     assert not folder.parent.exists()

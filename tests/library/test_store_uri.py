@@ -21,11 +21,23 @@ def test_the_default_store_is_a_file_in_the_working_folder(tmp_path, monkeypatch
     ("text", "expected"),
     [
         ("http://ann:secret@host:5000/x", "http://***@host:5000/x"),
-        ("cannot open postgresql+psycopg2://ann:secret@host/db now", "cannot open postgresql+psycopg2://***@host/db now"),
+        (
+            "cannot open postgresql+psycopg2://ann:secret@host/db now",
+            "cannot open postgresql+psycopg2://***@host/db now",
+        ),
         ("http://ann:my@sec/ret?no#w@host:5000/x", "http://***@host:5000/x"),
-        ("POST http://ann:s%40cret@host/a, then http://ben:p@ss@host/b", "POST http://***@host/a, then http://***@host/b"),
-        ("postgresql://host/db?user=ann&password=s%40cret&sslmode=off", "postgresql://host/db?user=ann&password=***&sslmode=off"),
-        ("http://host:5000/#/experiments/0 of models:/m@champion", "http://host:5000/#/experiments/0 of models:/m@champion"),
+        (
+            "POST http://ann:s%40cret@host/a, then http://ben:p@ss@host/b",
+            "POST http://***@host/a, then http://***@host/b",
+        ),
+        (
+            "postgresql://host/db?user=ann&password=s%40cret&sslmode=off",
+            "postgresql://host/db?user=ann&password=***&sslmode=off",
+        ),
+        (
+            "http://host:5000/#/experiments/0 of models:/m@champion",
+            "http://host:5000/#/experiments/0 of models:/m@champion",
+        ),
         ("sqlite:///folder/mlflow.db", "sqlite:///folder/mlflow.db"),
         ("mail to ann@host", "mail to ann@host"),
     ],
@@ -57,7 +69,10 @@ def test_a_database_keeps_who_asks_in_its_address(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("uri", "answer"),
     [
-        ("http://ann:Drossel/bart@127.0.0.1:5000", r"No tracking server answers at http://\*\*\*@127.0.0.1:5000: its port .* escaped"),
+        (
+            "http://ann:Drossel/bart@127.0.0.1:5000",
+            r"No tracking server answers at http://\*\*\*@127.0.0.1:5000: its port .* escaped",
+        ),
         ("postgresql+psycopg2://ann:Drossel@bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
         ("postgresql+psycopg2://ann:Drossel@s:bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
         ("postgresql+psycopg2://ann:Drosselbart@127.0.0.1:9/db", "does not let us in: .* refused"),
@@ -65,7 +80,9 @@ def test_a_database_keeps_who_asks_in_its_address(monkeypatch: pytest.MonkeyPatc
         ("mysql+pymysql://ann:Drosselbart@127.0.0.1:9/db", "that is not installed .* Run: pip install pymysql"),
     ],
 )
-def test_a_store_that_does_not_let_us_in_is_answered_at_once_and_without_a_piece_of_the_password(monkeypatch, uri, answer):
+def test_a_store_that_does_not_let_us_in_is_answered_at_once_and_without_a_piece_of_the_password(
+    monkeypatch, uri, answer
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     with pytest.raises(TrackingError, match=answer) as told:

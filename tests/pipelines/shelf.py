@@ -23,7 +23,9 @@ PAIRS = 300
 GOLD = np.random.default_rng(0).random(PAIRS)
 
 
-def shelve(*, noise: float, size: float, role: str = "variant", recipe: str = "r", said: bool = True, **metrics: float) -> str:
+def shelve(
+    *, noise: float, size: float, role: str = "variant", recipe: str = "r", said: bool = True, **metrics: float
+) -> str:
     """Register a version whose cosines are what people say with so much noise. Returns its number. said: whether dev pairs are kept."""
     store = connect()
     cosines = GOLD + noise * np.random.default_rng(round(noise * 1000)).standard_normal(PAIRS)
@@ -63,7 +65,10 @@ def done(*arguments: str) -> str:
 
 def stages(uri: str) -> dict[str, str]:
     """By version."""
-    return {str(version.version): version.current_stage for version in MlflowClient(uri).search_model_versions(f"name='{NAME}'")}
+    return {
+        str(version.version): version.current_stage
+        for version in MlflowClient(uri).search_model_versions(f"name='{NAME}'")
+    }
 
 
 def aliases(uri: str) -> dict[str, str]:

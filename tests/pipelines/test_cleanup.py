@@ -72,7 +72,9 @@ def small_disk(tmp_path: Path):
     """A disk of 20 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True, check=False
+    )
     if done.returncode:
         pytest.skip("mounting a small disk wants root")
     yield place
@@ -85,6 +87,8 @@ def test_a_run_that_would_not_fit_the_disk_says_so_before_it_begins(project: Pro
 
     told = run("full", "--layers", "6", *project.data, status=2)
 
-    assert re.search(r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", told), told
+    assert re.search(
+        r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", told
+    ), told
     assert not list(small_disk.iterdir())
     assert shutil.disk_usage(small_disk).used == 0

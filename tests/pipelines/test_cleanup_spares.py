@@ -120,20 +120,27 @@ def test_the_model_of_a_step_under_way_stays(project: Project):
 
 
 @pytest.mark.parametrize(("make", "line"), [(loose, "1 of 0.0 MB stays"), (orphan, LEFT)])
-def test_a_copied_store_leaves_the_bytes_of_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str, make_project):
+def test_a_copied_store_leaves_the_bytes_of_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str, make_project
+):
     original, copy = make_project(tmp_path / "original"), tmp_path / "copy"
     monkeypatch.chdir(original.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", original.uri)
     model = make(connect())
     shutil.copytree(original.folder, copy)
-    (original.folder / "mlflow.db").rename(original.folder / "renamed.db")  # else the copy is told as such, and nothing begins
+    (original.folder / "mlflow.db").rename(
+        original.folder / "renamed.db"
+    )  # else the copy is told as such, and nothing begins
     monkeypatch.chdir(copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy / 'mlflow.db'}")
 
     told = run(*NOW)
 
     assert is_whole(model), told
-    assert f"{line}, as the bytes lie outside of {copy}, where the store is, and may be another store's: {model.model_id}\n" in told
+    assert (
+        f"{line}, as the bytes lie outside of {copy}, where the store is, and may be another store's: {model.model_id}\n"
+        in told
+    )
     assert [found.model_id for found in connect().client.search_logged_models(["0"])] == [model.model_id]
 
 
@@ -161,7 +168,18 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
 @pytest.mark.slow
 def test_cleanup_again_and_again_does_a_running_full_no_harm(project: Project):
     connect()
-    recipe = ("--layers", "2", "--sts-epochs", "8", "--nli-epochs", "20", "--robustness", "0", "--checkpoint-minutes", "0")
+    recipe = (
+        "--layers",
+        "2",
+        "--sts-epochs",
+        "8",
+        "--nli-epochs",
+        "20",
+        "--robustness",
+        "0",
+        "--checkpoint-minutes",
+        "0",
+    )
     cleanups = 0
     command = start(project.folder, "full", *recipe, *project.given)
     while command.is_running:

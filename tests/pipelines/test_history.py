@@ -55,7 +55,9 @@ def kill_between_decision_and_move(number: str, before: str) -> None:
 
 
 def keys(uri: str) -> list[str]:
-    return sorted(key for key in MlflowClient(uri).get_registered_model(NAME).tags if key.startswith("sbert_prune.history."))
+    return sorted(
+        key for key in MlflowClient(uri).get_registered_model(NAME).tags if key.startswith("sbert_prune.history.")
+    )
 
 
 def newest_value(uri: str) -> str:
@@ -66,7 +68,15 @@ def write(uri: str, number: int, text: str) -> None:
     MlflowClient(uri).set_registered_model_tag(NAME, f"sbert_prune.history.{number:06}-0123abcd", text)
 
 
-ENTRY = {"what": "promoted", "stage": PRODUCTION, "version": "2", "before": None, "reason": "r", "numbers": {}, "by": "ann"}
+ENTRY = {
+    "what": "promoted",
+    "stage": PRODUCTION,
+    "version": "2",
+    "before": None,
+    "reason": "r",
+    "numbers": {},
+    "by": "ann",
+}
 ENTRY |= {"at": "2026-01-01T10:00:00.000+00:00"}
 
 
@@ -285,7 +295,9 @@ def test_a_long_reason_is_cut_and_what_it_went_against_is_kept(uri, letter):
 
 
 def test_a_long_list_of_refusals_fits_into_an_entry(four):
-    append(connect(), NAME, Event("refused", PRODUCTION, None, None, "हि🙂" * 9_000, {"sts_dev/spearman_cosine": 1 / 3}))
+    append(
+        connect(), NAME, Event("refused", PRODUCTION, None, None, "हि🙂" * 9_000, {"sts_dev/spearman_cosine": 1 / 3})
+    )
 
     assert 4_900 < len(newest_value(four)) <= 5_000
     assert read_history(connect(), NAME).events[0].reason.endswith(" ...")
@@ -296,7 +308,9 @@ def test_a_reason_forges_no_lines_and_reaches_no_terminal(four):
 
     done("promote", "--version", "2", "--reason", forged)
     append(connect(), NAME, Event("promoted", PRODUCTION, "3", "2", forged, by="ann\nbob"))
-    write(four, 3, json.dumps(ENTRY | {"what": "x\ny", "stage": "a\x1bb", "reason": forged, "numbers": {"\x1b[0m": 1.0}}))
+    write(
+        four, 3, json.dumps(ENTRY | {"what": "x\ny", "stage": "a\x1bb", "reason": forged, "numbers": {"\x1b[0m": 1.0}})
+    )
     text = done("history")
 
     folded = "fine 2026-01-01 10:00 promoted version 9 to Production[2J again कर्‍या"
@@ -322,7 +336,9 @@ def test_a_registered_model_without_versions_is_told_from_one_that_is_not_there(
         assert "registered_model=n: there is no such registered model" in other.output
 
 
-@pytest.mark.parametrize("arguments", [["--version", "9"], ["--version", "2", "--stage", "Staging"]], ids=["no such", "the champion"])
+@pytest.mark.parametrize(
+    "arguments", [["--version", "9"], ["--version", "2", "--stage", "Staging"]], ids=["no such", "the champion"]
+)
 def test_a_mistake_leaves_no_run(four, arguments):
     promoted("2")
     before = MlflowClient(four).search_runs(["0"])

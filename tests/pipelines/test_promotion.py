@@ -89,7 +89,9 @@ def test_a_version_that_was_judged_on_other_pairs_than_the_champion_is_refused(u
     shelve(noise=NEAR, size=80, role="reference", recipe="other")
     shelve(noise=AS_GOOD, size=10, recipe="other")
 
-    assert "it was judged on dev pairs dev of other, the champion, version 2, on dev of r" in refused("promote", "--version", "4")
+    assert "it was judged on dev pairs dev of other, the champion, version 2, on dev of r" in refused(
+        "promote", "--version", "4"
+    )
     assert aliases(uri) == {"champion": "2"}
 
 
@@ -268,11 +270,16 @@ def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
             list(pool.map(catch_up_and_promote, stores, numbers))
 
         champion = aliases(uri)["champion"]
-        assert champion == [event.version for event in read_history(stores[0], NAME).events if event.what == "promoted"][-1]
+        assert (
+            champion
+            == [event.version for event in read_history(stores[0], NAME).events if event.what == "promoted"][-1]
+        )
         assert [version for version, stage in stages(uri).items() if stage == "Production"] == [champion]
         assert aliases(uri)["previous"] != champion
     history = read_history(stores[0], NAME)
-    assert [event.what for event in history.events] == ["promoted"] * 5 * len(numbers), "a decision was lost, or made up"
+    assert [event.what for event in history.events] == ["promoted"] * 5 * len(numbers), (
+        "a decision was lost, or made up"
+    )
     assert history.damage == ()
 
 
@@ -321,7 +328,9 @@ def test_a_scripted_month_reads_right(uri):
     ]
     text = "\n".join(lines)
     assert "first; the smallest of 1 variants" in text
-    assert re.search(r"refused +version 3 for Production, version 2 stays, by \S+: it may be worse than its reference", text)
+    assert re.search(
+        r"refused +version 3 for Production, version 2 stays, by \S+: it may be worse than its reference", text
+    )
     assert re.search(r"promoted +version 4 \(no longer there\) to Production instead of version 2", text)
     assert re.search(r"rolled back +Production to version 2 from version 4, by \S+: wrong answers in Hindi", text)
     assert "sts_dev/spearman_cosine 0.9" in text

@@ -16,7 +16,15 @@ from sqlalchemy import Engine, event
 from pipelines.steps.context import deliver_inherited, settle
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
-from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
+from tests.pipelines.faults import (
+    check_what_came_late,
+    evaluate_while,
+    expected,
+    history,
+    log_everything,
+    no_pause,
+    read_everything,
+)
 
 __all__ = ["no_pause"]
 
@@ -71,7 +79,9 @@ def test_a_locked_database_stops_nothing_and_misses_nothing(folder: Path, impati
     assert read_everything(store.client, run.run_id) == expected([model_id])
 
 
-def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_delivers(folder: Path, impatient, monkeypatch, make_project):
+def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_delivers(
+    folder: Path, impatient, monkeypatch, make_project
+):
     project = make_project(folder / "project")
 
     with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
@@ -169,7 +179,9 @@ def test_a_server_is_asked_briefly_for_what_can_wait_and_as_the_user_says(folder
     store = connect()
     asked: list[tuple[str | None, str | None]] = []
     names = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
-    monkeypatch.setattr(store.client, "log_batch", lambda *_, **__: asked.append(tuple(os.environ.get(name) for name in names)))
+    monkeypatch.setattr(
+        store.client, "log_batch", lambda *_, **__: asked.append(tuple(os.environ.get(name) for name in names))
+    )
 
     with open_run(store, "step", {}) as run:
         run.set_tags({"role": "variant"})

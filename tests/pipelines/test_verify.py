@@ -28,7 +28,8 @@ def made(make_project, tmp_path_factory: pytest.TempPathFactory):
             run_full(project.recipe(layers=layers))
         for version in ("2", "3"):
             done = CliRunner().invoke(
-                main, ["promote", "--registered-model", NAME, "--version", version, "--force", "true", "--reason", "test"]
+                main,
+                ["promote", "--registered-model", NAME, "--version", version, "--force", "true", "--reason", "test"],
             )
             assert done.exit_code == 0, done.output
         yield project
@@ -67,7 +68,10 @@ def store(made, monkeypatch: pytest.MonkeyPatch):
     yield Store(made.folder)
     shutil.rmtree(made.folder / "mlruns")
     shutil.copytree(backup / "mlruns", made.folder / "mlruns")
-    with closing(sqlite3.connect(backup / "mlflow.db")) as whole, closing(sqlite3.connect(made.folder / "mlflow.db")) as damaged:
+    with (
+        closing(sqlite3.connect(backup / "mlflow.db")) as whole,
+        closing(sqlite3.connect(made.folder / "mlflow.db")) as damaged,
+    ):
         whole.backup(damaged)
 
 
@@ -98,24 +102,45 @@ def lose_runs_and_change_the_size(store: Store) -> None:
 
 
 DAMAGES = {
-    "a flipped byte": (lambda store: flip_a_byte(store.model("2") / "model.safetensors"), "version 2.*its files have changed"),
-    "a truncated file": (lambda store: (store.model("2") / "model.safetensors").write_bytes(b"x" * 99), "version 2.*does not load"),
+    "a flipped byte": (
+        lambda store: flip_a_byte(store.model("2") / "model.safetensors"),
+        "version 2.*its files have changed",
+    ),
+    "a truncated file": (
+        lambda store: (store.model("2") / "model.safetensors").write_bytes(b"x" * 99),
+        "version 2.*does not load",
+    ),
     "no folder": (lambda store: shutil.rmtree(store.files("2")), "version 2.*does not load"),
-    "another depth": (lambda store: edit(store.model("2") / "config.json", num_hidden_layers=3), "version 2.*does not load"),
-    "another tokenizer": (lambda store: edit(store.model("2") / "tokenizer.json", truncation=1), "version 2.*its files have changed"),
+    "another depth": (
+        lambda store: edit(store.model("2") / "config.json", num_hidden_layers=3),
+        "version 2.*does not load",
+    ),
+    "another tokenizer": (
+        lambda store: edit(store.model("2") / "tokenizer.json", truncation=1),
+        "version 2.*its files have changed",
+    ),
     "no pruning.json": (lambda store: (store.model("2") / "pruning.json").unlink(), "version 2.*pruning.json is gone"),
     "another pruning.json": (
         lambda store: edit(store.model("2") / "pruning.json", kept_layers=[1, 2]),
         "version 2.*its tag kept_layers says 0,1, its pruning.json 1,2",
     ),
-    "a metric": (lambda store: tag(store, "sts_test/spearman_cosine", "0.99"), "version 2.*sts_test/spearman_cosine says 0.99, its run"),
-    "lineage": (lambda store: tag(store, "sbert_prune.kept_layers", "0-2"), "version 2.*kept_layers says 0-2, its pruning.json 0,1"),
+    "a metric": (
+        lambda store: tag(store, "sts_test/spearman_cosine", "0.99"),
+        "version 2.*sts_test/spearman_cosine says 0.99, its run",
+    ),
+    "lineage": (
+        lambda store: tag(store, "sbert_prune.kept_layers", "0-2"),
+        "version 2.*kept_layers says 0-2, its pruning.json 0,1",
+    ),
     "a run and a tag": (lose_run_and_a_tag, "version 2.*its tags lack base_sha256, and its run was deleted"),
     "a logged model": (
         lambda store: store.client.delete_logged_model(store.version("2").tags["sbert_prune.model_id"]),
         "version 2.*its logged model .* is gone",
     ),
-    "dev pairs": (lambda store: (store.files("2") / FILE_NAME).write_text("{}"), "version 2.*dev_pairs.json beside it is damaged"),
+    "dev pairs": (
+        lambda store: (store.files("2") / FILE_NAME).write_text("{}"),
+        "version 2.*dev_pairs.json beside it is damaged",
+    ),
     "other dev pairs": (
         lambda store: edit(store.files("2") / FILE_NAME, digest="ab" * 8),
         "version 2.*dev_pairs.json is about pairs abababababababab",
@@ -138,9 +163,18 @@ DAMAGES = {
         lambda store: (store.model("2") / "modeling.py").write_text("import os"),
         "version 2.*its files are not those that were registered",
     ),
-    "a fingerprint": (lambda store: tag(store, "sbert_prune.fingerprint", "ab" * 32), "version 2.*its tag fingerprint says abababababab"),
-    "a role": (lambda store: tag(store, "sbert_prune.role", "reference"), "version 2.*its tags were changed by other means"),
-    "a size, when its runs are gone": (lose_runs_and_change_the_size, "version 2.*its tags were changed by other means"),
+    "a fingerprint": (
+        lambda store: tag(store, "sbert_prune.fingerprint", "ab" * 32),
+        "version 2.*its tag fingerprint says abababababab",
+    ),
+    "a role": (
+        lambda store: tag(store, "sbert_prune.role", "reference"),
+        "version 2.*its tags were changed by other means",
+    ),
+    "a size, when its runs are gone": (
+        lose_runs_and_change_the_size,
+        "version 2.*its tags were changed by other means",
+    ),
     "another's judgement": (
         lambda store: tag(store, "sbert_prune.evaluate_run_id", store.version("3").tags["sbert_prune.evaluate_run_id"]),
         "version 2.*evaluate_run_id names run .*, which judged another model",
