@@ -17,9 +17,17 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.roundtrip import FreshProcess, check_same
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import load_saved
-from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import BYTES, NOT_KEPT, TRIAL, Version
+from sbert_prune.registry.version import (
+    BYTES,
+    DEV_PAIRS_CHECKSUM,
+    FILES_CHECKSUM,
+    NOT_KEPT,
+    TRIAL,
+    Version,
+    digest_of_files,
+    digest_of_text,
+)
 from sbert_prune.tracking.logged_models import add_file, delete_files, fetch_files, log_model, log_without_bytes
 from tuning.messages import Failed
 from tuning.study import METRICS, VERSION, Held
@@ -122,7 +130,7 @@ class ArtifactRetention:
         keeps = mine.number in to_keep([*others, mine], self._limits)
         if keeps:
             logged = log_model(made.run, name, load_saved(source.checkpoint), made.folder, described)
-            kept = {seal.FILES: seal.digest_of_files(fetch_files(f"models:/{logged}"))}
+            kept = {FILES_CHECKSUM: digest_of_files(fetch_files(f"models:/{logged}"))}
         else:
             logged = log_without_bytes(made.run, name, made.folder, described)
             kept = {BYTES: NOT_KEPT}
@@ -134,7 +142,7 @@ class ArtifactRetention:
             "model_id": logged,
             "model_sha256": source.checkpoint.sha256(),
             "fingerprint": source.checkpoint.fingerprint(),
-            seal.DEV_PAIRS: seal.digest_of_text(made.trained.dev_pairs),
+            DEV_PAIRS_CHECKSUM: digest_of_text(made.trained.dev_pairs),
             "run_id": made.run.run_id,
             "parent_run_id": self._context.parent.run_id if self._context.parent else made.run.run_id,
             "role": TRIAL,

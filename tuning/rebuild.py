@@ -14,9 +14,8 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.recipe import Recipe
-from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import BYTES
+from sbert_prune.registry.version import BYTES, FILES_CHECKSUM, digest_of_files
 from sbert_prune.tracking.logged_models import fetch_files, has_bytes, put_back
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import read_artifact
@@ -87,7 +86,7 @@ def _put_back(context: Context, version: Version, folder: Path) -> list[str]:
         )
     model_id = version.tags["model_id"]
     put_back(context.store, model_id, load_saved(source.checkpoint), folder)
-    kept = {BYTES: "kept", seal.FILES: seal.digest_of_files(fetch_files(f"models:/{model_id}"))}
+    kept = {BYTES: "kept", FILES_CHECKSUM: digest_of_files(fetch_files(f"models:/{model_id}"))}
     registry.update(context.store, version, {}, kept)
     return [
         f"{version.uri} has its bytes again: sha256 {found[:12]}, as it was",

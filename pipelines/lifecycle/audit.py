@@ -15,8 +15,14 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed, load_saved
-from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
+from sbert_prune.registry.version import (
+    DEV_PAIRS_CHECKSUM,
+    FILES_CHECKSUM,
+    TAGS_CHECKSUM,
+    digest_of_files,
+    digest_of_text,
+)
 from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import fetch_files, fetch_model, has_bytes, read_file
 from sbert_prune.tracking.store import TAG, read_artifact
@@ -114,7 +120,7 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
                 "its pruning.json is gone",
                 "restore the file from a backup; its tags still tell what it was made from",
             )
-        elif version.tags.get(seal.FILES) not in (None, seal.digest_of_files(fetch_files(location))):
+        elif version.tags.get(FILES_CHECKSUM) not in (None, digest_of_files(fetch_files(location))):
             found = "its files are not those that were registered, though its weights and settings are: MLmodel, pruning.json or a new one"
             yield Finding(
                 subject,
@@ -194,7 +200,7 @@ def _seal(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
     for repair in repairs:
         tags |= repair.tags
         metrics |= repair.metrics
-    if version.tags.get(seal.TAGS) in (None, registry.tags_checksum(replace(version, tags=tags, metrics=metrics))):
+    if version.tags.get(TAGS_CHECKSUM) in (None, registry.tags_checksum(replace(version, tags=tags, metrics=metrics))):
         return []
     advice = "set back what was changed, or make the model again: mlflow run . -e full -P force=true"
     return [Finding(f"version {version.version}", "its tags were changed by other means than these commands", advice)]
@@ -270,7 +276,7 @@ def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
         yield Finding(
             subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None
         )
-    elif version.tags.get(seal.DEV_PAIRS) not in (None, seal.digest_of_text(content or b"")):
+    elif version.tags.get(DEV_PAIRS_CHECKSUM) not in (None, digest_of_text(content or b"")):
         found = f"its {FILE_NAME} is not what was registered"
         yield Finding(
             subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None

@@ -14,9 +14,16 @@ from sbert_prune.models.lineage import Lineage
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import PROBES, embed, save_sentence_model
-from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import REFERENCE, VARIANT, Version
+from sbert_prune.registry.version import (
+    DEV_PAIRS_CHECKSUM,
+    FILES_CHECKSUM,
+    REFERENCE,
+    VARIANT,
+    Version,
+    digest_of_files,
+    digest_of_text,
+)
 from sbert_prune.tracking.logged_models import add_file, delete_model, fetch_files, fetch_model, has_bytes, log_model
 from sbert_prune.tracking.store import TAG, finished_runs, read_artifact
 
@@ -66,11 +73,11 @@ def register_once(context: Context, source: SavedModel, tags: Mapping[str, str])
         echo(f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)")
         return found
     echo(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
-    sealed = {}
+    checksums = {}
     if again.dev_pairs is not None:
         add_file(context.store, found.tags["model_id"], FILE_NAME, again.dev_pairs)
-        sealed = {seal.DEV_PAIRS: seal.digest_of_text(again.dev_pairs)}
-    return registry.update(context.store, found, again.metrics, again.tags | sealed)
+        checksums = {DEV_PAIRS_CHECKSUM: digest_of_text(again.dev_pairs)}
+    return registry.update(context.store, found, again.metrics, again.tags | checksums)
 
 
 def register(
@@ -94,7 +101,7 @@ def register(
             if dev_pairs is not None:
                 add_file(context.store, logged, FILE_NAME, dev_pairs)
             reloaded = reload_in_fresh_process(fetch_model(f"models:/{logged}"), embed(model, PROBES))
-            files = seal.digest_of_files(fetch_files(f"models:/{logged}"))
+            files = digest_of_files(fetch_files(f"models:/{logged}"))
         except BaseException:
             if given is None:
                 delete_model(context.store, logged)  # ours, and of no use; what the user gave stays
@@ -105,8 +112,8 @@ def register(
             "model_id": logged,
             "model_sha256": source.checkpoint.sha256(),
             "fingerprint": fingerprint,
-            seal.FILES: files,
-            **({seal.DEV_PAIRS: seal.digest_of_text(dev_pairs)} if dev_pairs is not None else {}),
+            FILES_CHECKSUM: files,
+            **({DEV_PAIRS_CHECKSUM: digest_of_text(dev_pairs)} if dev_pairs is not None else {}),
             "run_id": run.run_id,
             "parent_run_id": context.parent.run_id if context.parent else run.run_id,
         }

@@ -19,10 +19,10 @@ REFERENCE, VARIANT, TRIAL = "reference", "variant", "trial"
 BYTES, NOT_KEPT = "bytes", "let go"
 """The tag that says that a version's bytes are not kept, as they can be made again, and its value."""
 
-TAGS, FILES, DEV_PAIRS = "tags_sha256", "files_sha256", "dev_pairs_sha256"
+TAGS_CHECKSUM, FILES_CHECKSUM, DEV_PAIRS_CHECKSUM = "tags_sha256", "files_sha256", "dev_pairs_sha256"
 """The tags that hold the digests."""
 
-_MOVES = ("stage", TAGS)
+_MOVES = ("stage", TAGS_CHECKSUM)
 _MOVES_BEGIN = "promoted_"
 _MEASURED = (
     *("sts_", "quality/", "difference/", "classification/", "mteb/", "retrieval/"),

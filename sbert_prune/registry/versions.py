@@ -11,8 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
-from sbert_prune.registry import version as seal
-from sbert_prune.registry.version import REFERENCE, Version, caption
+from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED
 from sbert_prune.tracking.store import TAG, pages
@@ -52,14 +51,14 @@ def _as_tags(version: Version) -> dict[str, str]:
     """All that a version says of itself, sealed."""
     values = {key: _text(value) for key, value in version.metrics.items()}
     return (
-        values | {TAG + key: value for key, value in version.tags.items()} | {TAG + seal.TAGS: tags_checksum(version)}
+        values | {TAG + key: value for key, value in version.tags.items()} | {TAG + TAGS_CHECKSUM: tags_checksum(version)}
     )
 
 
 def tags_checksum(version: Version) -> str:
     """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
-    return seal.digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
+    return digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
@@ -165,7 +164,7 @@ def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
     """Put further metrics and tags over a version's, and seal it anew if its seal was whole. Raises TrackingError."""
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
-    sealed = {seal.TAGS: tags_checksum(changed)} if version.tags.get(seal.TAGS) == tags_checksum(version) else {}
+    sealed = {TAGS_CHECKSUM: tags_checksum(changed)} if version.tags.get(TAGS_CHECKSUM) == tags_checksum(version) else {}
     return restore(store, changed, metrics, {**tags, **sealed})
 
 

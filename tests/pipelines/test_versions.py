@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sbert_prune.registry import version as seal
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import Version
+from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
 from tests.pipelines import shelf
 from tests.pipelines.shelf import NAME, shelve
@@ -45,12 +44,12 @@ def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
 
 
 @pytest.mark.parametrize("value", [1234567.8, 0.1 + 0.2, 22_713_216.0, 1e-9, 123_456_789.5])
-def test_a_seal_fits_what_the_registry_gives_back(store, value):
+def test_a_checksum_fits_what_the_registry_gives_back(store, value):
     shelve(noise=0.1, size=value)
 
     (version,) = registry.versions(store, NAME)
 
-    assert version.tags[seal.TAGS] == registry.tags_checksum(version)
+    assert version.tags[TAGS_CHECKSUM] == registry.tags_checksum(version)
     assert registry.tags_checksum(version) != registry.tags_checksum(
         replace(version, metrics=version.metrics | {"size/disk_mb": 2 * value})
     )
