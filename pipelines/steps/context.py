@@ -123,7 +123,7 @@ def close_dead_runs(store: Store) -> None:
         echo(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
     if left.models:
         echo(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
-    for model_id, reason in left.spared.items():
+    for model_id, reason in left.skipped.items():
         echo(f"left alone, though a killed command could not register it, {reason}: {model_id}")
 
 

@@ -89,12 +89,12 @@ def _meet(one: Path, other: Path) -> bool:
 class ClosedOrphans:
     """What was done about it. runs: closed as KILLED, by their names.  models: deleted, by their ids.
 
-    spared: models that were left alone, by their ids, with the reason.
+    skipped: models that were left alone, by their ids, with the reason.
     """
 
     runs: tuple[str, ...]
     models: tuple[str, ...]
-    spared: dict[str, str]
+    skipped: dict[str, str]
 
 
 def close_orphans(store: Store) -> ClosedOrphans:
@@ -105,15 +105,15 @@ def close_orphans(store: Store) -> ClosedOrphans:
     try:
         dead = [run for run in _open_runs(store) if _is_dead(run)]
         unregistered = _unregistered(store, dead)
-        spared = {model.model_id: reason for model in unregistered if (reason := out_of_reach(store, model))}
-        models = tuple(model.model_id for model in unregistered if model.model_id not in spared)
+        skipped = {model.model_id: reason for model in unregistered if (reason := out_of_reach(store, model))}
+        models = tuple(model.model_id for model in unregistered if model.model_id not in skipped)
         for model_id in models:
             delete_model(store, model_id)
         for run in dead:
             _close(store, run)
     except FAULTS as error:
         raise TrackingError(f"What killed commands have left could not be cleared up: {first_line(error)}") from error
-    return ClosedOrphans(tuple(run.info.run_name for run in dead), models, spared)
+    return ClosedOrphans(tuple(run.info.run_name for run in dead), models, skipped)
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
