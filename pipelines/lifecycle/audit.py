@@ -1,4 +1,4 @@
-"""What is wrong with registered versions: bytes, lineage, metrics and runs that do not agree."""
+"""Audit registered versions: files, lineage, metrics and runs that do not agree."""
 
 from __future__ import annotations
 
@@ -44,23 +44,29 @@ _LINEAGE = (
     "fingerprint",
     "role",
 )
-"""What a version's own tags have to hold, so that it can do without its run."""
+"""The tags that a version must have, so that it does not depend on its run."""
 
 _ROUNDING = 1e-5  # tags hold six digits
 
 
 @dataclass(frozen=True)
 class Repair:
-    """How a finding can be mended from what is still there. tags, metrics: to be put over a version's.  dev_pairs: to be put beside it.
+    """How a finding can be repaired.
 
-    settles: whether stages and aliases are brought to the history.  rolls_back: whether a lost champion makes room for the one before.
-    notes: a stage whose holder is taken into the history.  writes_off: whether entries of the history are noted as lost.
+    Attributes:
+        tags: To be set on the version.
+        metrics: To be set on the version.
+        dev_pairs: The file to be stored with the model.
+        reconciles: Whether to reconcile stages and aliases with the history.
+        rolls_back: Whether to roll back from a deleted champion.
+        notes: A stage whose current version is to be recorded in the history.
+        writes_off: Whether to record entries of the history as lost.
     """
 
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     dev_pairs: str | None = None
-    settles: bool = False
+    reconciles: bool = False
     rolls_back: bool = False
     notes: str | None = None
     writes_off: bool = False
@@ -68,7 +74,14 @@ class Repair:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. subject: "version 3", or what else it is about.  repair: None where nothing here can mend it."""
+    """Something that is wrong.
+
+    Attributes:
+        subject: What it is about, such as "version 3".
+        found: What is wrong.
+        advice: What to do.
+        repair: How to repair it; None if that is not possible here.
+    """
 
     subject: str
     found: str
@@ -77,56 +90,50 @@ class Finding:
 
 
 def audit_version(store: Store, version: Version) -> list[Finding]:
-    """All that is wrong with one version."""
-    run = _run(store, version.run_id)
-    found = [
-        *_bytes(store, version, run),
-        *_lineage(version, run),
-        *_metrics(store, version, run),
-        *_dev_pairs(store, version),
+    """Return everything that is wrong with one version."""
+    run = _find_run(store, version.run_id)
+    findings = [
+        *_check_files(store, version, run),
+        *_check_lineage(version, run),
+        *_check_metrics(store, version, run),
+        *_check_dev_pairs(store, version),
     ]
-    return found + _seal(version, [finding.repair for finding in found if finding.repair is not None])
+    return findings + _check_tags(version, [finding.repair for finding in findings if finding.repair is not None])
 
 
-def audit_references(found: Sequence[Version]) -> list[Finding]:
-    """Variants whose reference was deleted."""
-    there = {version.tags.get("reference_key") for version in found if version.is_reference}
-    lonely = [version for version in found if version.tags.get("reference_key") not in {None, *there}]
+def audit_references(versions: Sequence[Version]) -> list[Finding]:
+    """Return the variants whose reference was deleted."""
+    keys = {version.tags.get("reference_key") for version in versions if version.is_reference}
+    without = [version for version in versions if version.tags.get("reference_key") not in {None, *keys}]
     advice = "the next mlflow run . -e full of that recipe trains it again"
-    return [
-        Finding(f"version {version.version}", "the reference that it was held against is not there any more", advice)
-        for version in lonely
-    ]
+    return [Finding(f"version {version.version}", "its reference was deleted", advice) for version in without]
 
 
-def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
-    """The model loads, and is the one that was registered."""
-    again = "its bytes are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
+def _check_files(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """Check that the model loads, and is the one that was registered."""
+    again = "its files are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
     subject = f"version {version.version}"
     if version.has_no_files and not has_bytes(store, version.tags.get("model_id", "")):
         return
     try:
         location = _location(store, version)
         source = SavedModel(version.uri, None, inspect_checkpoint(fetch_model(location)))
-        if (mistold := _mistold(source, version, run)) is not None:
-            yield mistold
-        elif (found := _changed(source, version)) is not None:
-            yield Finding(subject, found, again)
+        if (wrong_tag := _wrong_fingerprint(source, version, run)) is not None:
+            yield wrong_tag
+        elif (change := _changed(source, version)) is not None:
+            yield Finding(subject, change, again)
             return
         lineage = lineage_of(source)
         if read_lineage(source.folder) is None:
-            yield Finding(
-                subject,
-                "its pruning.json is gone",
-                "restore the file from a backup; its tags still tell what it was made from",
-            )
+            advice = "restore the file from a backup; its tags still record its lineage"
+            yield Finding(subject, "its pruning.json is missing", advice)
         elif version.tags.get(FILES_CHECKSUM) not in (None, digest_of_files(fetch_files(location))):
-            found = "its files are not those that were registered, though its weights and settings are: MLmodel, pruning.json or a new one"
-            yield Finding(
-                subject,
-                found,
-                "restore them from a backup, or make the model again: mlflow run . -e full -P force=true",
+            found = (
+                "its files are not those that were registered, though its weights and settings are: MLmodel, "
+                "pruning.json or a new file"
             )
+            advice = "restore them from a backup, or make the model again: mlflow run . -e full -P force=true"
+            yield Finding(subject, found, advice)
         check_embeddings(embed(load_saved(source.checkpoint), PROBES), version.uri)
     except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
         yield Finding(subject, f"does not load: {str(error).splitlines()[0]}", again)
@@ -135,21 +142,20 @@ def _bytes(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Fi
         yield from _disagreements(lineage_tags(lineage), version, run)
 
 
-def _disagreements(file: Mapping[str, str], version: Version, run: LoggedRun | None) -> Iterator[Finding]:
-    """Where `pruning.json` and the tags differ, the run tells who is right."""
-    third = run.data.tags if run else {}
-    for key, value in file.items():
-        own = version.tags.get(key)
-        if key in _OF_THE_RUN or own == value:
+def _disagreements(lineage: Mapping[str, str], version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """Find tags that differ from `pruning.json`; the run decides which of them is right."""
+    run_tags = run.data.tags if run else {}
+    for key, value in lineage.items():
+        tag = version.tags.get(key)
+        if key in _OF_THE_RUN or tag == value:
             continue
-        found = f"its tag {key} says {own or 'nothing'}, its pruning.json {value}"
+        found = f"its tag {key} is {tag or 'missing'}, its pruning.json has {value}"
         subject = f"version {version.version}"
-        if third.get(f"{TAG}{key}") == value:
-            yield Finding(
-                subject, found, "its run agrees with the file: repair=true corrects the tag", Repair(tags={key: value})
-            )
+        if run_tags.get(f"{TAG}{key}") == value:
+            advice = "its run agrees with the file: repair=true corrects the tag"
+            yield Finding(subject, found, advice, Repair(tags={key: value}))
         else:
-            agrees = "its run agrees with the tag" if run else "no run is left to tell who is right"
+            agrees = "its run agrees with the tag" if run else "its run was deleted, so neither can be confirmed"
             yield Finding(subject, found, f"{agrees}: restore pruning.json from a backup, or make the model again")
 
 
@@ -168,46 +174,44 @@ def _location(store: Store, version: Version) -> str:
 
 
 def _changed(source: SavedModel, version: Version) -> str | None:
-    told = version.tags.get("fingerprint")
-    if told is not None:
-        is_now = source.checkpoint.fingerprint()
-        return (
-            None
-            if is_now == told
-            else f"its files have changed: fingerprint {is_now[:12]}, registered with {told[:12]}"
-        )
-    told, is_now = version.tags.get("model_sha256"), source.checkpoint.sha256()
-    return (
-        None
-        if told in (None, is_now)
-        else f"its weights have changed: SHA-256 {is_now[:12]}, registered with {told[:12]}"
-    )
-
-
-def _mistold(source: SavedModel, version: Version, run: LoggedRun | None) -> Finding | None:
-    """A fingerprint that only the tag has: its run knows the files' own."""
-    told, is_now = version.tags.get("fingerprint"), source.checkpoint.fingerprint()
-    if told is None or told == is_now or run is None or run.data.tags.get(f"{TAG}fingerprint") != is_now:
+    """Return how the model differs from the one that was registered; None if it does not."""
+    registered = version.tags.get("fingerprint")
+    if registered is not None:
+        current = source.checkpoint.fingerprint()
+        if current == registered:
+            return None
+        return f"its files have changed: fingerprint {current[:12]}, registered with {registered[:12]}"
+    registered, current = version.tags.get("model_sha256"), source.checkpoint.sha256()
+    if registered in (None, current):
         return None
-    found = f"its tag fingerprint says {told[:12]}, its files have {is_now[:12]}"
+    return f"its weights have changed: SHA-256 {current[:12]}, registered with {registered[:12]}"
+
+
+def _wrong_fingerprint(source: SavedModel, version: Version, run: LoggedRun | None) -> Finding | None:
+    """Find a tag with a wrong fingerprint: the run has the one of the files."""
+    tag, current = version.tags.get("fingerprint"), source.checkpoint.fingerprint()
+    if tag is None or tag == current or run is None or run.data.tags.get(f"{TAG}fingerprint") != current:
+        return None
+    found = f"its tag fingerprint is {tag[:12]}, its files have {current[:12]}"
     advice = "its run agrees with the files: repair=true corrects the tag"
-    return Finding(f"version {version.version}", found, advice, Repair(tags={"fingerprint": is_now}))
+    return Finding(f"version {version.version}", found, advice, Repair(tags={"fingerprint": current}))
 
 
-def _seal(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
-    """What no other finding tells: whether the tags are those that were written, once all that can be mended is."""
+def _check_tags(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
+    """Check that the tags would match their checksum after these repairs, which cover all other findings."""
     tags, metrics = dict(version.tags), dict(version.metrics)
     for repair in repairs:
         tags |= repair.tags
         metrics |= repair.metrics
-    if version.tags.get(TAGS_CHECKSUM) in (None, registry.tags_checksum(replace(version, tags=tags, metrics=metrics))):
+    repaired = replace(version, tags=tags, metrics=metrics)
+    if version.tags.get(TAGS_CHECKSUM) in (None, registry.tags_checksum(repaired)):
         return []
     advice = "set back what was changed, or make the model again: mlflow run . -e full -P force=true"
     return [Finding(f"version {version.version}", "its tags were changed by other means than these commands", advice)]
 
 
-def _run(store: Store, run_id: str) -> LoggedRun | None:
-    """None where it was deleted."""
+def _find_run(store: Store, run_id: str) -> LoggedRun | None:
+    """Return a run; None if it was deleted."""
     try:
         run = store.client.get_run(run_id)
     except FAULTS:
@@ -215,84 +219,76 @@ def _run(store: Store, run_id: str) -> LoggedRun | None:
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _lineage(version: Version, run: LoggedRun | None) -> Iterator[Finding]:
-    """The run is there, or the version tells the whole by itself."""
+def _check_lineage(version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """Check that the version's tags record its lineage without its run."""
     missing = [key for key in _LINEAGE if key not in version.tags]
     if not missing:
         return
-    told = run.data.tags if run else {}
-    known = {key: told[TAG + key] for key in missing if TAG + key in told}
+    run_tags = run.data.tags if run else {}
+    known = {key: run_tags[TAG + key] for key in missing if TAG + key in run_tags}
     where = "" if run else ", and its run was deleted"
     found = f"its tags lack {', '.join(missing)}{where}"
     yield Finding(f"version {version.version}", found, _from_run(known), Repair(tags=known) if known else None)
 
 
 def _from_run(known: object) -> str:
-    return "repair=true takes what its run says" if known else "nothing here knows it any more"
+    return "repair=true copies it from its run" if known else "it is not recorded anywhere else"
 
 
-def _metrics(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
-    """The tags say what was measured."""
+def _check_metrics(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
+    """Check that the tags have the metrics of the runs."""
     subject = f"version {version.version}"
-    wrong = sorted(name for name, value in version.metrics.items() if not math.isfinite(value))
-    if wrong:
-        yield Finding(
-            subject, f"{', '.join(wrong)} are no finite numbers", "judge again: mlflow run . -e evaluate, then register"
-        )
-    judged = _run(store, version.tags.get("evaluate_run_id", ""))
-    own = {None, version.tags.get("fingerprint"), run.data.tags.get(f"{TAG}fingerprint") if run else None}
-    if judged is not None and judged.data.tags.get(f"{TAG}fingerprint") not in own:
-        found = f"its tag evaluate_run_id names run {judged.info.run_id}, which judged another model"
-        yield Finding(subject, found, "judge again: mlflow run . -e evaluate, then register")
-        judged = None
-    told = [
-        headlines(each.data.metrics) for each in (run, judged) if each is not None
-    ]  # each measures memory for itself
-    for name in sorted(set().union(*told)):
-        values, says = [each[name] for each in told if name in each], version.metrics.get(name)
-        if says is None or not any(math.isclose(says, value, rel_tol=_ROUNDING, abs_tol=1e-9) for value in values):
-            found = f"its tag {name} says {says if says is not None else 'nothing'}, its run {values[-1]:.6g}"
-            yield Finding(subject, found, "repair=true takes what its run says", Repair(metrics={name: values[-1]}))
-    if not told and not version.metrics:
-        yield Finding(
-            subject, "has no metrics, and no run that has", "judge it: mlflow run . -e evaluate, then register"
-        )
+    not_finite = sorted(name for name, value in version.metrics.items() if not math.isfinite(value))
+    if not_finite:
+        advice = "evaluate again: mlflow run . -e evaluate, then register"
+        yield Finding(subject, f"{', '.join(not_finite)} are not finite", advice)
+    evaluation = _find_run(store, version.tags.get("evaluate_run_id", ""))
+    run_fingerprint = run.data.tags.get(f"{TAG}fingerprint") if run else None
+    fingerprints = {None, version.tags.get("fingerprint"), run_fingerprint}
+    if evaluation is not None and evaluation.data.tags.get(f"{TAG}fingerprint") not in fingerprints:
+        found = f"its tag evaluate_run_id names run {evaluation.info.run_id}, which evaluated another model"
+        yield Finding(subject, found, "evaluate again: mlflow run . -e evaluate, then register")
+        evaluation = None
+    # Both runs measure memory, so either value is correct.
+    measured = [headlines(entry.data.metrics) for entry in (run, evaluation) if entry is not None]
+    for name in sorted(set().union(*measured)):
+        values, tag = [metrics[name] for metrics in measured if name in metrics], version.metrics.get(name)
+        if tag is None or not any(math.isclose(tag, value, rel_tol=_ROUNDING, abs_tol=1e-9) for value in values):
+            found = f"its tag {name} is {tag if tag is not None else 'missing'}, its run has {values[-1]:.6g}"
+            yield Finding(subject, found, "repair=true copies it from its run", Repair(metrics={name: values[-1]}))
+    if not measured and not version.metrics:
+        advice = "evaluate it: mlflow run . -e evaluate, then register"
+        yield Finding(subject, "has no metrics, and no run with metrics", advice)
 
 
-def _dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
-    """What it says of the dev pairs is beside it, and gives the score that it is registered with."""
+def _check_dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
+    """Check that the dev pairs are stored with the model, and give the score that it is registered with."""
     score, model_id = version.metrics.get(STS_DEV), version.tags.get("model_id", "")
     if score is None or "sts_dev_digest" not in version.tags:
         return
-    subject = f"version {version.version}"
     content = read_file(store, model_id, FILE_NAME) if model_id else None
     pairs = DevPairs.parse(content) if content is not None else None
+    subject = f"version {version.version}"
     if pairs is None:
-        known = _kept(store, version)
-        found = f"{FILE_NAME} beside it is {'gone' if content is None else 'damaged'}, so promote cannot compare it"
-        yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)
+        state = "missing" if content is None else "damaged"
+        found = f"its {FILE_NAME} is {state}, so promote cannot compare it"
     elif pairs.digest != version.tags["sts_dev_digest"]:
         found = f"its {FILE_NAME} is about pairs {pairs.digest}, registered with {version.tags['sts_dev_digest']}"
-        yield Finding(
-            subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None
-        )
     elif version.tags.get(DEV_PAIRS_CHECKSUM) not in (None, digest_of_text(content or b"")):
         found = f"its {FILE_NAME} is not what was registered"
-        yield Finding(
-            subject, found, _from_run(known := _kept(store, version)), Repair(dev_pairs=known) if known else None
-        )
-    elif not math.isclose(pairs.value, score, abs_tol=1e-4):
-        advice = "judge again: mlflow run . -e evaluate"
-        yield Finding(subject, f"its tag {STS_DEV} says {score:.4f}, its dev pairs give {pairs.value:.4f}", advice)
+    else:
+        if not math.isclose(pairs.value, score, abs_tol=1e-4):
+            found = f"its tag {STS_DEV} is {score:.4f}, its dev pairs give {pairs.value:.4f}"
+            yield Finding(subject, found, "evaluate again: mlflow run . -e evaluate")
+        return
+    known = _dev_pairs_of_run(store, version)
+    yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)
 
 
-def _kept(store: Store, version: Version) -> str | None:
-    """What the run that judged keeps of the same pairs."""
-    run_id = version.tags.get("evaluate_run_id", "")
-    kept = read_artifact(store, run_id, FILE_NAME)
-    pairs = DevPairs.parse(kept) if kept is not None else None
-    return (
-        kept.decode()
-        if kept is not None and pairs is not None and pairs.digest == version.tags.get("sts_dev_digest")
-        else None
-    )
+def _dev_pairs_of_run(store: Store, version: Version) -> str | None:
+    """Return the file of the same dev pairs that the run that evaluated the version has stored; None if there is none."""
+    content = read_artifact(store, version.tags.get("evaluate_run_id", ""), FILE_NAME)
+    pairs = DevPairs.parse(content) if content is not None else None
+    if content is None or pairs is None or pairs.digest != version.tags.get("sts_dev_digest"):
+        return None
+    return content.decode()

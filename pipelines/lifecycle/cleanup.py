@@ -1,4 +1,4 @@
-"""Finding what takes room and is of no use: logged models that no version holds, and work that was broken off."""
+"""Find and delete unneeded files: logged models that no version needs, and unfinished work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.report.tables import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import delete_model, num_bytes
-from sbert_prune.tracking.orphans import needed, out_of_reach
+from sbert_prune.tracking.orphans import needed_model_ids, why_not_deletable
 from sbert_prune.tracking.store import TAG, pages
 from sbert_prune.tracking.store_uri import own_folder
 
@@ -28,15 +28,21 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 _STEPS = {"prune", "train_nli", "train_sts", "distil", "register"}
-_IN_USE = "as another command is at it"
-_WENT_NOT = "as another command has taken it up meanwhile, or it may not be deleted"
+_IN_USE = "as another command is using it"
+_NOT_DELETED = "as another command has started using it, or it may not be deleted"
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that could go.
+    """A model or folder that is not needed.
 
-    touched_s: when it was last touched, in s since 1970.  delete: does it, and says whether it went.  stays: why it may not go.
+    Attributes:
+        what: What kind of thing it is.
+        name: The id of the model, or the path of the folder.
+        num_bytes: Its size.
+        touched_s: When it was last changed, in seconds since 1970.
+        delete: Deletes it, and returns whether it was deleted.
+        stays: Why it may not be deleted; None if it may.
     """
 
     what: str
@@ -48,28 +54,29 @@ class Leftover:
 
 
 def clean(older_than_hours: float, *, deletes: bool) -> list[str]:
-    """Tell what could go, or delete it; returns lines for people."""
+    """List what can be deleted, or delete it; return the report line by line."""
     with open_store() as store:
-        found = [*_models(store), *_unfinished()]
-        old = [each for each in found if time.time() - each.touched_s >= 3600 * older_than_hours]
-        young = len(found) - len(old)
-        tried = [_delete(each) for each in old] if deletes else old
-        gone = [each for each in tried if each.stays is None]
+        leftovers = [*_models(store), *_unfinished()]
+        old = [leftover for leftover in leftovers if time.time() - leftover.touched_s >= 3600 * older_than_hours]
+        young = len(leftovers) - len(old)
+        tried = [_delete(leftover) for leftover in old] if deletes else old
+        deleted = [leftover for leftover in tried if leftover.stays is None]
         waits = f"; {young} younger than {older_than_hours:g} hours stay{'s' * (young == 1)}" if young else ""
-        done = "deleted" if deletes else "would go; nothing was deleted, apply=true does it"
-        total = f"{_mb_of(gone)} {done}" if gone else "nothing that could go"
-        return [*_table(gone), f"{total}{waits}", *_staying(tried)]
+        done = "deleted" if deletes else "would be deleted; nothing was deleted, apply=true deletes"
+        total = f"{_mb_of(deleted)} {done}" if deleted else "nothing to delete"
+        return [*_table(deleted), f"{total}{waits}", *_staying(tried)]
 
 
 def _table(leftovers: list[Leftover]) -> list[str]:
-    rows = [(each.what, each.name, _mb([each])) for each in leftovers]
+    rows = [(leftover.what, leftover.name, _mb([leftover])) for leftover in leftovers]
     return table_lines(("what", "which", "MB"), rows) if rows else []
 
 
 def _staying(leftovers: list[Leftover]) -> Iterator[str]:
-    for reason in dict.fromkeys(each.stays for each in leftovers if each.stays):
-        stay = [each for each in leftovers if each.stays == reason]
-        yield f"{_mb_of(stay)} stay{'s' * (len(stay) == 1)}, {reason}: {', '.join(each.name for each in stay)}"
+    for reason in dict.fromkeys(leftover.stays for leftover in leftovers if leftover.stays):
+        staying = [leftover for leftover in leftovers if leftover.stays == reason]
+        names = ", ".join(leftover.name for leftover in staying)
+        yield f"{_mb_of(staying)} stay{'s' * (len(staying) == 1)}, {reason}: {names}"
 
 
 def _mb_of(leftovers: list[Leftover]) -> str:
@@ -77,42 +84,43 @@ def _mb_of(leftovers: list[Leftover]) -> str:
 
 
 def _mb(leftovers: list[Leftover]) -> str:
-    return f"{sum(each.num_bytes for each in leftovers) / 1e6:,.1f}"
+    return f"{sum(leftover.num_bytes for leftover in leftovers) / 1e6:,.1f}"
 
 
 def _delete(leftover: Leftover) -> Leftover:
-    return leftover if leftover.stays or leftover.delete() else replace(leftover, stays=_WENT_NOT)
+    return leftover if leftover.stays or leftover.delete() else replace(leftover, stays=_NOT_DELETED)
 
 
 def _models(store: Store) -> Iterator[Leftover]:
-    """Models that one of our steps has logged, and that no version of any registered model needs."""
+    """Find models that one of our steps has logged and no version of any registered model needs."""
     try:
-        found = list(pages(lambda token: store.client.search_logged_models([store.experiment_id], page_token=token)))
+        models = list(pages(lambda token: store.client.search_logged_models([store.experiment_id], page_token=token)))
         steps = {
-            run_id: _step(store, run_id) for run_id in {model.source_run_id for model in found if model.source_run_id}
+            run_id: _step(store, run_id) for run_id in {model.source_run_id for model in models if model.source_run_id}
         }
-        ours = [model for model in found if steps.get(model.source_run_id) in _STEPS]
-        held = needed(store, ours)  # asked last: the version of a step that has ended is there by now
+        ours = [model for model in models if steps.get(model.source_run_id) in _STEPS]
+        # Read last, so that the version of a step that has ended is included.
+        needed = needed_model_ids(store, ours)
         for model in ours:
-            if model.model_id not in held:
-                yield _of_model(store, model, str(steps[model.source_run_id]))
+            if model.model_id not in needed:
+                yield _from_model(store, model, str(steps[model.source_run_id]))
     except FAULTS as error:
         raise TrackingError(f"The logged models cannot be listed: {first_line(error)}") from error
 
 
-def _of_model(store: Store, model: LoggedModel, step: str) -> Leftover:
+def _from_model(store: Store, model: LoggedModel, step: str) -> Leftover:
     def delete() -> bool:
         delete_model(store, model.model_id)
         return True
 
     touched_s = model.last_updated_timestamp / 1000
     return Leftover(
-        f"model of {step}", model.model_id, num_bytes(store, model), touched_s, delete, out_of_reach(store, model)
+        f"model of {step}", model.model_id, num_bytes(store, model), touched_s, delete, why_not_deletable(store, model)
     )
 
 
 def _step(store: Store, run_id: str) -> str | None:
-    """The step that a run was of; None while it is under way, and where nobody knows."""
+    """Return the step of a run; None if it is still running or unknown."""
     try:
         run = store.client.get_run(run_id)
     except FAULTS:
@@ -132,14 +140,14 @@ def _unfinished() -> Iterator[Leftover]:
             )
 
 
-def _measure(folder: Path) -> tuple[int, float]:
-    """Bytes of the files, and when anything was last touched, in s since 1970; what goes meanwhile counts for nothing."""
+def _measure(root: Path) -> tuple[int, float]:
+    """Return the bytes of the files and the last change in seconds since 1970; ignore files that are deleted meanwhile."""
     size, touched_s = 0, 0.0
-    for place, _, names in os.walk(folder):
+    for folder, _, names in os.walk(root):
         with suppress(OSError):
-            touched_s = max(touched_s, Path(place).stat().st_mtime)
+            touched_s = max(touched_s, Path(folder).stat().st_mtime)
         for name in names:
             with suppress(OSError):
-                told = Path(place, name).stat()
-                size, touched_s = size + told.st_size, max(touched_s, told.st_mtime)
+                status = Path(folder, name).stat()
+                size, touched_s = size + status.st_size, max(touched_s, status.st_mtime)
     return size, touched_s

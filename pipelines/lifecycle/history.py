@@ -1,4 +1,4 @@
-"""The history of a registered model, line by line for people."""
+"""Print the history of a registered model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import LOST, PROMOTED, REFUSED, ROLLED_BACK, read_history
 from sbert_prune.registry.policy import SIZE
-from sbert_prune.registry.reconcile import actual, wanted
+from sbert_prune.registry.reconcile import current_state, expected_state
 from sbert_prune.registry.versions import existing_versions
 from sbert_prune.system.text import one_line
 
@@ -24,51 +24,49 @@ if TYPE_CHECKING:
 
 
 def format_history(name: str) -> list[str]:
-    """Registrations, promotions, refusals and rollbacks in their order, and who holds what now.
+    """Return registrations, promotions, refusals and rollbacks in order, and the current aliases, line by line.
 
-    A decision that a killed command has only written down is brought to its end, where the store lets us. Raises TrackingError.
+    Applies an event that a killed command has recorded but not applied, if the user may write. Raises TrackingError.
     """
     with open_store() as store:
-        found = existing_versions(store, name)
-        with suppress(TrackingError):  # who may only read
+        versions = existing_versions(store, name)
+        with suppress(TrackingError):  # the user may have read permission only
             if promotion.finish(store, name):
-                echo("brought to its end: a decision that a killed command had only written down")
+                echo("completed: a decision that a killed command had recorded but not applied")
         history = read_history(store, name)
-        there = {version.version for version in found}
-        told = [
+        existing = {version.version for version in versions}
+        timed = [
             (version.created.isoformat(timespec="milliseconds") if version.created else "", _registered(version))
-            for version in found
+            for version in versions
         ]
-        told += [(event.at, _decided(event, there)) for event in history.events]
-        lines = [f"{at[:16].replace('T', ' ')}  {line}" for at, line in sorted(told, key=lambda entry: entry[0])]
+        timed += [(event.at, _decided(event, existing)) for event in history.events]
+        lines = [f"{at[:16].replace('T', ' ')}  {line}" for at, line in sorted(timed, key=lambda entry: entry[0])]
         lines += [
             f"{'':16}  {_line('deleted', f'version {number}: it is no longer there')}"
-            for number in _gone(found, history.events)
+            for number in _deleted(versions, history.events)
         ]
         lines += [f"{'':16}  {_line('damaged', f'{damage}: mlflow run . -e verify')}" for damage in history.damage]
-        now = actual(store, name)
-        held = (
-            ", ".join(f"{alias} is version {now.aliases[alias]}" for alias in sorted(now.aliases))
-            or "no version holds a stage"
-        )
-        if now.aliases != wanted(history.events, there).aliases:
-            held += "; the history says otherwise: mlflow run . -e verify"
-        return [f"history of {name}, times in UTC", *lines, f"now: {held}"]
+        aliases = current_state(store, name).aliases
+        summary = ", ".join(f"{alias} is version {aliases[alias]}" for alias in sorted(aliases))
+        summary = summary or "no version holds a stage"
+        if aliases != expected_state(history.events, existing).aliases:
+            summary += "; the history differs: mlflow run . -e verify"
+        return [f"history of {name}, times in UTC", *lines, f"now: {summary}"]
 
 
 def _registered(version: Version) -> str:
     tags, metrics = version.tags, version.metrics
-    told = [
+    parts = [
         f"{tags.get('role', 'variant')}, layers {tags.get('kept_layers', 'unknown')} of {tags.get('depth', 'unknown')}"
     ]
-    told += [f"dev {metrics[STS_DEV]:.4f}"] if STS_DEV in metrics else []
-    told += [f"{metrics[SIZE]:.1f} MB"] if SIZE in metrics else []
-    return _line("registered", f"version {version.version}: {', '.join(told)}")
+    parts += [f"dev {metrics[STS_DEV]:.4f}"] if STS_DEV in metrics else []
+    parts += [f"{metrics[SIZE]:.1f} MB"] if SIZE in metrics else []
+    return _line("registered", f"version {version.version}: {', '.join(parts)}")
 
 
-def _decided(event: Event, there: set[str]) -> str:
+def _decided(event: Event, existing: set[str]) -> str:
     instead = "" if event.before in (None, event.version) else f" instead of version {event.before}"
-    gone = " (no longer there)" if event.version is not None and event.version not in there else ""
+    gone = " (no longer there)" if event.version is not None and event.version not in existing else ""
     about = f"version {event.version}{gone}" if event.version is not None else "no version"
     moved = {
         PROMOTED: f"{about} to {event.stage}{instead}",
@@ -80,13 +78,13 @@ def _decided(event: Event, there: set[str]) -> str:
     return _line(event.what, f"{moved}, by {event.by}: {event.reason}{f' ({numbers})' if numbers else ''}")
 
 
-def _line(what: str, told: str) -> str:
-    """Others write into a store, too: nothing of theirs makes a line of its own."""
-    return f"{one_line(what):<11}  {one_line(told)}"
+def _line(what: str, text: str) -> str:
+    """Return one line, whatever text other users have written into the store."""
+    return f"{one_line(what):<11}  {one_line(text)}"
 
 
-def _gone(found: Sequence[Version], events: Sequence[Event]) -> list[int]:
-    """Versions that were once there: numbers are never given twice."""
-    there = {int(version.version) for version in found}
-    spoken_of = {int(event.version) for event in events if event.version is not None}
-    return sorted({*range(1, max(there)), *spoken_of} - there)
+def _deleted(versions: Sequence[Version], events: Sequence[Event]) -> list[int]:
+    """Return the numbers of deleted versions; numbers are never reused."""
+    existing = {int(version.version) for version in versions}
+    mentioned = {int(event.version) for event in events if event.version is not None}
+    return sorted({*range(1, max(existing)), *mentioned} - existing)

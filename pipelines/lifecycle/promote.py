@@ -1,4 +1,4 @@
-"""A stage moves forward or back, in a run of its own, with the decision in the history."""
+"""Promote a version or roll back, in its own run, and record the decision in the history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.steps.context import describe_all, open_store
 from sbert_prune.errors import RefusedError, TrackingError
 from sbert_prune.registry import promotion
-from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, shortened
+from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, truncate
 from sbert_prune.registry.policy import Decision, decide
 from sbert_prune.registry.versions import STAGE_ALIASES, existing_versions, find_version
 from sbert_prune.tracking.runs import open_run
@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.runs import Run
     from sbert_prune.tracking.store import Store
 
-_LONGEST_REASON = 4_000
-"""Characters, so that a reason fits into the history with its numbers."""
+_MAX_REASON_CHARS = 4_000
+"""So that a reason fits into an entry of the history with its numbers."""
 
 
 @dataclass(frozen=True)
 class Requested:
-    """What a user asks for. number: of the version; None for the smallest that qualifies.  force: against all refusals."""
+    """What the user requests.
+
+    Attributes:
+        name: The registered model.
+        number: Of the version; None for the smallest that qualifies.
+        stage: Production or Staging.
+        reason: Why; None if not given.
+        force: Promote despite all refusals.
+    """
 
     name: str
     number: str | None
@@ -35,54 +43,57 @@ class Requested:
     force: bool
 
 
-def promote(asked: Requested, policy: Policy) -> list[str]:
-    """Promote a version, or the smallest that qualifies; returns lines for people. Raises RefusedError with the reasons."""
-    name, stage = asked.name, asked.stage
+def promote(requested: Requested, policy: Policy) -> list[str]:
+    """Promote a version, or the smallest that qualifies; return the report line by line.
+
+    Raises RefusedError with the reasons.
+    """
+    name, stage = requested.name, requested.stage
     with open_store() as store:
-        found = existing_versions(store, name)
-        chosen = find_version(found, name, asked.number) if asked.number is not None else None
+        versions = existing_versions(store, name)
+        chosen = find_version(versions, name, requested.number) if requested.number is not None else None
         promotion.catch_up(store, name)
-        decision = decide(store, found, chosen, policy)
+        decision = decide(store, versions, chosen, policy)
         _check_stage(store, decision, stage)
         with open_run(
             store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}
         ) as run:
-            passes = decision.chosen is not None and (asked.force or not decision.refusals)
+            passes = decision.chosen is not None and (requested.force or not decision.refusals)
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
-                why = _reason(decision, asked.reason)
-                moved = promotion.promote(store, decision.chosen, stage, why, decision.numbers)
+                why = _reason(decision, requested.reason)
+                result = promotion.promote(store, decision.chosen, stage, why, decision.numbers)
                 describe_all(store, name)
-                return _lines(decision.chosen, stage, why, moved)
+                return _lines(decision.chosen, stage, why, result)
             _record_refusal(store, name, stage, decision)
         raise RefusedError(_refusal(name, decision, stage))
 
 
 def roll_back(name: str, reason: str) -> list[str]:
-    """Give Production back to the version that held it before; returns lines for people."""
+    """Give Production back to the version that had it before; return the report line by line."""
     with open_store() as store:
         existing_versions(store, name, newest=1)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
-            target, moved = promotion.roll_back(store, name, reason)
+            target, result = promotion.roll_back(store, name, reason)
             run.set_tags(
                 {
                     "outcome": "rolled back",
                     "version": target.version,
-                    "before": moved.before or "none",
+                    "before": result.before or "none",
                     "reason": reason[:4000],
                 }
             )
             describe_all(store, name)
-        return _lines(target, PRODUCTION, reason, moved)
+        return _lines(target, PRODUCTION, reason, result)
 
 
 def _check_stage(store: Store, decision: Decision, stage: str) -> None:
-    """Staging would take the champion out of production and leave nobody there."""
+    """Refuse to move the champion to Staging, which would leave no version in Production."""
     if stage == STAGING and decision.chosen is not None:
-        now = promotion.holder(store, decision.chosen.name, PRODUCTION)
-        if now is not None and now.version == decision.chosen.version:
+        current = promotion.holder(store, decision.chosen.name, PRODUCTION)
+        if current is not None and current.version == decision.chosen.version:
             raise TrackingError(
-                f"{now.uri} is in Production, and is not taken out of it for Staging. Promote another version to Production first, "
+                f"{current.uri} is in Production, and is not taken out of it for Staging. Promote another version to Production first, "
                 "or go back: mlflow run . -e rollback"
             )
 
@@ -91,44 +102,49 @@ def _log(run: Run, decision: Decision, policy: Policy, outcome: str) -> None:
     limits = {"margin": policy.margin, "max_size_mb": policy.max_size_mb, "max_latency_ms": policy.max_latency_ms}
     limits["min_retention"] = policy.min_retention
     run.log_params({key: f"{value:g}" for key, value in limits.items() if value is not None})
-    told = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
-    run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **told})
+    version = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
+    run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **version})
     run.log_metrics(decision.numbers)
     if decision.refusals:
         run.log_text("\n".join(decision.refusals) + "\n", "refusals.txt")
 
 
 def _record_refusal(store: Store, name: str, stage: str, decision: Decision) -> None:
-    now = promotion.holder(store, name, stage)
+    current = promotion.holder(store, name, stage)
     reasons = "; ".join(decision.refusals) or decision.reason
     about = decision.chosen.version if decision.chosen else None
-    append(store, name, Event(REFUSED, stage, about, now.version if now else None, reasons, decision.numbers))
+    append(store, name, Event(REFUSED, stage, about, current.version if current else None, reasons, decision.numbers))
 
 
 def _refusal(name: str, decision: Decision, stage: str) -> str:
     about = f"{decision.chosen.uri} is not" if decision.chosen else f"{name}: {decision.reason}, so nothing is"
     reasons = "".join(f"  - {reason}\n" for reason in decision.refusals)
-    advice = "Make a better one, allow more (margin and the limits), or promote one against all this: force=true with version and reason."
+    advice = (
+        "Make a better one, relax the margin and the limits, or promote a version nevertheless: force=true with version "
+        "and reason."
+    )
     return f"{about} promoted to {stage}.\n{reasons}{advice}"
 
 
-def _reason(decision: Decision, given: str | None) -> str:
-    """What the user says makes room for what it went against."""
+def _reason(decision: Decision, users_reason: str | None) -> str:
+    """Join the user's reason and the decision's; the user's is cut to fit."""
     against = f"; forced against: {'; '.join(decision.refusals)}" if decision.refusals else ""
     ours = f"{decision.reason}{against}"
-    return f"{shortened(given, _LONGEST_REASON - len(ours))}; {ours}" if given else ours
+    return f"{truncate(users_reason, _MAX_REASON_CHARS - len(ours))}; {ours}" if users_reason else ours
 
 
-def _lines(version: Version, stage: str, why: str, moved: PromotionResult) -> list[str]:
+def _lines(version: Version, stage: str, why: str, result: PromotionResult) -> list[str]:
     alias = STAGE_ALIASES[stage]
-    before = moved.before
+    before = result.before
     if before == version.version:
         instead = "it held this stage already"
     else:
         instead = f"instead of version {before}" if before else "nothing held this stage before"
     lines = [f"{version.uri} is {stage} now, alias {alias}: {why}", instead]
-    if not moved.has_stages:
-        lines.append(f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage carry on")
+    if not result.has_stages:
+        lines.append(
+            f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage replace them"
+        )
     moves = before not in (None, version.version) and stage == PRODUCTION
     back = [f"back    mlflow run . -e rollback -P registered_model={version.name}"] if moves else []
     return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

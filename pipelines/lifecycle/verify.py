@@ -1,4 +1,4 @@
-"""Looking through a registry, telling what is wrong in a table, and mending what can be mended."""
+"""Verify a registry: report what is wrong, and repair what can be repaired."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.registry import promotion
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.history import read_history, standing
-from sbert_prune.registry.reconcile import actual, has_stages_in_tags_only, settle, wanted
+from sbert_prune.registry.history import read_history, stage_holders
+from sbert_prune.registry.reconcile import current_state, expected_state, has_stages_in_tags_only, reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
 from sbert_prune.report.tables import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
@@ -26,98 +26,112 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 
-def audit_stages(store: Store, name: str, there: list[str]) -> list[Finding]:
-    """A damaged history; else aliases and stages that are not where it says, and a champion that is gone."""
+def audit_stages(store: Store, name: str, existing: list[str]) -> list[Finding]:
+    """Return damage of the history; if there is none, aliases and stages that differ from it, and a deleted champion."""
     history = read_history(store, name)
-    if history.damage:  # what it says of stages cannot be trusted
-        advice = "restore the tags from a backup of the store; repair=true notes the loss, and takes who holds the stages for what was decided"
-        return [Finding("history", "; ".join(history.damage), advice, Repair(writes_off=True))]
-    return [*_lost_champion(standing(history.events).production, there), *_moved(store, name, history, there)]
-
-
-def _lost_champion(held: tuple[str, ...], there: list[str]) -> Iterator[Finding]:
-    """held: all that have held Production, the present one last."""
-    if held and held[-1] not in there:
-        next_best = [version for version in held if version in there]
-        what_then = (
-            f"version {next_best[-1]} held Production before"
-            if next_best
-            else "no version that held it before is there"
+    if history.damage:  # aliases and stages cannot be checked against it
+        advice = (
+            "restore the tags from a backup of the store; repair=true records the loss, and the current holders of the "
+            "stages as decided"
         )
-        advice = f"{what_then}: {'repair=true gives it back, or ' if next_best else ''}promote another one"
-        repair = Repair(settles=True, rolls_back=True) if next_best else None
-        yield Finding("champion", f"version {held[-1]}, in Production by the history, was deleted", advice, repair)
+        return [Finding("history", "; ".join(history.damage), advice, Repair(writes_off=True))]
+    return [
+        *_lost_champion(stage_holders(history.events).production, existing),
+        *_moved(store, name, history, existing),
+    ]
 
 
-def _moved(store: Store, name: str, history: History, there: list[str]) -> Iterator[Finding]:
-    """What was moved by other means is moved back, or noted where our history knows nothing of that stage yet."""
-    now = actual(store, name, by_tags=has_stages_in_tags_only(versions(store, name)))
-    then = wanted(history.events, there)
-    stage_of = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}
-    for alias in sorted(now.aliases.keys() | then.aliases.keys()):
-        is_at, ought = now.aliases.get(alias, "none"), then.aliases.get(alias, "none")
-        if is_at != ought:
-            gone = "" if is_at == "none" or is_at in there else ", which is not there"
-            moving = "repair=true moves it; promote the version if it was moved on purpose"
-            found = f"names version {is_at}{gone}; the history says {ought}"
-            yield _misplaced(f"alias {alias}", found, moving, stage_of.get(alias))
-    for number in sorted(now.stages.keys() | then.stages.keys(), key=int):
-        is_in, ought = now.stages.get(number, "none"), then.stages.get(number, "none")
-        if is_in != ought:
-            notes = is_in if is_in in stage_of.values() else None
-            yield _misplaced(
-                f"version {number}", f"is in stage {is_in}; the history says {ought}", "repair=true moves it", notes
-            )
+def _lost_champion(production: tuple[str, ...], existing: list[str]) -> Iterator[Finding]:
+    if production and production[-1] not in existing:
+        earlier = [version for version in production if version in existing]
+        previous = (
+            f"version {earlier[-1]} was in Production before" if earlier else "no earlier version in Production exists"
+        )
+        advice = f"{previous}: {'repair=true gives it back, or ' if earlier else ''}promote another one"
+        repair = Repair(reconciles=True, rolls_back=True) if earlier else None
+        found = f"version {production[-1]}, in Production by the history, was deleted"
+        yield Finding("champion", found, advice, repair)
 
 
-def _misplaced(subject: str, found: str, moving: str, notes: str | None) -> Finding:
-    advice = "repair=true takes it into the history, which knows nothing of that stage yet" if notes else moving
-    return Finding(subject, found, advice, Repair(settles=True, notes=notes))
+def _moved(store: Store, name: str, history: History, existing: list[str]) -> Iterator[Finding]:
+    """Find what was moved by other means: it is moved back, or recorded if the history has no event about that stage yet."""
+    current = current_state(store, name, by_tags=has_stages_in_tags_only(versions(store, name)))
+    expected = expected_state(history.events, existing)
+    unrecorded = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}
+    for alias in sorted(current.aliases.keys() | expected.aliases.keys()):
+        version, should_be = current.aliases.get(alias, "none"), expected.aliases.get(alias, "none")
+        if version != should_be:
+            deleted = "" if version == "none" or version in existing else ", which does not exist"
+            advice = "repair=true moves it; promote the version if it was moved on purpose"
+            found = f"names version {version}{deleted}, but the history has {should_be}"
+            yield _misplaced(f"alias {alias}", found, advice, unrecorded.get(alias))
+    for number in sorted(current.stages.keys() | expected.stages.keys(), key=int):
+        stage, should_be = current.stages.get(number, "none"), expected.stages.get(number, "none")
+        if stage != should_be:
+            found = f"is in stage {stage}, but the history has {should_be}"
+            notes = stage if stage in unrecorded.values() else None
+            yield _misplaced(f"version {number}", found, "repair=true moves it", notes)
+
+
+def _misplaced(subject: str, found: str, advice: str, notes: str | None) -> Finding:
+    if notes:
+        advice = "repair=true records it in the history, which has no event about that stage yet"
+    return Finding(subject, found, advice, Repair(reconciles=True, notes=notes))
 
 
 def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
-    """Look through one registered model, or all of ours. Returns lines for people, and whether nothing is wrong (any more)."""
+    """Verify one registered model, or all of ours.
+
+    Args:
+        name: The registered model; None for all.
+        repair: Repair what can be repaired.
+
+    Returns:
+        The report line by line, and whether nothing is wrong, or nothing any more.
+    """
     with open_store() as store:
-        names = [name] if name is not None else _ours(store)
+        names = [name] if name is not None else _our_models(store)
         if not names:
             return ["nothing is registered in this store"], True
         rows: list[tuple[str, str, str, str]] = []
-        left = 0
-        for each in names:
-            found = registry.versions(store, each)
-            if name is not None and not found and not _is_there(store, each):
-                raise TrackingError(f"registered_model={each}: there is no such registered model in this store.")
-            for finding, outcome in _look_through(store, each, found, repair=repair):
-                rows.append((each, finding.subject, finding.found, outcome or finding.advice))
-                left += outcome is None
-            echo(f"{each}: {len(found)} version{'s' * (len(found) != 1)} looked at")
+        num_open = 0
+        for model in names:
+            registered = registry.versions(store, model)
+            if name is not None and not registered and not _exists(store, model):
+                raise TrackingError(f"registered_model={model}: there is no such registered model in this store.")
+            for finding, repaired in _check_model(store, model, registered, repair=repair):
+                rows.append((model, finding.subject, finding.found, repaired or finding.advice))
+                num_open += repaired is None
+            echo(f"{model}: {len(registered)} version{'s' * (len(registered) != 1)} checked")
         if not rows:
-            return ["every version is what it says"], True
-        told = table_lines(("model", "about", "found", "mended" if repair and not left else "what to do"), rows)
-        return [*told, f"{len(rows)} found, {len(rows) - left} mended"], not left
+            return ["every version matches its record"], True
+        last_column = "repaired" if repair and not num_open else "what to do"
+        table = table_lines(("model", "about", "found", last_column), rows)
+        return [*table, f"{len(rows)} found, {len(rows) - num_open} repaired"], not num_open
 
 
-def _look_through(store: Store, name: str, found: list[Version], *, repair: bool) -> list[tuple[Finding, str | None]]:
-    """Findings, each with what was done about it; None where nothing was."""
-    outcomes: list[tuple[Finding, str | None]] = []
-    ours = [version for version in found if version.tags]
-    if len(ours) < len(found):
-        echo(f"{name}: {len(found) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
+def _check_model(
+    store: Store, name: str, registered: list[Version], *, repair: bool
+) -> list[tuple[Finding, str | None]]:
+    """Return findings, each with how it was repaired; None if it was not."""
+    ours = [version for version in registered if version.tags]
+    if len(ours) < len(registered):
+        echo(f"{name}: {len(registered) - len(ours)} of its versions were not made by sbert-prune, and are left alone")
+    results: list[tuple[Finding, str | None]] = []
     for version in ours:
         for finding in audit_version(store, version):
-            outcomes.append((finding, _mend(store, version, finding) if repair else None))
-    outcomes += [(finding, None) for finding in audit_references(ours)]
-    if not found:
-        return outcomes
+            results.append((finding, _repair(store, version, finding) if repair else None))
+    results += [(finding, None) for finding in audit_references(ours)]
+    if not registered:
+        return results
+    stages = audit_stages(store, name, [version.version for version in registered])
     if not repair:
-        outcomes += [(finding, None) for finding in audit_stages(store, name, [version.version for version in found])]
-        return outcomes
-    stages = audit_stages(store, name, [version.version for version in found])
-    _mend_stages(store, name, stages)
-    return outcomes + [(finding, _mended(finding.repair)) for finding in stages]
+        return results + [(finding, None) for finding in stages]
+    _repair_stages(store, name, stages)
+    return results + [(finding, _how_repaired(finding.repair)) for finding in stages]
 
 
-def _mend_stages(store: Store, name: str, findings: list[Finding]) -> None:
+def _repair_stages(store: Store, name: str, findings: list[Finding]) -> None:
     repairs = [finding.repair for finding in findings if finding.repair is not None]
     if any(repair.writes_off for repair in repairs):
         promotion.note_loss(store, name)
@@ -125,17 +139,19 @@ def _mend_stages(store: Store, name: str, findings: list[Finding]) -> None:
     for finding in findings:
         if finding.repair is not None and finding.repair.rolls_back:
             promotion.roll_back(store, name, finding.found)
-    if any(repair.settles for repair in repairs):
-        settle(store, name)
+    if any(repair.reconciles for repair in repairs):
+        reconcile(store, name)
 
 
-def _mended(repair: Repair | None) -> str | None:
+def _how_repaired(repair: Repair | None) -> str | None:
     if repair is None:
         return None
-    return "mended: noted in the history" if repair.writes_off or repair.notes else "mended: brought to the history"
+    if repair.writes_off or repair.notes:
+        return "repaired: recorded in the history"
+    return "repaired: reconciled with the history"
 
 
-def _mend(store: Store, version: Version, finding: Finding) -> str | None:
+def _repair(store: Store, version: Version, finding: Finding) -> str | None:
     repair = finding.repair
     if repair is None:
         return None
@@ -147,19 +163,19 @@ def _mend(store: Store, version: Version, finding: Finding) -> str | None:
     except TrackingError as error:
         echo(str(error))
         return None
-    return "mended"
+    return "repaired"
 
 
-def _ours(store: Store) -> list[str]:
-    """Registered models with a version that carries our tags."""
+def _our_models(store: Store) -> list[str]:
+    """Return the registered models with a version that has our tags."""
     try:
-        found = pages(lambda token: store.client.search_registered_models(page_token=token))
-        return [model.name for model in found if any(version.tags for version in registry.versions(store, model.name))]
+        models = pages(lambda token: store.client.search_registered_models(page_token=token))
+        return [model.name for model in models if any(version.tags for version in registry.versions(store, model.name))]
     except FAULTS as error:
         raise TrackingError(f"The registered models cannot be listed: {first_line(error)}") from error
 
 
-def _is_there(store: Store, name: str) -> bool:
+def _exists(store: Store, name: str) -> bool:
     try:
         store.client.get_registered_model(name)
     except FAULTS:

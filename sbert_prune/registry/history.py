@@ -1,7 +1,7 @@
-"""What was decided about a registered model, in order: every promotion, refusal and rollback, each a tag of the model in the registry.
+"""The history of a registered model: every promotion, refusal and rollback, each stored as a tag of the model.
 
-An entry is written once and never changed, under a key of its own, so that two commands at once lose nothing; keys order them for all.
-A further tag marks the newest entry that aliases and stages have been brought to.
+An entry is written once, under its own key, and never changed, so concurrent commands lose nothing; the keys define the order.
+Another tag marks the newest entry that aliases and stages have been reconciled with.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
     from sbert_prune.tracking.store import Store
 
-_LONGEST = 5_000  # characters of a registered model's tag: MLflow allows more, the column of its database (PostgreSQL) does not
+_MAX_CHARS = 5_000  # of a registered model's tag: MLflow allows more, its database column (PostgreSQL) does not
 
 PRODUCTION, STAGING = "Production", "Staging"
 
 PROMOTED, REFUSED, ROLLED_BACK, FOUND, LOST = "promoted", "refused", "rolled back", "found", "lost"
 MOVING = {PROMOTED, ROLLED_BACK, FOUND}
-"""What gives or takes a stage."""
+"""The kinds of events that change which version has a stage."""
 
 
 def _user_name() -> str:
-    """Who gives the command: as the tracking server knows them, or as this machine does."""
+    """Return the user of the tracking server, or else of this machine."""
     with suppress(OSError, KeyError):  # a container's user may have no name
         return one_line(os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser())
     return "unknown"
@@ -47,11 +47,18 @@ def _user_name() -> str:
 
 @dataclass(frozen=True)
 class Event:
-    """One decision. what: "found" is a version that somebody put there by other means, "lost" says which entries nobody can read any more.
+    """One entry of the history.
 
-    Others, of releases to come, move nothing.
-    version: that it was about; None where a refusal names none.  before: that held the stage until then.
-    numbers: metrics that it was decided by.  at: UTC, ISO 8601.
+    Attributes:
+        what: "promoted", "refused" or "rolled back"; "found" for a version that was given the stage outside of sbert-prune; "lost"
+            for a list of unreadable entries. Unknown kinds, written by later releases, move nothing.
+        stage: The stage that the event is about.
+        version: The version that the event is about; None if a refusal names none.
+        before: The version that had the stage until then.
+        reason: Why.
+        numbers: The metrics that the decision was based on.
+        by: The user.
+        at: UTC, ISO 8601.
     """
 
     what: str
@@ -72,18 +79,18 @@ class Event:
 _EVENT = TypeAdapter(Event)
 
 
-def shortened(text: str, room: int) -> str:
-    """A text that takes so many characters of an entry at most, cut at its end."""
-    widths = list(accumulate(len(_as_json(each)) - 2 for each in text))  # quotes and backslashes take two
-    if not widths or widths[-1] <= room:
+def truncate(text: str, max_chars: int) -> str:
+    """Cut a text at its end so that it takes at most `max_chars` characters of an entry."""
+    widths = list(accumulate(len(_as_json(char)) - 2 for char in text))  # quotes and backslashes take two
+    if not widths or widths[-1] <= max_chars:
         return text
-    return text[: sum(width <= room - 4 for width in widths)] + " ..."
+    return text[: sum(width <= max_chars - 4 for width in widths)] + " ..."
 
 
 def as_text(event: Event) -> str:
-    """As the registry holds it; a reason that is too long for it is cut."""
-    room = _LONGEST - len(_as_json(asdict(event) | {"reason": ""}))
-    return _as_json(asdict(event) | {"reason": shortened(event.reason, room)})
+    """Return an event as it is stored in the registry; a reason that is too long is cut."""
+    max_chars = _MAX_CHARS - len(_as_json(asdict(event) | {"reason": ""}))
+    return _as_json(asdict(event) | {"reason": truncate(event.reason, max_chars)})
 
 
 def _as_json(value: object) -> str:
@@ -91,29 +98,39 @@ def _as_json(value: object) -> str:
 
 
 def parse(text: str) -> Event | None:
-    """What `as_text` wrote; None for what was written by hand or cut off; what a release to come may tell besides is left out."""
+    """Parse what `as_text` wrote; return None for anything else. Fields that later releases may add are ignored."""
     try:
-        told: dict[str, Any] = json.loads(text)
-        known = {each.name: told[each.name] for each in fields(Event)}
+        values: dict[str, Any] = json.loads(text)
+        known = {field.name: values[field.name] for field in fields(Event)}
         return _EVENT.validate_json(json.dumps(known), strict=True)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What decisions come to. production: the versions that have held it and were not taken back, the present one last."""
+class StageHolders:
+    """The versions that have each stage, as the result of a history.
+
+    Attributes:
+        production: The versions that were in Production and not rolled back, the current one last.
+        staging: The version in Staging, if any.
+    """
 
     production: tuple[str, ...] = ()
     staging: tuple[str, ...] = ()
 
     def of(self, stage: str) -> tuple[str, ...]:
-        """Those of one stage."""
+        """Return the versions of one stage."""
         return self.production if stage == PRODUCTION else self.staging
 
 
-def standing(events: Sequence[Event], existing: Collection[str] | None = None) -> Standing:
-    """Who holds what behind all these decisions. existing: versions that are still there, others hold nothing; None for whatever was."""
+def stage_holders(events: Sequence[Event], existing: Collection[str] | None = None) -> StageHolders:
+    """Return which versions have which stage after all these events.
+
+    Args:
+        events: Oldest first.
+        existing: The versions that still exist; others are left out. None leaves out none.
+    """
     stacks: dict[str, list[str]] = {PRODUCTION: [], STAGING: []}
     for event in events:
         version = event.version
@@ -124,27 +141,34 @@ def standing(events: Sequence[Event], existing: Collection[str] | None = None) -
             del stack[stack.index(version) + 1 :]
             continue
         if event.stage == STAGING:
-            stack.clear()  # who makes way in Staging does not come back
+            stack.clear()  # a version that is replaced in Staging does not come back
         elif version in stacks[STAGING]:
             stacks[STAGING].clear()
         if version in stack:
             stack.remove(version)
         stack.append(version)
-    held = (stacks[stage] for stage in (PRODUCTION, STAGING))
-    return Standing(*(tuple(version for version in stack if existing is None or version in existing) for stack in held))
+    production, staging = (
+        tuple(version for version in stacks[stage] if existing is None or version in existing)
+        for stage in (PRODUCTION, STAGING)
+    )
+    return StageHolders(production, staging)
 
 
 _KEY = re.compile(rf"{re.escape(TAG)}history\.(\d{{6,}})-[0-9a-f]{{8}}")
-_SETTLED = f"{TAG}settled"
+_RECONCILED = f"{TAG}settled"
 
 
 @dataclass(frozen=True)
 class History:
-    """events: those that can be read, oldest first.  num_reconciled: of these, how many aliases and stages have been brought to.
+    """The history of a registered model, as read from the registry.
 
-    newest: the key of the last entry; None where there is none.  mark: the key up to which all is settled.
-    damage: entries that are gone or cannot be read, for people, but for those that are noted as lost.
-    aliases: the version that each named, read by the same request.
+    Attributes:
+        events: The entries that can be read, oldest first.
+        num_reconciled: How many of these the aliases and stages have been reconciled with.
+        newest: The key of the last entry; None if there is none.
+        mark: The key up to which aliases and stages have been reconciled.
+        damage: Descriptions of entries that are missing or cannot be read, except those that are already recorded as lost.
+        aliases: The version that each alias names, read by the same request.
     """
 
     events: tuple[Event, ...]
@@ -156,40 +180,34 @@ class History:
 
     @property
     def is_reconciled(self) -> bool:
-        """Whether no decision was only written down."""
+        """Whether aliases and stages reflect every event."""
         return not any(event.what in MOVING for event in self.events[self.num_reconciled :])
 
     def has_moved(self, stage: str) -> bool:
-        """Whether anything was ever decided that gives or takes this stage."""
+        """Return whether any event has given or taken this stage."""
         return any(event.what in MOVING and event.stage == stage for event in self.events)
 
 
 def read_history(store: Store, name: str) -> History:
-    """All decisions about a registered model. Raises TrackingError."""
+    """Return all events of a registered model. Raises TrackingError."""
     try:
         registered = store.client.get_registered_model(name)
     except FAULTS as error:
         raise TrackingError(f"The history of {name} cannot be read: {first_line(error)}") from error
     tags, aliases = registered.tags, {alias: str(version) for alias, version in registered.aliases.items()}
-    keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_place)
-    mark = tags.get(_SETTLED, "")
-    read = {key: event for key in keys if (event := parse(tags[key])) is not None}
-    num_reconciled = sum(_place(key) <= _place(mark) for key in read)
-    return History(
-        tuple(read.values()),
-        num_reconciled,
-        keys[-1] if keys else None,
-        mark,
-        tuple(_damage(keys, read, mark)),
-        aliases,
-    )
+    keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_sort_key)
+    mark = tags.get(_RECONCILED, "")
+    events = {key: event for key in keys if (event := parse(tags[key])) is not None}
+    num_reconciled = sum(_sort_key(key) <= _sort_key(mark) for key in events)
+    damage = tuple(_find_damage(keys, events, mark))
+    return History(tuple(events.values()), num_reconciled, keys[-1] if keys else None, mark, damage, aliases)
 
 
 def append(store: Store, name: str, event: Event) -> None:
-    """Write a decision behind all others. Raises TrackingError."""
+    """Add an event after all others. Raises TrackingError."""
     try:
         tags = store.client.get_registered_model(name).tags
-        number = max(_place(key)[0] for key in (*tags, tags.get(_SETTLED, ""))) + 1
+        number = max(_number(key) for key in (*tags, tags.get(_RECONCILED, ""))) + 1
         store.client.set_registered_model_tag(name, f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event))
     except FAULTS as error:
         raise TrackingError(
@@ -198,32 +216,36 @@ def append(store: Store, name: str, event: Event) -> None:
 
 
 def mark_reconciled(store: Store, name: str, history: History) -> None:
-    """Note that aliases and stages are where this history has them. Raises what MLflow does when the store does not answer."""
+    """Record that aliases and stages match this history. Raises MLflow's errors if the store does not answer."""
     if history.newest is not None and history.newest != history.mark:
-        store.client.set_registered_model_tag(name, _SETTLED, history.newest)
+        store.client.set_registered_model_tag(name, _RECONCILED, history.newest)
 
 
-def _place(key: str) -> tuple[int, str]:
-    found = _KEY.fullmatch(key)
-    return (int(found[1]), key) if found else (0, key)
+def _number(key: str) -> int:
+    match = _KEY.fullmatch(key)
+    return int(match[1]) if match else 0
 
 
-def _damage(keys: Sequence[str], read: Mapping[str, Event], mark: str) -> list[str]:
-    """Numbers that nothing has, the marked entry where it is gone, and entries that tell nothing, behind the last note of a loss."""
-    noted = max((_place(key)[0] for key, event in read.items() if event.what == LOST), default=0)
-    told = {number: "" for key in keys if (number := _place(key)[0]) > noted}
-    told |= {
+def _sort_key(key: str) -> tuple[int, str]:
+    return _number(key), key
+
+
+def _find_damage(keys: Sequence[str], events: Mapping[str, Event], mark: str) -> list[str]:
+    """Describe gaps in the numbers, unreadable entries, and a missing marked entry, after the last recorded loss."""
+    last_loss = max((_number(key) for key, event in events.items() if event.what == LOST), default=0)
+    damage = {number: "" for key in keys if (number := _number(key)) > last_loss}
+    damage |= {
         number: f"entry {number} cannot be read"
         for key in keys
-        if key not in read and (number := _place(key)[0]) > noted
+        if key not in events and (number := _number(key)) > last_loss
     }
-    if mark not in keys and _place(mark)[0] > noted:
-        told[_place(mark)[0]] = f"entry {_place(mark)[0]} is missing"
-    told |= {
+    if mark not in keys and _number(mark) > last_loss:
+        damage[_number(mark)] = f"entry {_number(mark)} is missing"
+    damage |= {
         before + 1: f"entry {before + 1} is missing"
         if after - before == 2
         else f"entries {before + 1} to {after - 1} are missing"
-        for before, after in pairwise([noted, *sorted(told)])
+        for before, after in pairwise([last_loss, *sorted(damage)])
         if after - before > 1
     }
-    return [told[number] for number in sorted(told) if told[number]]
+    return [damage[number] for number in sorted(damage) if damage[number]]

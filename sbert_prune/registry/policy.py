@@ -1,4 +1,4 @@
-"""Which variant is good enough: not worse than its reference by more than a margin, and within what the user can afford."""
+"""The promotion policy: a variant must be within a margin of its reference and within the user's limits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 SIZE, LATENCY, ROUNDTRIP = "size/disk_mb", "speed/latency_p50_ms", "roundtrip/max_abs_diff"
 TOLERANCE = 1e-3
-"""By so much an embedding may differ once it was saved and loaded."""
+"""The largest difference that an embedding may have after a round trip through disk."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """margin: of dev Spearman.  max_size_mb: on disk.  max_latency_ms: of one sentence, the median.  min_retention: 0 to 1."""
+    """What a variant must satisfy to be promoted.
+
+    Attributes:
+        margin: Of dev Spearman.
+        max_size_mb: On disk.
+        max_latency_ms: The median for one sentence.
+        min_retention: 0 to 1.
+    """
 
     margin: float = MARGIN
     max_size_mb: float | None = None
@@ -36,7 +43,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version, and what it is held against. pairs: read when they are wanted; None where nobody kept them."""
+    """A version and the reference that it is compared with.
+
+    Attributes:
+        version: The version.
+        pairs: Reads its scores of the dev pairs; returns None if they are not stored.
+        reference: Its reference, if there is one.
+        reference_pairs: Reads those of the reference.
+    """
 
     version: Version
     pairs: Callable[[], DevPairs | None]
@@ -45,13 +59,13 @@ class Candidate:
 
 
 def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
-    """Why a version does not qualify, for people; nothing where it does. The comparison comes last, and only where all else holds."""
+    """Return why a version does not qualify; an empty list if it does. The comparison is made only if all else is fulfilled."""
     metrics = candidate.version.metrics
-    found = [*_unproven(metrics), *_over_the_limits(metrics, policy)]
-    return found or _worse(candidate, policy.margin)
+    reasons = [*_check_roundtrip(metrics), *_check_limits(metrics, policy)]
+    return reasons or _check_quality(candidate, policy.margin)
 
 
-def _unproven(metrics: Mapping[str, float]) -> list[str]:
+def _check_roundtrip(metrics: Mapping[str, float]) -> list[str]:
     difference = metrics.get(ROUNDTRIP)
     if difference is None:
         return [
@@ -62,23 +76,26 @@ def _unproven(metrics: Mapping[str, float]) -> list[str]:
     return []
 
 
-def _over_the_limits(metrics: Mapping[str, float], policy: Policy) -> list[str]:
-    at_most = (("max_size_mb", SIZE, policy.max_size_mb), ("max_latency_ms", LATENCY, policy.max_latency_ms))
-    found = [
+def _check_limits(metrics: Mapping[str, float], policy: Policy) -> list[str]:
+    limits = (("max_size_mb", SIZE, policy.max_size_mb), ("max_latency_ms", LATENCY, policy.max_latency_ms))
+    reasons = [
         f"{name}={limit:g}: {metric} is {metrics[metric]:.4g}"
         if metric in metrics
         else f"{name}={limit:g}: {metric} was not measured"
-        for name, metric, limit in at_most
+        for name, metric, limit in limits
         if limit is not None and not metrics.get(metric, float("inf")) <= limit
     ]
     if policy.min_retention is not None and not metrics.get(RETENTION, 0.0) >= policy.min_retention:
-        told = f"is {metrics[RETENTION]:.4f}" if RETENTION in metrics else "was not measured"
-        found.append(f"min_retention={policy.min_retention:g}: {RETENTION} {told}")
-    return found
+        measured = f"is {metrics[RETENTION]:.4f}" if RETENTION in metrics else "was not measured"
+        reasons.append(f"min_retention={policy.min_retention:g}: {RETENTION} {measured}")
+    return reasons
 
 
-def _worse(candidate: Candidate, margin: float) -> list[str]:
-    """Whether it may be worse than its reference by more than the margin: the paired bootstrap over dev pairs, one-sided, 95 %."""
+def _check_quality(candidate: Candidate, margin: float) -> list[str]:
+    """Return why a version may be worse than its reference by more than the margin.
+
+    Uses the paired bootstrap over the dev pairs, one-sided, 95 %.
+    """
     version, reference = candidate.version, candidate.reference
     if reference is None:
         return [
@@ -86,63 +103,74 @@ def _worse(candidate: Candidate, margin: float) -> list[str]:
         ]
     if reference.version == version.version:
         return []
-    own, theirs = candidate.pairs(), candidate.reference_pairs()
-    if own is None or theirs is None:
-        missing = [which.uri for which, pairs in ((version, own), (reference, theirs)) if pairs is None]
+    pairs, reference_pairs = candidate.pairs(), candidate.reference_pairs()
+    if pairs is None or reference_pairs is None:
+        stored = ((version, pairs), (reference, reference_pairs))
+        missing = " and ".join(entry.uri for entry, its_pairs in stored if its_pairs is None)
         return [
-            f"what {' and '.join(missing)} say of the dev pairs was not kept: judge again, mlflow run . -e evaluate -P model=MODEL"
+            f"what {missing} say of the dev pairs was not kept: judge again, mlflow run . -e evaluate -P model=MODEL"
         ]
-    if own.digest != theirs.digest:
+    if pairs.digest != reference_pairs.digest:
         return [f"it and its reference, version {reference.version}, were judged on different dev pairs"]
-    return _held_against(own, theirs, margin, reference)
+    return _compare_with_reference(pairs, reference_pairs, margin, reference)
 
 
-def _held_against(own: DevPairs, theirs: DevPairs, margin: float, reference: Version) -> list[str]:
-    if len(own.gold) < FEWEST_TO_TELL:
+def _compare_with_reference(pairs: DevPairs, reference_pairs: DevPairs, margin: float, reference: Version) -> list[str]:
+    if len(pairs.gold) < FEWEST_TO_TELL:
         return [
-            f"{len(own.gold)} dev pairs cannot tell whether it is as good as its reference: {FEWEST_TO_TELL} are the fewest"
+            f"{len(pairs.gold)} dev pairs cannot tell whether it is as good as its reference: "
+            f"{FEWEST_TO_TELL} are the fewest"
         ]
-    difference = own.score.minus(theirs.score)
-    chance = difference.probability_below(-margin)
-    if chance <= 1 - LEVEL:
+    score, reference_score = pairs.score, reference_pairs.score
+    difference = score.minus(reference_score)
+    probability = difference.probability_below(-margin)
+    if probability <= 1 - LEVEL:
         return []
     return [
-        f"it may be worse than its reference, version {reference.version}, by more than {margin:g}: dev {own.score.value:.4f} against "
-        f"{theirs.score.value:.4f}, difference {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
-        f"probability {chance:.3f} (at most {1 - LEVEL:.2f} is asked)"
+        f"it may be worse than its reference, version {reference.version}, by more than {margin:g}: "
+        f"dev {score.value:.4f} against {reference_score.value:.4f}, "
+        f"difference {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
+        f"probability {probability:.3f} (at most {1 - LEVEL:.2f} is asked)"
     ]
 
 
-def unlike_champion(chosen: Version, champion: Version) -> list[str]:
-    """Why a version cannot be compared with the champion: they were judged on different pairs."""
-    found = []
+def _not_comparable(chosen: Version, champion: Version) -> list[str]:
+    """Return why a version cannot be compared with the champion: they were evaluated on different pairs."""
+    reasons = []
     for split in ("dev", "test"):
-        own, theirs = (version.tags.get(f"sts_{split}_digest") for version in (chosen, champion))
-        if theirs is not None and own != theirs:
-            told = f"on {split} pairs {own}" if own else f"on {split} pairs that nobody knows"
-            found.append(
-                f"it was judged {told}, the champion, version {champion.version}, on {theirs}: their scores do not compare"
+        digest, expected = (version.tags.get(f"sts_{split}_digest") for version in (chosen, champion))
+        if expected is not None and digest != expected:
+            judged = f"on {split} pairs {digest}" if digest else f"on {split} pairs that nobody knows"
+            reasons.append(
+                f"it was judged {judged}, the champion, version {champion.version}, on {expected}: "
+                "their scores do not compare"
             )
-    return found
+    return reasons
 
 
-def no_better(chosen: Version, champion: Version) -> list[str]:
-    """Why the champion may as well stay: it is no larger, and scores no less on dev."""
+def _not_better(chosen: Version, champion: Version) -> list[str]:
+    """Return why a version does not replace the champion: it is not smaller, and its dev score is not higher."""
     sizes = [version.metrics.get(SIZE, float("inf")) for version in (chosen, champion)]
     scores = [version.metrics.get(STS_DEV, float("-inf")) for version in (chosen, champion)]
     if sizes[0] < sizes[1] or scores[0] > scores[1]:
         return []
-    told = [f"{size:.1f} MB, dev {score:.4f}" for size, score in zip(sizes, scores, strict=True)]
-    return [f"it is no better than the champion, version {champion.version}: {told[0]} against {told[1]}"]
+    values = [f"{size:.1f} MB, dev {score:.4f}" for size, score in zip(sizes, scores, strict=True)]
+    return [f"it is no better than the champion, version {champion.version}: {values[0]} against {values[1]}"]
 
 
-_TOLD = (STS_DEV, STS_TEST, RETENTION, SIZE, LATENCY)
-_MOST_TOLD = 8
+_RECORDED_METRICS = (STS_DEV, STS_TEST, RETENTION, SIZE, LATENCY)
+_MAX_REASONS = 8
 
 
 @dataclass(frozen=True)
 class Decision:
-    """chosen: the version that it is about; None where none qualifies.  refusals: why not; nothing where it may.  reason: why."""
+    """Whether a version may be promoted.
+
+    Attributes:
+        chosen: The version; None if none qualifies.
+        refusals: Why it may not be promoted; empty if it may.
+        reason: Why it was chosen.
+    """
 
     chosen: Version | None
     refusals: tuple[str, ...]
@@ -150,95 +178,114 @@ class Decision:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The metrics that it was decided by."""
-        return {name: self.chosen.metrics[name] for name in _TOLD if name in self.chosen.metrics} if self.chosen else {}
+        """The metrics that the decision is based on."""
+        metrics = self.chosen.metrics if self.chosen else {}
+        return {name: metrics[name] for name in _RECORDED_METRICS if name in metrics}
 
 
-def decide(store: Store, found: Sequence[Version], chosen: Version | None, policy: Policy) -> Decision:
-    """Look at one of the versions of a registered model, or, where none is chosen, for the smallest that qualifies.
+def decide(store: Store, registered: Sequence[Version], chosen: Version | None, policy: Policy) -> Decision:
+    """Check the chosen version of a registered model; if none is chosen, find the smallest that qualifies.
 
-    found: all of them, of which there is one at least.  Raises TrackingError.
+    Args:
+        store: The tracking store.
+        registered: All versions of the registered model, at least one.
+        chosen: The version to check, or None.
+        policy: What it must satisfy.
+
+    Raises:
+        TrackingError: The store does not answer.
     """
-    now = champion(store, found[0].name)
-    look = _looking(store, found)
+    current = champion(store, registered[0].name)
+    as_candidate = _candidate_factory(store, registered)
     if chosen is not None:
-        refusals = (*_bytes(store, chosen), *shortcomings(look(chosen), policy), *_beside_champion(chosen, now))
-        return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_scored(chosen)}")
-    variants = sorted((entry for entry in found if not entry.is_reference and not entry.is_trial), key=_smallest_first)
-    told: list[str] = []
+        refusals = (
+            *_check_files(store, chosen),
+            *shortcomings(as_candidate(chosen), policy),
+            *_compare_with_champion(chosen, current),
+        )
+        return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_format_score(chosen)}")
+    variants = sorted(
+        (version for version in registered if not version.is_reference and not version.is_trial), key=_smallest_first
+    )
+    refused: list[str] = []
     passed_over: list[str] = []
-    for entry in variants:
-        own = shortcomings(look(entry), policy) or _bytes(store, entry)
-        beside = _beside_champion(entry, now) if not own else []
-        if not own and not beside:
-            smallest = f"the smallest of {len(variants)} variants that is not worse than its reference by more than {policy.margin:g} on dev"
-            instead = [f"passed over: {'; '.join(_few(passed_over))}"] if passed_over else []
-            return Decision(entry, (), "; ".join([smallest, _scored(entry), *instead]))
-        told.append(f"version {entry.version}: {'; '.join([*own, *beside])}")
-        passed_over += told[-1:] if beside else []
-    return Decision(None, _few(told), "none of its variants qualifies" if variants else "it has no pruned variant")
+    for version in variants:
+        failures = shortcomings(as_candidate(version), policy) or _check_files(store, version)
+        against_champion = _compare_with_champion(version, current) if not failures else []
+        if not failures and not against_champion:
+            smallest = (
+                f"the smallest of {len(variants)} variants that is not worse than its reference "
+                f"by more than {policy.margin:g} on dev"
+            )
+            instead = [f"passed over: {'; '.join(_first_few(passed_over))}"] if passed_over else []
+            return Decision(version, (), "; ".join([smallest, _format_score(version), *instead]))
+        refused.append(f"version {version.version}: {'; '.join([*failures, *against_champion])}")
+        passed_over += refused[-1:] if against_champion else []
+    reason = "none of its variants qualifies" if variants else "it has no pruned variant"
+    return Decision(None, _first_few(refused), reason)
 
 
-def _bytes(store: Store, version: Version) -> list[str]:
-    """What cannot be loaded is nothing to put into production."""
+def _check_files(store: Store, version: Version) -> list[str]:
+    """Return why a version cannot be loaded; an empty list if its model files exist."""
     if has_bytes(store, version.tags.get("model_id", "")):
         return []
     if version.has_no_files:
         return [
-            f"its bytes were let go by the search: make them again with mlflow run . -e search -P rebuild={version.version}"
+            "its bytes were let go by the search: make them again with "
+            f"mlflow run . -e search -P rebuild={version.version}"
         ]
     return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
 
 
-def _few(told: Sequence[str]) -> tuple[str, ...]:
-    more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-    return (*told[:_MOST_TOLD], *more)
+def _first_few(reasons: Sequence[str]) -> tuple[str, ...]:
+    more = [f"and {len(reasons) - _MAX_REASONS} more"] if len(reasons) > _MAX_REASONS else []
+    return (*reasons[:_MAX_REASONS], *more)
 
 
-def _beside_champion(chosen: Version, now: Version | None) -> list[str]:
-    """Why the champion stays. A version that is champion already may be so once more: that mends what was broken off."""
-    if now is None or now.version == chosen.version:
+def _compare_with_champion(chosen: Version, current: Version | None) -> list[str]:
+    """Return why the champion stays. The champion itself may be promoted again, which completes an interrupted promotion."""
+    if current is None or current.version == chosen.version:
         return []
-    return [*unlike_champion(chosen, now), *no_better(chosen, now)]
+    return [*_not_comparable(chosen, current), *_not_better(chosen, current)]
 
 
-def _scored(version: Version) -> str:
+def _format_score(version: Version) -> str:
     score, size = version.metrics.get(STS_DEV), version.metrics.get(SIZE)
-    told = [
-        f"dev {score:.4f}" if score is not None else "no dev score",
-        *([f"{size:.1f} MB"] if size is not None else []),
-    ]
-    return ", ".join(told)
+    parts = [f"dev {score:.4f}" if score is not None else "no dev score"]
+    parts += [f"{size:.1f} MB"] if size is not None else []
+    return ", ".join(parts)
 
 
 def _smallest_first(version: Version) -> tuple[float, float, int]:
     return version.metrics.get(SIZE, math.inf), -version.metrics.get(STS_DEV, -math.inf), int(version.version)
 
 
-def _looking(store: Store, found: Sequence[Version]) -> Callable[[Version], Candidate]:
-    """How a version becomes a candidate; what it says of the dev pairs is read once, and only when it is wanted."""
+def _candidate_factory(store: Store, registered: Sequence[Version]) -> Callable[[Version], Candidate]:
+    """Return a function that makes a version a candidate. Each file of dev pairs is read at most once, when needed."""
 
     @cache
-    def pairs_of(model_id: str) -> DevPairs | None:
+    def read_pairs(model_id: str) -> DevPairs | None:
         content = read_file(store, model_id, FILE_NAME) if model_id else None
         return DevPairs.parse(content) if content is not None else None
 
-    def look(version: Version) -> Candidate:
-        reference = _reference_of(version, found)
+    def as_candidate(version: Version) -> Candidate:
+        reference = _find_reference(version, registered)
         return Candidate(
             version,
-            lambda: pairs_of(version.tags.get("model_id", "")),
+            lambda: read_pairs(version.tags.get("model_id", "")),
             reference,
-            lambda: pairs_of(reference.tags.get("model_id", "")) if reference is not None else None,
+            lambda: read_pairs(reference.tags.get("model_id", "")) if reference is not None else None,
         )
 
-    return look
+    return as_candidate
 
 
-def _reference_of(version: Version, found: Sequence[Version]) -> Version | None:
-    """The newest of the same recipe and data; for a version that was made step by step, of the same base."""
+def _find_reference(version: Version, registered: Sequence[Version]) -> Version | None:
+    """Return the newest reference of the same recipe and data; for a version made step by step, of the same base."""
     if version.is_reference:
         return version
     shared = "reference_key" if "reference_key" in version.tags else "base_sha256"
-    same = [entry for entry in found if entry.is_reference and entry.tags.get(shared) == version.tags.get(shared, "")]
-    return same[-1] if same else None
+    references = [
+        other for other in registered if other.is_reference and other.tags.get(shared) == version.tags.get(shared, "")
+    ]
+    return references[-1] if references else None

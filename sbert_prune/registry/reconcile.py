@@ -1,4 +1,4 @@
-"""Bringing aliases and stages to what the history says, whoever else writes at the same time."""
+"""Reconcile aliases and stages with the history, safely against concurrent writers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mlflow.exceptions import MlflowException
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.registry.history import PRODUCTION, STAGING, mark_reconciled, read_history, standing
+from sbert_prune.registry.history import PRODUCTION, STAGING, mark_reconciled, read_history, stage_holders
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import TAG
@@ -31,26 +31,39 @@ _NO_STAGES = {"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
 
 @dataclass(frozen=True)
 class State:
-    """Where aliases and stages are, or ought to be. stages: of the versions in Production or Staging."""
+    """Aliases and stages, as they are or as they should be.
+
+    Attributes:
+        aliases: The version that each of our aliases names.
+        stages: The stage of each version in Production or Staging.
+    """
 
     aliases: dict[str, str]
     stages: dict[str, str]
 
 
-def wanted(events: Sequence[Event], there: Collection[str]) -> State:
-    """What the history says. there: the versions that there are."""
-    found = standing(events, there)
-    champion, previous, challenger = found.production[-1:], found.production[-2:-1], found.staging[-1:]
-    aliases = {
-        alias: held[0]
-        for alias, held in (("champion", champion), (_PREVIOUS, previous), ("challenger", challenger))
-        if held
-    }
+def expected_state(events: Sequence[Event], existing: Collection[str]) -> State:
+    """Return the aliases and stages that follow from the history.
+
+    Args:
+        events: Oldest first.
+        existing: The versions that exist.
+    """
+    holders = stage_holders(events, existing)
+    champion, previous, challenger = holders.production[-1:], holders.production[-2:-1], holders.staging[-1:]
+    named = (("champion", champion), (_PREVIOUS, previous), ("challenger", challenger))
+    aliases = {alias: holder[0] for alias, holder in named if holder}
     return State(aliases, {**dict.fromkeys(challenger, STAGING), **dict.fromkeys(champion, PRODUCTION)})
 
 
-def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
-    """What the registry says. by_tags: stages as our tags tell them, for a server that has none."""
+def current_state(store: Store, name: str, *, by_tags: bool = False) -> State:
+    """Return the aliases and stages in the registry.
+
+    Args:
+        store: The tracking store.
+        name: The registered model.
+        by_tags: Read the stages from our tags, for a server that has no stages.
+    """
     registered = store.client.get_registered_model(name)
     ours = {*STAGE_ALIASES.values(), _PREVIOUS}
     aliases = {alias: str(version) for alias, version in registered.aliases.items() if alias in ours}
@@ -61,50 +74,50 @@ def actual(store: Store, name: str, *, by_tags: bool = False) -> State:
     return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
 
 
-def has_stages_in_tags_only(found: Sequence[Version]) -> bool:
-    """Whether the server has no stages: promoted versions are in none, and our tags alone tell them."""
-    return all(version.stage == "None" for version in found) and any("stage" in version.tags for version in found)
+def has_stages_in_tags_only(entries: Sequence[Version]) -> bool:
+    """Return whether the server has no stages: every version's stage is None, but our tags record stages."""
+    return all(version.stage == "None" for version in entries) and any("stage" in version.tags for version in entries)
 
 
-def settle(store: Store, name: str) -> bool:
-    """Bring aliases and stages to what the history says, and look again, until nobody else has changed them meanwhile; then mark it.
+def reconcile(store: Store, name: str) -> bool:
+    """Set aliases and stages to what follows from the history, repeat until they match, then mark the history as reconciled.
 
-    Whoever writes last has read every decision that was taken before that, so two commands at once come to the same end.
+    The last process to write has read every event recorded before, so concurrent commands end in the same state.
     Returns whether the server has stages. Raises TrackingError.
     """
     has_stages = True
-    fault: BaseException | None = None
-    for tried in range(_TRIES):
+    last_error: BaseException | None = None
+    for attempt in range(_TRIES):
         try:
-            now, history = actual(store, name, by_tags=not has_stages), read_history(store, name)
-            then = wanted(history.events, [version.version for version in versions(store, name)])
-            if now == then:
+            current, history = current_state(store, name, by_tags=not has_stages), read_history(store, name)
+            expected = expected_state(history.events, [version.version for version in versions(store, name)])
+            if current == expected:
                 mark_reconciled(store, name, history)
                 return has_stages
-            _move_aliases(store, name, now.aliases, then.aliases)
-            has_stages = _move_stages(store, name, now.stages, then.stages) and has_stages
-        except FAULTS as error:  # two that write the same alias at once: one of them gets an error of the database
-            fault = error
-            time.sleep(random.uniform(0, 0.05 * (tried + 1)))
-    why = first_line(fault) if fault else "somebody else keeps changing it."
+            _move_aliases(store, name, current.aliases, expected.aliases)
+            has_stages = _move_stages(store, name, current.stages, expected.stages) and has_stages
+        except FAULTS as error:  # of two processes that write the same alias at once, one gets a database error
+            last_error = error
+            time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
+    why = first_line(last_error) if last_error else "another process keeps changing them."
     raise TrackingError(
-        f"Alias and stage of {name} could not be moved: {why} The decision stands in its history: the next promote or rollback, or verify "
-        "with repair=true, brings alias and stage to it."
-    ) from fault
+        f"Alias and stage of {name} could not be moved: {why} The decision is recorded in the history: the next promote or "
+        "rollback, or verify with repair=true, applies it."
+    ) from last_error
 
 
-def _move_aliases(store: Store, name: str, now: Mapping[str, str], then: Mapping[str, str]) -> None:
-    for alias in now.keys() - then.keys():
+def _move_aliases(store: Store, name: str, current: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for alias in current.keys() - expected.keys():
         store.client.delete_registered_model_alias(name, alias)
-    for alias, version in then.items():
-        if now.get(alias) != version:
+    for alias, version in expected.items():
+        if current.get(alias) != version:
             store.client.set_registered_model_alias(name, alias, version)
 
 
-def _move_stages(store: Store, name: str, now: Mapping[str, str], then: Mapping[str, str]) -> bool:
-    """Returns whether the server has stages. A tag says the same for one that has none."""
-    changed = dict.fromkeys(now.keys() - then.keys(), _ARCHIVED)
-    changed |= {version: stage for version, stage in then.items() if now.get(version) != stage}
+def _move_stages(store: Store, name: str, current: Mapping[str, str], expected: Mapping[str, str]) -> bool:
+    """Return whether the server has stages. A tag records the stage as well, for a server that has none."""
+    changed = dict.fromkeys(current.keys() - expected.keys(), _ARCHIVED)
+    changed |= {version: stage for version, stage in expected.items() if current.get(version) != stage}
     for version, stage in changed.items():
         store.client.set_model_version_tag(name, version, f"{TAG}stage", stage)
     try:

@@ -1,4 +1,4 @@
-"""Digests by which a version tells that it was changed since it was registered: of its files, and of its own tags."""
+"""A registered version, and the checksums of its files and tags that reveal later changes."""
 
 from __future__ import annotations
 
@@ -14,51 +14,67 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE, VARIANT, TRIAL = "reference", "variant", "trial"
-"""The roles of a version. A trial is a variant that only the dev pairs have judged."""
+"""The roles of a version. A trial is a variant that was evaluated on the dev pairs only."""
 
 BYTES, NOT_KEPT = "bytes", "let go"
-"""The tag that says that a version's bytes are not kept, as they can be made again, and its value."""
+"""The tag of a version whose model files were deleted because they can be rebuilt, and its value."""
 
 TAGS_CHECKSUM, FILES_CHECKSUM, DEV_PAIRS_CHECKSUM = "tags_sha256", "files_sha256", "dev_pairs_sha256"
-"""The tags that hold the digests."""
+"""The tags with the checksums."""
 
-_MOVES = ("stage", TAGS_CHECKSUM)
-_MOVES_BEGIN = "promoted_"
-_MEASURED = (
+_PROMOTION_TAGS = ("stage", TAGS_CHECKSUM)
+_PROMOTION_PREFIX = "promoted_"
+_METRIC_PREFIXES = (
     *("sts_", "quality/", "difference/", "classification/", "mteb/", "retrieval/"),
     *("robustness/", "geometry/", "size/", "speed/", "memory/", "roundtrip/"),
 )
-"""What metrics begin with; people may give a version other tags with a slash."""
-_NOT_THE_MODELS = {"dev_pairs.json", "registered_model_meta"}
-"""The first has a digest of its own; MLflow writes the second when it fetches a version."""
+"""Prefixes of our metrics; users may add other tags that contain a slash."""
+_IGNORED_FILES = {"dev_pairs.json", "registered_model_meta"}
+"""The first has its own checksum; MLflow writes the second when it fetches a version."""
 
 
 def digest_of_tags(tags: Mapping[str, str], metrics: Mapping[str, str]) -> str:
-    """Of all tags but those that promotions move, and of the metrics that we know."""
-    ours = {key: value for key, value in tags.items() if key not in _MOVES and not key.startswith(_MOVES_BEGIN)}
-    kept = sorted({**ours, **{key: value for key, value in metrics.items() if key.startswith(_MEASURED)}}.items())
-    return hashlib.sha256("\0".join(part for pair in kept for part in pair).encode()).hexdigest()
+    """Return the SHA-256 of a version's tags, without those that a promotion changes, and of our metrics."""
+    ours = {
+        key: value
+        for key, value in tags.items()
+        if key not in _PROMOTION_TAGS and not key.startswith(_PROMOTION_PREFIX)
+    }
+    pairs = sorted(
+        {**ours, **{key: value for key, value in metrics.items() if key.startswith(_METRIC_PREFIXES)}}.items()
+    )
+    return hashlib.sha256("\0".join(part for pair in pairs for part in pair).encode()).hexdigest()
 
 
 def digest_of_files(folder: Path) -> str:
-    """Of the names and contents of a logged model's files."""
+    """Return the SHA-256 of the names and contents of a logged model's files."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name not in _NOT_THE_MODELS:
+        if path.is_file() and path.name not in _IGNORED_FILES:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            whole.update(f"{path.relative_to(folder).as_posix()}\0{found}\n".encode())
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            whole.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return whole.hexdigest()
 
 
 def digest_of_text(text: str | bytes) -> str:
-    """Of a file's text."""
+    """Return the SHA-256 of a file's text."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version, with what its tags say: settings under their short names, metrics as numbers. created: None for a draft."""
+    """A registered version and its tags.
+
+    Attributes:
+        name: The registered model.
+        version: The number; empty for a draft.
+        run_id: The run that made it.
+        stage: MLflow's stage.
+        tags: Our tags, without the prefix `sbert_prune.`.
+        metrics: The tags that are metrics, as numbers.
+        created: When it was registered; None for a draft.
+    """
 
     name: str
     version: str
@@ -70,22 +86,22 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """What loads it."""
+        """The URI that loads it."""
         return f"models:/{self.name}/{self.version}"
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is what variants are measured against, and no variant itself."""
+        """Whether it is a reference, which variants are compared with, and not a variant."""
         return self.tags.get("role") == REFERENCE
 
     @property
     def is_trial(self) -> bool:
-        """Whether a search has made it, and nobody has judged it on test."""
+        """Whether it was made by a search and not evaluated on test."""
         return self.tags.get("role") == TRIAL
 
     @property
     def has_no_files(self) -> bool:
-        """Whether its bytes are gone on purpose."""
+        """Whether its model files were deleted on purpose."""
         return self.tags.get(BYTES) == NOT_KEPT
 
 
@@ -99,9 +115,10 @@ _SHOWN = {
 
 
 def caption(draft: Version) -> str:
-    """The line."""
+    """Return the one-line description of a version."""
     tags = draft.tags
-    layers = f"{draft.tags.get('role', 'variant')}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({tags.get('strategy')})"
+    role, strategy = tags.get("role", "variant"), tags.get("strategy")
+    layers = f"{role}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({strategy})"
     vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
     return ", ".join(
         [

@@ -24,39 +24,39 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 STAGE_ALIASES = {"Production": "champion", "Staging": "challenger"}
-"""The stages that a version can be promoted to, and the alias that moves along."""
-
+"""The stages that a version can be promoted to, and the alias that moves with each."""
 
 SHOWN = 100
-"""Pictures and descriptions show no more versions than the newest of these."""
+"""Charts and descriptions show at most this many versions, the newest ones."""
 
 
 def register(store: Store, draft: Version, model_id: str) -> Version:
-    """Make a draft (its number still empty) a version of a logged model.
+    """Register a draft as a version of a logged model, and return it with its number.
 
-    Lineage and metrics become tags, so that they outlive the run.
+    Lineage and metrics become tags, so that they outlive the run. Raises TrackingError.
     """
     values = _as_tags(draft)
     try:
         _ensure_model(store.client, draft.name)
-        made = store.client.create_model_version(
+        registered = store.client.create_model_version(
             draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=caption(draft)
         )
     except FAULTS as error:
         raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
-    return replace(draft, version=str(made.version))
+    return replace(draft, version=str(registered.version))
 
 
 def _as_tags(version: Version) -> dict[str, str]:
-    """All that a version says of itself, sealed."""
     values = {key: _text(value) for key, value in version.metrics.items()}
     return (
-        values | {TAG + key: value for key, value in version.tags.items()} | {TAG + TAGS_CHECKSUM: tags_checksum(version)}
+        values
+        | {TAG + key: value for key, value in version.tags.items()}
+        | {TAG + TAGS_CHECKSUM: tags_checksum(version)}
     )
 
 
 def tags_checksum(version: Version) -> str:
-    """The digest of what a version says of itself: another one than its tag holds tells that it was changed by other means."""
+    """Return the checksum of a version's tags and metrics; if it differs from the stored one, they were changed since."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
     return digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
 
@@ -70,11 +70,11 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def check_may_register(store: Store, name: str) -> None:
-    """Ask a registered model to stay as it is: who may not change it is told before training. Raises TrackingError."""
+    """Check, before training, that the user may change a registered model: write its description again. Raises TrackingError."""
     try:
         description = store.client.get_registered_model(name).description
     except FAULTS:
-        return  # none yet; or the store fails, which the next step says
+        return  # it does not exist yet; or the store fails, which the next step reports
     try:
         store.client.update_registered_model(name, description)
     except FAULTS as error:
@@ -84,31 +84,37 @@ def check_may_register(store: Store, name: str) -> None:
 def versions(
     store: Store, name: str, *, tagged: Mapping[str, str] | None = None, newest: int | None = None
 ) -> list[Version]:
-    """The versions of a registered model, oldest first; none where there is no such model.
+    """Return the versions of a registered model, oldest first; an empty list if there is no such model.
 
-    tagged: those alone that carry our tags with these values.  newest: so many at most. A thousand of them take the store three seconds,
-    so ask for no more than is wanted.
+    Args:
+        store: The tracking store.
+        name: The registered model.
+        tagged: Return only versions whose tags of ours have these values.
+        newest: Return at most this many, the newest. The store takes three seconds for a thousand, so limit it if you can.
+
+    Raises:
+        TrackingError: The store does not answer.
     """
-    wanted = {"name": name, **{f"tags.`{TAG}{tag}`": value for tag, value in (tagged or {}).items()}}
-    query = " and ".join(f"{key}={_quoted(value)}" for key, value in wanted.items())
+    conditions = {"name": name, **{f"tags.`{TAG}{tag}`": value for tag, value in (tagged or {}).items()}}
+    query = " and ".join(f"{key}={_quoted(value)}" for key, value in conditions.items())
 
-    def ask(token: str | None) -> Any:
+    def fetch_page(token: str | None) -> Any:
         return store.client.search_model_versions(
             query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token
         )
 
     try:
-        found = list(pages(ask) if newest is None else ask(None))
+        entries = list(pages(fetch_page) if newest is None else fetch_page(None))
     except FAULTS as error:
         raise TrackingError(f"The versions of {name} cannot be listed: {first_line(error)}") from error
-    return sorted((_read(entry) for entry in found), key=lambda version: int(version.version))
+    return sorted((_parse(entry) for entry in entries), key=lambda version: int(version.version))
 
 
 def existing_versions(store: Store, name: str, *, newest: int | None = None) -> list[Version]:
-    """The versions of a registered model, or so many of them, oldest first. Raises TrackingError where there is none."""
-    found = versions(store, name, newest=newest)
-    if found:
-        return found
+    """Return the versions of a registered model, or the newest few, oldest first. Raises TrackingError if there is none."""
+    existing = versions(store, name, newest=newest)
+    if existing:
+        return existing
     try:
         store.client.get_registered_model(name)
     except FAULTS as error:
@@ -119,16 +125,16 @@ def existing_versions(store: Store, name: str, *, newest: int | None = None) -> 
 
 
 def _quoted(value: str) -> str:
-    """MLflow's filters know no escape: a value is quoted by whichever quote it does not hold."""
+    """Quote a value for MLflow's filters, which have no escapes: with the quote that it does not contain."""
     return f'"{value}"' if "'" in value else f"'{value}'"
 
 
-def _read(entry: object) -> Version:
+def _parse(entry: object) -> Version:
     raw: dict[str, str] = dict(entry.tags)  # type: ignore[attr-defined]  # mlflow's entities are not typed
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
     if ours and (logged := LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
-        ours["model_id"] = logged[1]  # whatever a tag says
+        ours["model_id"] = logged[1]  # the tag may be wrong
     created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
     return Version(
         entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created
@@ -147,9 +153,9 @@ def _number(text: str) -> float | None:
 
 
 def look_up(store: Store, name: str, number: str) -> Version | None:
-    """One version by its number; None where it was deleted. Raises TrackingError when the store does not answer."""
+    """Return a version by its number; None if it was deleted. Raises TrackingError if the store does not answer."""
     try:
-        return _read(store.client.get_model_version(name, number))
+        return _parse(store.client.get_model_version(name, number))
     except FAULTS as error:
         if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
             return None
@@ -157,19 +163,20 @@ def look_up(store: Store, name: str, number: str) -> Version | None:
 
 
 def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None:
-    """The newest version that carries one of our tags with this value."""
+    """Return the newest version on which one of our tags has this value; None if there is none."""
     return next(iter(versions(store, name, tagged={tag: value}, newest=1)), None)
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
-    """Put further metrics and tags over a version's, and seal it anew if its seal was whole. Raises TrackingError."""
+    """Set further metrics and tags of a version, and its checksum as well if that was correct before. Raises TrackingError."""
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
-    sealed = {TAGS_CHECKSUM: tags_checksum(changed)} if version.tags.get(TAGS_CHECKSUM) == tags_checksum(version) else {}
-    return restore(store, changed, metrics, {**tags, **sealed})
+    is_unchanged = version.tags.get(TAGS_CHECKSUM) == tags_checksum(version)
+    checksum = {TAGS_CHECKSUM: tags_checksum(changed)} if is_unchanged else {}
+    return restore(store, changed, metrics, {**tags, **checksum})
 
 
 def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
-    """Put back what a version's seal was made of: it fits again. Raises TrackingError."""
+    """Set metrics and tags of a version to what its checksum was computed from. Raises TrackingError."""
     values = {TAG + key: value for key, value in tags.items()} | {key: _text(value) for key, value in metrics.items()}
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
     try:
@@ -182,7 +189,7 @@ def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: 
 
 
 def find_reference(store: Store, name: str, reference_key: str) -> Version | None:
-    """The newest reference that was made from the same base, data and recipe, with a score that can be divided by."""
+    """Return the newest reference of the same base, data and recipe that has a positive test score; None if there is none."""
     for version in reversed(versions(store, name, tagged={"role": REFERENCE, "reference_key": reference_key})):
         score = version.metrics.get(STS_TEST, math.nan)
         if math.isfinite(score) and score > 0:
@@ -190,17 +197,17 @@ def find_reference(store: Store, name: str, reference_key: str) -> Version | Non
     return None
 
 
-def find_version(found: Sequence[Version], name: str, number: str) -> Version:
-    """One version of a registered model by its number. Raises TrackingError with those that there are."""
-    for entry in found:
-        if entry.version == number:
-            return entry
-    numbers = ", ".join(entry.version for entry in found)
+def find_version(existing: Sequence[Version], name: str, number: str) -> Version:
+    """Return a version of a registered model by its number. Raises TrackingError, which lists the numbers that exist."""
+    for version in existing:
+        if version.version == number:
+            return version
+    numbers = ", ".join(version.version for version in existing)
     raise TrackingError(f"version={number}: {name} has no such version. It has {numbers}.")
 
 
 def champion(store: Store, name: str) -> Version | None:
-    """The version in production; None where there is none. Raises TrackingError when the store does not answer."""
+    """Return the version in production; None if there is none. Raises TrackingError if the store does not answer."""
     try:
         return alias_holder(store, name, STAGE_ALIASES["Production"])
     except FAULTS as error:
@@ -208,14 +215,13 @@ def champion(store: Store, name: str) -> Version | None:
 
 
 def alias_holder(store: Store, name: str, alias: str) -> Version | None:
-    """The version that an alias names; None where it names none. Raises what MLflow does when the store does not answer."""
+    """Return the version that an alias names; None if it names none. Raises MLflow's errors if the store does not answer."""
     try:
-        return _read(store.client.get_model_version_by_alias(name, alias))
+        return _parse(store.client.get_model_version_by_alias(name, alias))
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
-        if error.error_code == "PERMISSION_DENIED" and not versions(
-            store, name, newest=1
-        ):  # so a server with users speaks of what is not there
+        # A server with users reports a registered model that does not exist this way.
+        if error.error_code == "PERMISSION_DENIED" and not versions(store, name, newest=1):
             return None
         raise

@@ -1,4 +1,4 @@
-"""How an entry of a run's record is given to MLflow's store, and what it means when the store does not take it."""
+"""Delivery of entries to MLflow's store, and the classification of its errors."""
 
 from __future__ import annotations
 
@@ -22,59 +22,58 @@ from sbert_prune.tracking.spool import Entry, Fault, Kind
 from sbert_prune.tracking.store_uri import without_password
 
 FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
-"""What MLflow's client raises when a store does not answer as it should."""
-
+"""What MLflow's client raises if a store does not answer as it should."""
 
 _REFUSED = re.compile(
-    r"(?:endpoint \S*?/mlflow/(?P<asked>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)"
+    r"(?:endpoint \S*?/mlflow/(?P<endpoint>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)"
 )
 _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without passwords. Of a server that does not let us in, what to do about it."""
+    """Return the first line of an error's message, without passwords; if a server refused access, what to do about it."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     match _refusal(error, line):
         case "401", _:
-            return _not_known()
-        case "403", asked:
-            return _not_permitted(asked)
+            return _unauthenticated()
+        case "403", endpoint:
+            return _forbidden(endpoint)
     return without_password(line)
 
 
 def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:
-    """The status, 401 or 403, and what was asked for; None where an error is something else."""
-    if found := _REFUSED.search(line):
-        return found["status"], found["asked"] or ""
+    """Return the status, 401 or 403, and the endpoint; None for other errors."""
+    if match := _REFUSED.search(line):
+        return match["status"], match["endpoint"] or ""
     status = _STATUS.get(getattr(error, "error_code", ""))
     return (status, "") if status else None
 
 
-def _not_known() -> str:
+def _unauthenticated() -> str:
     user = read_mlflow_creds().username
-    known = f"it does not know {user} by this password" if user else "it wants to know who asks"
-    return f"{known} (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
+    refusal = f"it does not accept {user} with this password" if user else "it requires a user name and a password"
+    return f"{refusal} (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
 
 
-def _not_permitted(asked: str) -> str:
+def _forbidden(endpoint: str) -> str:
     user = read_mlflow_creds().username or "this user"
-    reads = re.search(r"/(get[a-z-]*|search|list)$", asked)
+    reads = re.search(r"/(get[a-z-]*|search|list)$", endpoint)
     permission = (
         "READ permission"
         if reads
         else "EDIT permission (MANAGE to promote)"
-        if asked.endswith("/alias")
+        if endpoint.endswith("/alias")
         else "EDIT permission"
     )
-    if asked.startswith(("registered-models", "model-versions")):
+    if endpoint.startswith(("registered-models", "model-versions")):
         place = "that registered model"
-    elif reads and not asked.startswith("experiments"):
+    elif reads and not endpoint.startswith("experiments"):
         place = "its experiment"
     else:
         number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
         place = f"experiment {number or name}"
-    told = f" for {asked}" if asked else ""
-    return f"{user} may not do that (status 403{told}). Ask the server's administrator to give {user} {permission} on {place}."
+    where = f" for {endpoint}" if endpoint else ""
+    return f"{user} may not do that (status 403{where}). Ask the server's administrator to give {user} {permission} on {place}."
 
 
 def _log_input(client: MlflowClient, entry: Entry) -> None:
@@ -83,8 +82,8 @@ def _log_input(client: MlflowClient, entry: Entry) -> None:
 
 
 def _log_output(client: MlflowClient, entry: Entry) -> None:
-    made = client.get_run(entry.run_id).outputs  # a model that is logged twice would be shown twice
-    if entry.content["model_id"] not in {output.model_id for output in (made.model_outputs if made else [])}:
+    outputs = client.get_run(entry.run_id).outputs  # a model that is logged twice would be shown twice
+    if entry.content["model_id"] not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
         client.log_outputs(entry.run_id, [LoggedModelOutput(entry.content["model_id"], step=0)])
 
 
@@ -115,31 +114,33 @@ _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
 }
 
 _LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
-"""Answers that stay the same however often one asks: a run that was deleted, a value that MLflow does not hold."""
+"""Errors that a retry does not resolve: a run that was deleted, a value that MLflow does not accept."""
 
-_BRIEFLY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-"""How a server is asked to take what can wait; left alone, MLflow's client would hold training up for four minutes, or for twenty."""
+_SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+"""Settings for requests that can be repeated later; by default, MLflow's client would block training for 4 to 20 minutes."""
 
 
 def send(client: MlflowClient, entry: Entry) -> Fault | None:
-    """Give an entry to the store; None when it was taken."""
+    """Deliver an entry to the store; return None if it was accepted."""
     try:
-        with _briefly():
+        with _short_requests():
             _SENDERS[entry.kind](client, entry)
     except FAULTS as error:
         line = first_line(error)
         lasting = getattr(error, "error_code", None) in _LASTING
-        answered = (
-            isinstance(error, RestException) or _refusal(error, str(error)) is not None
-        )  # permissions are given, and taken, run by run
+        answered = isinstance(error, RestException)
+        answered = answered or _refusal(error, str(error)) is not None  # permissions are granted by run
         return Fault(shorten(line, 240, placeholder=" ..."), lasting, answered)
     return None
 
 
 @contextmanager
-def _briefly() -> Iterator[None]:
-    """What the user has set stays; what cannot be delivered later, as a model or a new run, is asked for with MLflow's own patience."""
-    ours = {name: value for name, value in _BRIEFLY.items() if name not in os.environ}
+def _short_requests() -> Iterator[None]:
+    """Apply the settings for short requests, except those that the user has set.
+
+    Requests that cannot be repeated later, such as for a model or a new run, use MLflow's own retries.
+    """
+    ours = {name: value for name, value in _SHORT.items() if name not in os.environ}
     os.environ.update(ours)
     try:
         yield

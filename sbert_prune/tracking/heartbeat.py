@@ -1,4 +1,4 @@
-"""The sign of life that an open run carries: which process writes it, and when that process was last seen."""
+"""The heartbeat of an open run: which process writes it, and when it was last written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 EVERY_S = 60.0
 SILENT_S = 15 * 60.0
-"""After so long without a sign, a process on another machine is taken for dead."""
+"""After so many seconds without a heartbeat, a process on another machine is considered dead."""
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One sign of life. at: when it was given."""
+    """One heartbeat: when it was written, and by which process on which host."""
 
     at: datetime
     host: str
@@ -29,12 +29,12 @@ class Heartbeat:
 
     @classmethod
     def now(cls) -> Self:
-        """This process's."""
+        """Return a heartbeat of this process."""
         return cls(datetime.now(UTC), re.sub(r"\s", "_", platform.node()) or "unknown", Process.own())
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """What `str` wrote; None for anything else."""
+        """Parse what `str` wrote; return None for anything else."""
         parts = text.split()
         process = Process.parse(parts[-1]) if len(parts) == 3 else None
         try:
@@ -47,43 +47,43 @@ class Heartbeat:
 
     @property
     def is_of_dead_process(self) -> bool:
-        """Whether its process has ended: seen on this machine, concluded from silence for another."""
+        """Whether its process has ended: checked on this machine, inferred from missing heartbeats for another one."""
         runs = self.process.runs
         return (datetime.now(UTC) - self.at).total_seconds() > SILENT_S if runs is None else not runs
 
 
 class Pulse:
-    """Gives a sign of life for every open run, again and again, from a thread that lives while a run is open."""
+    """Writes a heartbeat for every open run at intervals, from a thread that exists while a run is open."""
 
     def __init__(self, beat: Callable[[str, Heartbeat], None], *, every_s: float = EVERY_S) -> None:
-        """Prepare signs of life; the first run that is opened begins them.
+        """Prepare heartbeats; they begin with the first run that is opened.
 
         Args:
-            beat: Writes a sign to the run with this id; must not raise.
-            every_s: Seconds between two signs of a run.
+            beat: Writes a heartbeat to the run with this id; must not raise.
+            every_s: Seconds between two heartbeats of a run.
         """
         self._beat, self._every_s = beat, every_s
         self._open: set[str] = set()
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def begin(self, run_id: str) -> None:
-        """A run was opened."""
+        """Begin the heartbeats of a run."""
         with self._lock:
             self._open.add(run_id)
             if len(self._open) == 1:
-                self._over = threading.Event()
-                threading.Thread(target=self._watch, args=(self._over,), daemon=True, name="heartbeat").start()
+                self._stopped = threading.Event()
+                threading.Thread(target=self._watch, args=(self._stopped,), daemon=True, name="heartbeat").start()
 
     def end(self, run_id: str) -> None:
-        """A run was closed."""
+        """End the heartbeats of a run."""
         with self._lock:
             self._open.discard(run_id)
             if not self._open:
-                self._over.set()
+                self._stopped.set()
 
-    def _watch(self, over: threading.Event) -> None:
-        while not over.wait(self._every_s):
+    def _watch(self, stopped: threading.Event) -> None:
+        while not stopped.wait(self._every_s):
             with self._lock:
                 runs = sorted(self._open)
             for run_id in runs:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
-"""The URI of a logged model; `m-...` may also begin a registered model's name."""
+"""The URI of a logged model; the name of a registered model may begin with `m-` as well."""
 
 _DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
 _NOT_IN_NAMES = r"[./:%\"']"  # a registered model may have dots, a logged model may not
@@ -38,9 +38,20 @@ _REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
 
 
 def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, params: Mapping[str, str]) -> str:
-    """Log a saved sentence model and return its id ("m-..."); MLflow, Sentence Transformers and pyfunc all load it.
+    """Log a saved sentence model; MLflow, Sentence Transformers and pyfunc can load it.
 
-    model: what was loaded from `folder`. The folder's own bytes are stored, `pruning.json` among them.
+    Args:
+        run: The run that made it.
+        name: Of the logged model.
+        model: The model loaded from `folder`.
+        folder: Its files, `pruning.json` included, are stored unchanged.
+        params: Of the logged model.
+
+    Returns:
+        The id ("m-...").
+
+    Raises:
+        TrackingError: The store did not accept it.
     """
     client = run.store.client
     try:
@@ -55,7 +66,7 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
 
 
 def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, str]) -> str:
-    """Log a saved sentence model of which its `pruning.json` alone is kept, and return its id. Raises TrackingError."""
+    """Log a saved sentence model, but store only its `pruning.json`, and return the id. Raises TrackingError."""
     client = run.store.client
     try:
         logged = client.create_logged_model(
@@ -69,20 +80,20 @@ def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, st
 
 
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:
-    """Give a logged model the bytes that it had. Raises TrackingError."""
+    """Store the files of a logged model again that were deleted. Raises TrackingError."""
     try:
         _write(store, store.client.get_logged_model(model_id), model, folder)
     except FAULTS as error:
-        raise TrackingError(f"The bytes of {model_id} could not be put back: {first_line(error)}") from error
+        raise TrackingError(f"The files of {model_id} could not be stored again: {first_line(error)}") from error
 
 
 def delete_files(store: Store, model_id: str) -> None:
-    """Delete the bytes of a logged model, and nothing else of it. Raises TrackingError."""
+    """Delete the model files of a logged model, and nothing else. Raises TrackingError."""
     try:
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts(_DATA)
     except FAULTS as error:
-        raise TrackingError(f"The bytes of {model_id} could not be deleted: {first_line(error)}") from error
+        raise TrackingError(f"The files of {model_id} could not be deleted: {first_line(error)}") from error
 
 
 def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder: Path) -> None:
@@ -95,7 +106,7 @@ def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder
                 artifact_path=logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id
             ),
             signature=_signature(int(model.get_embedding_dimension())),
-            # Given here because inferring them imports the model in a process of its own, for ten seconds.
+            # MLflow would infer them by loading the model in another process, which takes ten seconds.
             pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in _REQUIREMENTS],
         )
         shutil.rmtree(path / _DATA)
@@ -110,7 +121,7 @@ def _signature(dimension: int) -> ModelSignature:
 
 
 def logged_model_uri(store: Store, uri: str) -> str:
-    """The URI of the logged model behind a version ("models:/NAME/3" or "models:/NAME@alias"); other URIs as they are."""
+    """Return the URI of the logged model of a version ("models:/NAME/3" or "models:/NAME@alias"); other URIs unchanged."""
     match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(.+))", uri)
     if match is None:
         return uri
@@ -125,7 +136,7 @@ def logged_model_uri(store: Store, uri: str) -> str:
 
 
 def read_file(store: Store, model_id: str, name: str) -> bytes | None:
-    """A file beside a logged model; None where it is not there, or cannot be fetched."""
+    """Return a file stored with a logged model; None if it does not exist or cannot be fetched."""
     with suppress(*FAULTS), TemporaryDirectory() as folder:
         location = store.client.get_logged_model(model_id).artifact_location
         repository = get_artifact_repository(location, tracking_uri=store.uri)
@@ -134,7 +145,7 @@ def read_file(store: Store, model_id: str, name: str) -> bytes | None:
 
 
 def add_file(store: Store, model_id: str, name: str, content: str) -> None:
-    """Put a text file beside a logged model. Raises TrackingError."""
+    """Store a text file with a logged model. Raises TrackingError."""
     try:
         with TemporaryDirectory() as folder:
             path = Path(folder) / name
@@ -142,35 +153,35 @@ def add_file(store: Store, model_id: str, name: str, content: str) -> None:
             store.client.log_model_artifact(model_id, str(path))
     except FAULTS as error:
         raise TrackingError(
-            f"{name} could not be put beside the logged model {model_id}: {first_line(error)}"
+            f"{name} could not be stored with the logged model {model_id}: {first_line(error)}"
         ) from error
 
 
 def num_bytes(store: Store, model: LoggedModel) -> int:
-    """Bytes of a logged model's files. Raises what MLflow does where they cannot be listed."""
+    """Return the size of a logged model's files in bytes. Raises MLflow's errors if they cannot be listed."""
     repository = get_artifact_repository(model.artifact_location, tracking_uri=store.uri)
 
-    def of(path: str | None) -> int:
-        return sum(of(item.path) if item.is_dir else item.file_size or 0 for item in repository.list_artifacts(path))
+    def size(path: str | None) -> int:
+        return sum(size(item.path) if item.is_dir else item.file_size or 0 for item in repository.list_artifacts(path))
 
-    return of(None)
+    return size(None)
 
 
 def delete_model(store: Store, model_id: str) -> None:
-    """Delete a logged model, its bytes first: what breaks off in between is found again. Raises TrackingError."""
+    """Delete a logged model, its files first, so that an interrupted deletion can be repeated. Raises TrackingError."""
     try:
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts()
         store.client.delete_logged_model(model_id)
         if "://" not in location:
             with suppress(OSError):
-                Path(location).parent.rmdir()  # MLflow leaves the folder around it
+                Path(location).parent.rmdir()  # MLflow leaves the parent folder
     except FAULTS as error:
         raise TrackingError(f"The logged model {model_id} could not be deleted: {first_line(error)}") from error
 
 
 def has_bytes(store: Store, model_id: str) -> bool:
-    """Whether the files of a logged model are there; True where that cannot be asked."""
+    """Return whether the model files of a logged model exist; True if that cannot be determined."""
     with suppress(*FAULTS):
         repository = get_artifact_repository(
             store.client.get_logged_model(model_id).artifact_location, tracking_uri=store.uri
@@ -180,13 +191,13 @@ def has_bytes(store: Store, model_id: str) -> bool:
 
 
 def fetch_model(uri: str) -> Path:
-    """Bring a `models:/` or `runs:/` URI to a local folder that SentenceTransformer can load. Raises TrackingError."""
+    """Fetch a `models:/` or `runs:/` URI to a local folder that SentenceTransformer can load. Raises TrackingError."""
     folder = fetch_files(uri)
     return folder / _DATA if (folder / _DATA).is_dir() else folder
 
 
 def fetch_files(uri: str) -> Path:
-    """Bring all that MLflow keeps of a model to a local folder. Raises TrackingError."""
+    """Fetch all files of a model in MLflow to a local folder. Raises TrackingError."""
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except FAULTS as error:

@@ -1,4 +1,4 @@
-"""What killed commands have left in the store: runs that nobody will close, models that nobody will register."""
+"""Orphans of killed commands in the store: runs that were never closed, models that were never registered."""
 
 from __future__ import annotations
 
@@ -24,46 +24,50 @@ if TYPE_CHECKING:
 
     from sbert_prune.tracking.store import Store
 
-_ID = re.compile(r"m-[0-9a-f]{32}")  # MLflow calls the folder of a logged model by it, too
+_ID = re.compile(r"m-[0-9a-f]{32}")  # also the name of a logged model's folder
 _RUN = re.compile(r"runs:/+([^/]+)")
 _ANYWHERE = "/"
 
 
-def needed(store: Store, models: Sequence[LoggedModel]) -> set[str]:
-    """The ids of those of the models that a version of any registered model needs, or may need, as what it needs cannot be found out.
+def needed_model_ids(store: Store, models: Sequence[LoggedModel]) -> set[str]:
+    """Return the ids of those models that a version of any registered model needs, or may need.
 
-    Versions that others have made may be copies, or name a folder or a run. Raises what MLflow does when the store does not answer.
+    A version that was not made by sbert-prune may be a copy, or name a folder or a run; if what it needs cannot be determined, it
+    may need any model. Raises MLflow's errors if the store does not answer.
     """
     if not models:
         return set()
     versions = pages(lambda token: store.client.search_model_versions("", page_token=token))
-    needs = {need for version in list(versions) for need in _needs(store, version)}
-    ids = {name for need in needs for name in _ID.findall(need)}
-    runs = {found[1] for need in needs if (found := _RUN.match(need))}
-    places = [_place(need) for need in needs if not _ID.search(need) and not _RUN.match(need)]
+    sources = {source for version in list(versions) for source in _sources(store, version)}
+    ids = {model_id for source in sources for model_id in _ID.findall(source)}
+    runs = {match[1] for source in sources if (match := _RUN.match(source))}
+    paths = [_path(source) for source in sources if not _ID.search(source) and not _RUN.match(source)]
     return {
         model.model_id
         for model in models
         if model.model_id in ids
         or model.source_run_id in runs
-        or any(_meet(_place(model.artifact_location), place) for place in places)
+        or any(_overlap(_path(model.artifact_location), path) for path in paths)
     }
 
 
-def out_of_reach(store: Store, model: LoggedModel) -> str | None:
-    """Why the bytes of a model are to be left alone: in a copy of a SQLite store, records name the original's. None where they may go."""
+def why_not_deletable(store: Store, model: LoggedModel) -> str | None:
+    """Return why the files of a model must not be deleted; None if they may.
+
+    In a copy of a SQLite store, the records name the files of the original.
+    """
     path = sqlite_path(store.uri)
     if path is None:
         return None
     folder, is_file = path.parent.resolve(), urlsplit(model.artifact_location).scheme in {"", "file"}
-    if is_file and _place(model.artifact_location).is_relative_to(folder):
+    if is_file and _path(model.artifact_location).is_relative_to(folder):
         return None
-    return f"as the bytes lie outside of {folder}, where the store is, and may be another store's"
+    return f"as its files are outside of {folder}, the folder of the store, and may belong to another store"
 
 
-def _needs(store: Store, version: ModelVersion) -> list[str]:
-    """Ids of logged models, and the URI of what a version loads."""
-    ids = [named for named in (version.model_id, version.tags.get(f"{TAG}model_id")) if named]
+def _sources(store: Store, version: ModelVersion) -> list[str]:
+    """Return the ids of logged models that a version names, and the URI that it loads."""
+    ids = [model_id for model_id in (version.model_id, version.tags.get(f"{TAG}model_id")) if model_id]
     source = str(version.source)
     if LOGGED.fullmatch(source):
         return [*ids, source]
@@ -75,21 +79,24 @@ def _needs(store: Store, version: ModelVersion) -> list[str]:
     return [*ids, _ANYWHERE if is_vague else source]
 
 
-def _place(uri: str) -> Path:
-    """A path to compare by: links are followed, and the server that it is on is left out."""
+def _path(uri: str) -> Path:
+    """Return the path of a URI for comparison, with links resolved and without the server."""
     parts = urlsplit(uri)
     return Path("/" + unquote(parts.path).lstrip("/") if parts.scheme else uri).resolve()
 
 
-def _meet(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+def _overlap(first: Path, second: Path) -> bool:
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 @dataclass(frozen=True)
 class ClosedOrphans:
-    """What was done about it. runs: closed as KILLED, by their names.  models: deleted, by their ids.
+    """The orphans that were found.
 
-    skipped: models that were left alone, by their ids, with the reason.
+    Attributes:
+        runs: The names of runs that were closed as KILLED.
+        models: The ids of models that were deleted.
+        skipped: The ids of models that were not deleted, each with the reason.
     """
 
     runs: tuple[str, ...]
@@ -98,50 +105,50 @@ class ClosedOrphans:
 
 
 def close_orphans(store: Store) -> ClosedOrphans:
-    """Close the runs of processes that have ended without closing them, and delete the models that they had no time to register.
+    """Close the runs of processes that ended without closing them, and delete the models that these had not yet registered.
 
     Raises TrackingError.
     """
     try:
-        dead = [run for run in _open_runs(store) if _is_dead(run)]
-        unregistered = _unregistered(store, dead)
-        skipped = {model.model_id: reason for model in unregistered if (reason := out_of_reach(store, model))}
+        orphans = [run for run in _open_runs(store) if _is_orphan(run)]
+        unregistered = _unregistered_models(store, orphans)
+        skipped = {model.model_id: reason for model in unregistered if (reason := why_not_deletable(store, model))}
         models = tuple(model.model_id for model in unregistered if model.model_id not in skipped)
         for model_id in models:
             delete_model(store, model_id)
-        for run in dead:
+        for run in orphans:
             _close(store, run)
     except FAULTS as error:
-        raise TrackingError(f"What killed commands have left could not be cleared up: {first_line(error)}") from error
-    return ClosedOrphans(tuple(run.info.run_name for run in dead), models, skipped)
+        raise TrackingError(f"The orphans of killed commands could not be cleaned up: {first_line(error)}") from error
+    return ClosedOrphans(tuple(run.info.run_name for run in orphans), models, skipped)
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
-    ours = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT}` LIKE '%'"
-    return list(pages(lambda token: store.client.search_runs([store.experiment_id], ours, page_token=token)))
+    with_heartbeat = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT}` LIKE '%'"
+    return list(pages(lambda token: store.client.search_runs([store.experiment_id], with_heartbeat, page_token=token)))
 
 
-def _is_dead(run: LoggedRun) -> bool:
+def _is_orphan(run: LoggedRun) -> bool:
     heartbeat = Heartbeat.parse(run.data.tags[HEARTBEAT])
     return heartbeat is not None and heartbeat.is_of_dead_process
 
 
 def _close(store: Store, run: LoggedRun) -> None:
     heartbeat = Heartbeat.parse(run.data.tags[HEARTBEAT])
-    assert heartbeat is not None  # it was found dead by it
+    assert heartbeat is not None  # checked by _is_orphan
     store.client.set_tag(run.info.run_id, f"{TAG}error", f"its process on {heartbeat.host} ended without a word")
     store.client.set_terminated(run.info.run_id, "KILLED", int(heartbeat.at.timestamp() * 1000))
 
 
-def _unregistered(store: Store, dead: list[LoggedRun]) -> list[LoggedModel]:
-    """Models that were only half logged, and whole ones that `register` logged for a version that never came."""
-    left = [model for run in dead for model in _left_by(store, run)]
-    held = needed(store, left)
-    return [model for model in left if model.model_id not in held]
+def _unregistered_models(store: Store, orphans: list[LoggedRun]) -> list[LoggedModel]:
+    """Return models that were logged incompletely, and complete ones that `register` logged for a version it never created."""
+    models = [model for run in orphans for model in _models_of(store, run)]
+    needed = needed_model_ids(store, models)
+    return [model for model in models if model.model_id not in needed]
 
 
-def _left_by(store: Store, run: LoggedRun) -> list[LoggedModel]:
-    made = f"source_run_id = '{run.info.run_id}'"
-    found = pages(lambda token: store.client.search_logged_models([store.experiment_id], made, page_token=token))
-    registers = run.data.tags.get(f"{TAG}step") == "register"
-    return [model for model in found if registers or str(model.status) != "READY"]
+def _models_of(store: Store, run: LoggedRun) -> list[LoggedModel]:
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    models = pages(lambda token: store.client.search_logged_models([store.experiment_id], of_run, page_token=token))
+    is_register = run.data.tags.get(f"{TAG}step") == "register"
+    return [model for model in models if is_register or str(model.status) != "READY"]

@@ -1,4 +1,4 @@
-"""The runs of a command: opened, written to and ended truthfully, whatever becomes of the store."""
+"""The runs of a command: opened, written to, and ended with the correct status, even if the store fails."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 @dataclass(frozen=True)
 class Run:
-    """One open run. Nothing that is logged raises because of the store: what it does not take is kept, and delivered later."""
+    """One open run. Logging never raises because of the store: entries that it does not accept are queued and delivered later."""
 
     store: Store
     run_id: str
 
     def adopt(self, run_id: str) -> None:
-        """Show another run, of a command that was killed, below this one."""
+        """Make another run, of a command that was killed, a child of this one."""
         self.store.outbox.put(Entry(run_id, "tags", {"mlflow.parentRunId": self.run_id}, _now_ms()))
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log parameters; values longer than MLflow holds are cut."""
+        """Log parameters; values that are too long for MLflow are cut."""
         self._put("params", {key: value[:6000] for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
-        """Log final metrics, on a logged model as well where its id is given."""
+        """Log final metrics, also on a logged model if its id is given."""
         now = _now_ms()
         self._put("metrics", [(key, float(value), now, 0, model_id) for key, value in metrics.items()])
 
@@ -71,7 +71,7 @@ class Run:
         self._put("tags", {TAG + key: value for key, value in tags.items()})
 
     def log_data(self, record: DataRecord, context: str) -> None:
-        """Log a split as a dataset input. context: training or testing."""
+        """Log a split as a dataset input with the context "training" or "testing"."""
         dataset = {
             "name": record.name,
             "digest": record.digest[:16],
@@ -82,7 +82,7 @@ class Run:
         self._put("inputs", {"dataset": dataset, "context": context})
 
     def log_output(self, model_id: str) -> None:
-        """Show a logged model as what this run made."""
+        """Log a logged model as an output of this run."""
         self._put("outputs", {"model_id": model_id})
 
     def log_json(self, content: Any, name: str) -> None:
@@ -94,7 +94,7 @@ class Run:
         self._put("text", {"name": name, "text": content})
 
     def log_figure(self, figure: Figure, name: str) -> None:
-        """Log a picture as an artifact, in the format that its name ends in."""
+        """Log a figure as an artifact, in the format of its file extension."""
         self.log_bytes(render(figure, name), name)
 
     def log_bytes(self, content: bytes, name: str) -> None:
@@ -102,25 +102,25 @@ class Run:
         self._put("bytes", {"name": name, "base64": b64encode(content).decode()})
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Close the run, now or, in a record that is delivered later, at this time."""
+        """End the run with the current time, even if that is delivered later."""
         self._put("terminated", {"status": status})
         self.store.pulse.end(self.run_id)
 
     @contextmanager
     def system_metrics(self) -> Iterator[None]:
-        """Record the machine's load, memory, disk and network beside the run's metrics, under `system/`, every ten seconds."""
+        """Log the machine's load, memory, disk and network under `system/`, every ten seconds."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it would tell of GPUs that are not there
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # it would warn of missing GPUs
         monitor = SystemMetricsMonitor(self.run_id, tracking_uri=self.store.uri)
         monitor.mlflow_logger = SimpleNamespace(record_metrics=lambda metrics, step: self.log_series([(step, metrics)]))
-        over = threading.Event()
+        stopped = threading.Event()
 
-        def watch() -> None:  # MLflow's own loop ends for good at the first answer that it does not get
+        def watch() -> None:  # MLflow's own loop stops forever at the first request that fails
             while True:
                 for _ in range(monitor.samples_before_logging):
                     monitor.collect_metrics()
-                    if over.wait(monitor.sampling_interval):
+                    if stopped.wait(monitor.sampling_interval):
                         return
                 monitor.publish_metrics(monitor.aggregate_metrics())
 
@@ -129,7 +129,7 @@ class Run:
         try:
             yield
         finally:
-            over.set()
+            stopped.set()
             thread.join()
 
     def _put(self, kind: Kind, content: Any) -> None:
@@ -138,10 +138,10 @@ class Run:
 
 
 def render(figure: Figure, name: str) -> bytes:
-    """Return the picture in the format that its name ends in."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format=name.rpartition(".")[2])
-    return picture.getvalue()
+    """Return a figure in the format of its file extension."""
+    image = io.BytesIO()
+    figure.savefig(image, format=name.rpartition(".")[2])
+    return image.getvalue()
 
 
 def _now_ms() -> int:
@@ -149,7 +149,7 @@ def _now_ms() -> int:
 
 
 def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
-    """Open a run that the caller ends: one of several at a time. Raises TrackingError."""
+    """Open a run that the caller ends, for several open runs at a time. Raises TrackingError."""
     try:
         run = _begin(
             store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent
@@ -163,9 +163,9 @@ def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run |
 
 @contextmanager
 def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Iterator[Run]:
-    """Open a run and end it truthfully: FINISHED, FAILED, or KILLED when a signal ended the command.
+    """Open a run and end it as FINISHED, FAILED, or KILLED if a signal ended the command.
 
-    A command's own run adopts the one that `mlflow run` opened for it; a child never does.
+    The run of a command reuses the one that `mlflow run` opened for it; a child never does.
     """
     run = start_run(store, name, tags, parent=parent)
     try:
@@ -183,7 +183,7 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
 
 
 def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None) -> Run:
-    # `mlflow run` hands its run over in the environment; left there, every child would write into it.
+    # `mlflow run` passes its run in the environment; if it stayed there, every child would write into it.
     adopted = os.environ.pop("MLFLOW_RUN_ID", None)
     if parent is None and adopted:
         run = store.client.get_run(adopted)
@@ -192,5 +192,5 @@ def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None)
         store.client.log_batch(adopted, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         return Run(store, adopted)
     child = {"mlflow.parentRunId": parent.run_id} if parent else {}
-    described = resolve_tags({**child, **tags})  # who, from which source and commit
+    described = resolve_tags({**child, **tags})  # user, source and commit
     return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id)

@@ -1,4 +1,4 @@
-"""What a tracking store does not take is kept on disk, in order, until it does."""
+"""A queue on disk for entries that the tracking store does not accept, delivered in order once it does."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from filelock import FileLock, Timeout
 
 Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "bytes", "terminated"]
 
-_PAUSE_S = (
-    30.0  # for so long a store that failed is not asked again: training does not wait for it at every optimizer step
-)
-_LONGEST_PAUSE_S = 300.0  # a pause doubles up to this, as a store that hangs costs half a minute each time
-_AT_ONCE_S = 5.0  # what a long failure has left is delivered in portions, so that training goes on in between
+_PAUSE_S = 30.0  # before a failed store is tried again; training does not wait for it at every optimizer step
+_MAX_PAUSE_S = 300.0  # the pause doubles up to this, because a store that hangs costs half a minute each time
+_PORTION_S = 5.0  # of delivery at a time: a long queue is delivered in portions, so that training continues in between
 
 
 @dataclass(frozen=True)
 class Entry:
     """One thing to record about a run.
 
-    content: plain values that JSON holds; each metric with the time and step of its measurement.  time_ms: since 1970.
+    Attributes:
+        run_id: The run.
+        kind: What it is.
+        content: Values that JSON can represent; each metric with the time and step of its measurement.
+        time_ms: Milliseconds since 1970.
     """
 
     run_id: str
@@ -40,7 +42,7 @@ class Entry:
     time_ms: int
 
     def to_line(self, store: str) -> str:
-        """As a line of JSON; `store` is there for people who read it."""
+        """Return it as a line of JSON; `store` is for readers only."""
         values = {
             "store": store,
             "run_id": self.run_id,
@@ -52,7 +54,7 @@ class Entry:
 
     @classmethod
     def parse(cls, line: str) -> Entry | None:
-        """The entry of a line; None for one that a killed process or a full disk broke off."""
+        """Parse a line; return None if it is incomplete, because the process was killed or the disk was full."""
         try:
             values = json.loads(line if line.endswith("\n") else "")
             return cls(values["run_id"], values["kind"], values["content"], values["time_ms"])
@@ -62,7 +64,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a store has not taken an entry. lasting: it never will.  answered: it spoke, so it may take the entries of other runs."""
+    """Why a store has not accepted an entry.
+
+    Attributes:
+        message: The error.
+        lasting: Whether it will never accept the entry.
+        answered: Whether it answered at all, so that it may accept the entries of other runs.
+    """
 
     message: str
     lasting: bool
@@ -70,12 +78,18 @@ class Fault:
 
 
 Send = Callable[[Entry], Fault | None]
-"""Gives an entry to a store; None when it was taken. An entry that is given twice must do no harm."""
+"""Delivers an entry to a store and returns None if it was accepted. Delivering an entry twice must do no harm."""
 
 
 @dataclass
 class Account:
-    """What became of entries. failures: how often the store did not answer.  late: entries delivered all the same.  refused: in words."""
+    """Counts of what happened to entries.
+
+    Attributes:
+        failures: How often the store failed to accept an entry that it may accept later.
+        late: Entries that were delivered from the queue.
+        refused: Descriptions of entries that the store will never accept.
+    """
 
     failures: int = 0
     late: int = 0
@@ -83,30 +97,35 @@ class Account:
 
 
 class Spool:
-    """The undelivered entries of one store: a file for each process that has some, locked while the process lives."""
+    """The queue of one store: a file for each process that has undelivered entries, locked while the process runs."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        """folder: is made when something is kept, and goes with the last of it.  store: a URI without password."""
+        """Prepare the queue; nothing is written yet.
+
+        Args:
+            folder: Created with the first entry, and removed with the last.
+            store: A URI without password.
+        """
         self.folder = folder
         self._store = store
         self._prefix = hashlib.sha256(store.encode()).hexdigest()[:12]
         self._own: Path | None = None
-        self._held: dict[Path, FileLock] = {}
+        self._locks: dict[Path, FileLock] = {}
         self._unwritten: list[str] = []
 
     @property
     def has_own(self) -> bool:
-        """Whether entries of this process wait."""
+        """Whether entries of this process are queued."""
         return self._own is not None or bool(self._unwritten)
 
     def keep(self, entry: Entry) -> None:
-        """Append an entry. What the disk does not take stays in memory, to be written with the next one."""
+        """Append an entry. If it cannot be written to disk, it stays in memory and is written with the next one."""
         self._unwritten.append(entry.to_line(self._store))
         with suppress(OSError):
             self._write()
 
     def offer(self, stays: Callable[[Entry], bool]) -> None:
-        """Offer the entries of this process in order, and forget those that need not stay."""
+        """Pass the entries of this process to `stays` in order, and remove those for which it returns False."""
         with suppress(OSError):
             self._write()
         if self._own is not None:
@@ -117,20 +136,23 @@ class Spool:
             ]
 
     def offer_inherited(self, stays: Callable[[Entry], bool]) -> None:
-        """Offer the entries of processes that have ended, oldest first."""
+        """Do the same with the entries of processes that have ended, oldest first."""
         for path in sorted(self.folder.glob(f"{self._prefix}-*.jsonl")):
-            with suppress(Timeout, OSError):  # its process lives, and delivers it itself
-                if path not in self._held:
-                    self._hold(path)
+            with suppress(Timeout, OSError):  # its process is running and delivers it itself
+                if path not in self._locks:
+                    self._lock(path)
                 if path != self._own:
                     self._offer_file(path, stays)
 
     def release(self) -> tuple[int, int]:
-        """Let go of all files, for other processes to take over. Returns how many entries stay in them, and how many are in none: lost."""
-        rest = sum(1 for path in self._held for _ in _read(path)), len(self._unwritten)
-        for lock in self._held.values():
+        """Unlock all files, so that other processes can deliver them.
+
+        Returns how many entries are still queued, and how many are lost, because they could not be written.
+        """
+        rest = sum(1 for path in self._locks for _ in _read(path)), len(self._unwritten)
+        for lock in self._locks.values():
             lock.release()
-        self._held, self._own, self._unwritten = {}, None, []
+        self._locks, self._own, self._unwritten = {}, None, []
         return rest
 
     def _write(self) -> None:
@@ -138,46 +160,46 @@ class Spool:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._own is None:
-            self._own = self._hold(self.folder / f"{self._prefix}-{time.time_ns()}-{secrets.token_hex(4)}.jsonl")
+            self._own = self._lock(self.folder / f"{self._prefix}-{time.time_ns()}-{secrets.token_hex(4)}.jsonl")
         with self._own.open("a", encoding="utf-8") as file:
-            file.write(
-                "\n" + "".join(self._unwritten)
-            )  # on a line of its own, whatever a write that broke off has left
+            file.write("\n" + "".join(self._unwritten))  # an interrupted write may have left an incomplete line
             file.flush()
             os.fsync(file.fileno())
         self._unwritten.clear()
 
-    def _hold(self, path: Path) -> Path:
+    def _lock(self, path: Path) -> Path:
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         lock.acquire(timeout=0)
-        self._held[path] = lock
+        self._locks[path] = lock
         return path
 
     def _offer_file(self, path: Path, stays: Callable[[Entry], bool]) -> None:
-        verdicts = [stays(entry) for entry in _read(path)]
-        with suppress(OSError):  # what was delivered is then delivered twice
-            if not any(verdicts):
-                self._drop(path)
-            elif not all(verdicts):
-                self._cut_down(path, verdicts)
+        queued = [stays(entry) for entry in _read(path)]
+        with suppress(OSError):  # delivered entries are then delivered again later
+            if not any(queued):
+                self._delete(path)
+            elif not all(queued):
+                self._keep_only(path, queued)
 
-    def _drop(self, path: Path) -> None:
+    def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         path.with_suffix(".partial").unlink(missing_ok=True)
-        self._held.pop(path).release()
+        self._locks.pop(path).release()
         path.with_suffix(".lock").unlink(missing_ok=True)
         if path == self._own:
             self._own = None
-        self.folder.rmdir()  # refused while something is in it
+        self.folder.rmdir()  # fails while it is not empty
         self.folder.parent.rmdir()
 
-    def _cut_down(self, path: Path, stay: list[bool]) -> None:
-        beside = path.with_suffix(".partial")
-        with beside.open("w", encoding="utf-8") as rest:
-            rest.writelines(entry.to_line(self._store) for entry, stays in zip(_read(path), stay, strict=True) if stays)
+    def _keep_only(self, path: Path, queued: list[bool]) -> None:
+        partial_path = path.with_suffix(".partial")
+        with partial_path.open("w", encoding="utf-8") as rest:
+            rest.writelines(
+                entry.to_line(self._store) for entry, stays in zip(_read(path), queued, strict=True) if stays
+            )
             rest.flush()
             os.fsync(rest.fileno())
-        beside.replace(path)
+        partial_path.replace(path)
 
 
 def _read(path: Path) -> Iterator[Entry]:
@@ -186,12 +208,12 @@ def _read(path: Path) -> Iterator[Entry]:
 
 
 class Outbox:
-    """Gives entries to a store in order; keeps those that it does not take, and asks again after a pause.
+    """Delivers entries to a store in order; queues those that it does not accept, and tries again after a pause.
 
     Attributes:
-        mine: What became of this process's entries.
-        inherited: What became of those that earlier processes left.
-        spool: Where entries are kept.
+        mine: Counts of this process's entries.
+        inherited: Counts of the entries that earlier processes left.
+        spool: The queue.
     """
 
     def __init__(
@@ -203,70 +225,80 @@ class Outbox:
         pause_s: float = _PAUSE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with a store that is taken to answer.
+        """Begin with a store that is assumed to answer.
 
         Args:
-            send: Gives an entry to the store.
-            spool: Where entries are kept that the store does not take.
-            notify: Is told when the store begins to fail.
-            pause_s: For how long a store that failed is not asked again, the first time.
-            clock: Tells the time, in seconds since any moment.
+            send: Delivers an entry to the store.
+            spool: The queue for entries that the store does not accept.
+            notify: Called with a message when the store begins to fail.
+            pause_s: Seconds before a failed store is tried again, the first time.
+            clock: Returns the time in seconds, from any origin.
         """
         self.mine, self.inherited, self.spool = Account(), Account(), spool
         self._send, self._notify = send, notify
         self._first_pause_s, self._clock = pause_s, clock
-        self._lock = threading.RLock()  # system metrics come from a thread of their own
-        self._pause_s = self._quiet_until = 0.0
+        self._lock = threading.RLock()  # system metrics come from another thread
+        self._pause_s = self._paused_until = 0.0
 
     def put(self, entry: Entry) -> None:
-        """Deliver an entry, or keep it behind those that wait already. A store that fails raises nothing here."""
+        """Deliver an entry, or queue it behind the others. Never raises because the store fails."""
         with self._lock:
             try:
                 if (
-                    self._clock() < self._quiet_until
+                    self._clock() < self._paused_until
                     or not self._caught_up()
-                    or self._give(entry, self.mine) is not None
+                    or self._send_one(entry, self.mine) is not None
                 ):
                     self.spool.keep(entry)
                 else:
                     self._pause_s = 0.0
             except (KeyboardInterrupt, SystemExit):
-                self.spool.keep(entry)  # a signal came while the store was asked: it may not have the entry yet
+                self.spool.keep(entry)  # a signal interrupted the delivery
                 raise
 
     def wake(self) -> None:
-        """The store has answered somebody: the pause is over."""
-        self._quiet_until = 0.0
+        """End the pause, because the store has answered another request."""
+        self._paused_until = 0.0
 
     def deliver(self) -> None:
-        """Offer all that is kept, however recently the store failed."""
+        """Try to deliver all queued entries, even during a pause."""
         with self._lock:
             stuck: set[str] = set()
             self.spool.offer(partial(self._stays, self.mine, math.inf, stuck))
             self.spool.offer_inherited(partial(self._stays, self.inherited, math.inf, stuck))
 
     def close(self) -> tuple[int, int]:
-        """Offer all one last time, and leave what stays to the next process. Returns how many entries stay, and how many are lost."""
+        """Try to deliver all queued entries once more, and leave the rest to the next process.
+
+        Returns how many entries are still queued, and how many are lost.
+        """
         with self._lock:
             self.deliver()
             return self.spool.release()
 
     def _caught_up(self) -> bool:
         if self.spool.has_own:
-            self.spool.offer(partial(self._stays, self.mine, self._clock() + _AT_ONCE_S, set()))
+            self.spool.offer(partial(self._stays, self.mine, self._clock() + _PORTION_S, set()))
         return not self.spool.has_own
 
     def _stays(self, account: Account, until: float, stuck: set[str], entry: Entry) -> bool:
-        """stuck: runs of which an entry stays, so that the later ones stay as well; "" where the store does not answer at all."""
+        """Deliver a queued entry; return whether it has to stay.
+
+        Args:
+            account: Where to count it.
+            until: When to stop, by the clock.
+            stuck: Runs with an entry that stays, so that their later ones stay as well; "" if the store does not answer.
+            entry: The entry.
+        """
         if entry.run_id in stuck or "" in stuck or self._clock() >= until:
             return True
-        fault = self._give(entry, account, late=True)
+        fault = self._send_one(entry, account, late=True)
         if fault is not None:
             stuck.add(entry.run_id if fault.answered else "")
         return fault is not None
 
-    def _give(self, entry: Entry, account: Account, *, late: bool = False) -> Fault | None:
-        """Returns a fault where the entry is to be kept."""
+    def _send_one(self, entry: Entry, account: Account, *, late: bool = False) -> Fault | None:
+        """Deliver an entry; return a fault if it has to be queued."""
         fault = self._send(entry)
         if fault is None:
             account.late += late
@@ -282,7 +314,8 @@ class Outbox:
     def _pause(self, fault: Fault) -> None:
         if not self._pause_s:
             self._notify(
-                f"the tracking store does not take what is logged: it is kept in {self.spool.folder} until it does ({fault.message})"
+                f"the tracking store does not accept data: entries are queued in {self.spool.folder} until it does "
+                f"({fault.message})"
             )
-        self._pause_s = min(max(2 * self._pause_s, self._first_pause_s), _LONGEST_PAUSE_S)
-        self._quiet_until = self._clock() + self._pause_s
+        self._pause_s = min(max(2 * self._pause_s, self._first_pause_s), _MAX_PAUSE_S)
+        self._paused_until = self._clock() + self._pause_s

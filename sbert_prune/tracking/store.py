@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
-_LOCK = 0x5BE47  # any number, the same for all who share a database
+_LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
 _KIND = (
     "mlflow.experimentKind",
     "custom_model_development",
@@ -46,9 +46,14 @@ _KIND = (
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store that answers, the experiment that runs go to, and what keeps their record while it does not answer.
+    """A tracking store that answers.
 
-    pulse: tells other processes that the runs that are open here are alive.
+    Attributes:
+        client: MLflow's client.
+        uri: The tracking URI.
+        experiment_id: The experiment of the runs.
+        outbox: Delivers what is logged to runs, and queues it if the store fails.
+        pulse: Writes the heartbeats of open runs.
     """
 
     client: MlflowClient
@@ -61,19 +66,23 @@ class Store:
 def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
-    notify: is told when the store stops answering.  Raises TrackingError when it does not answer now.
+    Args:
+        notify: Called with a message when the store stops answering.
+
+    Raises:
+        TrackingError: The store does not answer.
     """
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        with _alone(uri):
+        with _exclusive(uri):
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
         experiment = client.get_experiment(experiment_id)
-        _check_place(client, experiment, uri)
+        _check_location(client, experiment, uri)
         if _KIND[0] not in experiment.tags:
-            with suppress(MlflowException):  # who may only read the experiment can do without
+            with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
     except FAULTS as error:
         raise TrackingError(
@@ -85,31 +94,33 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     )
 
 
-def _check_place(client: MlflowClient, experiment: Experiment, uri: str) -> None:
-    """A SQLite store names its artifacts by whole paths: moved or copied, it would read and write those of the old place."""
+def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> None:
+    """Refuse a SQLite store that was moved or copied: it names its artifacts by absolute paths, which are those of the old folder."""
     path, location = sqlite_path(uri), Path(local_file_uri_to_path(str(experiment.artifact_location)))
     if path is None or not location.is_absolute() or location.is_relative_to(path.parent.resolve()):
         return
-    before = location.parents[1]
-    lie_here = (path.parent / location.relative_to(before)).exists()
-    is_copy = lie_here and (before / path.name).is_file() and not (before / path.name).samefile(path)
-    nowhere = not before.exists() and bool(client.search_runs([experiment.experiment_id], max_results=1))
-    if is_copy or (not location.exists() and (lie_here or nowhere)):
-        raise TrackingError(
-            f"{path} {'is a copy' if is_copy else 'was moved'}: its artifacts are said to lie in {location}"
-            f"{', which belong to the store there' if is_copy else ', which is not there'}. "
-            f"{f'Work in {before}' if is_copy else f'Move it back to {before}, or link there to it: ln -s {path.parent} {before}'}."
-        )
+    old_folder = location.parents[1]
+    moved_along = (path.parent / location.relative_to(old_folder)).exists()
+    is_copy = moved_along and (old_folder / path.name).is_file() and not (old_folder / path.name).samefile(path)
+    missing = not old_folder.exists() and bool(client.search_runs([experiment.experiment_id], max_results=1))
+    if is_copy or (not location.exists() and (moved_along or missing)):
+        if is_copy:
+            problem, advice = "is a copy", f"Work in {old_folder}"
+            found = "which belong to the original store"
+        else:
+            problem, found = "was moved", "which does not exist"
+            advice = f"Move it back to {old_folder}, or link there to it: ln -s {path.parent} {old_folder}"
+        raise TrackingError(f"{path} {problem}: it records its artifacts as {location}, {found}. {advice}.")
 
 
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
-    with suppress(*FAULTS):  # the next one comes in a minute
+    with suppress(*FAULTS):  # the next heartbeat follows in a minute
         client.set_tag(run_id, HEARTBEAT, str(heartbeat))
 
 
 @contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """Two processes that initialise one fresh database break it: one after the other."""
+def _exclusive(uri: str) -> Iterator[None]:
+    """Let one process at a time initialise a fresh database, which two at once would break."""
     path = sqlite_path(uri)
     with FileLock(f"{path}.lock") if path else alone_in_database(uri):
         yield
@@ -117,7 +128,10 @@ def _alone(uri: str) -> Iterator[None]:
 
 @contextmanager
 def alone_in_database(uri: str) -> Iterator[None]:
-    """PostgreSQL's advisory lock, which goes with the connection, however its process ends. Nothing for a server: it is one already."""
+    """Hold PostgreSQL's advisory lock, which ends with the connection, however the process ends.
+
+    Does nothing for other stores: a server is a single process already.
+    """
     if not uri.startswith("postgresql"):
         yield
         return
@@ -127,26 +141,26 @@ def alone_in_database(uri: str) -> Iterator[None]:
 
 
 def _experiment(client: MlflowClient) -> str:
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
+    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return experiment_id
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     try:
         return str(client.create_experiment(name))
     except MlflowException:
-        found = client.get_experiment_by_name(name)  # somebody else was faster
-        if found is None:
+        experiment = client.get_experiment_by_name(name)  # another process has just created it
+        if experiment is None:
             raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
 
-def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
-    """All that MLflow gives page by page. ask: gets the page behind a token."""
+def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Iterate over all pages of a search of MLflow; `fetch_page` returns the page that a token stands for."""
     token = None
     while True:
-        page = ask(token)
+        page = fetch_page(token)
         yield from page
         token = page.token
         if not token:
@@ -154,14 +168,14 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def read_artifact(store: Store, run_id: str, name: str) -> bytes | None:
-    """An artifact of a run; None where it is not there, or cannot be fetched."""
+    """Return an artifact of a run; None if it does not exist or cannot be fetched."""
     with suppress(*FAULTS), TemporaryDirectory() as folder:
         return Path(store.client.download_artifacts(run_id, name, folder)).read_bytes()
     return None
 
 
 def is_running(store: Store, run_id: str) -> bool:
-    """Whether a run is open; one that is not there any more is not. Raises TrackingError when the store does not answer."""
+    """Return whether a run exists and is open. Raises TrackingError if the store does not answer."""
     try:
         return str(store.client.get_run(run_id).info.status) == "RUNNING"
     except FAULTS as error:
@@ -171,6 +185,6 @@ def is_running(store: Store, run_id: str) -> bool:
 
 
 def finished_runs(store: Store, tag: str, value: str) -> list[LoggedRun]:
-    """The runs that carry one of our tags and have ended well, newest first."""
-    wanted = f"attributes.status = 'FINISHED' and tags.`{TAG}{tag}` = '{value}'"
-    return list(store.client.search_runs([store.experiment_id], wanted, order_by=["attributes.start_time DESC"]))
+    """Return the finished runs on which one of our tags has this value, newest first."""
+    query = f"attributes.status = 'FINISHED' and tags.`{TAG}{tag}` = '{value}'"
+    return list(store.client.search_runs([store.experiment_id], query, order_by=["attributes.start_time DESC"]))

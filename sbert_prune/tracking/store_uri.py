@@ -1,4 +1,4 @@
-"""Where the tracking store is and whether it can be there at all, known without importing MLflow."""
+"""The URI of the tracking store, checked without importing MLflow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _SQLITE = "sqlite:///"
-_PATIENCE_S = 0.7  # a server that takes longer for a handshake is one that MLflow's own retries may still reach
-_DATABASE_PATIENCE_S = 5
+_TIMEOUT_S = 0.7  # for the handshake; a slower server may still be reached by MLflow's own retries
+_DATABASE_TIMEOUT_S = 5
 
 _ESCAPED = "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
 
 _PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""Modules whose package on PyPI has another name."""
+"""Database drivers whose package on PyPI has another name."""
 
 _SECRETS = (
     (
@@ -33,42 +33,46 @@ _SECRETS = (
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or a SQLite file in the folder where the command runs.
+    """Return MLFLOW_TRACKING_URI, or a SQLite file in the current folder.
 
-    MLflow prints a server's address. So user and password in it move to the variables by which its client takes them as well.
+    MLflow prints a server's address, so a user and password in it are moved to the variables that its client reads as well.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri and re.match("https?://", uri):
-        _name_user_by_variables(urlsplit(uri))
+        _move_credentials_to_environment(urlsplit(uri))
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
 
 
-def _name_user_by_variables(parts: SplitResult) -> None:
+def _move_credentials_to_environment(parts: SplitResult) -> None:
     userinfo, at, host = parts.netloc.rpartition("@")
     user, _, password = userinfo.partition(":")
-    named = {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
+    credentials = {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
     if at:
         os.environ["MLFLOW_TRACKING_URI"] = urlunsplit(parts._replace(netloc=host))
-        os.environ.update({name: value for name, value in named.items() if value})
+        os.environ.update({name: value for name, value in credentials.items() if value})
 
 
 def own_folder() -> Path:
-    """Where we keep what is not finished or not delivered: `.sbert-prune`, beside the SQLite store or in the folder of the command."""
+    """Return the folder for unfinished and undelivered work: `.sbert-prune`, beside the SQLite store or in the current folder."""
     path = sqlite_path(tracking_uri())
     return (path.parent if path else Path.cwd()) / ".sbert-prune"
 
 
 def without_password(text: str) -> str:
-    """A URI, or a text with URIs in it, with users and passwords left out: fit for logs and errors."""
+    """Return a URI, or a text that contains URIs, without users and passwords, for logs and errors."""
     for pattern, mask in _SECRETS:
         text = re.sub(pattern, mask, text, flags=re.IGNORECASE)
     return text
 
 
 def check_store(*, must_exist: bool = False) -> None:
-    """Refuse a store that cannot answer. must_exist: a SQLite file that is not there yet will not do.
+    """Refuse a store that cannot answer.
 
-    Raises TrackingError within a second, within five for a database that hangs; MLflow's own client would try either for minutes.
+    Args:
+        must_exist: Refuse a SQLite file that does not exist yet.
+
+    Raises:
+        TrackingError: Within a second, or five for a database that hangs; MLflow's own client would retry for minutes.
     """
     uri = tracking_uri()
     if re.match(r"https?://", uri):
@@ -85,7 +89,7 @@ def check_store(*, must_exist: bool = False) -> None:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The file of a SQLite store; None for any other."""
+    """Return the file of a SQLite store; None for other stores."""
     return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
 
 
@@ -110,10 +114,10 @@ def _check_server(uri: str) -> None:
     try:
         parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:  # its words would show what it took for the port: a piece of a password
+    except ValueError as error:  # its message contains a part of the password
         raise TrackingError(f"No tracking server answers at {shown}: its port cannot be read. {_ESCAPED}") from error
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=_PATIENCE_S).close()
+        socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S).close()
     except TimeoutError:
         return
     except (OSError, UnicodeError) as error:
@@ -131,38 +135,40 @@ def _check_database(uri: str) -> None:
         open_database(uri).connect().close()
     except ModuleNotFoundError as error:
         raise TrackingError(
-            f"{shown} asks for a database driver that is not installed ({error.name}). Run: pip install {package_of(error.name)}"
+            f"{shown} needs a database driver that is not installed ({error.name}). Run: pip install {package_of(error.name)}"
         ) from error
     except (SQLAlchemyError, ValueError) as error:
         raise TrackingError(
-            f"The database {shown} does not let us in: {reason_of(error)}. Correct user, password, host and name, or make the database. "
+            f"The database {shown} cannot be opened: {reason_of(error)}. Correct user, password, host and name, or make the database. "
             f"{_ESCAPED}"
         ) from error
 
 
 def open_database(uri: str) -> Engine:
-    """What connects to a database, each time anew, and gives up on one that hangs.
+    """Return an engine that opens a new connection each time, with a timeout.
 
-    Raises ModuleNotFoundError without its driver; ValueError for an address that cannot be read, in words that show nothing of it.
+    Raises:
+        ModuleNotFoundError: The driver is not installed.
+        ValueError: The address cannot be read; the message does not quote it.
     """
     import sqlalchemy
 
     try:
-        if uri.count("@") > 1:  # the first would end the password, and the rest of it be looked up as a host
+        if uri.count("@") > 1:  # SQLAlchemy would end the password at the first and look up the rest as a host
             raise ValueError
         url = sqlalchemy.make_url(uri)
     except ValueError:
         raise ValueError("its address cannot be read") from None
-    hurry = {"connect_timeout": _DATABASE_PATIENCE_S} if url.get_backend_name() in {"postgresql", "mysql"} else {}
-    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=hurry)
+    timeout = {"connect_timeout": _DATABASE_TIMEOUT_S} if url.get_backend_name() in {"postgresql", "mysql"} else {}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=timeout)
 
 
 def package_of(driver: str | None) -> str:
-    """What pip calls the package of a database driver, by the name of its module."""
+    """Return the package on PyPI of a database driver's module."""
     return _PACKAGES.get(str(driver), str(driver))
 
 
 def reason_of(error: Exception) -> str:
-    """What a database driver said, in one line and without passwords. error: SQLAlchemy's."""
-    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return without_password(said.splitlines()[0].rstrip("."))[:200]
+    """Return the first line of the database driver's message in an error of SQLAlchemy, without passwords."""
+    message = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return without_password(message.splitlines()[0].rstrip("."))[:200]

@@ -1,4 +1,4 @@
-"""What a person reads where a store does not take something."""
+"""The messages for errors of a tracking server."""
 
 import pytest
 import requests
@@ -10,13 +10,13 @@ from sbert_prune.tracking.delivery import first_line
 
 
 def answer(status: int, text: str) -> requests.Response:
-    made = requests.Response()
-    made.status_code, made._content, made.url = (
+    response = requests.Response()
+    response.status_code, response._content, response.url = (
         status,
         text.encode(),
         "http://ann:secret@host:5000/api/2.0/mlflow-artifacts/artifacts/0/a",
     )
-    return made
+    return response
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,13 @@ def ann(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "endpoint", "told"),
+    ("status", "endpoint", "expected"),
     [
-        (401, "runs/create", "it does not know ann by this password (status 401). Set MLFLOW_TRACKING_USERNAME and"),
+        (
+            401,
+            "runs/create",
+            "it does not accept ann with this password (status 401). Set MLFLOW_TRACKING_USERNAME and",
+        ),
         (
             403,
             "runs/create",
@@ -41,25 +45,24 @@ def ann(monkeypatch: pytest.MonkeyPatch) -> None:
         (403, "registered-models/alias", "EDIT permission (MANAGE to promote) on that registered model."),
     ],
 )
-def test_a_server_that_does_not_let_us_in_is_told_of_with_what_to_do(status, endpoint, told):
+def test_a_refusal_of_a_server_is_reported_with_what_to_do(status, endpoint, expected):
     with pytest.raises(MlflowException) as refused:
         verify_rest_response(answer(status, "Permission denied"), f"/api/2.0/mlflow/{endpoint}")
 
-    assert told in first_line(refused.value)
+    assert expected in first_line(refused.value)
 
 
-def test_an_artifact_that_is_refused_is_told_of_as_well():
+def test_a_refused_artifact_is_reported_as_well():
     with pytest.raises(requests.HTTPError) as refused:
         augmented_raise_for_status(answer(403, "Permission denied"))
 
-    told = first_line(refused.value)
-    assert (
-        told
-        == "ann may not do that (status 403). Ask the server's administrator to give ann EDIT permission on experiment dogs."
+    assert first_line(refused.value) == (
+        "ann may not do that (status 403). "
+        "Ask the server's administrator to give ann EDIT permission on experiment dogs."
     )
 
 
-def test_any_other_answer_is_told_in_its_own_words_without_passwords():
+def test_other_errors_keep_their_message_without_passwords():
     with pytest.raises(requests.HTTPError) as failed:
         augmented_raise_for_status(answer(404, "no such file\nas that"))
 

@@ -1,4 +1,4 @@
-"""What a store does not take is kept on disk in order, whatever happens to the process, and delivered once the store takes it."""
+"""Entries that a store does not accept are queued on disk in order, survive the process, and are delivered later."""
 
 import math
 import os
@@ -18,7 +18,7 @@ REFUSED = Fault("no such run", lasting=True, answered=True)
 
 
 class FakeStore:
-    """A store that can be told how to fail, for all runs or for one."""
+    """A store that can be set to fail, for all runs or for one."""
 
     def __init__(self):
         self.fault = None
@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that advances only when asked to."""
 
     def __init__(self):
         self.now_s = 1000.0
@@ -70,19 +70,19 @@ def outbox(send, folder, *, notify=str, name=STORE, **settings):
     return Outbox(send, Spool(folder, name), notify, **settings)
 
 
-def left_over(folder):
+def queued_in(folder):
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines(keepends=True)]
-    return [found.content for line in lines if (found := Entry.parse(line)) is not None]
+    return [parsed.content for line in lines if (parsed := Entry.parse(line)) is not None]
 
 
-def test_a_line_holds_an_entry_whole():
+def test_a_line_parses_to_the_same_entry():
     metrics = Entry("run", "metrics", [["loss", 0.1 + 0.2, 123, 7, None], ["loss", math.inf, 124, 8, "m-1"]], 125)
 
     assert Entry.parse(metrics.to_line(STORE)) == metrics
 
 
 @pytest.mark.parametrize("line", ["", "\n", '{"store": "x", "run_id"', "[]\n", '{"run_id": "a"}\n', "\x00\n"], ids=repr)
-def test_what_is_no_whole_entry_is_none(line):
+def test_an_incomplete_line_parses_to_none(line):
     assert Entry.parse(line) is None
 
 
@@ -94,15 +94,15 @@ def test_a_store_that_works_leaves_nothing_on_disk(store, folder):
     assert (store.taken, box.close(), folder.parent.exists()) == ([1], (0, 0), False)
 
 
-def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(store, folder, clock):
-    said = []
-    box = outbox(store, folder, notify=said.append, clock=clock)
+def test_entries_after_a_failure_are_delivered_in_order_and_the_folders_removed(store, folder, clock):
+    messages = []
+    box = outbox(store, folder, notify=messages.append, clock=clock)
     box.put(entry(1))
     store.fault = SILENT
     box.put(entry(2))
     store.fault = None
     box.put(entry(3, "another run"))
-    waiting = (list(store.taken), left_over(folder))
+    waiting = (list(store.taken), queued_in(folder))
     clock.advance(31)
 
     box.put(entry(4))
@@ -110,13 +110,13 @@ def test_entries_behind_a_failure_are_delivered_in_order_and_the_folders_go(stor
     assert waiting == ([1], [2, 3])
     assert store.taken == [1, 2, 3, 4]
     assert (box.mine.failures, box.mine.late) == (1, 2)
-    assert said == [
-        f"the tracking store does not take what is logged: it is kept in {folder} until it does (no answer)"
+    assert messages == [
+        f"the tracking store does not accept data: entries are queued in {folder} until it does (no answer)"
     ]
     assert not folder.parent.exists()
 
 
-def test_a_store_that_failed_is_not_asked_for_half_a_minute_and_then_for_longer(store, folder, clock):
+def test_a_failed_store_is_tried_again_after_half_a_minute_and_then_after_longer_pauses(store, folder, clock):
     box = outbox(store, folder, clock=clock)
     store.fault = SILENT
 
@@ -125,10 +125,10 @@ def test_a_store_that_failed_is_not_asked_for_half_a_minute_and_then_for_longer(
         clock.advance(1)
 
     assert store.asked == 3  # after 0, 30 and 90 seconds
-    assert len(left_over(folder)) == 200
+    assert len(queued_in(folder)) == 200
 
 
-def test_a_run_that_was_opened_wakes_the_outbox(store, folder):
+def test_opening_a_run_ends_the_pause(store, folder):
     box = outbox(store, folder)
     store.fault = SILENT
     box.put(entry(1))
@@ -140,7 +140,7 @@ def test_a_run_that_was_opened_wakes_the_outbox(store, folder):
     assert store.taken == [1, 2]
 
 
-def test_what_is_refused_is_dropped_said_and_holds_nothing_up(store, folder):
+def test_refused_entries_are_dropped_and_reported_and_block_nothing(store, folder):
     box = outbox(store, folder)
     store.fault = SILENT
     box.put(entry(1, "deleted"))
@@ -153,7 +153,7 @@ def test_what_is_refused_is_dropped_said_and_holds_nothing_up(store, folder):
     assert box.mine.refused == ["tags of run deleted: no such run"]
 
 
-def test_a_run_that_the_store_fails_on_keeps_its_order_and_holds_no_other_up(store, folder):
+def test_a_run_that_the_store_fails_on_keeps_its_order_and_blocks_no_other(store, folder):
     box = outbox(store, folder)
     store.faults = {"bad": FAILING}
     for number, run_id in enumerate(["bad", "good", "bad", "good"]):
@@ -162,10 +162,10 @@ def test_a_run_that_the_store_fails_on_keeps_its_order_and_holds_no_other_up(sto
     rest = box.close()
 
     assert store.taken == [1, 3]
-    assert (rest, left_over(folder)) == ((2, 0), [0, 2])
+    assert (rest, queued_in(folder)) == ((2, 0), [0, 2])
 
 
-def test_a_long_record_is_delivered_in_portions(store, folder, clock):
+def test_a_long_queue_is_delivered_in_portions(store, folder, clock):
     def send_for_a_second(entry):
         clock.advance(1)
         return store(entry)
@@ -187,7 +187,7 @@ def test_a_long_record_is_delivered_in_portions(store, folder, clock):
     assert store.taken == list(range(12))
 
 
-def test_the_next_process_delivers_what_one_left(store, folder):
+def test_the_next_process_delivers_the_queue(store, folder):
     first = outbox(store, folder)
     store.fault = SILENT
     first.put(entry(1))
@@ -202,7 +202,7 @@ def test_the_next_process_delivers_what_one_left(store, folder):
     assert not folder.parent.exists()
 
 
-def test_what_a_living_process_keeps_is_its_own(store, folder):
+def test_the_queue_of_a_running_process_is_left_to_it(store, folder):
     living, other = outbox(store, folder), outbox(store, folder)
     store.fault = SILENT
     living.put(entry(1))
@@ -210,10 +210,10 @@ def test_what_a_living_process_keeps_is_its_own(store, folder):
 
     other.close()
 
-    assert (store.taken, left_over(folder)) == ([], [1])
+    assert (store.taken, queued_in(folder)) == ([], [1])
 
 
-def test_what_was_kept_for_another_store_stays(store, folder):
+def test_the_queue_of_another_store_stays(store, folder):
     box = outbox(store, folder, name="http://another")
     store.fault = SILENT
     box.put(entry(1))
@@ -222,10 +222,10 @@ def test_what_was_kept_for_another_store_stays(store, folder):
 
     rest = outbox(store, folder).close()
 
-    assert (store.taken, rest, left_over(folder)) == ([], (0, 0), [1])
+    assert (store.taken, rest, queued_in(folder)) == ([], (0, 0), [1])
 
 
-def test_a_last_line_that_was_broken_off_is_left_out(store, folder):
+def test_an_incomplete_last_line_is_skipped(store, folder):
     box = outbox(store, folder)
     store.fault = SILENT
     for number in (1, 2):
@@ -241,7 +241,7 @@ def test_a_last_line_that_was_broken_off_is_left_out(store, folder):
     assert not folder.parent.exists()
 
 
-def test_what_follows_a_line_that_a_full_disk_broke_off_is_whole(store, folder):
+def test_entries_after_an_incomplete_line_are_complete(store, folder):
     box = outbox(store, folder)
     store.fault = SILENT
     box.put(entry(1))
@@ -252,10 +252,10 @@ def test_what_follows_a_line_that_a_full_disk_broke_off_is_whole(store, folder):
 
     box.close()
 
-    assert left_over(folder) == [1, 2]
+    assert queued_in(folder) == [1, 2]
 
 
-def test_what_the_disk_does_not_take_either_waits_in_memory(store, folder):
+def test_entries_that_cannot_be_written_wait_in_memory(store, folder):
     folder.parent.parent.joinpath(".sbert-prune").write_text("a file where the folder would be")
     box = outbox(store, folder)
     store.fault = SILENT
@@ -268,7 +268,7 @@ def test_what_the_disk_does_not_take_either_waits_in_memory(store, folder):
     assert store.taken == [1, 2]
 
 
-def test_what_nobody_takes_is_counted_as_lost(store, folder):
+def test_entries_that_are_neither_delivered_nor_written_count_as_lost(store, folder):
     folder.parent.parent.joinpath(".sbert-prune").write_text("a file where the folder would be")
     box = outbox(store, folder)
     store.fault = SILENT
@@ -277,7 +277,7 @@ def test_what_nobody_takes_is_counted_as_lost(store, folder):
     assert box.close() == (0, 1)
 
 
-def test_a_signal_while_the_store_is_asked_loses_nothing(store, folder):
+def test_a_signal_during_delivery_loses_nothing(store, folder):
     signals = [SystemExit(143)]
 
     def send(entry):
@@ -294,7 +294,7 @@ def test_a_signal_while_the_store_is_asked_loses_nothing(store, folder):
     assert store.taken == [1]
 
 
-KEEPS_AND_DIES = """
+QUEUE_AND_DIE = """
 import os, sys
 from pathlib import Path
 from sbert_prune.tracking.spool import Entry, Fault, Outbox, Spool
@@ -306,18 +306,18 @@ os.kill(os.getpid(), 9)
 
 
 def test_several_processes_that_are_killed_lose_nothing(store, folder):
-    begun = [
+    processes = [
         subprocess.Popen(
-            [sys.executable, "-c", KEEPS_AND_DIES, str(folder), name], env=os.environ | {"PYTHONPATH": str(ROOT)}
+            [sys.executable, "-c", QUEUE_AND_DIE, str(folder), name], env=os.environ | {"PYTHONPATH": str(ROOT)}
         )
         for name in ("a", "b", "c")
     ]
-    ended = [process.wait(timeout=60) for process in begun]
+    statuses = [process.wait(timeout=60) for process in processes]
     taken = []
 
     Outbox(lambda entry: taken.append((entry.run_id, entry.content)), Spool(folder, STORE), str).deliver()
 
-    assert ended == [-9, -9, -9]
+    assert statuses == [-9, -9, -9]
     assert {name: [number for run, number in taken if run == name] for name in "abc"} == {
         name: list(range(100)) for name in "abc"
     }

@@ -1,4 +1,4 @@
-"""Where the tracking store is, and what is said when it cannot be there."""
+"""The URI of the tracking store, and the errors for one that cannot be used."""
 
 import os
 import re
@@ -47,20 +47,20 @@ def test_users_and_passwords_are_left_out(text, expected):
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an address moves to variables goes with the test."""
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the variables after a test that moves credentials to them."""
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "")
 
 
-def test_who_asks_a_server_moves_from_its_address_to_variables(monkeypatch: pytest.MonkeyPatch, nobody):
+def test_credentials_move_from_a_servers_address_to_variables(monkeypatch: pytest.MonkeyPatch, no_credentials):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:my%40sec%2Fr:t@host:5000/team?x=1")
 
     assert tracking_uri() == os.environ["MLFLOW_TRACKING_URI"] == "https://host:5000/team?x=1"
     assert [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD")] == ["ann", "my@sec/r:t"]
 
 
-def test_a_database_keeps_who_asks_in_its_address(monkeypatch: pytest.MonkeyPatch):
+def test_a_databases_address_keeps_its_credentials(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ann:my%40secret@host/db")
 
     assert tracking_uri() == "postgresql://ann:my%40secret@host/db"
@@ -75,8 +75,8 @@ def test_a_database_keeps_who_asks_in_its_address(monkeypatch: pytest.MonkeyPatc
         ),
         ("postgresql+psycopg2://ann:Drossel@bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
         ("postgresql+psycopg2://ann:Drossel@s:bart@127.0.0.1:9/db", "its address cannot be read.* escaped"),
-        ("postgresql+psycopg2://ann:Drosselbart@127.0.0.1:9/db", "does not let us in: .* refused"),
-        ("postgresql+nosuchdriver://ann:Drosselbart@127.0.0.1:9/db", "does not let us in: Can't load plugin"),
+        ("postgresql+psycopg2://ann:Drosselbart@127.0.0.1:9/db", "cannot be opened: .* refused"),
+        ("postgresql+nosuchdriver://ann:Drosselbart@127.0.0.1:9/db", "cannot be opened: Can't load plugin"),
         ("mysql+pymysql://ann:Drosselbart@127.0.0.1:9/db", "that is not installed .* Run: pip install pymysql"),
     ],
 )
@@ -85,9 +85,9 @@ def test_a_store_that_does_not_let_us_in_is_answered_at_once_and_without_a_piece
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
-    with pytest.raises(TrackingError, match=answer) as told:
+    with pytest.raises(TrackingError, match=answer) as caught:
         check_store()
-    assert not re.search("Drossel|bart", str(told.value))
+    assert not re.search("Drossel|bart", str(caught.value))
 
 
 def test_a_server_that_listens_is_accepted(monkeypatch: pytest.MonkeyPatch):

@@ -115,21 +115,21 @@ def test_a_killed_promotion_is_brought_to_its_end_by_the_next_command(four, then
 
 def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_somebody_elses(four, monkeypatch):
     promoted("2")
-    store, settle, go_on, waiting = connect(), promotion.settle, Signal(), Signal()
+    store, reconcile, resume, waiting = connect(), promotion.reconcile, Signal(), Signal()
     chosen = next(version for version in versions(store, NAME) if version.version == "3")
 
     def late(*arguments):
         waiting.set()
-        go_on.wait(60)
-        return settle(*arguments)
+        resume.wait(60)
+        return reconcile(*arguments)
 
-    monkeypatch.setattr(promotion, "settle", late)
+    monkeypatch.setattr(promotion, "reconcile", late)
     slow = Thread(target=promotion.promote, args=(store, chosen, PRODUCTION, "slow", {}))
     slow.start()
     assert waiting.wait(60)
-    monkeypatch.setattr(promotion, "settle", settle)
+    monkeypatch.setattr(promotion, "reconcile", reconcile)
     promoted("4")
-    go_on.set()
+    resume.set()
     slow.join()
 
     assert aliases(four) == {"champion": "4", "previous": "3"}
@@ -146,7 +146,7 @@ def test_an_alias_that_was_moved_back_by_hand_is_no_lag(four):
     assert aliases(four) == {"champion": "4", "previous": "2"}
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["settled", "behind a killed promotion"])
+@pytest.mark.parametrize("killed", [False, True], ids=["reconciled", "behind a killed promotion"])
 def test_history_moves_nothing_that_somebody_has_moved_by_hand(four, killed):
     promoted("2", "3")
     if killed:
@@ -355,7 +355,7 @@ def test_who_may_not_write_is_told_the_history_all_the_same(four, monkeypatch):
     def refuse(*_):
         raise TrackingError("may not do that")
 
-    monkeypatch.setattr(promotion, "settle", refuse)
+    monkeypatch.setattr(promotion, "reconcile", refuse)
 
     assert "now: champion is version 2; the history says otherwise" in done("history")
 

@@ -50,7 +50,7 @@ def test_a_judgement_on_other_pairs_leaves_a_version_as_it_was(made, make_projec
     assert tags(made, "2") | {"sbert_prune.evaluate_run_id": ""} == before | {"sbert_prune.evaluate_run_id": ""}
     assert (files(made, "2") / FILE_NAME).read_bytes() == pairs
     assert f"models:/{NAME}/2" in told
-    assert "every version is what it says" in run("verify").output
+    assert "every version matches its record" in run("verify").output
 
 
 def test_a_judgement_on_the_same_pairs_replaces_the_one_before(made):
@@ -62,7 +62,7 @@ def test_a_judgement_on_the_same_pairs_replaces_the_one_before(made):
     now = tags(made, "2")
     assert now["sbert_prune.evaluate_run_id"] != before["sbert_prune.evaluate_run_id"]
     assert now["sts_dev/spearman_cosine"] == before["sts_dev/spearman_cosine"]
-    assert "every version is what it says" in run("verify").output
+    assert "every version matches its record" in run("verify").output
 
 
 def test_what_is_registered_by_hand_is_known_by_the_pairs_that_it_was_judged_on(made, tmp_path):
@@ -76,7 +76,7 @@ def test_what_is_registered_by_hand_is_known_by_the_pairs_that_it_was_judged_on(
     assert now["sbert_prune.sts_dev_digest"] == tags(made, "2")["sbert_prune.sts_dev_digest"]
     assert (files(made, "3") / FILE_NAME).read_bytes() == (files(made, "2") / FILE_NAME).read_bytes()
     assert float(now["sts_test/spearman_cosine"]) == float(tags(made, "2")["sts_test/spearman_cosine"])
-    assert "every version is what it says" in run("verify").output
+    assert "every version matches its record" in run("verify").output
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_a_moved_store_says_where_its_artifacts_were_and_a_link_mends_it(store, 
     store.rename(there)
     use(there, monkeypatch)
 
-    with pytest.raises(TrackingError, match=f"was moved: its artifacts are said to lie in {store}/mlruns/0, which is not there") as caught:
+    with pytest.raises(TrackingError, match=f"was moved: it records its artifacts as {store}/mlruns/0, which does not exist") as caught:
         connect()
 
     assert f"ln -s {there} {store}." in str(caught.value)

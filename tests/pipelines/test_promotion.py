@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from sbert_prune.registry.history import PRODUCTION, read_history
 from sbert_prune.registry.promotion import catch_up, promote
-from sbert_prune.registry.reconcile import settle
+from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import find_version, versions
 from sbert_prune.tracking.store import connect
 from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
@@ -293,7 +293,7 @@ def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_deci
     client.delete_registered_model_alias(NAME, "previous")
     client.transition_model_version_stage(NAME, "1", "Production")
 
-    settle(connect(), NAME)
+    reconcile(connect(), NAME)
 
     assert aliases(uri) == {"champion": "2", "previous": "1"}
     assert stages(uri) == {"1": "Archived", "2": "Production"}

@@ -1,4 +1,4 @@
-"""`verify` finds what was done to a store by hand, and mends what can be mended."""
+"""`verify` finds manual changes to a store, and repairs what can be repaired."""
 
 import json
 import re
@@ -20,7 +20,7 @@ NAME = "sbert-small"
 
 @pytest.fixture(scope="module")
 def made(make_project, tmp_path_factory: pytest.TempPathFactory):
-    """A store with a reference and two variants, of which the second is champion and the first was before it."""
+    """A store with a reference and two variants; the second is the champion, the first was before it."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("made"))
         project.use(patch)
@@ -46,7 +46,7 @@ class Store:
         return self.client.get_model_version(NAME, number)
 
     def files(self, number: str) -> Path:
-        """Where its bytes lie."""
+        """Return the folder of its files."""
         model_id = self.version(number).tags["sbert_prune.model_id"]
         return self.folder / "mlruns" / "0" / "models" / model_id / "artifacts"
 
@@ -59,7 +59,7 @@ class Store:
 
 @pytest.fixture
 def store(made, monkeypatch: pytest.MonkeyPatch):
-    """The store as it was made; artifacts have whole paths in it, so it stays where it is."""
+    """The store as it was made, at the same place, because it names its artifacts by absolute paths."""
     backup = made.folder.parent / "backup"
     if not backup.exists():
         shutil.copytree(made.folder, backup)
@@ -119,18 +119,21 @@ DAMAGES = {
         lambda store: edit(store.model("2") / "tokenizer.json", truncation=1),
         "version 2.*its files have changed",
     ),
-    "no pruning.json": (lambda store: (store.model("2") / "pruning.json").unlink(), "version 2.*pruning.json is gone"),
+    "no pruning.json": (
+        lambda store: (store.model("2") / "pruning.json").unlink(),
+        "version 2.*pruning.json is missing",
+    ),
     "another pruning.json": (
         lambda store: edit(store.model("2") / "pruning.json", kept_layers=[1, 2]),
-        "version 2.*its tag kept_layers says 0,1, its pruning.json 1,2",
+        "version 2.*its tag kept_layers is 0,1, its pruning.json has 1,2",
     ),
     "a metric": (
         lambda store: tag(store, "sts_test/spearman_cosine", "0.99"),
-        "version 2.*sts_test/spearman_cosine says 0.99, its run",
+        "version 2.*sts_test/spearman_cosine is 0.99, its run has",
     ),
     "lineage": (
         lambda store: tag(store, "sbert_prune.kept_layers", "0-2"),
-        "version 2.*kept_layers says 0-2, its pruning.json 0,1",
+        "version 2.*kept_layers is 0-2, its pruning.json has 0,1",
     ),
     "a run and a tag": (lose_run_and_a_tag, "version 2.*its tags lack base_sha256, and its run was deleted"),
     "a logged model": (
@@ -139,7 +142,7 @@ DAMAGES = {
     ),
     "dev pairs": (
         lambda store: (store.files("2") / FILE_NAME).write_text("{}"),
-        "version 2.*dev_pairs.json beside it is damaged",
+        "version 2.*its dev_pairs.json is damaged",
     ),
     "other dev pairs": (
         lambda store: edit(store.files("2") / FILE_NAME, digest="ab" * 8),
@@ -165,7 +168,7 @@ DAMAGES = {
     ),
     "a fingerprint": (
         lambda store: tag(store, "sbert_prune.fingerprint", "ab" * 32),
-        "version 2.*its tag fingerprint says abababababab",
+        "version 2.*its tag fingerprint is abababababab",
     ),
     "a role": (
         lambda store: tag(store, "sbert_prune.role", "reference"),
@@ -177,28 +180,28 @@ DAMAGES = {
     ),
     "another's judgement": (
         lambda store: tag(store, "sbert_prune.evaluate_run_id", store.version("3").tags["sbert_prune.evaluate_run_id"]),
-        "version 2.*evaluate_run_id names run .*, which judged another model",
+        "version 2.*evaluate_run_id names run .*, which evaluated another model",
     ),
     "the reference": (
         lambda store: store.client.delete_model_version(NAME, "1"),
-        "version 2.*the reference that it was held against is not there any more",
+        "version 2.*its reference was deleted",
     ),
     "the champion": (lambda store: store.client.delete_model_version(NAME, "3"), "champion.*version 3.* was deleted"),
     "an alias": (
         lambda store: store.client.set_registered_model_alias(NAME, "champion", "1"),
-        "alias champion.*names version 1; the history says 3",
+        "alias champion.*names version 1, but the history has 3",
     ),
     "no alias": (
         lambda store: store.client.delete_registered_model_alias(NAME, "champion"),
-        "alias champion.*names version none; the history says 3",
+        "alias champion.*names version none, but the history has 3",
     ),
     "a stage": (
         lambda store: store.client.transition_model_version_stage(NAME, "2", "Production"),
-        "version 2.*is in stage Production; the history says none",
+        "version 2.*is in stage Production, but the history has none",
     ),
 }
 
-MENDED = {
+REPAIRED = {
     "a metric",
     "lineage",
     "dev pairs",
@@ -213,35 +216,35 @@ MENDED = {
 
 
 def words(result: Result) -> str:
-    """The table as running text: its cells are broken into lines."""
+    """Return the table as running text, because its cells are broken into lines."""
     return re.sub(r"\s+", " ", result.output)
 
 
-def test_a_sound_store_is_found_sound(store: Store):
+def test_an_undamaged_store_has_no_findings(store: Store):
     result = store.verify()
 
     assert result.exit_code == 0, result.output
-    assert "every version is what it says" in result.output
-    assert f"{NAME}: 3 versions looked at" in result.output
+    assert "every version matches its record" in result.output
+    assert f"{NAME}: 3 versions checked" in result.output
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_each_damage_is_found_and_mended_where_that_can_be(store: Store, damage):
+def test_each_damage_is_found_and_repaired_if_possible(store: Store, damage):
     do, expected = DAMAGES[damage]
     do(store)
 
     first = store.verify("--registered-model", NAME)
-    mended = store.verify("--repair", "true")
-    again = store.verify() if damage in MENDED else mended
+    repaired = store.verify("--repair", "true")
+    again = store.verify() if damage in REPAIRED else repaired
 
     assert first.exit_code == 1, first.output
     assert "Traceback" not in first.output
     parts = expected.split(".*")
     assert all(re.search(part.replace(" ", r"\s+"), words(first)) for part in parts), first.output
-    assert (mended.exit_code == 0) == (again.exit_code == 0) == (damage in MENDED), mended.output + again.output
+    assert (repaired.exit_code == 0) == (again.exit_code == 0) == (damage in REPAIRED), repaired.output + again.output
 
 
-def test_what_was_mended_is_what_it_was(store: Store):
+def test_repaired_tags_equal_the_original_ones(store: Store):
     before = dict(store.version("2").tags)
     for damage in ("a metric", "lineage", "an alias", "a stage"):
         DAMAGES[damage][0](store)
@@ -252,13 +255,13 @@ def test_what_was_mended_is_what_it_was(store: Store):
     assert store.client.get_registered_model(NAME).aliases == {"champion": 3, "previous": 2}
 
 
-def test_a_version_whose_run_was_deleted_tells_its_lineage_itself(store: Store):
+def test_a_version_whose_run_was_deleted_has_its_own_lineage(store: Store):
     store.client.delete_run(store.version("2").run_id)
 
     assert store.verify().exit_code == 0
 
 
-def test_a_deleted_champion_makes_room_for_the_one_before(store: Store):
+def test_a_deleted_champion_is_replaced_by_the_one_before(store: Store):
     DAMAGES["the champion"][0](store)
 
     store.verify("--repair", "true")
@@ -266,17 +269,17 @@ def test_a_deleted_champion_makes_room_for_the_one_before(store: Store):
     assert store.client.get_registered_model(NAME).aliases == {"champion": 2}
 
 
-def test_a_tag_that_is_lost_but_told_by_the_registry_is_no_damage(store: Store):
+def test_a_lost_tag_whose_value_the_registry_has_is_no_damage(store: Store):
     store.client.delete_model_version_tag(NAME, "2", "sbert_prune.model_id")
     (store.files("3") / FILE_NAME).unlink()
 
     result = store.verify("--repair", "true")
 
     assert result.exit_code == 0, result.output
-    assert "1 found, 1 mended" in result.output
+    assert "1 found, 1 repaired" in result.output
 
 
-def test_what_cannot_be_mended_keeps_nothing_else_from_being_mended(store: Store):
+def test_an_irreparable_damage_does_not_prevent_other_repairs(store: Store):
     (store.files("2") / FILE_NAME).unlink()
     (store.files("2") / FILE_NAME).mkdir()
     tag(store, "size/disk_mb", "1")
@@ -284,10 +287,10 @@ def test_what_cannot_be_mended_keeps_nothing_else_from_being_mended(store: Store
     result = store.verify("--repair", "true")
 
     assert result.exit_code == 1, result.output
-    assert "2 found, 1 mended" in result.output
+    assert "2 found, 1 repaired" in result.output
 
 
-def test_versions_of_other_people_are_left_alone(store: Store):
+def test_versions_not_made_by_sbert_prune_are_left_alone(store: Store):
     source = store.version("2").source
     store.client.create_model_version(NAME, source, tags={"owner/score": "0.5"})
     store.client.set_model_version_tag(NAME, "2", "owner/score", "0.7")

@@ -211,7 +211,7 @@ def test_a_server_that_has_no_stages_any_more_keeps_alias_and_tag_and_it_is_said
 
     told = done("promote")
 
-    assert "this server has no stages any more: the alias champion and the tag sbert_prune.stage carry on" in told
+    assert "this server has no stages any more: the alias champion and the tag sbert_prune.stage replace them" in told
     client = MlflowClient(proxy.address)
     version = client.get_model_version_by_alias(NAME, "champion")
     assert (str(version.version), version.tags["sbert_prune.stage"]) == ("2", "Production")

@@ -149,10 +149,10 @@ def test_a_reader_loads_the_version_and_sees_the_runs_but_changes_nothing(made: 
 
 
 REFUSED = {
-    "nobody": ({}, "it wants to know who asks (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user"),
+    "nobody": ({}, "it requires a user name and a password (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user"),
     "wrong": (
         {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "Rumpel"},
-        "it does not know ann by this password (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user",
+        "it does not accept ann with this password (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user",
     ),
     "reader": (
         {"MLFLOW_TRACKING_USERNAME": "ben", "MLFLOW_TRACKING_PASSWORD": BEN},
@@ -199,7 +199,7 @@ def test_a_permission_that_is_taken_away_meanwhile_stops_nothing_and_is_made_up_
     after = client.get_run(run.info.run_id)
 
     assert "sts_test/spearman_cosine" in away.output
-    assert "the tracking store does not take what is logged" in away.output
+    assert "the tracking store does not accept data" in away.output
     assert "(ann may not do that (status 403 for runs/log-batch). Ask the server's administrator to give ann EDIT" in away.output
     assert re.search(r"Warning: \d+ entries not recorded yet: they lie in .*, and the next command here delivers them\n$", away.output)
     assert run.info.status == "RUNNING"
@@ -265,7 +265,7 @@ def test_a_database_that_does_not_let_us_in_is_told_at_once_without_a_password(d
     done = call(tmp_path / "folder", uri(database), *full(project))
 
     assert (done.status, told in done.said) == (2, True), done.said
-    assert re.search(r"Error: The database postgresql\+psycopg2://\*\*\*@127\.0\.0\.1:\d+/\w+ does not let us in: ", done.said)
+    assert re.search(r"Error: The database postgresql\+psycopg2://\*\*\*@127\.0\.0\.1:\d+/\w+ cannot be opened: ", done.said)
     assert not re.search("Traceback|retried", done.said)
     assert not SECRETS.search(done.said)
     assert list((tmp_path / "folder").iterdir()) == []
