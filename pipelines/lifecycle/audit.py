@@ -286,7 +286,7 @@ def _check_dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
 
 
 def _dev_pairs_of_run(store: Store, version: Version) -> str | None:
-    """Return the file of the same dev pairs that the run that evaluated the version has stored; None if there is none."""
+    """Return the file of dev pairs from the version's evaluation run; None if it is missing or about other pairs."""
     content = read_artifact(store, version.tags.get("evaluate_run_id", ""), FILE_NAME)
     pairs = DevPairs.parse(content) if content is not None else None
     if content is None or pairs is None or pairs.digest != version.tags.get("sts_dev_digest"):

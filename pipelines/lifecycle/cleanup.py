@@ -141,7 +141,7 @@ def _unfinished() -> Iterator[Leftover]:
 
 
 def _measure(root: Path) -> tuple[int, float]:
-    """Return the bytes of the files and the last change in seconds since 1970; ignore files that are deleted meanwhile."""
+    """Return the bytes of the files, and the last change in seconds since 1970; skip files deleted meanwhile."""
     size, touched_s = 0, 0.0
     for folder, _, names in os.walk(root):
         with suppress(OSError):

@@ -93,8 +93,8 @@ def _check_stage(store: Store, decision: Decision, stage: str) -> None:
         current = promotion.holder(store, decision.chosen.name, PRODUCTION)
         if current is not None and current.version == decision.chosen.version:
             raise TrackingError(
-                f"{current.uri} is in Production, and is not taken out of it for Staging. Promote another version to Production first, "
-                "or go back: mlflow run . -e rollback"
+                f"{current.uri} is in Production, and is not taken out of it for Staging. "
+                "Promote another version to Production first, or go back: mlflow run . -e rollback"
             )
 
 
@@ -120,8 +120,8 @@ def _refusal(name: str, decision: Decision, stage: str) -> str:
     about = f"{decision.chosen.uri} is not" if decision.chosen else f"{name}: {decision.reason}, so nothing is"
     reasons = "".join(f"  - {reason}\n" for reason in decision.refusals)
     advice = (
-        "Make a better one, relax the margin and the limits, or promote a version nevertheless: force=true with version "
-        "and reason."
+        "Make a better one, relax the margin and the limits, or promote a version nevertheless: "
+        "force=true with version and reason."
     )
     return f"{about} promoted to {stage}.\n{reasons}{advice}"
 

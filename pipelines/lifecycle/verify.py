@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def audit_stages(store: Store, name: str, existing: list[str]) -> list[Finding]:
-    """Return damage of the history; if there is none, aliases and stages that differ from it, and a deleted champion."""
+    """Return the damage of the history, or else what differs from it: aliases, stages, and a deleted champion."""
     history = read_history(store, name)
     if history.damage:  # aliases and stages cannot be checked against it
         advice = (
@@ -54,7 +54,10 @@ def _lost_champion(production: tuple[str, ...], existing: list[str]) -> Iterator
 
 
 def _moved(store: Store, name: str, history: History, existing: list[str]) -> Iterator[Finding]:
-    """Find what was moved by other means: it is moved back, or recorded if the history has no event about that stage yet."""
+    """Find aliases and stages that were moved by other means.
+
+    A repair moves them back, or records them if the history has no event about that stage yet.
+    """
     current = current_state(store, name, by_tags=has_stages_in_tags_only(versions(store, name)))
     expected = expected_state(history.events, existing)
     unrecorded = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}

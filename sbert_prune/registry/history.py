@@ -1,6 +1,7 @@
 """The history of a registered model: every promotion, refusal and rollback, each stored as a tag of the model.
 
-An entry is written once, under its own key, and never changed, so concurrent commands lose nothing; the keys define the order.
+An entry is written once, under its own key, and never changed, so concurrent commands lose nothing; the keys define
+the order.
 Another tag marks the newest entry that aliases and stages have been reconciled with.
 """
 
@@ -50,8 +51,8 @@ class Event:
     """One entry of the history.
 
     Attributes:
-        what: "promoted", "refused" or "rolled back"; "found" for a version that was given the stage outside of sbert-prune; "lost"
-            for a list of unreadable entries. Unknown kinds, written by later releases, move nothing.
+        what: "promoted", "refused" or "rolled back"; "found" for a version that was given the stage outside of
+            sbert-prune; "lost" for a list of unreadable entries. Unknown kinds, of later releases, move nothing.
         stage: The stage that the event is about.
         version: The version that the event is about; None if a refusal names none.
         before: The version that had the stage until then.
@@ -167,7 +168,7 @@ class History:
         num_reconciled: How many of these the aliases and stages have been reconciled with.
         newest: The key of the last entry; None if there is none.
         mark: The key up to which aliases and stages have been reconciled.
-        damage: Descriptions of entries that are missing or cannot be read, except those that are already recorded as lost.
+        damage: Descriptions of entries that are missing or cannot be read, except those already recorded as lost.
         aliases: The version that each alias names, read by the same request.
     """
 

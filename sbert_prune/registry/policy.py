@@ -59,7 +59,10 @@ class Candidate:
 
 
 def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
-    """Return why a version does not qualify; an empty list if it does. The comparison is made only if all else is fulfilled."""
+    """Return why a version does not qualify; an empty list if it does.
+
+    The comparison with the reference is made only if everything else is fulfilled.
+    """
     metrics = candidate.version.metrics
     reasons = [*_check_roundtrip(metrics), *_check_limits(metrics, policy)]
     return reasons or _check_quality(candidate, policy.margin)
@@ -69,7 +72,8 @@ def _check_roundtrip(metrics: Mapping[str, float]) -> list[str]:
     difference = metrics.get(ROUNDTRIP)
     if difference is None:
         return [
-            f"nobody has proven that it comes back as it was saved ({ROUNDTRIP} is missing): register it with sbert-prune"
+            f"nobody has proven that it comes back as it was saved ({ROUNDTRIP} is missing): "
+            "register it with sbert-prune"
         ]
     if not difference <= TOLERANCE:
         return [f"it did not come back as it was saved: embeddings differ by {difference:.1g}"]
@@ -243,7 +247,10 @@ def _first_few(reasons: Sequence[str]) -> tuple[str, ...]:
 
 
 def _compare_with_champion(chosen: Version, current: Version | None) -> list[str]:
-    """Return why the champion stays. The champion itself may be promoted again, which completes an interrupted promotion."""
+    """Return why the champion stays.
+
+    The champion itself may be promoted again, which completes an interrupted promotion.
+    """
     if current is None or current.version == chosen.version:
         return []
     return [*_not_comparable(chosen, current), *_not_better(chosen, current)]

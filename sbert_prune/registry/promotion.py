@@ -46,7 +46,7 @@ class PromotionResult:
 
 
 def promote(store: Store, chosen: Version, stage: str, reason: str, numbers: Mapping[str, float]) -> PromotionResult:
-    """Give a stage and its alias to a version; the version before becomes `previous` and Archived. Raises TrackingError."""
+    """Give a stage and its alias to a version; the one before becomes `previous` and Archived. Raises TrackingError."""
     event = Event(PROMOTED, stage, chosen.version, _recorded_holder(store, chosen.name, stage), reason, dict(numbers))
     append(store, chosen.name, event)
     has_stages = reconcile(store, chosen.name)
@@ -95,7 +95,8 @@ def catch_up(store: Store, name: str) -> None:
 def finish(store: Store, name: str) -> bool:
     """Apply events that a killed command has recorded but not applied. Return whether there were any.
 
-    Does nothing if an alias or stage was moved by other means since, or if the history is damaged. Raises TrackingError.
+    Does nothing if an alias or stage was moved by other means since, or if the history is damaged.
+    Raises TrackingError.
     """
     history = read_history(store, name)
     if history.is_reconciled or history.damage or any(_unexplained(store, name, STAGE_ALIASES).values()):
@@ -105,7 +106,7 @@ def finish(store: Store, name: str) -> bool:
 
 
 def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
-    """Record in the history the versions that were given a stage by other means, so that a rollback can return to them."""
+    """Record versions that were given a stage by other means, so that a rollback can return to them."""
     first = _unexplained(store, name, stages)
     if not any(first.values()):
         return
@@ -118,13 +119,13 @@ def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
 
 
 def note_loss(store: Store, name: str) -> None:
-    """Continue after a damaged history: record the current holders of the stages, then the unreadable entries as lost."""
+    """Record the current holders of the stages, and the unreadable entries of a damaged history as lost."""
     note_found(store, name, STAGE_ALIASES)
     append(store, name, Event(LOST, "", None, None, "; ".join(read_history(store, name).damage)))
 
 
 def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, list[str]]:
-    """Return, by stage, the versions that have it without an event that gave it to them, applied or not; the alias's last.
+    """Return, by stage, the versions that no event, applied or not, gave the stage to; the alias's version last.
 
     If no event is about a stage, MLflow's own stage counts as well as the alias.
     """

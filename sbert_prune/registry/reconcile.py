@@ -80,7 +80,7 @@ def has_stages_in_tags_only(entries: Sequence[Version]) -> bool:
 
 
 def reconcile(store: Store, name: str) -> bool:
-    """Set aliases and stages to what follows from the history, repeat until they match, then mark the history as reconciled.
+    """Set aliases and stages to what follows from the history until they match, then mark the history as reconciled.
 
     The last process to write has read every event recorded before, so concurrent commands end in the same state.
     Returns whether the server has stages. Raises TrackingError.
@@ -101,8 +101,8 @@ def reconcile(store: Store, name: str) -> bool:
             time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
     why = first_line(last_error) if last_error else "another process keeps changing them."
     raise TrackingError(
-        f"Alias and stage of {name} could not be moved: {why} The decision is recorded in the history: the next promote or "
-        "rollback, or verify with repair=true, applies it."
+        f"Alias and stage of {name} could not be moved: {why} The decision is recorded in the history: "
+        "the next promote or rollback, or verify with repair=true, applies it."
     ) from last_error
 
 

@@ -56,7 +56,7 @@ def _as_tags(version: Version) -> dict[str, str]:
 
 
 def tags_checksum(version: Version) -> str:
-    """Return the checksum of a version's tags and metrics; if it differs from the stored one, they were changed since."""
+    """Return the checksum of a version's tags and metrics; a different one is stored if they were changed since."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
     return digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
 
@@ -70,7 +70,10 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def check_may_register(store: Store, name: str) -> None:
-    """Check, before training, that the user may change a registered model: write its description again. Raises TrackingError."""
+    """Check, before training, that the user may change a registered model, by writing its description again.
+
+    Raises TrackingError.
+    """
     try:
         description = store.client.get_registered_model(name).description
     except FAULTS:
@@ -90,7 +93,7 @@ def versions(
         store: The tracking store.
         name: The registered model.
         tagged: Return only versions whose tags of ours have these values.
-        newest: Return at most this many, the newest. The store takes three seconds for a thousand, so limit it if you can.
+        newest: Return at most this many, the newest. A thousand take the store three seconds, so ask for few.
 
     Raises:
         TrackingError: The store does not answer.
@@ -111,7 +114,7 @@ def versions(
 
 
 def existing_versions(store: Store, name: str, *, newest: int | None = None) -> list[Version]:
-    """Return the versions of a registered model, or the newest few, oldest first. Raises TrackingError if there is none."""
+    """Return the versions of a registered model, oldest first, or the newest few. Raises TrackingError if none exist."""
     existing = versions(store, name, newest=newest)
     if existing:
         return existing
@@ -168,7 +171,7 @@ def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
-    """Set further metrics and tags of a version, and its checksum as well if that was correct before. Raises TrackingError."""
+    """Set further metrics and tags of a version, and its checksum if that was correct before. Raises TrackingError."""
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
     is_unchanged = version.tags.get(TAGS_CHECKSUM) == tags_checksum(version)
     checksum = {TAGS_CHECKSUM: tags_checksum(changed)} if is_unchanged else {}
@@ -189,7 +192,7 @@ def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: 
 
 
 def find_reference(store: Store, name: str, reference_key: str) -> Version | None:
-    """Return the newest reference of the same base, data and recipe that has a positive test score; None if there is none."""
+    """Return the newest reference of the same base, data and recipe with a positive test score; None if none exists."""
     for version in reversed(versions(store, name, tagged={"role": REFERENCE, "reference_key": reference_key})):
         score = version.metrics.get(STS_TEST, math.nan)
         if math.isfinite(score) and score > 0:
@@ -198,7 +201,7 @@ def find_reference(store: Store, name: str, reference_key: str) -> Version | Non
 
 
 def find_version(existing: Sequence[Version], name: str, number: str) -> Version:
-    """Return a version of a registered model by its number. Raises TrackingError, which lists the numbers that exist."""
+    """Return a version of a registered model by its number. Raises TrackingError, which lists the existing numbers."""
     for version in existing:
         if version.version == number:
             return version
@@ -215,7 +218,7 @@ def champion(store: Store, name: str) -> Version | None:
 
 
 def alias_holder(store: Store, name: str, alias: str) -> Version | None:
-    """Return the version that an alias names; None if it names none. Raises MLflow's errors if the store does not answer."""
+    """Return the version that an alias names; None if it names none. Raises MLflow's errors if the store fails."""
     try:
         return _parse(store.client.get_model_version_by_alias(name, alias))
     except MlflowException as error:

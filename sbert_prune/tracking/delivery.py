@@ -31,7 +31,7 @@ _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, without passwords; if a server refused access, what to do about it."""
+    """Return the first line of an error's message, without passwords, or what to do if a server refused access."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     match _refusal(error, line):
         case "401", _:
@@ -52,7 +52,10 @@ def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:
 def _unauthenticated() -> str:
     user = read_mlflow_creds().username
     refusal = f"it does not accept {user} with this password" if user else "it requires a user name and a password"
-    return f"{refusal} (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
+    return (
+        f"{refusal} (status 401). "
+        "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of that server and the password."
+    )
 
 
 def _forbidden(endpoint: str) -> str:
@@ -73,7 +76,10 @@ def _forbidden(endpoint: str) -> str:
         number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
         place = f"experiment {number or name}"
     where = f" for {endpoint}" if endpoint else ""
-    return f"{user} may not do that (status 403{where}). Ask the server's administrator to give {user} {permission} on {place}."
+    return (
+        f"{user} may not do that (status 403{where}). "
+        f"Ask the server's administrator to give {user} {permission} on {place}."
+    )
 
 
 def _log_input(client: MlflowClient, entry: Entry) -> None:
@@ -117,7 +123,7 @@ _LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALRE
 """Errors that a retry does not resolve: a run that was deleted, a value that MLflow does not accept."""
 
 _SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-"""Settings for requests that can be repeated later; by default, MLflow's client would block training for 4 to 20 minutes."""
+"""Settings for requests that can be repeated later; MLflow's defaults would block training for 4 to 20 minutes."""
 
 
 def send(client: MlflowClient, entry: Entry) -> Fault | None:

@@ -121,7 +121,7 @@ def _signature(dimension: int) -> ModelSignature:
 
 
 def logged_model_uri(store: Store, uri: str) -> str:
-    """Return the URI of the logged model of a version ("models:/NAME/3" or "models:/NAME@alias"); other URIs unchanged."""
+    """Return the URI of a version's ("models:/NAME/3" or "models:/NAME@alias") logged model; other URIs unchanged."""
     match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(.+))", uri)
     if match is None:
         return uri
@@ -202,5 +202,6 @@ def fetch_files(uri: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except FAULTS as error:
         raise TrackingError(
-            f"{uri} cannot be fetched: {first_line(error)} Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
+            f"{uri} cannot be fetched: {first_line(error)} "
+            "Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
         ) from error

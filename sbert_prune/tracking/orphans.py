@@ -32,8 +32,8 @@ _ANYWHERE = "/"
 def needed_model_ids(store: Store, models: Sequence[LoggedModel]) -> set[str]:
     """Return the ids of those models that a version of any registered model needs, or may need.
 
-    A version that was not made by sbert-prune may be a copy, or name a folder or a run; if what it needs cannot be determined, it
-    may need any model. Raises MLflow's errors if the store does not answer.
+    A version that was not made by sbert-prune may be a copy, or name a folder or a run; if what it needs cannot be
+    determined, it may need any model. Raises MLflow's errors if the store does not answer.
     """
     if not models:
         return set()
@@ -105,7 +105,7 @@ class ClosedOrphans:
 
 
 def close_orphans(store: Store) -> ClosedOrphans:
-    """Close the runs of processes that ended without closing them, and delete the models that these had not yet registered.
+    """Close the runs of processes that ended without closing them, and delete models that these had not registered.
 
     Raises TrackingError.
     """
@@ -141,7 +141,7 @@ def _close(store: Store, run: LoggedRun) -> None:
 
 
 def _unregistered_models(store: Store, orphans: list[LoggedRun]) -> list[LoggedModel]:
-    """Return models that were logged incompletely, and complete ones that `register` logged for a version it never created."""
+    """Return incompletely logged models, and complete ones that `register` logged for a version it never created."""
     models = [model for run in orphans for model in _models_of(store, run)]
     needed = needed_model_ids(store, models)
     return [model for model in models if model.model_id not in needed]

@@ -40,7 +40,7 @@ _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 @dataclass(frozen=True)
 class Run:
-    """One open run. Logging never raises because of the store: entries that it does not accept are queued and delivered later."""
+    """One open run. Logging never raises because the store fails: entries are then queued and delivered later."""
 
     store: Store
     run_id: str

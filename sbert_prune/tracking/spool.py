@@ -287,7 +287,7 @@ class Outbox:
         Args:
             account: Where to count it.
             until: When to stop, by the clock.
-            stuck: Runs with an entry that stays, so that their later ones stay as well; "" if the store does not answer.
+            stuck: Runs with an entry that stays, so that their later ones stay too; "" if the store does not answer.
             entry: The entry.
         """
         if entry.run_id in stuck or "" in stuck or self._clock() >= until:

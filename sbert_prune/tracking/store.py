@@ -95,7 +95,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
 
 
 def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> None:
-    """Refuse a SQLite store that was moved or copied: it names its artifacts by absolute paths, which are those of the old folder."""
+    """Refuse a SQLite store that was moved or copied: it names its artifacts by absolute paths in the old folder."""
     path, location = sqlite_path(uri), Path(local_file_uri_to_path(str(experiment.artifact_location)))
     if path is None or not location.is_absolute() or location.is_relative_to(path.parent.resolve()):
         return

@@ -35,7 +35,7 @@ _SECRETS = (
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or a SQLite file in the current folder.
 
-    MLflow prints a server's address, so a user and password in it are moved to the variables that its client reads as well.
+    MLflow prints a server's address, so a user and password in it are moved to the variables that its client reads.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri and re.match("https?://", uri):
@@ -53,7 +53,7 @@ def _move_credentials_to_environment(parts: SplitResult) -> None:
 
 
 def own_folder() -> Path:
-    """Return the folder for unfinished and undelivered work: `.sbert-prune`, beside the SQLite store or in the current folder."""
+    """Return `.sbert-prune`, the folder for unfinished work, beside the SQLite store or in the current folder."""
     path = sqlite_path(tracking_uri())
     return (path.parent if path else Path.cwd()) / ".sbert-prune"
 
@@ -84,7 +84,8 @@ def check_store(*, must_exist: bool = False) -> None:
     elif not uri.startswith("databricks"):
         raise TrackingError(
             f"MLFLOW_TRACKING_URI={without_password(uri)} is no store that MLflow still writes to. "
-            "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; unset it to use mlflow.db in this folder."
+            "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; "
+            "unset it to use mlflow.db in this folder."
         )
 
 
@@ -101,7 +102,8 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
         )
     if odd := sorted({"?", "%"} & set(str(path))):
         raise TrackingError(
-            f"The tracking store {path} has {' and '.join(odd)} in its path, which a URI cannot hold. Work in another folder."
+            f"The tracking store {path} has {' and '.join(odd)} in its path, which a URI cannot hold. "
+            "Work in another folder."
         )
     if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise TrackingError(
@@ -135,12 +137,13 @@ def _check_database(uri: str) -> None:
         open_database(uri).connect().close()
     except ModuleNotFoundError as error:
         raise TrackingError(
-            f"{shown} needs a database driver that is not installed ({error.name}). Run: pip install {package_of(error.name)}"
+            f"{shown} needs a database driver that is not installed ({error.name}). "
+            f"Run: pip install {package_of(error.name)}"
         ) from error
     except (SQLAlchemyError, ValueError) as error:
         raise TrackingError(
-            f"The database {shown} cannot be opened: {reason_of(error)}. Correct user, password, host and name, or make the database. "
-            f"{_ESCAPED}"
+            f"The database {shown} cannot be opened: {reason_of(error)}. "
+            f"Correct user, password, host and name, or make the database. {_ESCAPED}"
         ) from error
 
 
