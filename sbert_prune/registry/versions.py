@@ -56,7 +56,7 @@ def _as_tags(version: Version) -> dict[str, str]:
 
 
 def tags_checksum(version: Version) -> str:
-    """Return the checksum of a version's tags and metrics; a different one is stored if they were changed since."""
+    """Return the checksum of a version's tags and metrics, which differs from the stored one after a change."""
     read_back = {key: float(_text(value)) for key, value in version.metrics.items()}  # tags hold six digits
     return digest_of_tags(version.tags, {key: _text(value) for key, value in read_back.items()})
 
@@ -114,7 +114,7 @@ def versions(
 
 
 def existing_versions(store: Store, name: str, *, newest: int | None = None) -> list[Version]:
-    """Return the versions of a registered model, oldest first, or the newest few. Raises TrackingError if none exist."""
+    """Return the versions of a registered model, or the newest few, oldest first. Raises TrackingError without any."""
     existing = versions(store, name, newest=newest)
     if existing:
         return existing

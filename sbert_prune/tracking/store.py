@@ -106,11 +106,11 @@ def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> N
     if is_copy or (not location.exists() and (moved_along or missing)):
         if is_copy:
             problem, advice = "is a copy", f"Work in {old_folder}"
-            found = "which belong to the original store"
+            whose = "which belongs to the original store"
         else:
-            problem, found = "was moved", "which does not exist"
+            problem, whose = "was moved", "which does not exist"
             advice = f"Move it back to {old_folder}, or link there to it: ln -s {path.parent} {old_folder}"
-        raise TrackingError(f"{path} {problem}: it records its artifacts as {location}, {found}. {advice}.")
+        raise TrackingError(f"{path} {problem}: it records its artifacts as {location}, {whose}. {advice}.")
 
 
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:

@@ -1,4 +1,4 @@
-"""What nobody needs is told with its megabytes, and deleted on request alone; a command that would not fit says so before it begins."""
+"""`cleanup` lists what is not needed, and deletes it on request only; a command that would not fit the disk fails early."""
 
 import re
 import shutil
@@ -20,51 +20,51 @@ def run(*arguments: str, status: int = 0) -> str:
 
 
 def model_in(output: str) -> str:
-    found = re.search(r"^model\s+models:/(\S+)", output, re.MULTILINE)
-    assert found is not None
-    return found[1]
+    match = re.search(r"^model\s+models:/(\S+)", output, re.MULTILINE)
+    assert match is not None
+    return match[1]
 
 
-def test_models_that_no_version_holds_are_told_and_go_with_their_bytes(project: Project):
-    kept = model_in(run("prune", "--layers", "2"))
-    loose = model_in(run("prune", "--layers", "1"))
-    run("register", "--model", f"models:/{kept}")
-    folders = {model: project.folder / "mlruns" / "0" / "models" / model for model in (kept, loose)}
-    size = sum(path.stat().st_size for path in folders[loose].rglob("*") if path.is_file()) / 1e6
+def test_models_that_no_version_needs_are_listed_and_deleted_with_their_files(project: Project):
+    registered = model_in(run("prune", "--layers", "2"))
+    unneeded = model_in(run("prune", "--layers", "1"))
+    run("register", "--model", f"models:/{registered}")
+    folders = {model: project.folder / "mlruns" / "0" / "models" / model for model in (registered, unneeded)}
+    size = sum(path.stat().st_size for path in folders[unneeded].rglob("*") if path.is_file()) / 1e6
 
-    assert "nothing that could go; 1 younger than 24 hours stays" in run("cleanup")
-    told = run("cleanup", "--older-than-hours", "0")
-    assert loose in told
-    assert kept not in told
-    assert f"1 of {size:,.1f} MB would go; nothing was deleted" in told
-    assert folders[loose].exists()
+    assert "nothing to delete; 1 younger than 24 hours stays" in run("cleanup")
+    output = run("cleanup", "--older-than-hours", "0")
+    assert unneeded in output
+    assert registered not in output
+    assert f"1 of {size:,.1f} MB would be deleted; nothing was deleted" in output
+    assert folders[unneeded].exists()
 
     assert f"1 of {size:,.1f} MB deleted" in run("cleanup", "--older-than-hours", "0", "--apply", "true")
 
-    assert not folders[loose].exists()
-    assert {model.model_id for model in MlflowClient(project.uri).search_logged_models(["0"])} == {kept}
-    assert "nothing that could go" in run("cleanup", "--older-than-hours", "0")
+    assert not folders[unneeded].exists()
+    assert {model.model_id for model in MlflowClient(project.uri).search_logged_models(["0"])} == {registered}
+    assert "nothing to delete" in run("cleanup", "--older-than-hours", "0")
     run("verify")
 
 
 def test_a_model_that_is_not_ours_stays(project: Project):
     client = MlflowClient(project.uri)
-    theirs = client.create_logged_model("0", "theirs", client.create_run("0").info.run_id).model_id
+    foreign = client.create_logged_model("0", "theirs", client.create_run("0").info.run_id).model_id
 
-    assert "nothing that could go" in run("cleanup", "--older-than-hours", "0", "--apply", "true")
-    assert client.get_logged_model(theirs).model_id == theirs
+    assert "nothing to delete" in run("cleanup", "--older-than-hours", "0", "--apply", "true")
+    assert client.get_logged_model(foreign).model_id == foreign
 
 
-def test_unfinished_work_goes_where_nobody_is_at_it(project: Project):
+def test_unfinished_work_that_no_command_uses_is_deleted(project: Project):
     MlflowClient(project.uri).search_experiments()
-    left = project.folder / ".sbert-prune" / "unfinished" / "ab12" / "cd34" / "000000007"
-    left.mkdir(parents=True)
-    (left / "tensors.safetensors").write_bytes(b"x" * 2_000_000)
+    unfinished = project.folder / ".sbert-prune" / "unfinished" / "ab12" / "cd34" / "000000007"
+    unfinished.mkdir(parents=True)
+    (unfinished / "tensors.safetensors").write_bytes(b"x" * 2_000_000)
 
-    assert "1 of 2.0 MB would go" in run("cleanup", "--older-than-hours", "0")
+    assert "1 of 2.0 MB would be deleted" in run("cleanup", "--older-than-hours", "0")
     run("cleanup", "--older-than-hours", "0", "--apply", "true")
 
-    assert not left.exists()
+    assert not unfinished.exists()
 
 
 @pytest.fixture
@@ -76,19 +76,19 @@ def small_disk(tmp_path: Path):
         ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True, check=False
     )
     if done.returncode:
-        pytest.skip("mounting a small disk wants root")
+        pytest.skip("mounting a small disk requires root")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_run_that_would_not_fit_the_disk_says_so_before_it_begins(project: Project, small_disk: Path, monkeypatch):
+def test_a_run_that_would_not_fit_the_disk_fails_before_it_begins(project: Project, small_disk: Path, monkeypatch):
     monkeypatch.chdir(small_disk)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk / 'mlflow.db'}")
 
-    told = run("full", "--layers", "6", *project.data, status=2)
+    output = run("full", "--layers", "6", *project.data, status=2)
 
     assert re.search(
-        r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", told
-    ), told
+        r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", output
+    ), output
     assert not list(small_disk.iterdir())
     assert shutil.disk_usage(small_disk).used == 0

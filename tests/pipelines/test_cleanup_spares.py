@@ -1,4 +1,4 @@
-"""What must not be deleted stays: what a version needs however it names it, what is under way, and what another store's records name."""
+"""`cleanup` does not delete what a version needs, what is in use, and what may belong to another store."""
 
 import shutil
 from datetime import UTC, datetime
@@ -24,22 +24,22 @@ NOW = ("cleanup", "--apply", "true", "--older-than-hours", "0")
 
 
 def log(store: Store, run_id: str) -> LoggedModel:
-    """A model of one file."""
+    """Log a model of one file."""
     model_id = store.client.create_logged_model("0", "x", run_id).model_id
     add_file(store, model_id, "weights", "heavy")
     return store.client.finalize_logged_model(model_id, "READY")
 
 
-def loose(store: Store) -> LoggedModel:
-    """One that `prune` has logged, and no version holds."""
+def unneeded_model(store: Store) -> LoggedModel:
+    """Log a model as `prune` does, which no version needs."""
     with open_run(store, "prune", {"step": "prune"}) as run:
         return log(store, run.run_id)
 
 
 def orphan(store: Store) -> LoggedModel:
-    """One that a `register` has logged that was killed since."""
-    own = Process.own()
-    dead = Heartbeat(datetime.now(UTC), "here", Process(own.machine, own.pid, own.since - 10_000))
+    """Log a model as a `register` does that was killed since."""
+    process = Process.own()
+    dead = Heartbeat(datetime.now(UTC), "here", Process(process.machine, process.pid, process.since - 10_000))
     run = store.client.create_run("0", tags={"sbert_prune.step": "register", HEARTBEAT: str(dead)}, run_name="dead")
     return log(store, run.info.run_id)
 
@@ -77,25 +77,25 @@ WAYS = {
 """How a version may name what it needs, without a tag of ours."""
 
 
-@pytest.mark.parametrize("make", [loose, orphan])
-def test_what_a_version_needs_stays_however_it_names_it(project: Project, make):
+@pytest.mark.parametrize("make", [unneeded_model, orphan])
+def test_a_model_that_a_version_needs_stays_however_it_names_it(project: Project, make):
     store = connect()
-    held = {way: make(store) for way in WAYS}
-    for way, hold in WAYS.items():
-        hold(store.client, held[way])
-    unheld = make(store)
+    needed = {way: make(store) for way in WAYS}
+    for way, name_model in WAYS.items():
+        name_model(store.client, needed[way])
+    unneeded = make(store)
 
-    told = run(*NOW)
+    output = run(*NOW)
 
-    assert {way for way, model in held.items() if is_whole(model)} == set(WAYS), told
-    assert not is_whole(unheld), told
-    left = {model.model_id for model in store.client.search_logged_models(["0"])}
-    assert left == {model.model_id for model in held.values()}
+    assert {way for way, model in needed.items() if is_whole(model)} == set(WAYS), output
+    assert not is_whole(unneeded), output
+    remaining = {model.model_id for model in store.client.search_logged_models(["0"])}
+    assert remaining == {model.model_id for model in needed.values()}
 
 
-@pytest.mark.parametrize("make", [loose, orphan])
+@pytest.mark.parametrize("make", [unneeded_model, orphan])
 @pytest.mark.parametrize("place", ["file://{models}", "models:/gone/1"])
-def test_a_version_that_may_need_anything_holds_everything(project: Project, make, place: str):
+def test_a_version_that_may_need_any_model_keeps_all(project: Project, make, place: str):
     store = connect()
     named(store.client, "vague", "anywhere")
     place = place.format(models=project.folder / "mlruns" / "0" / "models")
@@ -108,19 +108,19 @@ def test_a_version_that_may_need_anything_holds_everything(project: Project, mak
     assert is_whole(model)
 
 
-def test_the_model_of_a_step_under_way_stays(project: Project):
+def test_the_model_of_a_running_step_stays(project: Project):
     store = connect()
-    with open_run(store, "register", {"step": "register"}) as under_way:
-        model = log(store, under_way.run_id)
-        told = run(*NOW)
+    with open_run(store, "register", {"step": "register"}) as running:
+        model = log(store, running.run_id)
+        output = run(*NOW)
 
-    assert "nothing that could go" in told
+    assert "nothing to delete" in output
     assert is_whole(model)
     assert "1 of 0.0 MB deleted" in run(*NOW)
 
 
-@pytest.mark.parametrize(("make", "line"), [(loose, "1 of 0.0 MB stays"), (orphan, LEFT)])
-def test_a_copied_store_leaves_the_bytes_of_the_original(
+@pytest.mark.parametrize(("make", "line"), [(unneeded_model, "1 of 0.0 MB stays"), (orphan, LEFT)])
+def test_a_copied_store_does_not_delete_the_files_of_the_original(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str, make_project
 ):
     original, copy = make_project(tmp_path / "original"), tmp_path / "copy"
@@ -130,21 +130,22 @@ def test_a_copied_store_leaves_the_bytes_of_the_original(
     shutil.copytree(original.folder, copy)
     (original.folder / "mlflow.db").rename(
         original.folder / "renamed.db"
-    )  # else the copy is told as such, and nothing begins
+    )  # otherwise the copy is recognised as such and refused
     monkeypatch.chdir(copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy / 'mlflow.db'}")
 
-    told = run(*NOW)
+    output = run(*NOW)
 
-    assert is_whole(model), told
+    assert is_whole(model), output
     assert (
-        f"{line}, as the bytes lie outside of {copy}, where the store is, and may be another store's: {model.model_id}\n"
-        in told
+        f"{line}, as its files are outside of {copy}, the folder of the store, and may belong to another store: "
+        f"{model.model_id}\n"
+        in output
     )
-    assert [found.model_id for found in connect().client.search_logged_models(["0"])] == [model.model_id]
+    assert [logged.model_id for logged in connect().client.search_logged_models(["0"])] == [model.model_id]
 
 
-def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: Project):
+def test_unfinished_work_that_another_command_uses_is_reported_as_in_use(project: Project):
     connect()
     folder = project.folder / ".sbert-prune" / "unfinished"
     for name in ("ab12", "cd34"):
@@ -153,10 +154,10 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
     other = Unfinished(folder)
     other.claim("ab12", notify=print)
 
-    for arguments, done in ((NOW[:1] + NOW[3:], "1 of 1.0 MB would go"), (NOW, "1 of 1.0 MB deleted")):
-        told = run(*arguments)
-        assert done in told
-        assert f"1 of 1.0 MB stays, as another command is at it: {folder / 'ab12'}\n" in told
+    for arguments, done in ((NOW[:1] + NOW[3:], "1 of 1.0 MB would be deleted"), (NOW, "1 of 1.0 MB deleted")):
+        output = run(*arguments)
+        assert done in output
+        assert f"1 of 1.0 MB stays, as another command is using it: {folder / 'ab12'}\n" in output
     assert (folder / "ab12").is_dir()
     assert not (folder / "cd34").exists()
 
@@ -166,7 +167,7 @@ def test_unfinished_work_that_another_command_is_at_is_told_as_in_use(project: P
 
 
 @pytest.mark.slow
-def test_cleanup_again_and_again_does_a_running_full_no_harm(project: Project):
+def test_repeated_cleanups_do_not_disturb_a_running_full(project: Project):
     connect()
     recipe = (
         "--layers",
@@ -185,7 +186,7 @@ def test_cleanup_again_and_again_does_a_running_full_no_harm(project: Project):
     while command.is_running:
         run(*NOW)
         cleanups += 1
-        command.process.join(0.1)  # a core is the other's
+        command.process.join(0.1)  # leaves a core to the command
 
     assert command.end() == 0, command.output
     assert cleanups > 5
