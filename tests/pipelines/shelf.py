@@ -23,7 +23,7 @@ PAIRS = 300
 GOLD = np.random.default_rng(0).random(PAIRS)
 
 
-def shelve(
+def add_version(
     *, noise: float, size: float, role: str = "variant", recipe: str = "r", said: bool = True, **metrics: float
 ) -> str:
     """Register a version whose cosines are what people say with so much noise. Returns its number. said: whether dev pairs are kept."""

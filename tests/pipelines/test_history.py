@@ -17,23 +17,23 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, STAGING, Event, append, read_history
 from sbert_prune.registry.versions import versions
 from sbert_prune.tracking.store import connect
-from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
+from tests.pipelines.shelf import NAME, add_version, aliases, call, done, stages
 from tests.stores import STORE, copy_store, made_once, migrate
 
 
-def shelve_four(folder: Path) -> None:
+def add_four_versions(folder: Path) -> None:
     migrate(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / STORE}")
         patch.chdir(folder)
         for size in (40, 30, 20, 10):
-            shelve(noise=0.05, size=size, role="reference")
+            add_version(noise=0.05, size=size, role="reference")
 
 
 @pytest.fixture
 def four(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store with four versions, of which any may be promoted by its number, as none is larger or worse than one before it."""
-    copy_store(made_once(tmp_path_factory, "four versions", shelve_four), tmp_path)
+    copy_store(made_once(tmp_path_factory, "four versions", add_four_versions), tmp_path)
     uri = f"sqlite:///{tmp_path / STORE}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
@@ -281,8 +281,8 @@ def test_an_entry_of_a_newer_release_is_told_as_it_stands_and_moves_nothing(four
 
 @pytest.mark.parametrize("letter", ["x", "हि", "🙂", '"', "\\"])
 def test_a_long_reason_is_cut_and_what_it_went_against_is_kept(uri, letter):
-    shelve(noise=0.05, size=80, role="reference")
-    shelve(noise=0.3, size=10)
+    add_version(noise=0.05, size=80, role="reference")
+    add_version(noise=0.3, size=10)
 
     done("promote", "--version", "2", "--force", "true", "--reason", letter * 10_000)
 

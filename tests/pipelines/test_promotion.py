@@ -12,7 +12,7 @@ from sbert_prune.registry.promotion import catch_up, promote
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import find_version, versions
 from sbert_prune.tracking.store import connect
-from tests.pipelines.shelf import NAME, aliases, call, done, shelve, stages
+from tests.pipelines.shelf import NAME, add_version, aliases, call, done, stages
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
 
@@ -24,10 +24,10 @@ def refused(*arguments: str) -> str:
 
 
 def test_the_smallest_variant_that_is_not_worse_than_its_reference_is_promoted(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=40)
-    shelve(noise=AS_GOOD, size=20)
-    shelve(noise=WORSE, size=10)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=40)
+    add_version(noise=AS_GOOD, size=20)
+    add_version(noise=WORSE, size=10)
 
     told = done("promote")
 
@@ -37,8 +37,8 @@ def test_the_smallest_variant_that_is_not_worse_than_its_reference_is_promoted(u
 
 
 def test_a_wider_margin_lets_a_smaller_one_pass_and_a_narrower_one_none(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=0.1, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=0.1, size=20)
 
     assert "version 2: it may be worse than its reference, version 1, by more than 0.01" in refused("promote")
     done("promote", "--margin", "0.1")
@@ -54,8 +54,8 @@ def test_a_wider_margin_lets_a_smaller_one_pass_and_a_narrower_one_none(uri):
     ],
 )
 def test_a_limit_refuses_what_is_above_it_and_lets_pass_what_is_not(uri, limit, value, answer):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
 
     assert answer in refused("promote", limit, value)
     assert aliases(uri) == {}
@@ -74,8 +74,8 @@ def test_a_limit_refuses_what_is_above_it_and_lets_pass_what_is_not(uri, limit, 
     ids=["no round trip", "failed round trip", "no dev pairs", "no reference"],
 )
 def test_what_is_not_proven_is_refused(uri, faulty, answer):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20, **faulty)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20, **faulty)
 
     assert answer in refused("promote")
     assert answer in refused("promote", "--version", "2")
@@ -83,11 +83,11 @@ def test_what_is_not_proven_is_refused(uri, faulty, answer):
 
 
 def test_a_version_that_was_judged_on_other_pairs_than_the_champion_is_refused(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote")
-    shelve(noise=NEAR, size=80, role="reference", recipe="other")
-    shelve(noise=AS_GOOD, size=10, recipe="other")
+    add_version(noise=NEAR, size=80, role="reference", recipe="other")
+    add_version(noise=AS_GOOD, size=10, recipe="other")
 
     assert "it was judged on dev pairs dev of other, the champion, version 2, on dev of r" in refused(
         "promote", "--version", "4"
@@ -96,12 +96,12 @@ def test_a_version_that_was_judged_on_other_pairs_than_the_champion_is_refused(u
 
 
 def test_a_smaller_version_that_does_not_compare_with_the_champion_does_not_keep_others_from_it(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote")
-    shelve(noise=NEAR, size=80, role="reference", recipe="other")
-    shelve(noise=AS_GOOD, size=5, recipe="other")
-    shelve(noise=NEAR, size=9)
+    add_version(noise=NEAR, size=80, role="reference", recipe="other")
+    add_version(noise=AS_GOOD, size=5, recipe="other")
+    add_version(noise=NEAR, size=9)
 
     done("promote")
 
@@ -112,9 +112,9 @@ def test_a_smaller_version_that_does_not_compare_with_the_champion_does_not_keep
 
 
 def test_a_version_that_is_no_better_than_the_champion_is_refused(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
-    shelve(noise=0.06, size=25)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
+    add_version(noise=0.06, size=25)
     done("promote", "--version", "2")
 
     assert "it is no better than the champion, version 2: 25.0 MB, dev 0.9" in refused("promote", "--version", "3")
@@ -122,8 +122,8 @@ def test_a_version_that_is_no_better_than_the_champion_is_refused(uri):
 
 
 def test_the_champion_may_be_promoted_again_which_mends_what_was_broken_off(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote")
     MlflowClient(uri).transition_model_version_stage(NAME, "2", "Archived")
 
@@ -132,8 +132,8 @@ def test_the_champion_may_be_promoted_again_which_mends_what_was_broken_off(uri)
 
 
 def test_force_wants_version_and_reason_and_records_what_it_went_against(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=WORSE, size=10)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=WORSE, size=10)
 
     for arguments in (("--force", "true"), ("--force", "true", "--version", "2"), ("--force", "true", "--reason", "x")):
         assert call("promote", *arguments).exit_code == 2
@@ -148,7 +148,7 @@ def test_force_wants_version_and_reason_and_records_what_it_went_against(uri):
 
 
 def test_a_registered_model_without_variants_has_nothing_to_promote(uri):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
 
     assert "it has no pruned variant" in refused("promote")
     done("promote", "--version", "1")
@@ -164,7 +164,7 @@ def test_a_registered_model_without_variants_has_nothing_to_promote(uri):
     ],
 )
 def test_a_mistake_is_named_and_nothing_moves(uri, arguments, answer):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
 
     result = call("promote", *arguments)
 
@@ -175,8 +175,8 @@ def test_a_mistake_is_named_and_nothing_moves(uri, arguments, answer):
 
 
 def test_a_promotion_archives_the_one_before_and_says_so_on_the_version(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote", "--version", "1", "--reason", "to begin with")
 
     done("promote", "--version", "2", "--stage", "production")
@@ -191,9 +191,9 @@ def test_a_promotion_archives_the_one_before_and_says_so_on_the_version(uri):
 
 
 def test_staging_moves_the_challenger_and_leaves_the_champion(uri):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
     for size in (40, 20, 10):
-        shelve(noise=AS_GOOD, size=size)
+        add_version(noise=AS_GOOD, size=size)
     done("promote", "--version", "2")
 
     done("promote", "--version", "3", "--stage", "Staging")
@@ -210,7 +210,7 @@ def test_staging_moves_the_challenger_and_leaves_the_champion(uri):
 
 
 def test_the_champion_is_not_taken_out_of_production_for_staging(uri):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
     done("promote", "--version", "1")
 
     result = call("promote", "--version", "1", "--stage", "Staging")
@@ -221,9 +221,9 @@ def test_the_champion_is_not_taken_out_of_production_for_staging(uri):
 
 
 def test_rollback_goes_back_step_by_step_past_what_was_deleted(uri):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
     for size in (40, 30, 20):
-        shelve(noise=AS_GOOD, size=size)
+        add_version(noise=AS_GOOD, size=size)
     for version in ("1", "2", "3", "4"):
         done("promote", "--version", version)
     MlflowClient(uri).delete_model_version(NAME, "3")
@@ -245,8 +245,8 @@ def test_rollback_goes_back_step_by_step_past_what_was_deleted(uri):
 
 
 def test_a_champion_that_was_named_by_other_means_is_not_forgotten(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     MlflowClient(uri).set_registered_model_alias(NAME, "champion", "1")
 
     done("promote", "--version", "2")
@@ -257,8 +257,8 @@ def test_a_champion_that_was_named_by_other_means_is_not_forgotten(uri):
 
 
 def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    numbers = [shelve(noise=AS_GOOD, size=size) for size in (40, 30, 20, 10)]
+    add_version(noise=NEAR, size=80, role="reference")
+    numbers = [add_version(noise=AS_GOOD, size=size) for size in (40, 30, 20, 10)]
     stores = [connect() for _ in numbers]
 
     def catch_up_and_promote(store, number):
@@ -284,8 +284,8 @@ def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
 
 
 def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_decided(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote", "--version", "1")
     done("promote", "--version", "2")
     client = MlflowClient(uri)
@@ -300,12 +300,12 @@ def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_deci
 
 
 def test_a_scripted_month_reads_right(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=20)
     done("promote", "--reason", "first")
-    shelve(noise=WORSE, size=10)
+    add_version(noise=WORSE, size=10)
     refused("promote", "--version", "3")
-    shelve(noise=NEAR, size=19)
+    add_version(noise=NEAR, size=19)
     done("promote", "--version", "4")
     done("rollback", "--reason", "wrong answers in Hindi")
     MlflowClient(uri).delete_model_version(NAME, "4")
@@ -338,8 +338,8 @@ def test_a_scripted_month_reads_right(uri):
 
 
 def test_a_refusal_and_a_promotion_are_runs_with_their_numbers(uri):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=WORSE, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=WORSE, size=20)
     refused("promote", "--version", "2")
     done("promote", "--version", "1")
 
@@ -352,7 +352,7 @@ def test_a_refusal_and_a_promotion_are_runs_with_their_numbers(uri):
 
 
 def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
-    shelve(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=80, role="reference")
     client = MlflowClient(uri)
     client.set_registered_model_tag(NAME, "sbert_prune.history.000009-0123abcd", "not ours")
 
@@ -363,9 +363,9 @@ def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
 
 
 def test_a_version_whose_bytes_are_gone_is_passed_over_and_refused(uri, tmp_path):
-    shelve(noise=NEAR, size=80, role="reference")
-    shelve(noise=AS_GOOD, size=40)
-    shelve(noise=AS_GOOD, size=20)
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=AS_GOOD, size=40)
+    add_version(noise=AS_GOOD, size=20)
     lost = MlflowClient(uri).get_model_version(NAME, "3").tags["sbert_prune.model_id"]
     shutil.rmtree(tmp_path / "mlruns" / "0" / "models" / lost / "artifacts" / "model.sentence_transformer")
 
@@ -376,9 +376,9 @@ def test_a_version_whose_bytes_are_gone_is_passed_over_and_refused(uri, tmp_path
 
 
 def test_a_trial_of_a_search_is_never_chosen_by_itself(uri):
-    shelve(noise=0.01, size=20.0, role="reference")
-    variant = shelve(noise=0.01, size=10.0)
-    shelve(noise=0.01, size=1.0, role="trial")
+    add_version(noise=0.01, size=20.0, role="reference")
+    variant = add_version(noise=0.01, size=10.0)
+    add_version(noise=0.01, size=1.0, role="trial")
 
     done("promote")
 

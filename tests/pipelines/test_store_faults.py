@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from tests.commands import PRELOADED
 from tests.pipelines.beginning import begin, die_while_registering
-from tests.pipelines.shelf import done, shelve
+from tests.pipelines.shelf import add_version, done
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_run_of_a_killed_process_is_closed_by_the_next_command(uri):
     client = MlflowClient(uri)
     somebody_elses = client.create_run("0").info.run_id
 
-    shelve(noise=0.05, size=80, role="reference")
+    add_version(noise=0.05, size=80, role="reference")
     told = done("history")
 
     assert "closed as KILLED, as their process has ended without a word: register, full L6" in told

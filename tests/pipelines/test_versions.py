@@ -8,7 +8,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
 from tests.pipelines import shelf
-from tests.pipelines.shelf import NAME, shelve
+from tests.pipelines.shelf import NAME, add_version
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def numbers(found: list[Version]) -> list[str]:
 
 def test_all_the_newest_and_those_with_every_tag(store):
     for recipe, role in (("r", "reference"), ("r", "variant"), ("s", "reference"), ("r", "reference")):
-        shelve(noise=0.1, size=1, recipe=recipe, role=role)
+        add_version(noise=0.1, size=1, recipe=recipe, role=role)
 
     assert numbers(registry.versions(store, NAME)) == ["1", "2", "3", "4"]
     assert numbers(registry.versions(store, NAME, newest=2)) == ["3", "4"]
@@ -37,7 +37,7 @@ def test_all_the_newest_and_those_with_every_tag(store):
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "a b", "\u00fc.x-y"])
 def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
     monkeypatch.setattr(shelf, "NAME", name)
-    shelve(noise=0.1, size=1)
+    add_version(noise=0.1, size=1)
 
     assert numbers(registry.versions(store, name)) == ["1"]
     assert registry.find_tagged(store, name, "role", "variant").name == name
@@ -45,7 +45,7 @@ def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
 
 @pytest.mark.parametrize("value", [1234567.8, 0.1 + 0.2, 22_713_216.0, 1e-9, 123_456_789.5])
 def test_a_checksum_fits_what_the_registry_gives_back(store, value):
-    shelve(noise=0.1, size=value)
+    add_version(noise=0.1, size=value)
 
     (version,) = registry.versions(store, NAME)
 

@@ -19,7 +19,7 @@ from sbert_prune.tracking.store import connect
 from sbert_prune.training.setup import TrainerSetup
 from tests.pipelines.conftest import Project
 from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
-from tests.pipelines.shelf import NAME, done, shelve
+from tests.pipelines.shelf import NAME, add_version, done
 from tests.proxy import Proxy, proxy_to
 from tests.services.killable import Server
 
@@ -206,8 +206,8 @@ def test_a_slow_server_is_waited_for(proxy: Proxy, tmp_path, make_project):
 def test_a_server_that_has_no_stages_any_more_keeps_alias_and_tag_and_it_is_said(proxy: Proxy, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     proxy.status = lambda path: 404 if "transition-stage" in path else None
-    shelve(noise=0.05, size=80, role="reference")
-    shelve(noise=0.051, size=20)
+    add_version(noise=0.05, size=80, role="reference")
+    add_version(noise=0.051, size=20)
 
     told = done("promote")
 
