@@ -1,4 +1,4 @@
-"""Versions on a shelf: real ones in a real registry, with scores that are made up and what they say of the dev pairs to match."""
+"""Versions for tests, in a real registry, with made-up scores and the dev pairs that give these scores."""
 
 from __future__ import annotations
 
@@ -24,14 +24,23 @@ GOLD = np.random.default_rng(0).random(PAIRS)
 
 
 def add_version(
-    *, noise: float, size: float, role: str = "variant", recipe: str = "r", said: bool = True, **metrics: float
+    *, noise: float, size: float, role: str = "variant", recipe: str = "r", with_pairs: bool = True, **metrics: float
 ) -> str:
-    """Register a version whose cosines are what people say with so much noise. Returns its number. said: whether dev pairs are kept."""
+    """Register a version and return its number.
+
+    Args:
+        noise: Standard deviation of the noise that its cosines add to the gold scores.
+        size: Megabytes on disk.
+        role: Of the version.
+        recipe: Names its reference and its pairs.
+        with_pairs: Whether to store its dev pairs.
+        metrics: Further metrics.
+    """
     store = connect()
     cosines = GOLD + noise * np.random.default_rng(round(noise * 1000)).standard_normal(PAIRS)
     with open_run(store, "made by hand", {}) as run:
         logged = store.client.create_logged_model("0", "x", run.run_id).model_id
-        if said:
+        if with_pairs:
             add_file(store, logged, FILE_NAME, DevPairs(f"dev of {recipe}", GOLD, cosines).to_json())
         with TemporaryDirectory() as folder:
             (Path(folder) / "model.sentence_transformer").mkdir()
@@ -52,19 +61,19 @@ def add_version(
 
 
 def call(*arguments: str) -> Result:
-    """A command on the shelf."""
+    """Run a command on the registered model."""
     return CliRunner().invoke(main, [arguments[0], "--registered-model", NAME, *arguments[1:]])
 
 
 def done(*arguments: str) -> str:
-    """A command that has to go well; its output."""
+    """Run a command that must succeed, and return its output."""
     result = call(*arguments)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def stages(uri: str) -> dict[str, str]:
-    """By version."""
+    """Return the stage of each version."""
     return {
         str(version.version): version.current_stage
         for version in MlflowClient(uri).search_model_versions(f"name='{NAME}'")
@@ -72,5 +81,5 @@ def stages(uri: str) -> dict[str, str]:
 
 
 def aliases(uri: str) -> dict[str, str]:
-    """The version of each alias."""
+    """Return the version that each alias names."""
     return {alias: str(number) for alias, number in MlflowClient(uri).get_registered_model(NAME).aliases.items()}

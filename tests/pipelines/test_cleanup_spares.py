@@ -139,8 +139,7 @@ def test_a_copied_store_does_not_delete_the_files_of_the_original(
     assert is_whole(model), output
     assert (
         f"{line}, as its files are outside of {copy}, the folder of the store, and may belong to another store: "
-        f"{model.model_id}\n"
-        in output
+        f"{model.model_id}\n" in output
     )
     assert [logged.model_id for logged in connect().client.search_logged_models(["0"])] == [model.model_id]
 

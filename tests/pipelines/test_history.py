@@ -1,4 +1,4 @@
-"""The history stays true: what was broken off, moved by other means, damaged, forged or written at length."""
+"""The history stays correct despite interruptions, changes by other means, damage, forged text and long reasons."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def add_four_versions(folder: Path) -> None:
 
 @pytest.fixture
 def four(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store with four versions, of which any may be promoted by its number, as none is larger or worse than one before it."""
+    """A store with four versions that may all be promoted, because none is larger or worse than those before it."""
     copy_store(made_once(tmp_path_factory, "four versions", add_four_versions), tmp_path)
     uri = f"sqlite:///{tmp_path / STORE}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -45,12 +45,12 @@ def promoted(*numbers: str) -> None:
         done("promote", "--version", number)
 
 
-def told() -> list[tuple[str, str | None]]:
+def recorded() -> list[tuple[str, str | None]]:
     return [(event.what, event.version) for event in read_history(connect(), NAME).events]
 
 
 def kill_between_decision_and_move(number: str, before: str) -> None:
-    """What `kill -9` leaves there: the decision alone."""
+    """Record a decision without applying it, as after `kill -9`."""
     append(connect(), NAME, Event("promoted", PRODUCTION, number, before, "killed"))
 
 
@@ -80,28 +80,28 @@ ENTRY = {
 ENTRY |= {"at": "2026-01-01T10:00:00.000+00:00"}
 
 
-def test_a_rollback_behind_a_killed_promotion_takes_that_one_back(four):
+def test_a_rollback_after_a_killed_promotion_undoes_it(four):
     promoted("2", "3")
     kill_between_decision_and_move("4", "3")
 
     assert "models:/m/3 is Production now" in done("rollback")
 
     assert aliases(four) == {"champion": "3", "previous": "2"}
-    assert told() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4"), ("rolled back", "3")]
+    assert recorded() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4"), ("rolled back", "3")]
 
 
-def test_a_promotion_behind_a_killed_one_takes_its_place(four):
+def test_a_promotion_after_a_killed_one_replaces_it(four):
     promoted("2")
     kill_between_decision_and_move("3", "2")
 
     assert "instead of version 3" in done("promote", "--version", "4")
 
     assert aliases(four) == {"champion": "4", "previous": "3"}
-    assert told() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4")]
+    assert recorded() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4")]
 
 
 @pytest.mark.parametrize("then", [["history"], ["promote", "--version", "1"]], ids=["history", "a refusal"])
-def test_a_killed_promotion_is_brought_to_its_end_by_the_next_command(four, then):
+def test_a_killed_promotion_is_completed_by_the_next_command(four, then):
     promoted("2", "3")
     kill_between_decision_and_move("4", "3")
 
@@ -110,10 +110,10 @@ def test_a_killed_promotion_is_brought_to_its_end_by_the_next_command(four, then
     assert result.exit_code == (4 if then[0] == "promote" else 0), result.output
     assert aliases(four) == {"champion": "4", "previous": "3"}
     assert stages(four) == {"1": "None", "2": "Archived", "3": "Archived", "4": "Production"}
-    assert "found" not in [what for what, _ in told()]
+    assert "found" not in [what for what, _ in recorded()]
 
 
-def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_somebody_elses(four, monkeypatch):
+def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_a_manual_change(four, monkeypatch):
     promoted("2")
     store, reconcile, resume, waiting = connect(), promotion.reconcile, Signal(), Signal()
     chosen = next(version for version in versions(store, NAME) if version.version == "3")
@@ -133,27 +133,27 @@ def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_somebo
     slow.join()
 
     assert aliases(four) == {"champion": "4", "previous": "3"}
-    assert told() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4")]
+    assert recorded() == [("promoted", "2"), ("promoted", "3"), ("promoted", "4")]
 
 
-def test_an_alias_that_was_moved_back_by_hand_is_no_lag(four):
+def test_an_alias_that_was_moved_back_by_hand_is_recorded(four):
     promoted("2", "3")
     MlflowClient(four).set_registered_model_alias(NAME, "champion", "2")
 
     promoted("4")
 
-    assert told() == [("promoted", "2"), ("promoted", "3"), ("found", "2"), ("promoted", "4")]
+    assert recorded() == [("promoted", "2"), ("promoted", "3"), ("found", "2"), ("promoted", "4")]
     assert aliases(four) == {"champion": "4", "previous": "2"}
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["reconciled", "behind a killed promotion"])
-def test_history_moves_nothing_that_somebody_has_moved_by_hand(four, killed):
+def test_history_moves_nothing_that_was_moved_by_hand(four, killed):
     promoted("2", "3")
     if killed:
         kill_between_decision_and_move("4", "3")
     MlflowClient(four).set_registered_model_alias(NAME, "champion", "1")
 
-    assert "champion is version 1, previous is version 2; the history says otherwise" in done("history")
+    assert "champion is version 1, previous is version 2; the history differs" in done("history")
     assert aliases(four)["champion"] == "1"
 
 
@@ -168,26 +168,26 @@ def test_a_rollback_from_a_deleted_champion_names_it(four):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])
-def test_a_damaged_newest_entry_is_found_and_nobody_is_moved_back(four, damage):
+def test_a_damaged_newest_entry_is_found_and_no_version_is_moved_back(four, damage):
     promoted("2", "3")
     client, newest = MlflowClient(four), keys(four)[-1]
     if damage == "deleted":
         client.delete_registered_model_tag(NAME, newest)
     else:
         client.set_registered_model_tag(NAME, newest, newest_value(four)[:40])
-    store, there = connect(), ["1", "2", "3", "4"]
+    store, existing = connect(), ["1", "2", "3", "4"]
 
-    (finding,) = audit_stages(store, NAME, there)
+    (finding,) = audit_stages(store, NAME, existing)
     lines = done("history")
     verify(NAME, repair=True)
 
-    said = "entry 2 is missing" if damage == "deleted" else "entry 2 cannot be read"
-    assert (finding.subject, finding.found) == ("history", said)
-    assert said in lines
+    damage_found = "entry 2 is missing" if damage == "deleted" else "entry 2 cannot be read"
+    assert (finding.subject, finding.found) == ("history", damage_found)
+    assert damage_found in lines
     assert aliases(four) == {"champion": "3", "previous": "2"}
     assert stages(four)["3"] == "Production"
-    assert audit_stages(store, NAME, there) == []
-    assert told() == [("promoted", "2"), ("found", "3"), ("lost", None)]
+    assert audit_stages(store, NAME, existing) == []
+    assert recorded() == [("promoted", "2"), ("found", "3"), ("lost", None)]
     assert "models:/m/2" in done("rollback")
 
 
@@ -196,14 +196,14 @@ def test_a_gap_in_the_history_is_found_once(four):
     MlflowClient(four).delete_registered_model_tag(NAME, keys(four)[1])
     write(four, 9, "not ours")
     MlflowClient(four).set_registered_model_alias(NAME, "champion", "1")
-    store, there = connect(), ["1", "2", "3", "4"]
+    store, existing = connect(), ["1", "2", "3", "4"]
 
-    (finding,) = audit_stages(store, NAME, there)
+    (finding,) = audit_stages(store, NAME, existing)
     verify(NAME, repair=True)
 
     assert finding.found == "entry 2 is missing; entries 4 to 8 are missing; entry 9 cannot be read"
-    assert aliases(four)["champion"] == "1", "no repair moves what a damaged history tells of"
-    assert "history" not in [each.subject for each in audit_stages(store, NAME, there)]
+    assert aliases(four)["champion"] == "1", "no repair moves aliases while the history is damaged"
+    assert "history" not in [finding.subject for finding in audit_stages(store, NAME, existing)]
 
 
 @pytest.mark.parametrize("by", ["alias", "stage"])
@@ -218,10 +218,10 @@ def test_verify_keeps_a_champion_that_plain_mlflow_has_named(four, by):
     found = audit_stages(connect(), NAME, ["1", "2", "3", "4"])
     verify(NAME, repair=True)
 
-    assert all("repair=true takes it into the history" in finding.advice for finding in found)
+    assert all("repair=true records it in the history" in finding.advice for finding in found)
     assert aliases(four) == {"champion": "2", "challenger": "3"}
     assert stages(four) == {"1": "None", "2": "Production", "3": "Staging", "4": "None"}
-    assert sorted(told()) == [("found", "2"), ("found", "3")]
+    assert sorted(recorded()) == [("found", "2"), ("found", "3")]
     assert audit_stages(connect(), NAME, ["1", "2", "3", "4"]) == []
 
 
@@ -234,7 +234,7 @@ def test_verify_still_brings_a_moved_champion_back_where_the_other_stage_is_new_
     verify(NAME, repair=True)
 
     assert aliases(four) == {"champion": "2", "challenger": "3"}
-    assert told() == [("promoted", "2"), ("found", "3")]
+    assert recorded() == [("promoted", "2"), ("found", "3")]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_an_entry_with_a_wrong_type_is_damage_and_no_traceback(four, wrong):
     write(four, 1, json.dumps(ENTRY | wrong))
 
     assert "entry 1 cannot be read" in done("history")
-    assert told() == []
+    assert recorded() == []
 
 
 @pytest.mark.parametrize("missing", sorted(ENTRY))
@@ -268,7 +268,7 @@ def test_an_entry_that_lacks_something_is_damage(four, missing):
     assert read_history(connect(), NAME).damage == ("entry 1 cannot be read",)
 
 
-def test_an_entry_of_a_newer_release_is_told_as_it_stands_and_moves_nothing(four):
+def test_an_entry_of_a_newer_release_is_shown_and_moves_nothing(four):
     promoted("2")
     write(four, 2, json.dumps(ENTRY | {"what": "frozen", "version": "3", "until": "tomorrow"}))
 
@@ -280,7 +280,7 @@ def test_an_entry_of_a_newer_release_is_told_as_it_stands_and_moves_nothing(four
 
 
 @pytest.mark.parametrize("letter", ["x", "हि", "🙂", '"', "\\"])
-def test_a_long_reason_is_cut_and_what_it_went_against_is_kept(uri, letter):
+def test_a_long_reason_is_cut_and_the_refusals_are_kept(uri, letter):
     add_version(noise=0.05, size=80, role="reference")
     add_version(noise=0.3, size=10)
 
@@ -325,7 +325,7 @@ def test_a_reason_of_nothing_but_white_space_is_none(four):
     assert call("promote", "--force", "true", "--version", "2", "--reason", "\u200b\u2028").exit_code == 2
 
 
-def test_a_registered_model_without_versions_is_told_from_one_that_is_not_there(uri):
+def test_a_registered_model_without_versions_is_distinguished_from_a_missing_one(uri):
     MlflowClient(uri).create_registered_model(NAME)
 
     for command in ("promote", "rollback", "history"):
@@ -348,7 +348,7 @@ def test_a_mistake_leaves_no_run(four, arguments):
     assert len(MlflowClient(four).search_runs(["0"])) == len(before)
 
 
-def test_who_may_not_write_is_told_the_history_all_the_same(four, monkeypatch):
+def test_a_user_without_write_permission_can_read_the_history(four, monkeypatch):
     promoted("2")
     kill_between_decision_and_move("3", "2")
 
@@ -357,7 +357,7 @@ def test_who_may_not_write_is_told_the_history_all_the_same(four, monkeypatch):
 
     monkeypatch.setattr(promotion, "reconcile", refuse)
 
-    assert "now: champion is version 2; the history says otherwise" in done("history")
+    assert "now: champion is version 2; the history differs" in done("history")
 
 
 def test_a_staging_that_the_history_emptied_takes_nobody_in(four):

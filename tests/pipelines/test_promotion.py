@@ -1,4 +1,4 @@
-"""One command forward and one back: what may be promoted, what is refused, and what the registry and its history say afterwards."""
+"""`promote` and `rollback`: what may be promoted, what is refused, and the registry and its history afterwards."""
 
 import re
 import shutil
@@ -29,11 +29,11 @@ def test_the_smallest_variant_that_is_not_worse_than_its_reference_is_promoted(u
     add_version(noise=AS_GOOD, size=20)
     add_version(noise=WORSE, size=10)
 
-    told = done("promote")
+    output = done("promote")
 
     assert aliases(uri) == {"champion": "3"}
     assert stages(uri) == {"1": "None", "2": "None", "3": "Production", "4": "None"}
-    assert "the smallest of 3 variants that is not worse than its reference by more than 0.01 on dev" in told
+    assert "the smallest of 3 variants that is not worse than its reference by more than 0.01 on dev" in output
 
 
 def test_a_wider_margin_lets_a_smaller_one_pass_and_a_narrower_one_none(uri):
@@ -68,12 +68,12 @@ def test_a_limit_refuses_what_is_above_it_and_lets_pass_what_is_not(uri, limit, 
     [
         ({"roundtrip/max_abs_diff": float("nan")}, "nobody has proven that it comes back as it was saved"),
         ({"roundtrip/max_abs_diff": 0.2}, "it did not come back as it was saved: embeddings differ by 0.2"),
-        ({"said": False}, "say of the dev pairs was not kept"),
+        ({"with_pairs": False}, "say of the dev pairs was not kept"),
         ({"recipe": "other"}, "there is no reference in the registry to hold it against"),
     ],
     ids=["no round trip", "failed round trip", "no dev pairs", "no reference"],
 )
-def test_what_is_not_proven_is_refused(uri, faulty, answer):
+def test_a_version_without_evidence_is_refused(uri, faulty, answer):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20, **faulty)
 
@@ -121,7 +121,7 @@ def test_a_version_that_is_no_better_than_the_champion_is_refused(uri):
     assert aliases(uri) == {"champion": "2"}
 
 
-def test_the_champion_may_be_promoted_again_which_mends_what_was_broken_off(uri):
+def test_the_champion_may_be_promoted_again_which_repairs_its_stage(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20)
     done("promote")
@@ -131,7 +131,7 @@ def test_the_champion_may_be_promoted_again_which_mends_what_was_broken_off(uri)
     assert stages(uri)["2"] == "Production"
 
 
-def test_force_wants_version_and_reason_and_records_what_it_went_against(uri):
+def test_force_requires_version_and_reason_and_records_the_refusals(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=WORSE, size=10)
 
@@ -174,7 +174,7 @@ def test_a_mistake_is_named_and_nothing_moves(uri, arguments, answer):
     assert read_history(connect(), NAME).events == ()
 
 
-def test_a_promotion_archives_the_one_before_and_says_so_on_the_version(uri):
+def test_a_promotion_archives_the_one_before_and_records_it_on_the_version(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20)
     done("promote", "--version", "1", "--reason", "to begin with")
@@ -220,7 +220,7 @@ def test_the_champion_is_not_taken_out_of_production_for_staging(uri):
     assert aliases(uri) == {"champion": "1"}
 
 
-def test_rollback_goes_back_step_by_step_past_what_was_deleted(uri):
+def test_rollback_goes_back_step_by_step_and_skips_deleted_versions(uri):
     add_version(noise=NEAR, size=80, role="reference")
     for size in (40, 30, 20):
         add_version(noise=AS_GOOD, size=size)
@@ -256,7 +256,7 @@ def test_a_champion_that_was_named_by_other_means_is_not_forgotten(uri):
     assert [event.what for event in read_history(connect(), NAME).events] == ["found", "promoted", "rolled back"]
 
 
-def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
+def test_concurrent_promotions_end_in_one_state_that_matches_the_history(uri):
     add_version(noise=NEAR, size=80, role="reference")
     numbers = [add_version(noise=AS_GOOD, size=size) for size in (40, 30, 20, 10)]
     stores = [connect() for _ in numbers]
@@ -283,7 +283,7 @@ def test_two_promotions_at_once_end_in_one_state_that_the_history_tells(uri):
     assert history.damage == ()
 
 
-def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_decided(uri):
+def test_an_interruption_between_alias_and_stage_is_reconciled_with_the_history(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20)
     done("promote", "--version", "1")
@@ -299,7 +299,7 @@ def test_what_was_broken_off_between_alias_and_stage_is_brought_to_what_was_deci
     assert stages(uri) == {"1": "Archived", "2": "Production"}
 
 
-def test_a_scripted_month_reads_right(uri):
+def test_the_history_of_a_month(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20)
     done("promote", "--reason", "first")
@@ -312,8 +312,8 @@ def test_a_scripted_month_reads_right(uri):
 
     lines = done("history").splitlines()
 
-    said = [re.sub(r"^\S+ \S+  |^ +", "", line) for line in lines]
-    begins = [" ".join(line.split()[:3]).rstrip(":,") for line in said]
+    texts = [re.sub(r"^\S+ \S+  |^ +", "", line) for line in lines]
+    begins = [" ".join(line.split()[:3]).rstrip(":,") for line in texts]
     assert begins == [
         "history of m",
         "registered version 1",
@@ -351,7 +351,7 @@ def test_a_refusal_and_a_promotion_are_runs_with_their_numbers(uri):
     assert "refusals.txt" in {item.path for item in client.list_artifacts(runs[0].info.run_id)}
 
 
-def test_a_history_tag_that_somebody_else_wrote_stops_nothing(uri):
+def test_a_foreign_history_tag_stops_nothing(uri):
     add_version(noise=NEAR, size=80, role="reference")
     client = MlflowClient(uri)
     client.set_registered_model_tag(NAME, "sbert_prune.history.000009-0123abcd", "not ours")

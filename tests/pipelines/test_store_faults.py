@@ -1,4 +1,4 @@
-"""Faults of a store on a command's way from start to registration: nothing that was made is lost, and nothing false is said."""
+"""Faults of a store between the start of a command and registration: nothing is lost, and no report is wrong."""
 
 import multiprocessing
 
@@ -33,15 +33,15 @@ def test_a_run_of_a_killed_process_is_closed_by_the_next_command(uri):
     killed.join()
     assert killed.exitcode == -9
     client = MlflowClient(uri)
-    somebody_elses = client.create_run("0").info.run_id
+    foreign_run = client.create_run("0").info.run_id
 
     add_version(noise=0.05, size=80, role="reference")
-    told = done("history")
+    output = done("history")
 
-    assert "closed as KILLED, as their process has ended without a word: register, full L6" in told
+    assert "closed as KILLED, as their process has ended without a word: register, full L6" in output
     ended = [client.search_runs(["0"], f"attributes.run_name = '{name}'")[0] for name in ("full L6", "register")]
     assert {run.info.status for run in ended} == {"KILLED"}
     assert {run.data.tags["sbert_prune.error"].partition(" on ")[0] for run in ended} == {"its process"}
     assert not [model for model in client.search_logged_models(["0"]) if str(model.status) != "READY"]
-    assert client.get_run(somebody_elses).info.status == "RUNNING"
+    assert client.get_run(foreign_run).info.status == "RUNNING"
     assert "closed as KILLED" not in done("history")

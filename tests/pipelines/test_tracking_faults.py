@@ -1,4 +1,4 @@
-"""A store that fails never stops training: what it does not take is kept, and delivered by this command or by the next one."""
+"""A store that fails never stops training: entries are queued, and delivered by this command or the next one."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ __all__ = ["no_pause"]
 
 @pytest.fixture
 def impatient() -> Iterator[None]:
-    """MLflow waits 20 s for a locked SQLite file; here it waits for a tenth of a second."""
+    """Make MLflow wait 0.1 s for a locked SQLite file, instead of 20 s."""
 
     def shorten(_connection, _cursor, statement, parameters, *_):
         return statement.replace("busy_timeout = 20000", "busy_timeout = 100"), parameters
@@ -43,7 +43,7 @@ def impatient() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> Path:
-    """A SQLite store that MLflow has initialised, which takes it seconds."""
+    """A SQLite store that MLflow has initialised, which takes seconds."""
     path = tmp_path_factory.mktemp("fresh") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
@@ -51,7 +51,7 @@ def fresh(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(fresh: Path, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a SQLite store, where we are."""
+    """A folder with a SQLite store, the current one."""
     shutil.copy(fresh, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -65,7 +65,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def test_a_locked_database_stops_nothing_and_misses_nothing(folder: Path, impatient, no_pause):
+def test_a_locked_database_stops_nothing_and_loses_nothing(folder: Path, impatient, no_pause):
     store = connect()
 
     with open_run(store, "step", {}) as run:
@@ -79,7 +79,7 @@ def test_a_locked_database_stops_nothing_and_misses_nothing(folder: Path, impati
     assert read_everything(store.client, run.run_id) == expected([model_id])
 
 
-def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_delivers(
+def test_a_database_that_stays_locked_gives_exit_status_3_and_the_next_command_delivers(
     folder: Path, impatient, monkeypatch, make_project
 ):
     project = make_project(folder / "project")
@@ -91,7 +91,7 @@ def test_a_database_that_stays_locked_makes_exit_status_3_and_the_next_command_d
     check_what_came_late(away, back, MlflowClient(f"sqlite:///{folder / 'mlflow.db'}"), folder)
 
 
-def test_a_last_line_that_a_kill_broke_off_is_left_out(folder: Path, impatient):
+def test_a_last_line_that_a_kill_left_incomplete_is_skipped(folder: Path, impatient):
     store = connect()
     with open_run(store, "step", {}) as run, locked(folder):
         for score in (1.0, 2.0, 3.0):
@@ -103,21 +103,24 @@ def test_a_last_line_that_a_kill_broke_off_is_left_out(folder: Path, impatient):
 
     connect().outbox.deliver()
 
-    there = store.client.get_run(run.run_id)
+    recorded = store.client.get_run(run.run_id)
     assert rest == (4, 0)
-    assert (there.data.metrics, there.info.status) == ({"score_1": 1.0, "score_2": 2.0, "score_3": 3.0}, "RUNNING")
+    assert (recorded.data.metrics, recorded.info.status) == (
+        {"score_1": 1.0, "score_2": 2.0, "score_3": 3.0},
+        "RUNNING",
+    )
     assert not (folder / ".sbert-prune").exists()
 
 
 @pytest.fixture
 def unrecorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What commands say at the end, with exit status 3."""
+    """The messages of exit status 3."""
     lines: list[str] = []
     monkeypatch.setattr("pipelines.steps.context.report_unrecorded", lines.append)
     return lines
 
 
-def test_a_run_that_was_deleted_meanwhile_is_dropped_and_said(folder: Path, impatient, unrecorded, capsys):
+def test_the_entries_of_a_deleted_run_are_dropped_and_reported(folder: Path, impatient, unrecorded, capsys):
     store = connect()
     with open_run(store, "deleted", {}) as deleted, open_run(store, "step", {}) as run, locked(folder):
         deleted.log_metrics({"score": 1.0})
@@ -130,15 +133,15 @@ def test_a_run_that_was_deleted_meanwhile_is_dropped_and_said(folder: Path, impa
     deliver_inherited(following.outbox)
     settle(following.outbox)
 
-    said = capsys.readouterr().out
-    assert "2 entries of an earlier command dropped, as the store will never take them: metrics of run" in said
-    assert "must be in the 'active' state" in said
+    output = capsys.readouterr().out
+    assert "2 entries of an earlier command dropped, as the store will never take them: metrics of run" in output
+    assert "must be in the 'active' state" in output
     assert store.client.get_run(run.run_id).data.metrics == {"score": 2.0}
     assert unrecorded == []
     assert not (folder / ".sbert-prune").exists()
 
 
-def test_a_value_that_the_store_never_takes_is_said_and_stops_nothing(folder: Path, unrecorded):
+def test_a_value_that_the_store_never_accepts_is_reported_and_stops_nothing(folder: Path, unrecorded):
     store = connect()
     with open_run(store, "step", {}) as run:
         run.log_params({"layers": "6"})
@@ -152,7 +155,7 @@ def test_a_value_that_the_store_never_takes_is_said_and_stops_nothing(folder: Pa
     assert store.client.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_system_metrics_go_on_after_a_failure(folder: Path, impatient, no_pause, monkeypatch):
+def test_system_metrics_continue_after_a_failure(folder: Path, impatient, no_pause, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     store = connect()
 
@@ -162,29 +165,29 @@ def test_system_metrics_go_on_after_a_failure(folder: Path, impatient, no_pause,
         time.sleep(1)
     store.outbox.close()
 
-    seen = [step for step, _ in history(store.client, run.run_id, "system/cpu_utilization_percentage")]
+    steps = [step for step, _ in history(store.client, run.run_id, "system/cpu_utilization_percentage")]
     assert store.outbox.mine.late > 0
-    assert seen == list(range(len(seen)))
+    assert steps == list(range(len(steps)))
 
 
-def test_an_experiment_that_is_there_is_not_asked_to_be_made(folder: Path, monkeypatch):
+def test_an_existing_experiment_is_not_created_again(folder: Path, monkeypatch):
     connect()
     monkeypatch.setattr(MlflowClient, "create_experiment", None)
 
     assert connect().experiment_id == "0"
 
 
-def test_a_server_is_asked_briefly_for_what_can_wait_and_as_the_user_says(folder: Path, monkeypatch):
+def test_requests_that_can_be_repeated_are_short_unless_the_user_sets_otherwise(folder: Path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     store = connect()
-    asked: list[tuple[str | None, str | None]] = []
+    settings: list[tuple[str | None, str | None]] = []
     names = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
     monkeypatch.setattr(
-        store.client, "log_batch", lambda *_, **__: asked.append(tuple(os.environ.get(name) for name in names))
+        store.client, "log_batch", lambda *_, **__: settings.append(tuple(os.environ.get(name) for name in names))
     )
 
     with open_run(store, "step", {}) as run:
         run.set_tags({"role": "variant"})
 
-    assert asked == [("1", "77")]
+    assert settings == [("1", "77")]
     assert [os.environ.get(name) for name in names] == [None, "77"]

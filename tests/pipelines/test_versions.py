@@ -1,4 +1,4 @@
-"""The versions of a registered model are found by name, by tags, and as many as are wanted."""
+"""The versions of a registered model are found by name and by tags, all or the newest few."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
     return connect()
 
 
-def numbers(found: list[Version]) -> list[str]:
-    return [version.version for version in found]
+def numbers(versions: list[Version]) -> list[str]:
+    return [version.version for version in versions]
 
 
 def test_all_the_newest_and_those_with_every_tag(store):
@@ -44,7 +44,7 @@ def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
 
 
 @pytest.mark.parametrize("value", [1234567.8, 0.1 + 0.2, 22_713_216.0, 1e-9, 123_456_789.5])
-def test_a_checksum_fits_what_the_registry_gives_back(store, value):
+def test_a_checksum_matches_the_version_read_from_the_registry(store, value):
     add_version(noise=0.1, size=value)
 
     (version,) = registry.versions(store, NAME)
