@@ -132,16 +132,16 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "'" in value else f"'{value}'"
 
 
-def _parse(entry: object) -> Version:
-    raw: dict[str, str] = dict(entry.tags)  # type: ignore[attr-defined]  # mlflow's entities are not typed
+def _parse(entry: Any) -> Version:
+    raw: dict[str, str] = dict(entry.tags)
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
-    if ours and (logged := LOGGED.fullmatch(str(entry.source))):  # type: ignore[attr-defined]
+    if ours and (logged := LOGGED.fullmatch(str(entry.source))):
         ours["model_id"] = logged[1]  # the tag may be wrong
-    created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)  # type: ignore[attr-defined]
+    created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
     return Version(
         entry.name, str(entry.version), entry.run_id or "", entry.current_stage or "None", ours, metrics, created
-    )  # type: ignore[attr-defined]
+    )
 
 
 def _text(number: float) -> str:

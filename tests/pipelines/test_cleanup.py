@@ -1,4 +1,4 @@
-"""`cleanup` lists what is not needed, and deletes it on request only; a command that would not fit the disk fails early."""
+"""`cleanup` lists what is not needed, and deletes it on request only; a run that would not fit the disk fails early."""
 
 import re
 import shutil
