@@ -132,7 +132,7 @@ def _refused(error: HfHubHTTPError, asked: Requested, what: str) -> str:
         401: f"{asked.hub} does not accept the token it was sent. Make a new one at {tokens} and set HF_TOKEN to it, "
         "or run `hf auth login`; what is public needs none: unset HF_TOKEN.",
         403: f"{asked.hub} does not give {what} to the owner of this token. The token needs leave to read it: {tokens}.",
-    }.get(status, f"{asked.hub} refuses {what} (HTTP status {status}). RungScore at {asked.page}, or give a local folder.")
+    }.get(status, f"{asked.hub} refuses {what} (HTTP status {status}). Look at {asked.page}, or give a local folder.")
 
 
 def _missing(asked: Requested) -> str:
@@ -171,7 +171,7 @@ def _local(error: BaseException, what: str) -> str:
         return f"There is no room for {what} in {cache} ({reason}). Make room there, or set HF_HOME to a folder on a larger disk."
     if number in _CLOSED:
         return f"{cache} cannot be written ({reason}), so {what} has no place. Set HF_HOME to a folder of yours."
-    return f"{what} could not be kept in {cache}: {_without_secrets(str(error))}. RungScore at that folder, or set HF_HOME to another."
+    return f"{what} could not be kept in {cache}: {_without_secrets(str(error))}. Look at that folder, or set HF_HOME to another."
 
 
 def _is_logged_in() -> bool:

@@ -45,8 +45,8 @@ class FreshProcess:
 
 
 def run_reload(folder: Path, out: Path) -> None:
-    """Run `sbert_prune.reload` in a new process. Raises RoundTripError when it fails."""
-    command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
+    """Run this module in a new process. Raises RoundTripError when it fails."""
+    command = [sys.executable, "-m", "sbert_prune.models.roundtrip", str(folder), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
@@ -58,7 +58,7 @@ def reload_in_fresh_process(
 ) -> FreshProcess:
     """Reload a saved model in a new process, embed PROBES there, and compare with what is expected.
 
-    run: reloads the model of a folder and writes what `sbert_prune.reload` writes.
+    run: reloads the model of a folder and writes what `main` writes.
 
     Raises RoundTripError when the process fails or the largest absolute difference is above the tolerance.
     """

@@ -57,7 +57,7 @@ def test_a_sharded_folder_is_read_as_the_same_model(tiny_encoder, tiny_tokenizer
 def test_nothing_but_the_standard_library_reads_a_folder(tiny_base, sharded):
     folders = [str(tiny_base()), str(sharded)]
     code = (
-        "import sys, pathlib; from sbert_prune.checkpoint import inspect_checkpoint\n"
+        "import sys, pathlib; from sbert_prune.models.checkpoint import inspect_checkpoint\n"
         "depths = [inspect_checkpoint(pathlib.Path(folder)).depth for folder in sys.argv[1:]]\n"
         "print(depths, {'torch', 'transformers', 'numpy', 'safetensors'} & set(sys.modules))"
     )

@@ -178,7 +178,7 @@ ALWAYS = 99
             {"page": '{"id": "org/name", "sha": "../../x", "siblings": [{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'},
             "what answers there is no hub.",
         ),
-        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). RungScore at"),
+        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). Look at"),
         ("api/models", {"status": 403}, "does not give the model org/name to the owner of this token. The token needs leave to read it:"),
         (
             "api/models",

@@ -20,7 +20,7 @@ ELSEWHERE = "0123456789ab"
 @pytest.fixture
 def child():
     """A process that waits, and says who it is."""
-    code = "from sbert_prune.processes import Process; print(Process.own(), flush=True); input()"
+    code = "from sbert_prune.system.processes import Process; print(Process.own(), flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process, Process.parse(process.stdout.readline().strip())
