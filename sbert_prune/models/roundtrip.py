@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from sbert_prune.errors import RoundTripError
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed
-from sbert_prune.system.memory import peak_resident_mb
+from sbert_prune.system.memory import peak_memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,11 +90,11 @@ def main(folder: str | Path, out: str | Path) -> None:
 
     Nothing but the folder's own files is used: no option of ours can hide what a user would see.
     """
-    libraries_mb = peak_resident_mb()
+    libraries_mb = peak_memory_mb()
     model = SentenceTransformer(str(folder), device="cpu")
     embeddings = embed(model, PROBES)
     embed(model, list(islice(cycle(PROBES), _BATCH)))
-    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_resident_mb())
+    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_memory_mb())
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
 """A saved model is proved in a process of its own, which tells the memory that it took as well."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from sbert_prune.errors import RoundTripError
 from sbert_prune.models import roundtrip as reload
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.sentence import PROBES, embed
-from sbert_prune.system.memory import peak_resident_mb
+from sbert_prune.system.memory import peak_memory_mb
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_fresh_process_finds_the_saved_model_as_it_was_and_tells_its_own_memory(tiny_model, tmp_path, monkeypatch):
@@ -18,7 +23,7 @@ def test_a_fresh_process_finds_the_saved_model_as_it_was_and_tells_its_own_memor
     weights_mb = sum(parameter.numel() for parameter in model.parameters()) * 4 / 1e6
     model.save(str(tmp_path / "saved"))
     ballast = np.ones(400_000_000 // 8)  # what the starting process holds is none of the new one's
-    here = peak_resident_mb()
+    here = peak_memory_mb()
     monkeypatch.chdir(tmp_path)
 
     found = reload_in_fresh_process(Path("saved"), embed(model, PROBES), tolerance=1e-4)
@@ -56,8 +61,36 @@ def test_a_folder_that_a_fresh_process_cannot_load_is_refused_with_its_reason(tm
     assert "config.json" in str(caught.value)
 
 
-def test_the_peak_is_read_where_linux_keeps_it_and_asked_for_elsewhere(tmp_path):
+_PEAKS = """
+import os, subprocess, sys
+import numpy as np
+from sbert_prune.system.memory import peak_memory_mb
+
+ballast = np.ones(50_000_000)  # 400 MB
+started = subprocess.run([sys.executable, "-c", "from sbert_prune.system.memory import peak_memory_mb as mb; print(mb())"],
+                         capture_output=True, text=True, check=True)
+print(peak_memory_mb(), started.stdout.strip(), flush=True)
+del ballast
+if (pid := os.fork()) == 0:
+    print(peak_memory_mb(), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports VmHWM")
+def test_a_child_process_reports_its_own_peak_and_not_that_of_its_parent():
+    done = subprocess.run([sys.executable, "-c", _PEAKS], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    parent_mb, started_mb, forked_mb = map(float, done.stdout.split())
+
+    assert 50 < started_mb < parent_mb - 300
+    assert 50 < forked_mb < parent_mb - 300  # a fork starts with what its parent holds at that moment, freed memory not included
+
+
+def test_the_peak_is_read_from_proc_on_linux_and_from_getrusage_elsewhere(tmp_path):
     (tmp_path / "status").write_text("Name:\tpython\nVmPeak:\t  9000 kB\nVmHWM:\t    2000 kB\nVmRSS:\t  1000 kB\n")
 
-    assert peak_resident_mb(tmp_path / "status") == 2.048
-    assert 50 < peak_resident_mb(tmp_path / "missing") < 1_000_000
+    assert peak_memory_mb(status=tmp_path / "status") == 2.048
+    assert peak_memory_mb(torch.device("cpu"), status=tmp_path / "status") == 2.048
+    assert 50 < peak_memory_mb(status=tmp_path / "missing") < 1_000_000
