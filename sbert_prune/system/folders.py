@@ -1,7 +1,6 @@
 """A folder that appears whole or not at all."""
 
 import os
-import platform
 import re
 import secrets
 import shutil
@@ -24,7 +23,7 @@ def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are, "." and ".." get a name
     _check_free(folder)
-    beside = folder.with_name(f".{folder.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    beside = folder.with_name(f".{folder.name[:100]}.{Process.own()}-{secrets.token_hex(4)}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_room(folder, num_bytes)
@@ -56,26 +55,14 @@ def _check_room(folder: Path, num_bytes: int) -> None:
         raise EncoderError(f"{folder} needs {num_bytes / 1e6:,.0f} MB, and {left}. Make room, or name another folder.")
 
 
-def _host() -> str:
-    return re.sub(r"\W", "_", platform.node()) or "here"
-
-
 def _clear_dead(folder: Path) -> None:
-    """Remove what a process of this machine that was killed while it wrote the same folder has left."""
-    pattern = re.compile(rf"\.{re.escape(folder.name[:100])}\.{_host()}-(\d+)-[0-9a-f]+\.partial")
-    for left in folder.parent.iterdir():
-        if (match := pattern.fullmatch(left.name)) and not _is_running(int(match[1])):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # 0 sends nothing: it asks whether the process is there
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Remove what a killed process of this machine left of the same folder."""
+    pattern = re.compile(rf"\.{re.escape(folder.name[:100])}\.(.+)-[0-9a-f]+\.partial")
+    for path in folder.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        process = Process.parse(match[1]) if match else None
+        if process is not None and process.runs is False:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 _PREFIX = "sbert-prune-"

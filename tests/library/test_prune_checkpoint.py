@@ -1,8 +1,6 @@
 """A checkpoint cut as it lies on disk is the one that cutting in memory gives, and a cut that fails leaves nothing behind."""
 
 import json
-import os
-import platform
 import re
 import resource
 import shutil
@@ -25,6 +23,7 @@ from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import embed, encoder_of, load_saved, save_sentence_model, with_encoder
 from sbert_prune.pruning import prune_checkpoint, prune_layers
+from sbert_prune.system.processes import Process
 
 CUTS = [(0,), (0, 3), (1, 3), (0, 1, 2, 3)]
 
@@ -324,17 +323,18 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing(tiny_base, tmp_path):
 
 def test_what_a_killed_cut_has_left_goes_with_the_next(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    host = re.sub(r"\W", "_", platform.node()) or "here"
-    dead, alive = (tmp_path / f".out.{host}-{pid}-0123abcd.partial" for pid in (gone.pid, os.getppid()))
-    for left in (dead, alive):
+    own = Process.own()
+    alive, dead, elsewhere = (
+        tmp_path / f".out.{process}-0123abcd.partial"
+        for process in (own, Process(own.machine, own.pid, own.since - 60_000), Process("0123456789ab", own.pid, own.since))
+    )
+    for left in (alive, dead, elsewhere):
         left.mkdir()
         (left / "model.safetensors").write_text("half")
 
     prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "base", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, elsewhere.name, "base", "out"])
 
 
 def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
