@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sbert_prune.system import cache
-from sbert_prune.system.cache import AT_MOST_BYTES, cache_folder, cached
+from sbert_prune.system.cache import MAX_BYTES, cache_folder, cached
 
 ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dtype=np.int64)}
 
@@ -41,10 +41,10 @@ def are_equal(found, expected):
     )
 
 
-def keep(kind, key, *, num_bytes=1000, used=0.0, at_most_bytes=AT_MOST_BYTES):
+def keep(kind, key, *, num_bytes=1000, used=0.0, max_bytes=MAX_BYTES):
     """Put an entry into the cache that was used at a time. Returns its folder."""
     numbers = np.zeros(num_bytes - 128, dtype=np.uint8)  # the header of the file has 128 bytes
-    cached(kind, key, Computation({"numbers": numbers}), at_most_bytes=at_most_bytes)
+    cached(kind, key, Computation({"numbers": numbers}), max_bytes=max_bytes)
     folder = cache_folder() / kind / key
     os.utime(folder, (used, used))
     return folder
@@ -221,7 +221,7 @@ def test_what_another_process_is_still_writing_stays_where_room_is_short(root):
     beside.mkdir(parents=True)
     np.save(beside / "flat.npy", np.ones(300))
 
-    cached("tokens", "two", Computation(), at_most_bytes=1000)
+    cached("tokens", "two", Computation(), max_bytes=1000)
 
     assert (beside / "flat.npy").exists()
 
@@ -231,13 +231,13 @@ def test_the_least_recently_used_go_first():
     oldest, older, newer = keep("tokens", "1", used=now - 300), keep("teacher", "2", used=now - 200), keep("tokens", "3", used=now - 100)
 
     cached("tokens", "1", Computation())  # now the last one used
-    newest = keep("tokens", "4", at_most_bytes=3500)
+    newest = keep("tokens", "4", max_bytes=3500)
 
     assert [folder.exists() for folder in (oldest, older, newer, newest)] == [True, False, True, True]
 
 
 def test_all_that_fits_stays():
-    folders = [keep("tokens", str(number), used=number, at_most_bytes=4500) for number in range(4)]
+    folders = [keep("tokens", str(number), used=number, max_bytes=4500) for number in range(4)]
 
     assert all(folder.exists() for folder in folders)
 
@@ -245,7 +245,7 @@ def test_all_that_fits_stays():
 def test_what_is_larger_than_all_the_room_is_kept_alone():
     small = keep("tokens", "small")
 
-    large = keep("teacher", "large", num_bytes=9000, at_most_bytes=1500)
+    large = keep("teacher", "large", num_bytes=9000, max_bytes=1500)
 
     assert not small.exists()
     assert large.exists()
@@ -255,7 +255,7 @@ def test_arrays_in_use_stay_whole_when_their_entry_goes():
     cached("tokens", "one", Computation())
     found = cached("tokens", "one", Computation())
 
-    keep("tokens", "two", at_most_bytes=0)
+    keep("tokens", "two", max_bytes=0)
 
     assert not (cache_folder() / "tokens" / "one").exists()
     assert are_equal(found, ARRAYS)
