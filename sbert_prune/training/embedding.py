@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.models.architectures import architecture_of, layers_of
-from sbert_prune.models.hooks import watched
+from sbert_prune.models.hooks import layer_hook
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training.batches import Tokens, tokenize_rows
 
@@ -40,11 +40,11 @@ def embed_batch(model: SentenceTransformer, features: Features, hardware: Hardwa
     wanted = (depth,) if exits is None else exits
     states: dict[int, torch.Tensor] = {}
 
-    def see(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a Watcher's signature
+    def see(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a LayerHook's signature
         if index in wanted:
             states[index] = given
 
-    with hardware.autocast(), watched(encoder, see) if set(wanted) != {depth} else nullcontext():
+    with hardware.autocast(), layer_hook(encoder, see) if set(wanted) != {depth} else nullcontext():
         output = model[0](dict(features))
         norm = architecture_of(str(encoder.config.model_type)).final_norm
         if norm:
