@@ -266,7 +266,7 @@ def test_a_revision_of_a_hub_model_resolves_to_its_commit(hub, tiny_base, revisi
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("org/other", "shows no model org/other to somebody who is not logged in"),
+        ("org/other", "shows no model org/other without a login"),
         ("org/name@gone", "The model org/name has no revision 'gone'."),
         ("org/name@a..b", "'a..b' is no revision of the model org/name."),
     ],

@@ -6,7 +6,7 @@ from transformers import AutoModelForMaskedLM
 
 from sbert_prune.errors import EncoderError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.models.architectures import ARCHITECTURES, architecture_of, config_after, depth_in_config, layers_of, set_layers
+from sbert_prune.models.architectures import ARCHITECTURES, architecture_of, pruned_config, depth_in_config, layers_of, set_layers
 from sbert_prune.pruning import prune_layers
 
 
@@ -108,7 +108,7 @@ def test_a_config_on_disk_follows_the_selection_as_the_one_in_memory_does(tiny_e
     encoder, selection = tiny_encoder(model_type, depth=4), LayerSelection((0, 3), 4)
     before = encoder.config.to_dict()
 
-    assert config_after(before, selection) == prune_layers(encoder, selection).config.to_dict()
+    assert pruned_config(before, selection) == prune_layers(encoder, selection).config.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,6 @@ def test_a_config_on_disk_follows_the_selection_as_the_one_in_memory_does(tiny_e
     ],
 )
 def test_a_list_that_an_old_config_leaves_out_is_made_before_the_cut(config, expected):
-    found = config_after(config, LayerSelection((0, 3, 5), 7))
+    found = pruned_config(config, LayerSelection((0, 3, 5), 7))
 
     assert [kind.removesuffix("_attention") for kind in found["layer_types"]] == expected

@@ -184,7 +184,7 @@ def test_a_lineage_that_speaks_of_another_model_is_refused(tiny_base, tmp_path):
     prune_checkpoint(folder, LayerSelection((0, 2), 4), tmp_path / "once")
     shutil.copy(tmp_path / "once" / "pruning.json", folder)
 
-    with pytest.raises(EncoderError, match=r"speaks of 2 kept layers \(0,2\), the encoder beside it has 4"):
+    with pytest.raises(EncoderError, match=r"records 2 kept layers \(0,2\), the encoder beside it has 4"):
         prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "once"]
@@ -429,5 +429,5 @@ def test_a_list_with_another_number_of_entries_than_layers_is_refused(tiny_base,
     folder = tiny_base(model_type, depth=4)
     (folder / "config.json").write_text(json.dumps(config_of(folder) | {"layer_types": entries}))
 
-    with pytest.raises(EncoderError, match="should list one entry a layer under 'layer_types', 4 in all"):
+    with pytest.raises(EncoderError, match="should list one entry per layer under 'layer_types', 4 in all"):
         prune_checkpoint(folder, LayerSelection((0, 1), 4), tmp_path / "out")

@@ -180,6 +180,6 @@ def test_layer_0_of_a_modernbert_has_to_stay(tiny_encoder):
         prune_layers(encoder, LayerSelection((1, 3), DEPTH))
 
     assert str(caught.value) == (
-        "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, and whichever layer came first "
-        "would lose its own as soon as it is loaded again. Did you mean layers=0,3?"
+        "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, and another first layer "
+        "would lose its own when the model is loaded. Did you mean layers=0,3?"
     )
