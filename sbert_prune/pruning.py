@@ -102,7 +102,8 @@ def prune_checkpoint(
     source = inspect_checkpoint(folder)
     if selection.depth != source.depth:
         raise SelectionError(
-            f"The selection {selection} was made for {selection.depth} layers; the encoder in {folder} has {source.depth}."
+            f"The selection {selection} was made for {selection.depth} layers; "
+            f"the encoder in {folder} has {source.depth}."
         )
     check_selection(str(source.config["model_type"]), selection)
     if out.resolve().is_relative_to(folder.resolve()):

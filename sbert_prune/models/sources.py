@@ -93,7 +93,8 @@ def _no_weights(snapshot: Snapshot, pickles: list[str]) -> str:
     if pickles:
         return (
             f"{model} has weights as a pickle only ({pickles[0]}). Where you trust them, give convert_pickle=true: "
-            "tensors are read from it and nothing else. Its author may have safetensors in a revision such as refs/pr/1."
+            "tensors are read from it and nothing else. "
+            "Its author may have safetensors in a revision such as refs/pr/1."
         )
     if snapshot.is_from_cache:
         reason = snapshot.note or "HF_HUB_OFFLINE is set"

@@ -465,7 +465,7 @@ def test_a_full_disk_is_told_with_the_folder_that_needs_room(hub, commit):
     assert (
         f"HubError: There is no disk space for model.safetensors of the model org/name in {hub.cache} (" in done.stderr
     )
-    assert "Make room there, or set HF_HOME to a folder on a larger disk." in done.stderr
+    assert "Free some, or set HF_HOME to a folder on a larger disk." in done.stderr
     assert not list(hub.cache.rglob("*.incomplete"))
 
 

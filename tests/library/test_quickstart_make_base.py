@@ -14,7 +14,7 @@ from sbert_prune.errors import DataError, EncoderError, RecipeError
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from tools.quickstart_base.base_corpus import load_teacher_tokenizer, tokenize
 from tools.quickstart_base.distil_base import load_student, load_teacher, new_student
-from tools.quickstart_base.make_base import Distillation, Places, main, make_base, read_sentences
+from tools.quickstart_base.make_base import Distillation, BasePaths, main, make_base, read_sentences
 
 SETTINGS = Distillation(seconds=2, width=32, num_pieces=95, batch_size=32, num_warmup_steps=5)
 
@@ -27,14 +27,14 @@ def sources(tmp_path_factory, tiny_encoder, tiny_tokenizer):
     tiny_tokenizer(0).save_pretrained(folder / "teacher")
     sentences = [sentence for row in generate_sts("train", num_pairs=150) for sentence in (row.sentence1, row.sentence2)]
     (folder / "sentences.txt").write_text("\n".join(sentences) + "\n")
-    return Places(folder / "teacher", folder / "sentences.txt", folder / "new")
+    return BasePaths(folder / "teacher", folder / "sentences.txt", folder / "new")
 
 
 @pytest.fixture(scope="module")
 def first_run(sources):
     """The folder of a finished run, and its losses."""
-    places = replace(sources, out=sources.out.with_name("first"))
-    return places.out, train(places)
+    paths = replace(sources, out=sources.out.with_name("first"))
+    return paths.out, train(paths)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def tokenized(sources):
     return teacher, *tokenize(teacher, sources.sentences.read_text().splitlines(), SETTINGS.num_pieces)
 
 
-def train(places):
+def train(paths):
     losses = []
-    make_base(places, SETTINGS, lambda progress: losses.append(progress.loss))
+    make_base(paths, SETTINGS, lambda progress: losses.append(progress.loss))
     return losses
 
 
@@ -79,11 +79,11 @@ def test_training_lowers_the_loss_and_a_resumed_run_goes_on_from_there(sources, 
 def test_a_sentence_that_is_covered_gets_its_teachers_pieces(first_run, tokenized):
     teacher, trimmed, corpus = tokenized
     saved = Tokenizer.from_file(str(first_run[0] / "tokenizer.json"))
-    covered = corpus.cut_alike.nonzero()[0]
+    covered = corpus.same_pieces.nonzero()[0]
 
     ids = corpus.student[covered[0]]
 
-    assert 0 < len(covered) < len(corpus.cut_alike)
+    assert 0 < len(covered) < len(corpus.same_pieces)
     assert [saved.id_to_token(piece) for piece in ids] == [teacher.id_to_token(piece) for piece in corpus.teacher[covered[0]]]
     assert trimmed.rows[ids].tolist() == corpus.teacher[covered[0]].tolist()
 
