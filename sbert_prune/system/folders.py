@@ -26,7 +26,7 @@ def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links, but resolves "." and ".."
     _check_free(folder)
-    partial = folder.with_name(f".{folder.name[:100]}.{Process.own()}-{secrets.token_hex(4)}.partial")
+    partial = folder.with_name(f".{folder.name[:100]}.{Process.current()}-{secrets.token_hex(4)}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_disk_space(folder, num_bytes)
@@ -70,7 +70,7 @@ def _remove_orphans(folder: Path) -> None:
     for path in folder.parent.iterdir():
         match = pattern.fullmatch(path.name)
         process = Process.parse(match[1]) if match else None
-        if process is not None and process.runs is False:
+        if process is not None and process.is_running is False:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -87,7 +87,7 @@ def scratch_folder() -> Iterator[Path]:
     before = tempfile.tempdir
     for orphan in orphaned_folders(Path(tempfile.gettempdir())):
         shutil.rmtree(orphan, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.own()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.current()}-") as folder:
         tempfile.tempdir = folder
         try:
             yield Path(folder)
@@ -99,5 +99,5 @@ def orphaned_folders(parent: Path) -> Iterator[Path]:
     """Yield the scratch folders that killed processes of this machine left in a folder."""
     for folder in parent.glob(f"{_PREFIX}*"):
         process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
-        if process is not None and process.runs is False:
+        if process is not None and process.is_running is False:
             yield folder

@@ -26,15 +26,15 @@ class Process:
     Attributes:
         machine: Digest that distinguishes boots of a machine and containers on it.
         pid: Process id.
-        since: When it started, in ms since 1970, because process ids are reused.
+        started_ms: When it started, in ms since 1970; process ids are reused.
     """
 
     machine: str
     pid: int
-    since: int
+    started_ms: int
 
     @classmethod
-    def own(cls) -> Self:
+    def current(cls) -> Self:
         """Return the current process."""
         return cls(_machine(), os.getpid(), _started_ms(os.getpid()) or 0)
 
@@ -45,15 +45,15 @@ class Process:
         return cls(match[1], int(match[2]), int(match[3])) if match else None
 
     def __str__(self) -> str:
-        return f"{self.machine}-{self.pid}-{self.since}"
+        return f"{self.machine}-{self.pid}-{self.started_ms}"
 
     @property
-    def runs(self) -> bool | None:
+    def is_running(self) -> bool | None:
         """Whether the process still runs; None if it belongs to another machine."""
         if self.machine != _machine():
             return None
         started = _started_ms(self.pid)
-        return started is not None and abs(started - self.since) <= _DRIFT_MS
+        return started is not None and abs(started - self.started_ms) <= _DRIFT_MS
 
 
 @cache

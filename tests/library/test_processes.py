@@ -20,7 +20,7 @@ ELSEWHERE = "0123456789ab"
 @pytest.fixture
 def child():
     """A process that waits, and says who it is."""
-    code = "from sbert_prune.system.processes import Process; print(Process.own(), flush=True); input()"
+    code = "from sbert_prune.system.processes import Process; print(Process.current(), flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process, Process.parse(process.stdout.readline().strip())
@@ -31,24 +31,24 @@ def test_a_process_can_be_told_by_another_while_it_runs_and_behind_its_end(child
     process, told = child
 
     assert told.pid == process.pid
-    assert told.runs is True
+    assert told.is_running is True
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has yet to take notice
-    assert told.runs is False, "a process that its parent has not buried yet counts as one that runs"
+    assert told.is_running is False, "a process that its parent has not buried yet counts as one that runs"
     process.wait()
-    assert told.runs is False
+    assert told.is_running is False
 
 
 def test_a_number_that_another_process_has_now_is_not_the_process():
-    own = Process.own()
+    own = Process.current()
 
-    assert own.runs is True
-    assert Process(own.machine, own.pid, own.since - 60_000).runs is False
-    assert Process(own.machine, own.pid, own.since - 900).runs is True, "a clock that was set by a second kills a process"
+    assert own.is_running is True
+    assert Process(own.machine, own.pid, own.started_ms - 60_000).is_running is False
+    assert Process(own.machine, own.pid, own.started_ms - 900).is_running is True, "a clock that was set by a second kills a process"
 
 
 def test_a_process_of_another_machine_cannot_be_seen():
-    assert Process(ELSEWHERE, Process.own().pid, Process.own().since).runs is None
+    assert Process(ELSEWHERE, Process.current().pid, Process.current().started_ms).is_running is None
 
 
 @pytest.mark.parametrize("text", ["", "abc", "0123456789ab-1", "0123456789AB-1-2", "0123456789ab-1-2-3", "0123456789ab--1-2"])
@@ -69,7 +69,7 @@ def test_what_is_no_heartbeat_is_none(text):
 
 
 def test_silence_decides_about_another_machine_and_sight_about_this_one():
-    now, own = datetime.now(UTC), Process.own()
+    now, own = datetime.now(UTC), Process.current()
     elsewhere, gone = Process(ELSEWHERE, 1, 1), Process(own.machine, own.pid, 1)
     long_ago = now - timedelta(seconds=SILENT_S + 5)
 

@@ -323,10 +323,10 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing(tiny_base, tmp_path):
 
 def test_what_a_killed_cut_has_left_goes_with_the_next(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
-    own = Process.own()
+    own = Process.current()
     alive, dead, elsewhere = (
         tmp_path / f".out.{process}-0123abcd.partial"
-        for process in (own, Process(own.machine, own.pid, own.since - 60_000), Process("0123456789ab", own.pid, own.since))
+        for process in (own, Process(own.machine, own.pid, own.started_ms - 60_000), Process("0123456789ab", own.pid, own.started_ms))
     )
     for left in (alive, dead, elsewhere):
         left.mkdir()

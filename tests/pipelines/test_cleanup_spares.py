@@ -38,8 +38,8 @@ def loose(store: Store) -> LoggedModel:
 
 def orphan(store: Store) -> LoggedModel:
     """One that a `register` has logged that was killed since."""
-    own = Process.own()
-    dead = Heartbeat(datetime.now(UTC), "here", Process(own.machine, own.pid, own.since - 10_000))
+    own = Process.current()
+    dead = Heartbeat(datetime.now(UTC), "here", Process(own.machine, own.pid, own.started_ms - 10_000))
     run = store.client.create_run("0", tags={"sbert_prune.step": "register", HEARTBEAT: str(dead)}, run_name="dead")
     return log(store, run.info.run_id)
 
