@@ -107,7 +107,7 @@ def prune_checkpoint(
         )
     check_selection(str(source.config["model_type"]), selection)
     if out.resolve().is_relative_to(folder.resolve()):
-        raise EncoderError(f"{out} lies inside {folder}, which is to be cut. Name a folder outside of it.")
+        raise EncoderError(f"{out} lies inside {folder}, which is to be pruned. Give a folder outside of it.")
     tensors = _renumbered(source, selection)
     num_bytes = sum(tensor.num_bytes for tensor in tensors.values())
     with ThreadPoolExecutor(1) as executor, whole_folder(out, num_bytes=num_bytes) as partial:

@@ -120,7 +120,7 @@ def reason_of(error: BaseException) -> str:
         return "the proxy refuses"
     if isinstance(error, TransportError | InvalidURL):
         return _without_secrets(str(error)).strip() or type(error).__name__
-    return "what answers there is no hub"
+    return "the answer is not from a hub"
 
 
 def _advice(error: BaseException) -> str:

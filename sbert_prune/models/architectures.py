@@ -90,7 +90,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 """By `model_type` of config.json. To support another architecture, add a row;
 tests/library/test_pruning.py checks it."""
 
-SHARED_LAYERS = {"albert": "runs one and the same layer again and again"}
+SHARED_LAYERS = {"albert": "repeats one and the same layer"}
 """Encoders whose layers share their weights, and why they cannot be pruned."""
 
 

@@ -238,7 +238,7 @@ def _all_tensors(folder: Path, weights: tuple[Path, ...]) -> dict[str, StoredTen
         if duplicates := sorted(tensors.keys() & new.keys()):
             name = duplicates[0]
             raise EncoderError(
-                f"{folder}: {name} stands in {tensors[name].path.name} and in {path.name}. Fetch the folder again."
+                f"{folder}: {name} is in {tensors[name].path.name} and in {path.name}. Fetch the folder again."
             )
         tensors |= new
     return tensors

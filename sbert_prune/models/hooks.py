@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LayerHook(Protocol):
     """A function that is called after each layer ran."""
 
-    def __call__(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
+    def __call__(self, index: int, layer_input: torch.Tensor, layer_output: torch.Tensor, /) -> None:
         """Process the input and output of layer `index`. They are not kept afterwards.
 
         *Shapes:* (batch, tokens, dim) each
@@ -44,8 +44,8 @@ def layer_hook(encoder: PreTrainedModel, hook: LayerHook) -> Iterator[None]:
 def _call(
     hook: LayerHook, index: int, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
 ) -> None:
-    given = args[0] if args else kwargs["hidden_states"]
-    hook(index, given, output[0] if isinstance(output, tuple) else output)
+    layer_input = args[0] if args else kwargs["hidden_states"]
+    hook(index, layer_input, output[0] if isinstance(output, tuple) else output)
 
 
 @contextmanager

@@ -76,8 +76,8 @@ def read_modules(folder: Path) -> tuple[SavedModule, ...]:
 def _module(folder: Path, kind: str, subfolder: str) -> SavedModule:
     if kind not in _KINDS:
         raise EncoderError(
-            f"{folder} has a {kind} behind its encoder, which sbert-prune cannot carry along. "
-            f"It can: {', '.join(_KINDS)}. "
+            f"{folder} has a {kind} module after its encoder, which sbert-prune does not support. "
+            f"Supported: {', '.join(_KINDS)}. "
             "Give the bare encoder, or a sentence model of these."
         )
     if not subfolder or Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:

@@ -101,7 +101,7 @@ def check_same(
     difference = float(np.abs(embeddings - expected).max()) if same_shape else float("inf")
     if difference > tolerance:
         raise RoundTripError(
-            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
+            f"The model saved in {folder} differs when it is loaded again: its embeddings differ by {difference:.2g} "
             f"(allowed {tolerance:.0e}). It is not registered."
         )
     return difference

@@ -72,7 +72,7 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
     rows = model[0].auto_model.get_input_embeddings().num_embeddings
     if len(model.tokenizer) > rows:
         raise EncoderError(
-            f"{checkpoint.folder}: the tokenizer knows {len(model.tokenizer)} pieces, the weights have {rows}. "
+            f"{checkpoint.folder}: the tokenizer has {len(model.tokenizer)} pieces, the weights have {rows}. "
             "They do not belong together; put the model's own tokenizer beside its weights."
         )
     _check_complete(model[0].auto_model, checkpoint)

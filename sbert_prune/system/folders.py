@@ -44,7 +44,8 @@ def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
                 f"{error.filename} could not be read: {reason}. Nothing was written to {folder}."
             ) from error
         raise EncoderError(
-            f"{folder} could not be written: {reason}. Nothing is left of it. Make room, or name another folder."
+            f"{folder} could not be written: {reason}. No partial folder was left. "
+            "Free disk space, or give another folder."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -52,7 +53,7 @@ def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
 
 def _check_free(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
+        raise EncoderError(f"{folder} already exists and is not empty. Give a new folder.")
 
 
 def _check_disk_space(folder: Path, num_bytes: int) -> None:
@@ -60,7 +61,7 @@ def _check_disk_space(folder: Path, num_bytes: int) -> None:
     if free < num_bytes:
         raise EncoderError(
             f"{folder} needs {num_bytes / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB left. "
-            "Make room, or name another folder."
+            "Free disk space, or give another folder."
         )
 
 

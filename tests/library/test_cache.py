@@ -1,4 +1,4 @@
-"""Arrays come back as they were computed, whatever happened to their files, and nothing about a cache ever costs a result."""
+"""Cached arrays equal the computed ones, even after their files are damaged; a broken cache never loses a result."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dty
 
 
 class Computation:
-    """Gives the same arrays whenever it is asked, and counts."""
+    """Returns the same arrays on each call and counts the calls."""
 
     def __init__(self, arrays=ARRAYS):
         self.arrays, self.times = arrays, 0
@@ -30,7 +30,7 @@ class Computation:
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    """Where the cache lies in a test."""
+    """The folder of the cache in a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "sbert-prune"
 
@@ -42,7 +42,7 @@ def are_equal(found, expected):
 
 
 def keep(kind, key, *, num_bytes=1000, used=0.0, max_bytes=MAX_BYTES):
-    """Put an entry into the cache that was used at a time. Returns its folder."""
+    """Add an entry that was last used at the given time, and return its folder."""
     numbers = np.zeros(num_bytes - 128, dtype=np.uint8)  # the header of the file has 128 bytes
     cached(kind, key, Computation({"numbers": numbers}), max_bytes=max_bytes)
     folder = cache_folder() / kind / key
@@ -141,7 +141,17 @@ def keep_as_older_releases_did(entry):
 @pytest.mark.parametrize(
     "damage",
     [
-        *(truncate, empty, overwrite, lose_one, lose_all, change_one_value, save_with_another_shape, save_with_fewer_rows, add_one),
+        *(
+            truncate,
+            empty,
+            overwrite,
+            lose_one,
+            lose_all,
+            change_one_value,
+            save_with_another_shape,
+            save_with_fewer_rows,
+            add_one,
+        ),
         *(forget_one_in_the_check, keep_as_older_releases_did),
         *(check_says(text) for text in ("", "{}", "3", "null", '["flat", "ends"]', '{"flat": 3, "ends": "x"}')),
     ],
@@ -204,31 +214,35 @@ def test_a_computation_that_fails_leaves_nothing(root):
 
 
 def test_what_another_process_is_still_writing_is_not_read_and_stays(root):
-    beside = root / "tokens" / ".one.0123abcd.partial"
-    beside.mkdir(parents=True)
-    np.save(beside / "flat.npy", np.ones(3))
+    partial = root / "tokens" / ".one.0123abcd.partial"
+    partial.mkdir(parents=True)
+    np.save(partial / "flat.npy", np.ones(3))
     compute = Computation()
 
     found = cached("tokens", "one", compute)
 
     assert compute.times == 1
     assert are_equal(found, ARRAYS)
-    assert (beside / "flat.npy").exists()
+    assert (partial / "flat.npy").exists()
 
 
 def test_what_another_process_is_still_writing_stays_where_room_is_short(root):
-    beside = root / "tokens" / ".one.0123abcd.partial"
-    beside.mkdir(parents=True)
-    np.save(beside / "flat.npy", np.ones(300))
+    partial = root / "tokens" / ".one.0123abcd.partial"
+    partial.mkdir(parents=True)
+    np.save(partial / "flat.npy", np.ones(300))
 
     cached("tokens", "two", Computation(), max_bytes=1000)
 
-    assert (beside / "flat.npy").exists()
+    assert (partial / "flat.npy").exists()
 
 
 def test_the_least_recently_used_go_first():
     now = time.time()
-    oldest, older, newer = keep("tokens", "1", used=now - 300), keep("teacher", "2", used=now - 200), keep("tokens", "3", used=now - 100)
+    oldest, older, newer = (
+        keep("tokens", "1", used=now - 300),
+        keep("teacher", "2", used=now - 200),
+        keep("tokens", "3", used=now - 100),
+    )
 
     cached("tokens", "1", Computation())  # now the last one used
     newest = keep("tokens", "4", max_bytes=3500)

@@ -180,17 +180,18 @@ ALWAYS = 99
         (
             "api/models",
             {"page": "<html>Please log in.</html>"},
-            "what answers there is no hub. Check the network, and HF_ENDPOINT",
+            "the answer is not from a hub. Check the network, and HF_ENDPOINT",
         ),
-        ("api/models", {"page": '{"id": 3}'}, "what answers there is no hub."),
-        ("api/models", {"page": "[]"}, "what answers there is no hub."),
-        ("api/models", {"page": '{"id": "org/name", "sha": "../../x"}'}, "what answers there is no hub."),
+        ("api/models", {"page": '{"id": 3}'}, "the answer is not from a hub."),
+        ("api/models", {"page": "[]"}, "the answer is not from a hub."),
+        ("api/models", {"page": '{"id": "org/name", "sha": "../../x"}'}, "the answer is not from a hub."),
         (
             "api/models",
             {
-                "page": '{"id": "org/name", "sha": "../../x", "siblings": [{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'
+                "page": '{"id": "org/name", "sha": "../../x", "siblings": '
+                '[{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'
             },
-            "what answers there is no hub.",
+            "the answer is not from a hub.",
         ),
         ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). Look at"),
         (
@@ -222,7 +223,7 @@ ALWAYS = 99
         (
             "name/config.json",
             {"page": "<html>", "method": "HEAD"},
-            "did not give config.json of the model org/name: what answers there is no hub",
+            "did not give config.json of the model org/name: the answer is not from a hub",
         ),
     ],
 )
@@ -311,7 +312,8 @@ def test_a_token_that_cannot_be_sent_is_told_and_not_shown(hub, commit, monkeypa
     monkeypatch.setenv("HF_TOKEN", "hf_sécret123")
 
     assert refusal(fetch) == (
-        "The token for the hub contains a character that tokens do not have. Set HF_TOKEN again, or run `hf auth login`."
+        "The token for the hub contains a character that tokens do not have. "
+        "Set HF_TOKEN again, or run `hf auth login`."
     )
 
 
@@ -344,7 +346,8 @@ def test_a_file_that_the_commit_lacks_is_named(hub, commit):
     message = refusal(lambda: fetch("config.json", "model.bin"))
 
     assert message == (
-        f"The model org/name at commit {commit[:8]} has no model.bin; it has config.json, model.safetensors, onnx/model.onnx. "
+        f"The model org/name at commit {commit[:8]} has no model.bin; "
+        "it has config.json, model.safetensors, onnx/model.onnx. "
         "Give another revision."
     )
     assert hub.fetched == []
@@ -376,12 +379,12 @@ def test_offline_what_is_missing_is_named_with_the_command_that_gets_it(hub, com
     some = refusal(fetch)
 
     get = "With a network, unset HF_HUB_OFFLINE and give the same command, or run: hf download org/name --revision main"
-    assert (
-        nothing == f"HF_HUB_OFFLINE is set, and the cache in {hub.cache} has no model org/name at revision main. {get}"
+    assert nothing == (
+        f"HF_HUB_OFFLINE is set, and the cache in {hub.cache} has no model org/name at revision main. {get}"
     )
-    assert (
-        some
-        == f"The cache of the model org/name as of commit {commit[:8]} lacks model.safetensors (HF_HUB_OFFLINE is set). {get}"
+    assert some == (
+        f"The cache of the model org/name as of commit {commit[:8]} lacks model.safetensors "
+        f"(HF_HUB_OFFLINE is set). {get}"
     )
 
 

@@ -8,7 +8,16 @@ from pydantic import ValidationError
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.models.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, TrimRecord, code_version, read_lineage
+from sbert_prune.models.lineage import (
+    FILE_NAME,
+    BaseRecord,
+    DataRecord,
+    Lineage,
+    PhaseRecord,
+    TrimRecord,
+    code_version,
+    read_lineage,
+)
 
 BASE = BaseRecord(id="org/name", revision="0123456789abcdef0123456789abcdef01234567", sha256="ab" * 32, depth=12)
 
@@ -77,7 +86,9 @@ def test_another_cut_keeps_the_phases_before_it():
 
 
 def test_the_chain_holds_every_change_in_its_order():
-    lineage = begun().after(phase()).after_cut(LayerSelection((0, 5), 6), strategy="drop-middle", run_id="3b").after(TRIM)
+    lineage = (
+        begun().after(phase()).after_cut(LayerSelection((0, 5), 6), strategy="drop-middle", run_id="3b").after(TRIM)
+    )
 
     assert [record.kind for record in lineage.chain] == ["prune", "train", "prune", "trim"]
     assert [record.kept_layers for record in lineage.chain if record.kind == "prune"] == [(0, 2, 4, 6, 8, 10), (0, 10)]

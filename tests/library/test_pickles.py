@@ -24,7 +24,9 @@ def pickled(tiny_base):
 
 
 def same(found, expected):
-    return found.keys() == expected.keys() and all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[name], tensor) for name, tensor in expected.items()
+    )
 
 
 def test_a_pickle_comes_out_as_the_same_tensors_with_everything_beside_it(pickled, tmp_path):
@@ -34,9 +36,9 @@ def test_a_pickle_comes_out_as_the_same_tensors_with_everything_beside_it(pickle
 
     assert same(load_file(tmp_path / "out" / "model.safetensors"), weights)
     assert inspect_checkpoint(tmp_path / "out").depth == 3
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in folder.iterdir()} - {"pytorch_model.bin"} | {
-        "model.safetensors"
-    }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in folder.iterdir()} - {
+        "pytorch_model.bin"
+    } | {"model.safetensors"}
 
 
 def test_a_pickle_in_several_files_comes_out_as_one(pickled, tmp_path):
@@ -114,7 +116,9 @@ def test_a_pickle_that_holds_anything_else_is_refused_and_nothing_is_left(pickle
 def test_a_missing_part_is_named(pickled, tmp_path):
     folder, _ = pickled
     (folder / "pytorch_model.bin").unlink()
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}))
+    (folder / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}})
+    )
 
     with pytest.raises(EncoderError, match=r"lacks pytorch_model-00001-of-00001.bin of the 1 weight files"):
         convert_pickles(folder, tmp_path / "out")

@@ -14,7 +14,7 @@ from sbert_prune.errors import DataError, EncoderError, RecipeError
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from tools.quickstart_base.base_corpus import load_teacher_tokenizer, tokenize
 from tools.quickstart_base.distil_base import load_student, load_teacher, new_student
-from tools.quickstart_base.make_base import Distillation, BasePaths, main, make_base, read_sentences
+from tools.quickstart_base.make_base import BasePaths, Distillation, main, make_base, read_sentences
 
 SETTINGS = Distillation(seconds=2, width=32, num_pieces=95, batch_size=32, num_warmup_steps=5)
 
@@ -25,7 +25,9 @@ def sources(tmp_path_factory, tiny_encoder, tiny_tokenizer):
     folder = tmp_path_factory.mktemp("make_base")
     tiny_encoder("bert", depth=6, width=64).save_pretrained(folder / "teacher")
     tiny_tokenizer(0).save_pretrained(folder / "teacher")
-    sentences = [sentence for row in generate_sts("train", num_pairs=150) for sentence in (row.sentence1, row.sentence2)]
+    sentences = [
+        sentence for row in generate_sts("train", num_pairs=150) for sentence in (row.sentence1, row.sentence2)
+    ]
     (folder / "sentences.txt").write_text("\n".join(sentences) + "\n")
     return BasePaths(folder / "teacher", folder / "sentences.txt", folder / "new")
 
@@ -54,7 +56,9 @@ def test_what_is_made_is_a_whole_encoder_of_twice_the_depth(first_run):
     out, _ = first_run
 
     checkpoint = inspect_checkpoint(out)
-    vectors = SentenceTransformer(str(out), device="cpu", model_kwargs={"dtype": torch.float32}).encode(["a man sings", "x"])
+    vectors = SentenceTransformer(str(out), device="cpu", model_kwargs={"dtype": torch.float32}).encode(
+        ["a man sings", "x"]
+    )
 
     assert (checkpoint.depth, checkpoint.config["dtype"], checkpoint.config["vocab_size"]) == (12, "float16", 95)
     assert vectors.shape == (2, 32)
@@ -84,7 +88,9 @@ def test_a_sentence_that_is_covered_gets_its_teachers_pieces(first_run, tokenize
     ids = corpus.student[covered[0]]
 
     assert 0 < len(covered) < len(corpus.same_pieces)
-    assert [saved.id_to_token(piece) for piece in ids] == [teacher.id_to_token(piece) for piece in corpus.teacher[covered[0]]]
+    assert [saved.id_to_token(piece) for piece in ids] == [
+        teacher.id_to_token(piece) for piece in corpus.teacher[covered[0]]
+    ]
     assert trimmed.rows[ids].tolist() == corpus.teacher[covered[0]].tolist()
 
 
@@ -146,7 +152,7 @@ def test_compressed_sentences_are_the_same_sentences(sources, tmp_path):
         ("rows.csv", b"one\n", "ends in .csv; expected .txt or .txt.xz"),
         ("torn.txt.xz", lzma.compress(b"one\n" * 99)[:40], "is not .xz in UTF-8, or it is cut off"),
         ("latin.txt", "é\n".encode("latin-1") * 99, "is not .txt in UTF-8"),
-        (None, b"", "is not there, or is not a file"),
+        (None, b"", "does not exist, or is not a file"),
     ],
 )
 def test_sentences_that_cannot_be_used_are_refused(sources, tmp_path, name, content, message):
@@ -201,7 +207,10 @@ def test_more_components_than_there_are_pieces_cannot_be_had(sources, tokenized)
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"seconds": 0.0}, "seconds=0: training takes a time above 0"), ({"width": 33}, "width=33: attention heads are 32 wide")],
+    [
+        ({"seconds": 0.0}, "seconds=0: training takes a time above 0"),
+        ({"width": 33}, "width=33: attention heads are 32 wide"),
+    ],
 )
 def test_settings_without_a_meaning_are_refused(settings, message):
     with pytest.raises(RecipeError, match=message):

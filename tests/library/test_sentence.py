@@ -40,7 +40,11 @@ def pruned(model, kept):
 
 
 def digests(folder):
-    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("model_type", KINDS)
@@ -156,7 +160,7 @@ def test_a_save_that_fails_leaves_nothing_behind(tiny_model, tmp_path, monkeypat
     model, target = tiny_model(), tmp_path / "out" / place
     monkeypatch.setattr(Lineage, "write", refuse_to_write)
 
-    with pytest.raises(EncoderError, match=r"saved could not be written: no space left. Nothing is left of it"):
+    with pytest.raises(EncoderError, match=r"saved could not be written: no space left. No partial folder was left"):
         save_sentence_model(model, target, LINEAGE)
 
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -186,7 +190,7 @@ def test_a_place_that_holds_something_is_refused_and_left_alone(tiny_model, tmp_
     with pytest.raises(EncoderError) as caught:
         save_sentence_model(tiny_model(), target, LINEAGE)
 
-    assert str(caught.value) == f"{target} is there already and is not empty. Name a new folder."
+    assert str(caught.value) == f"{target} already exists and is not empty. Give a new folder."
     assert precious.read_text() == "years of work"
     assert not list(tmp_path.glob(".*"))
 
@@ -212,7 +216,8 @@ def test_embeddings_that_are_not_finite_are_refused(value):
         check_embeddings(vectors, "The model")
 
     assert str(caught.value) == (
-        "The model gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32."
+        "The model gives embeddings that are not finite. "
+        "Train again with a lower learning rate, or with precision=float32."
     )
 
 
@@ -239,7 +244,7 @@ def test_a_tokenizer_with_more_pieces_than_the_weights_is_refused(tiny_encoder, 
     tiny_encoder().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
 
-    with pytest.raises(EncoderError, match=r"the tokenizer knows \d+ pieces, the weights have 128"):
+    with pytest.raises(EncoderError, match=r"the tokenizer has \d+ pieces, the weights have 128"):
         load_saved(inspect_checkpoint(tmp_path))
 
 
@@ -253,15 +258,21 @@ def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_f
     assert again.prompts["query"] == "find: "
 
 
-@pytest.mark.parametrize("lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"])
+@pytest.mark.parametrize(
+    "lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"]
+)
 def test_weights_that_are_not_there_are_told_before_random_ones_are_used(tiny_base, lost):
     folder = tiny_base()
     tensors = load_file(folder / "model.safetensors")
     save_file(
-        {name: tensor for name, tensor in tensors.items() if lost not in name}, folder / "model.safetensors", metadata={"format": "pt"}
+        {name: tensor for name, tensor in tensors.items() if lost not in name},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
     )
 
-    with pytest.raises(EncoderError, match=r"the weights lack .*, which a BertModel has. Loaded like this, they would be random"):
+    with pytest.raises(
+        EncoderError, match=r"the weights lack .*, which a BertModel has. Loaded like this, they would be random"
+    ):
         load_saved(inspect_checkpoint(folder))
 
 

@@ -95,7 +95,7 @@ class BasePaths:
         if self.resume is not None:
             _check_encoder(self.resume, 2 * _TEACHER_DEPTH)
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise EncoderError(f"{self.out} is there already and is not an empty folder. Name a new folder.")
+            raise EncoderError(f"{self.out} already exists and is not an empty folder. Give a new folder.")
 
 
 def make_base(paths: BasePaths, settings: Distillation, report: Report) -> None:
@@ -135,7 +135,7 @@ def read_sentences(path: Path, *, at_least: int) -> list[str]:
     """
     if not path.is_file():
         raise DataError(
-            f"{path} is not there, or is not a file. Give a file of sentences, .txt or .txt.xz, one a line."
+            f"{path} does not exist, or is not a file. Give a file of sentences, .txt or .txt.xz, one a line."
         )
     if not path.name.endswith((".txt", ".txt.xz")):
         raise DataError(f"{path} ends in {path.suffix or 'nothing'}; expected .txt or .txt.xz, one sentence a line.")
