@@ -329,7 +329,7 @@ def test_without_a_network_and_an_empty_cache_the_answer_gives_advice(hub, monke
     ) in message
 
 
-def test_a_cache_without_the_weights_is_told(hub, tiny_base, monkeypatch):
+def test_a_cache_without_the_weights_is_reported(hub, tiny_base, monkeypatch):
     hub.add_model("org/name", tiny_base())
     hub.fail("org/name/model.safetensors", Fault(status=500, times=99))
     refusal("org/name")  # config and tokenizer have come

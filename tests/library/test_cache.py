@@ -35,9 +35,9 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "sbert-prune"
 
 
-def are_equal(found, expected):
-    return found.keys() == expected.keys() and all(
-        found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in expected.items()
+def are_equal(actual, expected):
+    return actual.keys() == expected.keys() and all(
+        actual[name].dtype == array.dtype and np.array_equal(actual[name], array) for name, array in expected.items()
     )
 
 
@@ -78,9 +78,9 @@ def test_another_key_or_kind_is_computed_for_itself(other):
     one, two = Computation(), Computation({"flat": np.ones(3)})
 
     cached("tokens", "one", one)
-    found = cached(*other, two)
+    arrays = cached(*other, two)
 
-    assert are_equal(found, two.arrays)
+    assert are_equal(arrays, two.arrays)
     assert are_equal(cached("tokens", "one", one), ARRAYS)
 
 
@@ -175,9 +175,9 @@ def test_a_file_where_a_folder_should_be_costs_no_result(tmp_path, monkeypatch, 
     (home / place).parent.mkdir(parents=True, exist_ok=True)
     (home / place).touch()
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_a_user_without_a_home_gets_the_result(monkeypatch):
@@ -185,9 +185,9 @@ def test_a_user_without_a_home_gets_the_result(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container that runs under any number
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_a_full_disk_costs_no_result_and_nothing_half_written_stays(root, monkeypatch):
@@ -197,9 +197,9 @@ def test_a_full_disk_costs_no_result_and_nothing_half_written_stays(root, monkey
 
     monkeypatch.setattr(cache.np, "save", save)
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
     assert not list((root / "tokens").iterdir())
 
 
@@ -219,10 +219,10 @@ def test_what_another_process_is_still_writing_is_not_read_and_stays(root):
     np.save(partial / "flat.npy", np.ones(3))
     compute = Computation()
 
-    found = cached("tokens", "one", compute)
+    arrays = cached("tokens", "one", compute)
 
     assert compute.times == 1
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
     assert (partial / "flat.npy").exists()
 
 
@@ -267,19 +267,19 @@ def test_what_is_larger_than_all_the_room_is_kept_alone():
 
 def test_arrays_in_use_stay_whole_when_their_entry_goes():
     cached("tokens", "one", Computation())
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
     keep("tokens", "two", max_bytes=0)
 
     assert not (cache_folder() / "tokens" / "one").exists()
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_many_who_ask_at_once_all_get_the_whole_result():
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: cached("tokens", "one", Computation()), range(64)))
+        results = list(pool.map(lambda _: cached("tokens", "one", Computation()), range(64)))
 
-    assert all(are_equal(arrays, ARRAYS) for arrays in found)
+    assert all(are_equal(arrays, ARRAYS) for arrays in results)
 
 
 @pytest.mark.parametrize("value", ["", None])

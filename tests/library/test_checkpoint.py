@@ -1,4 +1,4 @@
-"""A folder is refused for what is wrong with it before torch is loaded, and read when it is whole."""
+"""A faulty folder is refused before torch is loaded, and a complete one is read."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from sbert_prune.models.saved_model import SavedModel
 
 @pytest.fixture
 def sharded(tiny_encoder, tiny_tokenizer, tmp_path):
-    """A folder with the weights in several files."""
+    """Return a folder with the weights in several files."""
     folder = tmp_path / "sharded"
     tiny_encoder(depth=4).save_pretrained(folder, max_shard_size="20KB")
     tiny_tokenizer(0).save_pretrained(folder)
@@ -262,7 +262,7 @@ def test_the_bytes_on_disk_are_those_of_every_file(tiny_base):
 
 
 @pytest.mark.parametrize("has_modules", [True, False])
-def test_a_sentence_model_is_told_by_its_modules(tiny_base, has_modules):
+def test_a_sentence_model_is_recognized_by_its_modules(tiny_base, has_modules):
     folder = tiny_base()
     if has_modules:
         (folder / "modules.json").write_text(

@@ -143,6 +143,6 @@ def test_a_config_on_disk_follows_the_selection_as_the_one_in_memory_does(tiny_e
     ],
 )
 def test_a_list_that_an_old_config_leaves_out_is_made_before_the_cut(config, expected):
-    found = pruned_config(config, LayerSelection((0, 3, 5), 7))
+    pruned = pruned_config(config, LayerSelection((0, 3, 5), 7))
 
-    assert [kind.removesuffix("_attention") for kind in found["layer_types"]] == expected
+    assert [kind.removesuffix("_attention") for kind in pruned["layer_types"]] == expected

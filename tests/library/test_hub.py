@@ -1,4 +1,4 @@
-"""Files of a hub arrive whole, at the commit that was asked for, or the answer says why not."""
+"""Files of a hub arrive complete, at the requested commit, or the error says why not."""
 
 import hashlib
 import os
@@ -130,7 +130,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, reset):
     ],
 )
 def test_the_hub_decides_how_long_to_wait(hub, commit, headers, pauses_s):
-    hub.fail("api/models", *(Fault(status=429, headers=each) for each in headers))
+    hub.fail("api/models", *(Fault(status=429, headers=header) for header in headers))
     pauses = []
 
     with_retries(lambda: HfApi(hub.endpoint).model_info("org/name"), sleep=pauses.append)
@@ -308,7 +308,7 @@ def test_who_is_let_in_gets_a_gated_model_and_the_token_stays_with_the_hub(hub, 
     ]
 
 
-def test_a_token_that_cannot_be_sent_is_told_and_not_shown(hub, commit, monkeypatch):
+def test_a_token_that_cannot_be_sent_is_reported_and_not_shown(hub, commit, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_sécret123")
 
     assert refusal(fetch) == (
@@ -460,7 +460,7 @@ def test_the_hub_is_imported_without_huggingface_hub_and_takes_all_from_the_envi
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="limits the size of files, as a full disk does")
-def test_a_full_disk_is_told_with_the_folder_that_needs_room(hub, commit):
+def test_a_full_disk_is_reported_with_the_folder_that_needs_space(hub, commit):
     done = subprocess.run(
         [sys.executable, "-c", FETCH, "50000"], env=hub.env, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""A model carries what it was made from: written, read back, and carried on by every further step."""
+"""A model's lineage is written, read back, and extended by every further step."""
 
 import json
 
@@ -61,7 +61,7 @@ def test_a_lineage_begins_with_the_kept_layers_and_what_they_were_made_with():
     assert lineage.code_version.partition("+")[0] == __version__
 
 
-def test_another_cut_is_told_in_the_layers_of_the_original_base():
+def test_a_second_prune_is_recorded_in_the_layers_of_the_original_base():
     second = LayerSelection((1, 2, 5), 6)
 
     lineage = begun().after_cut(second, strategy="drop-top").pooled("cls")
@@ -70,7 +70,7 @@ def test_another_cut_is_told_in_the_layers_of_the_original_base():
     assert (lineage.base, lineage.strategy, lineage.pooling) == (BASE, "drop-top", "cls")
 
 
-def test_a_third_cut_is_still_told_in_the_layers_of_the_original_base():
+def test_a_third_prune_is_recorded_in_the_layers_of_the_original_base():
     lineage = begun().after_cut(LayerSelection((1, 2, 5), 6), strategy="explicit")
 
     again = lineage.after_cut(LayerSelection((0, 2), 3), strategy="explicit")
@@ -123,7 +123,7 @@ def test_a_lineage_cannot_be_changed():
         begun().strategy = "drop-top"
 
 
-def test_the_folder_of_a_stranger_has_no_lineage(tmp_path):
+def test_a_folder_that_sbert_prune_did_not_write_has_no_lineage(tmp_path):
     assert read_lineage(tmp_path) is None
 
 
@@ -154,10 +154,10 @@ def test_a_damaged_lineage_is_refused_with_the_way_out(tmp_path, damage):
 
 
 def test_the_code_version_is_the_same_from_wherever_it_is_asked(tmp_path, monkeypatch):
-    here = code_version()
+    commit_version = code_version()
     monkeypatch.chdir(tmp_path)
 
-    assert code_version() == here
+    assert code_version() == commit_version
 
 
 def test_without_git_the_code_version_is_the_plain_version(monkeypatch):

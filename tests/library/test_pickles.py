@@ -1,4 +1,4 @@
-"""Pickled weights are read for their tensors alone, and only when that was asked for."""
+"""Only tensors are read from pickled weights, and only on request."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ from sbert_prune.models.sources import locate_base
 
 @pytest.fixture
 def pickled(tiny_base):
-    """A base whose weights are a pickle, and the weights themselves."""
+    """Return a base whose weights are a pickle, and the weights."""
     folder = tiny_base(depth=3)
     weights = load_file(folder / "model.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
@@ -23,9 +23,9 @@ def pickled(tiny_base):
     return folder, weights
 
 
-def same(found, expected):
-    return found.keys() == expected.keys() and all(
-        torch.equal(found[name], tensor) for name, tensor in expected.items()
+def same(actual, expected):
+    return actual.keys() == expected.keys() and all(
+        torch.equal(actual[name], tensor) for name, tensor in expected.items()
     )
 
 
@@ -130,10 +130,10 @@ def test_a_base_is_converted_only_when_asked_for(pickled):
     with pytest.raises(EncoderError, match="Have it converted with convert_pickle=true"):
         locate_base(str(folder))
 
-    found = locate_base(str(folder), convert_pickle=True)
+    base = locate_base(str(folder), convert_pickle=True)
 
-    assert found.uri == str(folder)
-    assert same(load_file(found.folder / "model.safetensors"), weights)
+    assert base.uri == str(folder)
+    assert same(load_file(base.folder / "model.safetensors"), weights)
 
 
 def test_a_base_with_safetensors_is_taken_as_it_is(tiny_base):

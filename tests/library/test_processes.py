@@ -176,7 +176,7 @@ def test_what_a_killed_process_left_goes_and_what_others_use_stays(tmp_path, mon
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     _, living = child
     dead = Process(living.machine, living.pid, 1)
-    kept = {f"sbert-prune-{living}-x1y2", f"sbert-prune-{ELSEWHERE}-1-1-x1y2", "sbert-prune-notes", "somebody-elses"}
+    kept = {f"sbert-prune-{living}-x1y2", f"sbert-prune-{ELSEWHERE}-1-1-x1y2", "sbert-prune-notes", "other-program"}
     for name in (*kept, f"sbert-prune-{dead}-abcd"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")

@@ -1,4 +1,4 @@
-"""Laws of making the quickstart base, on a teacher of six tiny layers."""
+"""The quickstart base is made from a teacher with six tiny layers."""
 
 import lzma
 from dataclasses import replace
@@ -21,7 +21,7 @@ SETTINGS = Distillation(seconds=2, width=32, num_pieces=95, batch_size=32, num_w
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory, tiny_encoder, tiny_tokenizer):
-    """A teacher and its sentences, and a folder to write into that is not there yet."""
+    """A teacher, its sentences, and a folder that does not exist yet."""
     folder = tmp_path_factory.mktemp("make_base")
     tiny_encoder("bert", depth=6, width=64).save_pretrained(folder / "teacher")
     tiny_tokenizer(0).save_pretrained(folder / "teacher")
@@ -41,7 +41,7 @@ def first_run(sources):
 
 @pytest.fixture(scope="module")
 def tokenized(sources):
-    """The teacher's tokenizer, the trimmed one, and the sentences cut by both."""
+    """The teacher's tokenizer, the trimmed one, and the sentences tokenized by both."""
     teacher = load_teacher_tokenizer(sources.teacher)
     return teacher, *tokenize(teacher, sources.sentences.read_text().splitlines(), SETTINGS.num_pieces)
 
@@ -222,4 +222,4 @@ def test_the_command_answers_a_mistake_with_exit_status_2(sources, tmp_path, cap
         main([str(sources.teacher), str(tmp_path / "none.txt"), str(tmp_path / "out"), "--seconds", "1"])
 
     assert stopped.value.code == 2
-    assert "none.txt is not there" in capsys.readouterr().err
+    assert "none.txt does not exist" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A saved sentence model comes back as it was, and a save that fails leaves nothing behind."""
+"""A saved sentence model is the same when it is loaded again, and a failed save leaves no files."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def digests(folder):
 
 @pytest.mark.parametrize("model_type", KINDS)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_a_stranger_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
+def test_sentence_transformers_alone_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
     model = pruned(tiny_model(model_type, pooling=pooling), (0, 2))
     expected = embed(model, PROBES)
 
@@ -261,7 +261,7 @@ def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_f
 @pytest.mark.parametrize(
     "lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"]
 )
-def test_weights_that_are_not_there_are_told_before_random_ones_are_used(tiny_base, lost):
+def test_missing_weights_are_reported_before_random_ones_are_used(tiny_base, lost):
     folder = tiny_base()
     tensors = load_file(folder / "model.safetensors")
     save_file(
@@ -281,7 +281,7 @@ def test_weights_under_the_names_of_old_are_whole(tiny_base, sentences):
     expected = embed(load_saved(inspect_checkpoint(folder)), sentences)
     names = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     tensors = load_file(folder / "model.safetensors")
-    old = {re.sub("|".join(names), lambda found: names[found[0]], name): tensor for name, tensor in tensors.items()}
+    old = {re.sub("|".join(names), lambda match: names[match[0]], name): tensor for name, tensor in tensors.items()}
     save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
 
     assert np.array_equal(embed(load_saved(inspect_checkpoint(folder)), sentences), expected)
@@ -291,12 +291,14 @@ def test_weights_under_the_names_of_old_are_whole(tiny_base, sentences):
 def test_modules_stay_in_their_order(tiny_model, sentences, pooling):
     encoder, pooled, _ = tiny_model()
     torch.manual_seed(0)
-    own = SentenceTransformer(modules=[encoder, pooled, Normalize(), Dense(16, 8), Dense(8, 4)], device="cpu").eval()
-    expected = embed(own, sentences)
+    original = SentenceTransformer(
+        modules=[encoder, pooled, Normalize(), Dense(16, 8), Dense(8, 4)], device="cpu"
+    ).eval()
+    expected = embed(original, sentences)
 
-    found = embed(with_pooling(own, pooling, max_seq_length=32), sentences)
+    embeddings = embed(with_pooling(original, pooling, max_seq_length=32), sentences)
 
-    assert np.abs(found - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
+    assert np.abs(embeddings - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
 
 
 def without_padding_piece(folder, **changes):

@@ -1,4 +1,4 @@
-"""Each strategy keeps the number of layers asked for, and those that its name says."""
+"""Each strategy keeps the requested number of layers, at the positions that its name says."""
 
 from itertools import pairwise
 
