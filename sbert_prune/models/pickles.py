@@ -77,8 +77,11 @@ def _load(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged, or holds more than tensors ({type(error).__name__}), and is not loaded. "
             "Fetch it again, or ask its author for safetensors."
         ) from error
-    is_table = isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values())
-    if not is_table or not weights:
+    if (
+        not isinstance(weights, dict)
+        or not weights
+        or not all(isinstance(value, torch.Tensor) for value in weights.values())
+    ):
         raise EncoderError(f"{path} holds no table of tensors by name, so these are no weights. Fetch it again.")
     return weights
 
