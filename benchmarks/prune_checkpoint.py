@@ -22,10 +22,10 @@ import click
 ROOT = Path(__file__).parents[1]
 
 DIGEST = """
-from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_checkpoint
-from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.models.saved_model import SavedModel, lineage_of
 selection = LayerSelection(tuple(range(layers)), 12)
 def work(): prune_checkpoint(Path(folder), selection, Path(out))
 """

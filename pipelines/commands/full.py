@@ -12,7 +12,6 @@ import click
 
 from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
 from pipelines.console import Command, echo
-from pipelines.flows.full import run_full
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
@@ -37,8 +36,12 @@ def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool
         inputs = load_inputs(recipe)
     if not plan:
         check_disk_space(recipe, inputs)
-    echo(*(format_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
-    if plan and chosen:
+        from pipelines.flows.full import run_full
+
+        echo(*run_full(recipe, inputs, chosen, **how))
+        return
+    echo(*format_plan([(recipe, inputs)]))
+    if chosen:
         echo(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
 
 

@@ -1,1 +1,1 @@
-"""Healing a pruned sentence model: two phases of fine-tuning, NLI then STS (arXiv 2409.14168)."""
+"""Fine-tuning of a pruned sentence model in two phases, NLI then STS (arXiv 2409.14168)."""

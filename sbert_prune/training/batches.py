@@ -1,4 +1,4 @@
-"""The rows of a phase as token ids, each distinct sentence tokenised once."""
+"""Token ids and batches of a phase's rows; each distinct sentence is tokenised once."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Features: TypeAlias = dict[str, torch.Tensor | int]
-"""What a sentence model's forward pass takes."""
+"""The input of a sentence model's forward pass."""
 
-_AT_ONCE = 20_000  # sentences; tokenizing more without asking for signals would leave a user waiting
+_AT_ONCE = 20_000  # sentences; larger parts would delay the reaction to signals
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of sentences, the model's prompt and special pieces included, one sentence behind the other.
+    """Token ids of sentences, the model's prompt and special pieces included.
 
-    ends: where each one's end lies in `flat`.
-    prompt_length: pieces of the prompt before each sentence, which a pooling may leave out; None without a prompt.
+    Attributes:
+        flat: The ids of all sentences, concatenated. *Shape:* (pieces,)
+        ends: The end of each sentence in `flat`. *Shape:* (sentences,)
+        prompt_length: Pieces of the prompt before each sentence, which a pooling may leave out; None without a prompt.
     """
 
     flat: NDArray[np.int32]
@@ -47,19 +49,22 @@ class Tokens:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Pieces of each sentence. *Shape:* (sentences,)"""
+        """The number of pieces of each sentence. *Shape:* (sentences,)"""
         return np.diff(self.ends, prepend=0)
 
     def features(self, numbers: NDArray[np.intp], pad_id: int, device: torch.device) -> Features:
-        """Some of the sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
+        """Return the input of a forward pass over some of the sentences. *Shape of each tensor:* (sentences, pieces)"""
         sentences = [self[number] for number in numbers.tolist()]
         width = max(1, *map(len, sentences))  # a sentence may have no piece at all
         pieces = np.full((len(sentences), width), pad_id, dtype=np.int64)
         mask = np.zeros((len(sentences), width), dtype=np.int64)
-        for line, ids in enumerate(sentences):
-            pieces[line, : len(ids)] = ids
-            mask[line, : len(ids)] = 1
-        features: Features = {"input_ids": torch.from_numpy(pieces).to(device), "attention_mask": torch.from_numpy(mask).to(device)}
+        for row, ids in enumerate(sentences):
+            pieces[row, : len(ids)] = ids
+            mask[row, : len(ids)] = 1
+        features: Features = {
+            "input_ids": torch.from_numpy(pieces).to(device),
+            "attention_mask": torch.from_numpy(mask).to(device),
+        }
         return features if self.prompt_length is None else features | {"prompt_length": self.prompt_length}
 
 
@@ -67,11 +72,13 @@ class Tokens:
 class Examples:
     """Rows of sentences, all with the same number of columns.
 
-    tokens: of each distinct sentence, cut to the model's max_seq_length.
-    index: which distinct sentence stands in a row's column. *Shape:* (rows, columns)
-    labels: a class or a score for each row, if the loss wants one. *Shape:* (rows,)
-    texts: the distinct sentences, in the tokens' order.
-    targets: a teacher's embeddings of the distinct sentences. *Shape:* (exits, sentences, teacher's dim)
+    Attributes:
+        tokens: The token ids of each distinct sentence, cut to the model's max_seq_length.
+        index: The number of the distinct sentence in each row and column. *Shape:* (rows, columns)
+        labels: A class or a score for each row, if the loss needs one. *Shape:* (rows,)
+        pad_id: The id of the padding piece.
+        texts: The distinct sentences, in the order of `tokens`.
+        targets: A teacher's embeddings of the distinct sentences. *Shape:* (exits, sentences, teacher's dim)
     """
 
     tokens: Tokens
@@ -86,25 +93,25 @@ class Examples:
 
     @property
     def widths(self) -> NDArray[np.int64]:
-        """Pieces in the longest sentence of each row. *Shape:* (rows,)"""
+        """The number of pieces in the longest sentence of each row. *Shape:* (rows,)"""
         widths: NDArray[np.int64] = self.tokens.lengths[self.index].max(axis=1)
         return widths
 
     def sentences(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The sentences of some rows, column after column. *Shape:* (columns * batch,)"""
+        """Return the sentence numbers of some rows, column by column. *Shape:* (columns * batch,)"""
         return self.index[rows].T.reshape(-1)
 
     def features(self, sentences: NDArray[np.intp], device: torch.device) -> Features:
-        """Some sentences for one forward pass. *Shape of each tensor:* (sentences, pieces)"""
+        """Return the input of a forward pass over some sentences. *Shape of each tensor:* (sentences, pieces)"""
         return self.tokens.features(sentences, self.pad_id, device)
 
     def batch(self, rows: NDArray[np.intp], device: torch.device) -> Batch:
-        """What the loss looks at besides the embeddings of these rows."""
+        """Return the labels and targets of some rows, which the loss needs besides the embeddings."""
         labels = None if self.labels is None else self.labels[torch.from_numpy(rows)].to(device)
         targets = None
         if self.targets is not None:
-            found = torch.from_numpy(np.ascontiguousarray(self.targets[:, self.index[rows].T]))
-            targets = found.to(device, torch.float32)
+            of_rows = torch.from_numpy(np.ascontiguousarray(self.targets[:, self.index[rows].T]))
+            targets = of_rows.to(device, torch.float32)
         return Batch(labels, targets)
 
 
@@ -117,7 +124,11 @@ def tokenize_rows(
 ) -> Examples:
     """Tokenise rows of sentences with the model's own tokenizer.
 
-    tick: called now and then; whatever it raises ends the work.
+    Args:
+        model: The model whose tokenizer, prompt and max_seq_length are used.
+        rows: The sentences of each row.
+        labels: A class or a score for each row. *Shape:* (rows,)
+        tick: Called before each part of the work; an exception that it raises ends it.
     """
     numbers: dict[str, int] = {}
     index = np.array([[numbers.setdefault(sentence, len(numbers)) for sentence in row] for row in rows], dtype=np.intp)
@@ -126,17 +137,21 @@ def tokenize_rows(
 
 
 def tokenize(
-    model: SentenceTransformer, texts: Sequence[str], *, tick: Callable[[], None] = lambda: None, at_once: int = _AT_ONCE
+    model: SentenceTransformer,
+    texts: Sequence[str],
+    *,
+    tick: Callable[[], None] = lambda: None,
+    at_once: int = _AT_ONCE,
 ) -> Tokens:
-    """Tokenise texts behind the model's default prompt, as encode() does.
+    """Tokenise texts with the model's default prompt before them, as encode() does.
 
-    The ids are kept in the user's cache: they are computed once for the same tokenizer, length, prompt and texts.
+    The ids of many texts are stored in the user's cache by tokenizer, length, prompt and texts.
 
     Args:
         model: The model whose tokenizer, prompt and max_seq_length are used.
         texts: The sentences.
         tick: Called before each part of them; an exception that it raises ends the work.
-        at_once: How many sentences a part has.
+        at_once: The number of sentences in a part.
     """
     length = int(model.max_seq_length)
     prompt = model.prompts.get(model.default_prompt_name) or ""
@@ -149,23 +164,25 @@ def tokenize(
             part = prompted[start : start + at_once]
             ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
         ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)
-        flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)
+        count = int(ends[-1]) if len(ends) else 0
+        flat = np.fromiter((piece for pieces in ids for piece in pieces), dtype=np.int32, count=count)
         return {"flat": flat, "ends": ends}
 
-    if len(texts) < _WORTH_KEEPING:
+    if len(texts) < _MIN_CACHED:
         arrays = compute()
     else:
-        arrays = cached("tokens", digest_of(_tokenizer_digest(model.tokenizer), str(length), *prompted), compute)  # type: ignore[assignment]
-    # The model itself is asked, so that a pooling hears what it hears in encode().
+        key = digest_of(_tokenizer_digest(model.tokenizer), str(length), *prompted)
+        arrays = cached("tokens", key, compute)  # type: ignore[assignment]
+    # `preprocess` computes it, so that a pooling gets the same value as in encode().
     prompt_length = model.preprocess([""], prompt=prompt).get("prompt_length") if prompt else None
     return Tokens(np.asarray(arrays["flat"]), np.asarray(arrays["ends"]), prompt_length)
 
 
-_WORTH_KEEPING = 2_000  # sentences; fewer are tokenised faster than they are read back
+_MIN_CACHED = 2_000  # sentences; fewer are tokenised faster than they are read from the cache
 
 
 def digest_of(*parts: str) -> str:
-    """SHA-256 (hex) of some texts in their order."""
+    """Return the SHA-256 (hex) of texts in their order."""
     state = hashlib.sha256()
     for part in parts:
         state.update(f"{len(part)}:{part}".encode())
@@ -173,23 +190,34 @@ def digest_of(*parts: str) -> str:
 
 
 def _tokenizer_digest(tokenizer: Any) -> str:
-    """Names a tokenizer by what it knows, not by how it was last asked to cut and to pad."""
+    """Return a digest of a tokenizer that does not depend on the truncation and padding of its last call."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        return digest_of(json.dumps([str(type(tokenizer)), sorted(tokenizer.get_vocab().items())]), tokenizer.truncation_side)
+        vocabulary = json.dumps([str(type(tokenizer)), sorted(tokenizer.get_vocab().items())])
+        return digest_of(vocabulary, tokenizer.truncation_side)
     parsed = json.loads(backend.to_str()) | {"truncation": None, "padding": None}
     return digest_of(json.dumps(parsed, sort_keys=True), str(type(tokenizer)), tokenizer.truncation_side)
 
 
 _WINDOW = 32
-"""Batches sorted by length together. Padding hardly falls further beyond it, and the order of rows stays random enough."""
+"""Batches sorted by length together. A larger window hardly saves padding; with this one the order is random enough."""
 
 
-def plan_batches(examples: Examples, batch_size: int, *, epochs: float, seed: int, unique: bool) -> list[NDArray[np.intp]]:
-    """Plan a whole phase: row numbers for each optimizer step, the same for the same seed.
+def plan_batches(
+    examples: Examples, batch_size: int, *, epochs: float, seed: int, unique: bool
+) -> list[NDArray[np.intp]]:
+    """Plan the batches of a whole phase; the same seed gives the same batches.
 
-    unique: no distinct sentence stands in two rows of a batch (in-batch negatives would contain the positive).
-    epochs: may end in a fraction; the last pass is cut there.
+    Args:
+        examples: The tokenised rows.
+        batch_size: Rows in a batch.
+        epochs: Passes over the rows. A fraction shortens the last pass.
+        seed: Decides the order.
+        unique: Whether a batch contains no distinct sentence in two rows (in-batch negatives would contain the
+            positive).
+
+    Returns:
+        The row numbers of each batch.
     """
     batches: list[NDArray[np.intp]] = []
     for epoch in range(math.ceil(epochs)):
@@ -198,9 +226,11 @@ def plan_batches(examples: Examples, batch_size: int, *, epochs: float, seed: in
     return batches
 
 
-def _plan_epoch(examples: Examples, batch_size: int, rng: np.random.Generator, *, unique: bool) -> list[NDArray[np.intp]]:
+def _plan_epoch(
+    examples: Examples, batch_size: int, rng: np.random.Generator, *, unique: bool
+) -> list[NDArray[np.intp]]:
     order = rng.permutation(len(examples))
-    # With up to two pieces of noise, rows mix with their neighbours in length: no two epochs hold the same batches.
+    # Up to two pieces of noise mix rows of similar length, so that no two epochs have the same batches.
     widths = examples.widths + rng.uniform(0, 2, len(examples))
     batches: list[NDArray[np.intp]] = []
     for start in range(0, len(order), _WINDOW * batch_size):
@@ -215,17 +245,17 @@ def _slices(rows: NDArray[np.intp], batch_size: int) -> Iterable[NDArray[np.intp
 
 
 def _without_repeats(examples: Examples, rows: NDArray[np.intp], batch_size: int) -> list[NDArray[np.intp]]:
-    """Each row goes to the first open batch that holds none of its sentences; near neighbours in length stay together."""
+    """Put each row into the first open batch without any of its sentences; rows of similar length stay together."""
     if batch_size == 1:
         return list(_slices(rows, 1))
     closed: list[NDArray[np.intp]] = []
     open_batches: list[tuple[list[int], set[int]]] = []
     for row in rows.tolist():
         sentences = set(examples.index[row].tolist())
-        for position, (members, seen) in enumerate(open_batches):
-            if seen.isdisjoint(sentences):
+        for position, (members, used) in enumerate(open_batches):
+            if used.isdisjoint(sentences):
                 members.append(row)
-                seen.update(sentences)
+                used.update(sentences)
                 if len(members) == batch_size:
                     closed.append(np.array(open_batches.pop(position)[0], dtype=np.intp))
                 break

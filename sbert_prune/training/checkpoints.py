@@ -1,4 +1,4 @@
-"""Checkpoints of a phase: at most two on disk, each written beside its place and renamed, so that none is ever half there."""
+"""Checkpoints of a phase: at most two on disk, each written to a temporary folder and then renamed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     import torch
 
 _TENSORS, _POSITION = "tensors.safetensors", "position.json"
-_KEPT = 2
+_MAX_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What a checkpoint holds. position: plain values.  tensors: by name, on the CPU."""
+class PhaseState:
+    """The content of a checkpoint.
+
+    Attributes:
+        position: Plain values.
+        tensors: Tensors by name, on the CPU.
+    """
 
     position: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
@@ -37,7 +42,9 @@ class Saved:
 class Checkpoints:
     """The checkpoints of one phase, in a folder of their own.
 
-    every_s: seconds between two of them; phase ends come on top.
+    Attributes:
+        folder: The folder.
+        every_s: Seconds between two checkpoints; the end of a phase is saved in any case.
     """
 
     folder: Path
@@ -46,43 +53,47 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Whether it is time for the next checkpoint."""
         return time.monotonic() - self._last >= self.every_s
 
-    def save(self, optimizer_step: int, saved: Saved) -> str | None:
-        """Write one, and remove all but the last two. Returns why it could not be written, for people; None when all went well."""
+    def save(self, optimizer_step: int, state: PhaseState) -> str | None:
+        """Write a checkpoint and delete all but the last two.
+
+        Returns:
+            The reason why it could not be written, for the user; None on success.
+        """
         folder = self.folder / f"{optimizer_step:09}"
-        if folder.exists():  # a phase that was told to stop right behind a checkpoint
+        if folder.exists():  # the phase was interrupted directly after a checkpoint
             return None
         try:
-            with whole_folder(folder) as beside:
-                save_file({name: tensor.contiguous() for name, tensor in saved.tensors.items()}, beside / _TENSORS)
-                (beside / _POSITION).write_text(json.dumps(dict(saved.position)), encoding="utf-8")
-                _reach_the_disk(beside)
+            with whole_folder(folder) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in state.tensors.items()}, temporary / _TENSORS)
+                (temporary / _POSITION).write_text(json.dumps(dict(state.position)), encoding="utf-8")
+                _flush_to_disk(temporary)
         except (EncoderError, SafetensorError, OSError) as error:
             return str(error)
         finally:
             self._last = time.monotonic()
-        for old in self._found()[:-_KEPT]:
+        for old in self._folders()[:-_MAX_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return None
 
-    def load(self) -> Saved | None:
-        """The last one that can be read; None where there is none."""
-        for folder in reversed(self._found()):
+    def load(self) -> PhaseState | None:
+        """Return the last readable checkpoint, or None. Damaged ones are deleted."""
+        for folder in reversed(self._folders()):
             try:
                 position = json.loads((folder / _POSITION).read_text(encoding="utf-8"))
-                return Saved(position, load_file(folder / _TENSORS))
+                return PhaseState(position, load_file(folder / _TENSORS))
             except (OSError, ValueError, SafetensorError):
-                shutil.rmtree(folder, ignore_errors=True)  # damaged: the one before it will do, and this place will be needed again
+                shutil.rmtree(folder, ignore_errors=True)  # `save` would skip a folder that exists
         return None
 
-    def _found(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir())
 
 
-def _reach_the_disk(folder: Path) -> None:
-    """A power cut after the rename would otherwise leave names without bytes."""
+def _flush_to_disk(folder: Path) -> None:
+    # A power cut after the rename would otherwise leave names without bytes.
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """Training with only those rows of the word embeddings that the phase's sentences use.
 
-A row that no sentence names gets no gradient, so AdamW without weight decay leaves it where it is: leaving it out changes nothing but
-the time of an optimizer step and the memory of its state. MuRIL's 197,285 rows are two thirds of its parameters.
+A row that no sentence uses gets no gradient, so AdamW without weight decay does not change it. Leaving it out changes
+only the time of an optimizer step and the memory of its state. MuRIL's 197,285 rows are two thirds of its parameters.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ _MOST_USED = 0.8
 def compact_vocabulary(
     model: SentenceTransformer, examples: tuple[Examples, ...], *, most_used: float = _MOST_USED
 ) -> Iterator[tuple[Examples, ...]]:
-    """Yield the same examples with pieces numbered by the rows that are left; afterwards the model has all its rows again.
+    """Remove unused rows of the word embeddings inside the context; afterwards the model has all its rows again.
 
-    Rows up to the padding piece's stay where they are: some encoders count positions from its number.
+    Rows up to the padding piece's keep their numbers: some encoders count positions from it.
 
     Args:
         model: The model whose word embeddings lose rows.
-        examples: What the phase trains and judges on.
-        most_used: Where the examples use a larger share of the rows, from 0 to 1, nothing is left out.
+        examples: The examples that the phase trains and evaluates on.
+        most_used: If the examples use a larger share of the rows, from 0 to 1, no row is removed.
+
+    Yields:
+        The examples with their pieces numbered by the remaining rows.
     """
     table = encoder_of(model).get_input_embeddings()
     if not isinstance(table, nn.Embedding):
@@ -52,7 +55,10 @@ def compact_vocabulary(
     whole, kept = table.weight, torch.from_numpy(used)
     parameter = nn.Parameter(whole.detach()[kept].clone(), requires_grad=whole.requires_grad)
     tied = [
-        (module, name) for module in encoder_of(model).modules() for name, own in module.named_parameters(recurse=False) if own is whole
+        (module, name)
+        for module in encoder_of(model).modules()
+        for name, weight in module.named_parameters(recurse=False)
+        if weight is whole
     ]
     padding = table.padding_idx
     try:
@@ -60,7 +66,7 @@ def compact_vocabulary(
             setattr(module, name, parameter)
         if padding is not None:
             table.padding_idx = int(numbers[padding]) if numbers[padding] >= 0 else None
-        yield tuple(_renumbered(one, numbers) for one in examples)
+        yield tuple(_renumbered(part, numbers) for part in examples)
     finally:
         with torch.no_grad():
             whole[kept] = parameter.detach().to(whole.device)
@@ -71,9 +77,10 @@ def compact_vocabulary(
 
 def _used(examples: tuple[Examples, ...], num_rows: int, padding: int) -> NDArray[np.intp]:
     used = np.zeros(num_rows, dtype=bool)
-    for one in examples:
-        used[one.tokens.flat] = True
-    used[: max(examples[0].pad_id, padding) + 1] = True  # the tokenizer may pad with another piece than the encoder counts from
+    for part in examples:
+        used[part.tokens.flat] = True
+    # The tokenizer may pad with another piece than the one that the encoder counts positions from.
+    used[: max(examples[0].pad_id, padding) + 1] = True
     return np.flatnonzero(used)
 
 

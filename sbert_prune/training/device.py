@@ -1,4 +1,4 @@
-"""What a phase computes on, and in which precision."""
+"""The device and precision of a phase."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from sbert_prune.errors import RecipeError
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A device and the type that matrix products run in. Weights and optimizer state are float32 in any case."""
+    """A device and the type of matrix products. Weights and optimizer state are always float32."""
 
     device: torch.device
     bfloat16: bool
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """The context that a forward pass runs in."""
+        """Run forward passes in this precision inside the context."""
         if not self.bfloat16:
             yield
             return
         with ExitStack() as stack:
             stack.enter_context(torch.autocast(self.device.type, dtype=torch.bfloat16))
             if self.device.type == "cpu":
-                # torch 2.13's fused attention, narrow heads: its backward pass is 7 times slower in bfloat16 than in float32.
+                # With narrow heads, the backward pass of torch 2.13's fused attention is 7 times slower in bfloat16
+                # than in float32.
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             yield
 
     def for_worker(self) -> Hardware:
-        """The same for a helper process: where the leading one has a GPU, the one of torchrun's LOCAL_RANK."""
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if self.device.type == "cuda" else self.device
-        return Hardware(device, self.bfloat16)
+        """Return the hardware of a worker process: if the main one uses a GPU, the GPU of torchrun's LOCAL_RANK."""
+        if self.device.type != "cuda":
+            return self
+        return Hardware(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))), self.bfloat16)
 
     @property
     def precision(self) -> str:
-        """As recorded: "bfloat16" or "float32"."""
+        """The precision as it is recorded: "bfloat16" or "float32"."""
         return "bfloat16" if self.bfloat16 else "float32"
 
     def __str__(self) -> str:
@@ -49,13 +51,16 @@ class Hardware:
 
 
 def choose_hardware(device: str, precision: str) -> Hardware:
-    """Resolve a recipe's `device` and `precision`; "auto" takes the best there is.
+    """Resolve a recipe's `device` and `precision`; "auto" takes the best one available.
 
-    Raises RecipeError for a device that this machine lacks.
+    Raises:
+        RecipeError: This machine does not have the device.
     """
     chosen = _best_device() if device == "auto" else torch.device(device)
     if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
-        raise RecipeError(f"device={device}: torch sees {torch.cuda.device_count()} CUDA devices here. Use device=auto or device=cpu.")
+        raise RecipeError(
+            f"device={device}: torch sees {torch.cuda.device_count()} CUDA devices here. Use device=auto or device=cpu."
+        )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise RecipeError("device=mps: torch sees no Apple GPU here. Use device=auto or device=cpu.")
     if chosen.type == "cuda":
@@ -72,5 +77,5 @@ def _best_device() -> torch.device:
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Emulated bfloat16 is slower than float32: on a CPU it pays only with instructions of its own.
+    # Emulated bfloat16 is slower than float32: on a CPU it pays only with native instructions.
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

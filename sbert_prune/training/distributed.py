@@ -1,7 +1,8 @@
-"""Several processes that train one model together, as torchrun and accelerate start them; or one, alone.
+"""Data-parallel training in several processes, as torchrun and accelerate start them.
 
-Each process embeds its share of a batch's sentences. The embeddings go round, every process computes the loss of the whole batch, and the
-gradients of the weights are added up: so the arithmetic is that of one process with the same global batch, whatever the loss.
+Each process embeds its share of a batch's sentences. All processes gather all embeddings, compute the loss of the whole
+batch, and sum the gradients of the weights. The result is therefore that of one process with the same global batch,
+whatever the loss.
 """
 
 from __future__ import annotations
@@ -18,41 +19,57 @@ from torch import distributed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PATIENCE = timedelta(days=7)  # of processes that wait while the first one evaluates or logs
+_TIMEOUT = timedelta(days=7)  # the other processes wait while the main one evaluates or logs
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerGroup:
-    """This process's number among how many."""
+    """The processes that train one model together, seen from one of them.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        size: The number of processes; 1 without torchrun.
+    """
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that evaluates, saves and speaks."""
+    def is_main(self) -> bool:
+        """Whether this process evaluates, saves and reports."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """Which of so many sentences this process embeds: every size-th one, so that long and short ones are dealt out alike."""
+        """Return which of `count` sentences this process embeds: every size-th one.
+
+        Sentences are sorted by length, so each process gets long and short ones alike.
+        """
         return slice(self.rank, count, self.size)
 
-    def gather(self, own: torch.Tensor, count: int) -> torch.Tensor:
-        """Put the shares together again. own: *Shape:* (share, ...); returns *Shape:* (count, ...)"""
+    def gather(self, part: torch.Tensor, count: int) -> torch.Tensor:
+        """Gather the shares of all processes.
+
+        Args:
+            part: This process's share. *Shape:* (share, ...)
+            count: The number of rows of all shares together.
+
+        Returns:
+            All rows in their order, in every process. *Shape:* (count, ...)
+        """
         if self.size == 1:
-            return own
+            return part
         most = -(-count // self.size)
-        padded = own.new_zeros((most, *own.shape[1:]))
-        padded[: len(own)] = own
+        padded = part.new_zeros((most, *part.shape[1:]))
+        padded[: len(part)] = part
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         distributed.all_gather(parts, padded)
-        whole = own.new_empty((count, *own.shape[1:]))
-        for rank, part in enumerate(parts):
+        whole = part.new_empty((count, *part.shape[1:]))
+        for rank, gathered in enumerate(parts):
             places = slice(rank, count, self.size)
-            whole[places] = part[: len(range(*places.indices(count)))]
+            whole[places] = gathered[: len(range(*places.indices(count)))]
         return whole
 
-    def add_up(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Sum the gradients of all processes, in place."""
         if self.size == 1:
             return
@@ -61,30 +78,30 @@ class WorkerGroup:
                 parameter.grad = torch.zeros_like(parameter)
             distributed.all_reduce(parameter.grad)
 
-    def tell(self, value: Any) -> Any:
-        """Hand a value of the leading process to all; returns it everywhere."""
+    def broadcast(self, value: Any) -> Any:
+        """Send the main process's value to all processes and return it in each of them."""
         if self.size == 1:
             return value
-        # Our own processes talk to each other here: nothing that came from outside is unpickled.
-        box = [pickle.dumps(value) if self.leads else None]
+        # Only values of our own processes are unpickled, nothing from outside.
+        box = [pickle.dumps(value) if self.is_main else None]
         distributed.broadcast_object_list(box, src=0)
-        return value if self.leads else pickle.loads(box[0])  # type: ignore[arg-type]
+        return value if self.is_main else pickle.loads(box[0])  # type: ignore[arg-type]
 
 
 def join_group() -> WorkerGroup:
-    """The crew that this process belongs to, joined on the first call."""
+    """Return the group of this process; the first call joins it."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return WorkerGroup()
     if not distributed.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, timeout=_PATIENCE)
+        distributed.init_process_group(backend, timeout=_TIMEOUT)
     return WorkerGroup(distributed.get_rank(), size)
 
 
 def leave_group() -> None:
-    """Tell the helpers that nothing is left to do, and part."""
-    crew = join_group()  # helpers wait even where nothing was trained
-    if crew.size > 1:
-        crew.tell(None)
+    """End the other processes' `run_worker` and leave the group."""
+    group = join_group()  # the other processes wait even if nothing was trained
+    if group.size > 1:
+        group.broadcast(None)
         distributed.destroy_process_group()

@@ -26,35 +26,47 @@ if TYPE_CHECKING:
     from sbert_prune.training.batches import Examples, Features
     from sbert_prune.training.device import Hardware
 
-PIECES_AT_ONCE = 8_192  # of one forward pass: enough for a CPU, and for a GPU with small teachers
+PIECES_AT_ONCE = 8_192  # in one forward pass: enough for a CPU, and for a GPU with small teachers
 
 
-def embed_batch(model: SentenceTransformer, features: Features, hardware: Hardware, exits: tuple[int, ...] | None = None) -> torch.Tensor:
-    """Embeddings after the given numbers of layers; None: after all of them. *Shape:* (exits, sentences, dim)
+def embed_batch(
+    model: SentenceTransformer, features: Features, hardware: Hardware, exits: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    """Embed a batch at one or several depths in one forward pass.
 
-    An earlier exit gives what the model cut to so many layers would: its state passes the norm behind the last layer
-    and all further modules.
+    An earlier exit gives the embedding of the model cut to that many layers: its state passes the norm after the last
+    layer and all further modules.
+
+    Args:
+        model: The sentence model.
+        features: The tokenised sentences.
+        hardware: The device and precision.
+        exits: After how many layers the embeddings are taken; None: after all of them.
+
+    Returns:
+        The embeddings. *Shape:* (exits, sentences, dim)
     """
     encoder = encoder_of(model)
     depth = len(layers_of(encoder))
-    wanted = (depth,) if exits is None else exits
+    depths = (depth,) if exits is None else exits
     states: dict[int, torch.Tensor] = {}
 
-    def see(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a LayerHook's signature
-        if index in wanted:
+    def record(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a LayerHook's signature
+        if index in depths:
             states[index] = given
 
-    with hardware.autocast(), layer_hook(encoder, see) if set(wanted) != {depth} else nullcontext():
+    with hardware.autocast(), layer_hook(encoder, record) if set(depths) != {depth} else nullcontext():
         output = model[0](dict(features))
         norm = architecture_of(str(encoder.config.model_type)).final_norm
         if norm:
             states = {index: encoder.get_submodule(norm)(state) for index, state in states.items()}
     states[depth] = output["token_embeddings"]
-    return torch.stack([_behind_encoder(model, output | {"token_embeddings": states[index]}) for index in wanted])
+    return torch.stack([_apply_modules(model, output | {"token_embeddings": states[index]}) for index in depths])
 
 
-def _behind_encoder(model: SentenceTransformer, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    # Pooling sums over tokens and normalises: in float32, where bfloat16 would lose the third digit of a similarity.
+def _apply_modules(model: SentenceTransformer, features: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Apply the modules after the encoder: pooling, and further ones."""
+    # Pooling sums over tokens and normalises. In bfloat16 a similarity would lose its third digit.
     features["token_embeddings"] = features["token_embeddings"].float()
     for module in list(model)[1:]:
         features = module(features)
@@ -75,16 +87,16 @@ def embed_tokens(
     Args:
         model: The sentence model.
         tokens: The sentences.
-        hardware: What the forward passes run on.
-        exits: Behind how many layers the embeddings are taken; None takes the model's own.
+        hardware: The device and precision.
+        exits: After how many layers the embeddings are taken; None: after all of them.
         tick: Called before each forward pass; an exception that it raises ends the work.
-        pieces_at_once: The most pieces in one forward pass. A longer sentence has a pass to itself.
+        pieces_at_once: The most pieces in one forward pass. A longer sentence gets a pass of its own.
 
     Returns:
         The embeddings. *Shape:* (exits, sentences, dim)
     """
     order = np.argsort(-tokens.lengths, kind="stable")
-    found: NDArray[np.float32] | None = None
+    embeddings: NDArray[np.float32] | None = None
     pad_id = int(model.tokenizer.pad_token_id or 0)
     start = 0
     with torch.inference_mode():
@@ -92,18 +104,24 @@ def embed_tokens(
             tick()
             size = max(1, pieces_at_once // max(1, int(tokens.lengths[order[start]])))
             numbers = order[start : start + size]
-            vectors = embed_batch(model, tokens.features(numbers, pad_id, hardware.device), hardware, exits).cpu().numpy()
-            if found is None:
-                found = np.empty((vectors.shape[0], len(order), vectors.shape[2]), dtype=np.float32)
-            found[:, numbers] = vectors
+            features = tokens.features(numbers, pad_id, hardware.device)
+            vectors = embed_batch(model, features, hardware, exits).cpu().numpy()
+            if embeddings is None:
+                embeddings = np.empty((vectors.shape[0], len(order), vectors.shape[2]), dtype=np.float32)
+            embeddings[:, numbers] = vectors
             start += size
-    assert found is not None  # nobody asks for the embeddings of no sentence
-    return found
+    assert embeddings is not None  # callers pass at least one sentence
+    return embeddings
 
 
 @dataclass(frozen=True)
 class DevPairs:
-    """The dev pairs, tokenised, with their scores. *Shape of gold:* (pairs,)"""
+    """The tokenised dev pairs and their scores.
+
+    Attributes:
+        examples: The tokenised pairs.
+        gold: The labelled scores. *Shape:* (pairs,)
+    """
 
     examples: Examples
     gold: NDArray[np.float64]
@@ -115,13 +133,13 @@ class DevPairs:
         return cls(examples, np.array([row.score for row in rows], dtype=np.float64))
 
     def with_examples(self, examples: Examples) -> DevPairs:
-        """The same pairs with their pieces called by other numbers."""
+        """Return the same pairs with other token ids."""
         return replace(self, examples=examples)
 
     def score(self, model: SentenceTransformer, hardware: Hardware) -> float | None:
-        """Spearman of cosine similarity, -1 to 1, in the precision of the training; None for a model without any order (collapsed).
+        """Return Spearman's correlation of cosine similarity and score, -1 to 1, in the precision of the training.
 
-        The model is left in training mode.
+        It is None for a collapsed model, whose similarities have no order. The model is left in training mode.
         """
         model.eval()
         vectors = embed_tokens(model, self.examples.tokens, hardware)[-1].astype(np.float64)
@@ -129,6 +147,7 @@ class DevPairs:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         left, right = vectors[self.examples.index[:, 0]], vectors[self.examples.index[:, 1]]
         cosines = np.clip((left * right).sum(axis=1), -1.0, 1.0)
-        cosines[self.examples.index[:, 0] == self.examples.index[:, 1]] = 1.0  # rounding must not rank a sentence and itself
-        found = float(spearman(cosines[None], self.gold[None])[0])
-        return found if np.isfinite(found) else None
+        # Rounding must not rank pairs of a sentence and itself.
+        cosines[self.examples.index[:, 0] == self.examples.index[:, 1]] = 1.0
+        score = float(spearman(cosines[None], self.gold[None])[0])
+        return score if np.isfinite(score) else None

@@ -1,4 +1,4 @@
-"""How long a phase will take, told by some of its optimizer steps on a model that is thrown away."""
+"""Estimate how long a phase will take from a few timed optimizer steps on a model that is discarded."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     from sbert_prune.training.teacher import Teacher
 
 _WARM_UP = 10
-"""Optimizer steps before those that are timed: the first ones allocate. Phases report after every tenth."""
+"""Optimizer steps before the timed ones: the first ones allocate memory. Phases report after every tenth."""
 _STEPS = 20
 
 
 @dataclass(frozen=True)
 class Part:
-    """One phase as a rehearsal sees it.
+    """One phase to be estimated.
 
-    examples: triplets, pairs or sentences of one epoch.  draw: some of the rows, about so many examples' worth.
-    sentences: of such rows.  train: one phase on them.
+    Attributes:
+        settings: The settings of the phase.
+        examples: Triplets, pairs or sentences in one epoch.
+        draw: Returns some of the rows, about as many as make the given number of examples.
+        sentences: Returns the distinct sentences of such rows.
+        train: Trains one phase on them.
     """
 
     settings: PhaseSettings
@@ -45,14 +49,21 @@ class Part:
 
     @property
     def optimizer_steps(self) -> int:
-        """Of the whole phase; batches without repeated sentences may need a few more."""
+        """Optimizer steps of the whole phase; batches without repeated sentences may need a few more."""
         batches = math.ceil(self.examples / self.settings.batch_size)
         return max(1, math.ceil(batches * self.settings.epochs / self.settings.accumulate))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a phase will take, in seconds: one optimizer step, and all looks at dev and embeddings of the teacher together."""
+    """The expected duration of a phase.
+
+    Attributes:
+        examples: Triplets, pairs or sentences in one epoch.
+        optimizer_steps: Optimizer steps of the whole phase.
+        per_step: Seconds for one optimizer step.
+        besides: Seconds for all dev evaluations and the teacher's embeddings together.
+    """
 
     examples: int
     optimizer_steps: int
@@ -61,52 +72,74 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """All in all."""
+        """Seconds for the whole phase."""
         return self.optimizer_steps * self.per_step + self.besides
 
 
 def nli_part(rows: Sequence[NliRow], settings: NliSettings, seed: int) -> Part:
-    """The first phase."""
+    """Return the first phase as a part."""
     used = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=seed)
     examples = len(triplets(used)) if settings.loss == "mnrl" else len(used)
+
+    def draw(count: int) -> Sequence[NliRow]:
+        num_rows = min(len(used), math.ceil(1.2 * count * len(used) / examples) + 50)
+        return sample_by_premise(used, num_rows, seed=seed)
+
     return Part(
         settings,
         examples,
-        lambda wanted: sample_by_premise(used, min(len(used), math.ceil(1.2 * wanted * len(used) / examples) + 50), seed=seed),
+        draw,
         lambda drawn: {text for row in drawn for text in row.sentences},
-        lambda healer, drawn, short: healer.train_nli(drawn, short),
+        lambda trainer, drawn, short: trainer.train_nli(drawn, short),
     )
 
 
 def sts_part(rows: Sequence[StsRow], settings: StsSettings) -> Part:
-    """The second phase."""
+    """Return the second phase as a part."""
     examples = min(len(rows), settings.max_rows or len(rows))
     return Part(
         settings,
         examples,
-        lambda wanted: _evenly(rows, wanted),
+        lambda count: _draw_evenly(rows, count),
         lambda drawn: {text for row in drawn for text in row.sentences},
-        lambda healer, drawn, short: healer.train_sts(drawn, short),
+        lambda trainer, drawn, short: trainer.train_sts(drawn, short),
     )
 
 
 def distil_part(texts: Sequence[str], settings: DistilSettings) -> Part:
-    """Distillation."""
-    return Part(settings, len(texts), lambda wanted: _evenly(texts, wanted), set, lambda healer, drawn, short: healer.distil(drawn, short))
+    """Return the distillation phase as a part."""
+    return Part(
+        settings,
+        len(texts),
+        lambda count: _draw_evenly(texts, count),
+        set,
+        lambda trainer, drawn, short: trainer.distil(drawn, short),
+    )
 
 
-def _evenly(rows: Sequence[Any], wanted: int) -> list[Any]:
-    return take(rows, range(0, len(rows), max(1, len(rows) // wanted)))[:wanted]
+def _draw_evenly(rows: Sequence[Any], count: int) -> list[Any]:
+    return take(rows, range(0, len(rows), max(1, len(rows) // count)))[:count]
 
 
 def estimate_training(
     model: SentenceTransformer, part: Part, hardware: Hardware, *, dev: Sequence[StsRow], teacher: Teacher | None
 ) -> Estimate:
-    """Take some optimizer steps on a model, which is worth nothing afterwards, and time them."""
+    """Take and time some optimizer steps on a model, whose weights are of no use afterwards.
+
+    Args:
+        model: The sentence model; its weights change.
+        part: The phase.
+        hardware: The device and precision.
+        dev: The pairs that the phase evaluates on.
+        teacher: The teacher whose embeddings the phase needs, if any.
+
+    Returns:
+        The expected duration.
+    """
     settings, clock = part.settings, _Clock()
-    wanted = (_WARM_UP + _STEPS + 1) * settings.batch_size * settings.accumulate
-    drawn = part.draw(wanted)
-    epochs = max(1.0, 1.3 * wanted / max(1, min(part.examples, len(drawn))))
+    num_examples = (_WARM_UP + _STEPS + 1) * settings.batch_size * settings.accumulate
+    drawn = part.draw(num_examples)
+    epochs = max(1.0, 1.3 * num_examples / max(1, min(part.examples, len(drawn))))
     short = settings.model_copy(update={"epochs": epochs, "max_rows": None, "patience": None})
     setup = TrainerSetup(hardware, 0, report=clock.report, notice=lambda _: None)
     besides = 0.0
@@ -114,7 +147,7 @@ def estimate_training(
         texts = list(part.sentences(drawn))[:512]
         began = time.perf_counter()
         teacher.compute(texts, hardware, tick=lambda: None)
-        distinct = len(part.sentences(drawn)) * max(1.0, part.examples / wanted)
+        distinct = len(part.sentences(drawn)) * max(1.0, part.examples / num_examples)
         besides += (time.perf_counter() - began) * distinct / len(texts)
     with suppress(_EnoughError):
         part.train(PhaseTrainer(model, setup, teacher=teacher), drawn, short)
@@ -126,22 +159,22 @@ def estimate_training(
 
 
 class _EnoughError(Exception):
-    """All optimizer steps that are timed have been taken."""
+    """Raised when all timed optimizer steps have been taken."""
 
 
 @dataclass
 class _Clock:
-    """When each report came, by its optimizer step."""
+    """The time of each report, by its optimizer step."""
 
-    told: dict[int, float] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
 
     def report(self, progress: Progress) -> None:
-        self.told[progress.optimizer_step] = time.perf_counter()
+        self.times[progress.optimizer_step] = time.perf_counter()
         if progress.optimizer_step >= _WARM_UP + _STEPS:
             raise _EnoughError
 
     @property
     def per_step(self) -> float:
-        """Seconds."""
-        first, last = min(self.told), max(self.told)
-        return (self.told[last] - self.told[first]) / max(1, last - first)
+        """Seconds for one optimizer step."""
+        first, last = min(self.times), max(self.times)
+        return (self.times[last] - self.times[first]) / max(1, last - first)

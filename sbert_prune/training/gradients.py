@@ -1,8 +1,8 @@
-"""The gradient of a batch, in as many forward passes as length and memory ask for.
+"""The gradient of a batch, computed in as many forward passes as sentence lengths and memory require.
 
-The embeddings of all passes are put together before the loss sees them, and the loss's gradient goes back pass by pass: so the result is
-that of one pass over the whole batch. Where a pass had to be forgotten for want of memory it is repeated for its backward half, with the
-same dropout (GradCache, arXiv 2101.06983).
+The embeddings of all passes are concatenated before the loss is computed, and the loss's gradient is propagated pass by
+pass. The result is therefore that of one pass over the whole batch. If memory does not allow keeping the activations of
+all passes, each pass is repeated for its backward half, with the same dropout (GradCache, arXiv 2101.06983).
 """
 
 from __future__ import annotations
@@ -26,16 +26,22 @@ if TYPE_CHECKING:
     from sbert_prune.training.device import Hardware
     from sbert_prune.training.losses import Objective
 
-_WORTH_A_PASS = {"cpu": 512}
-"""Pieces of padding that one more forward pass has to save; elsewhere the passes' own price is higher."""
-_WORTH_A_PASS_ELSEWHERE = 16_384
+_MIN_SAVING = {"cpu": 512}
+"""Pieces of padding that one more forward pass has to save; on other devices a pass itself costs more."""
+_MIN_SAVING_ELSEWHERE = 16_384
 
 
 @dataclass
 class Gradient:
-    """Adds up the gradient of batch after batch.
+    """Accumulates the gradients of batches in the parameters.
 
-    limit: sentences of one pass; None: all of a batch, and no pass is repeated.
+    Attributes:
+        model: The sentence model.
+        examples: The tokenised rows.
+        objective: The loss.
+        hardware: The device and precision.
+        limit: Sentences in one pass. None: all of a batch, and no pass is repeated.
+        group: The processes that share a batch.
     """
 
     model: SentenceTransformer
@@ -43,10 +49,14 @@ class Gradient:
     objective: Objective
     hardware: Hardware
     limit: int | None = None
-    crew: WorkerGroup = field(default_factory=WorkerGroup)
+    group: WorkerGroup = field(default_factory=WorkerGroup)
 
     def add(self, rows: NDArray[np.intp], batch_number: int, *, share: float = 1.0) -> torch.Tensor:
-        """Add a batch's gradient, times `share`, to the parameters'; returns its loss, a scalar on the device."""
+        """Add a batch's gradient, times `share`, to the parameters' gradients.
+
+        Returns:
+            The loss of the batch, a scalar on the device.
+        """
         subsets = self.objective.subsets
         with thinned(self.model, subsets.at(batch_number)) if subsets is not None else nullcontext():
             return self._add(rows, batch_number, share)
@@ -55,66 +65,70 @@ class Gradient:
         device = self.hardware.device
         sentences = self.examples.sentences(rows)
         order = np.argsort(-self.examples.tokens.lengths[sentences], kind="stable")
-        own = order[self.crew.share(len(order))]
+        local = order[self.group.share(len(order))]
         exits = self.objective.exits(batch_number)
-        passes = [_Pass(self, sentences[places], exits) for places in self._split(own, sentences)]
-        embedded = [one.embed(keep=self.limit is None) for one in passes]
-        found = torch.cat([one.detach() for one in embedded], dim=1) if embedded else self._nothing(exits)
-        whole = self.crew.gather(found.transpose(0, 1).contiguous(), len(order)).transpose(0, 1)
+        passes = [_Pass(self, sentences[places], exits) for places in self._split(local, sentences)]
+        outputs = [forward.embed(keep_graph=self.limit is None) for forward in passes]
+        detached = [output.detach() for output in outputs]
+        vectors = torch.cat(detached, dim=1) if detached else self._no_embeddings(exits)
+        whole = self.group.gather(vectors.transpose(0, 1).contiguous(), len(order)).transpose(0, 1)
         places = torch.from_numpy(np.argsort(order)).to(device)
         leaf = whole[:, places].contiguous().requires_grad_()
         columns = self.examples.index.shape[1]
         loss = self.objective(leaf.view(len(exits), columns, len(rows), -1), self.examples.batch(rows, device))
         (loss * share).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         assert leaf.grad is not None
-        back = leaf.grad[:, torch.from_numpy(own).to(device)]
-        for one, kept in zip(passes, embedded, strict=True):
-            gradient, back = back[:, : len(one.sentences)], back[:, len(one.sentences) :]
-            torch.autograd.backward(kept if self.limit is None else one.again(), gradient)
+        rest = leaf.grad[:, torch.from_numpy(local).to(device)]
+        for forward, output in zip(passes, outputs, strict=True):
+            gradient, rest = rest[:, : len(forward.sentences)], rest[:, len(forward.sentences) :]
+            torch.autograd.backward(output if self.limit is None else forward.repeat(), gradient)
         return loss.detach()
 
-    def _nothing(self, exits: tuple[int, ...]) -> torch.Tensor:
-        """What a process embeds that has no share of a small batch."""
+    def _no_embeddings(self, exits: tuple[int, ...]) -> torch.Tensor:
+        """Return the embeddings of a process that has no share of a small batch."""
         return torch.zeros(len(exits), 0, int(self.model.get_embedding_dimension()), device=self.hardware.device)
 
     def _split(self, order: NDArray[np.intp], sentences: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """Cut places that are sorted by length, longest first, into passes."""
+        """Split places that are sorted by length, longest first, into passes."""
         lengths = self.examples.tokens.lengths[sentences[order]]
-        worth = _WORTH_A_PASS.get(self.hardware.device.type, _WORTH_A_PASS_ELSEWHERE)
-        groups = _by_length(order, lengths, worth)
+        min_saving = _MIN_SAVING.get(self.hardware.device.type, _MIN_SAVING_ELSEWHERE)
+        parts = _split_by_length(order, lengths, min_saving)
         if self.limit is None:
-            return groups
-        return [group[start : start + self.limit] for group in groups for start in range(0, len(group), self.limit)]
+            return parts
+        return [part[start : start + self.limit] for part in parts for start in range(0, len(part), self.limit)]
 
 
-def _by_length(order: NDArray[np.intp], lengths: NDArray[np.int64], worth: int) -> list[NDArray[np.intp]]:
-    """Split where most padding is saved, again and again, as long as that is worth a pass."""
+def _split_by_length(order: NDArray[np.intp], lengths: NDArray[np.int64], min_saving: int) -> list[NDArray[np.intp]]:
+    """Split where most padding is saved, recursively, while a split saves at least `min_saving` pieces."""
     if len(order) < 2:
         return [order] if len(order) else []
     # The first k stay as wide as the longest; the others shrink to the width of the first among them.
     saved = np.arange(len(order) - 1, 0, -1) * (lengths[0] - lengths[1:])
     at = int(saved.argmax()) + 1
-    if saved[at - 1] < worth:
+    if saved[at - 1] < min_saving:
         return [order]
-    return [*_by_length(order[:at], lengths[:at], worth), *_by_length(order[at:], lengths[at:], worth)]
+    return [
+        *_split_by_length(order[:at], lengths[:at], min_saving),
+        *_split_by_length(order[at:], lengths[at:], min_saving),
+    ]
 
 
 class _Pass:
-    """Some sentences on their way through the model, and the state of randomness in which they went."""
+    """A forward pass over some sentences, with the random state that it started from."""
 
     def __init__(self, gradient: Gradient, sentences: NDArray[np.intp], exits: tuple[int, ...]) -> None:
         self.sentences = sentences
         self._gradient, self._exits = gradient, exits
         self._random: list[torch.Tensor] = []
 
-    def embed(self, *, keep: bool) -> torch.Tensor:
-        if keep:
+    def embed(self, *, keep_graph: bool) -> torch.Tensor:
+        if keep_graph:
             return self._forward()
         self._random = random_state(self._gradient.hardware.device)
         with torch.no_grad():
             return self._forward()
 
-    def again(self) -> torch.Tensor:
+    def repeat(self) -> torch.Tensor:
         device = self._gradient.hardware.device
         now = random_state(device)
         set_random_state(device, self._random)
@@ -129,12 +143,12 @@ class _Pass:
 
 
 def random_state(device: torch.device) -> list[torch.Tensor]:
-    """The states of the random generators that dropout draws from: the CPU's, and the device's where it has its own."""
+    """Return the states of the generators that dropout draws from: the CPU's, and the GPU's if there is one."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def set_random_state(device: torch.device, states: list[torch.Tensor]) -> None:
-    """Put them back."""
+    """Restore what `random_state` returned."""
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)

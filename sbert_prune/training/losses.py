@@ -1,4 +1,4 @@
-"""What the labels ask of the embeddings of a batch."""
+"""Losses over the embeddings of a batch, and the objective that sums them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class EmbeddingLoss(Protocol):
-    """A loss over the embeddings of a batch, one tensor a column. *Shape of each:* (batch, dim)"""
+    """A loss over the embeddings of a batch, one tensor per column. *Shape of each:* (batch, dim)"""
 
     def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
         """Return the mean loss of the batch, a scalar."""
         ...
 
     def parameters(self) -> list[nn.Parameter]:
-        """What the loss itself learns."""
+        """Return the parameters of the loss itself."""
         ...
 
 
 class LibraryLoss:
-    """A loss of sentence-transformers, fed with embeddings that are there already."""
+    """A loss of sentence-transformers, applied to computed embeddings."""
 
     def __init__(self, loss: MultipleNegativesRankingLoss | CosineSimilarityLoss | CoSENTLoss) -> None:
         self._loss = loss
@@ -46,7 +46,7 @@ class LibraryLoss:
         return value
 
     def parameters(self) -> list[nn.Parameter]:
-        """None of its own."""
+        """Return an empty list."""
         return []
 
 
@@ -58,19 +58,20 @@ class PairClassifierLoss:
         self._classifier = nn.Linear(3 * dimension, 3, device=device)
 
     def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """See EmbeddingLoss; labels are classes 0, 1, 2. Embeddings that were cut are filled up with zeros."""
+        """See EmbeddingLoss. Labels are classes 0, 1, 2; embeddings that were cut are padded with zeros."""
         if labels is None:
             raise ValueError("PairClassifierLoss needs the class of each pair")
         left, right = (nn.functional.pad(column, (0, self._dimension - column.shape[1])) for column in embeddings)
-        return nn.functional.cross_entropy(self._classifier(torch.cat([left, right, (left - right).abs()], dim=1)), labels)
+        scores = self._classifier(torch.cat([left, right, (left - right).abs()], dim=1))
+        return nn.functional.cross_entropy(scores, labels)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The classifier's weights."""
+        """Return the classifier's parameters."""
         return list(self._classifier.parameters())
 
 
 class MatryoshkaLoss:
-    """The mean of another loss over the whole embedding and over its first dimensions, normalised anew (arXiv 2205.13147)."""
+    """The mean of a loss over the whole embedding and over its normalised first dimensions (arXiv 2205.13147)."""
 
     def __init__(self, loss: EmbeddingLoss, dims: tuple[int, ...]) -> None:
         self._loss, self._dims = loss, dims
@@ -81,37 +82,41 @@ class MatryoshkaLoss:
         return torch.stack([self._loss(columns, labels) for columns in (embeddings, *cut)]).mean()
 
     def parameters(self) -> list[nn.Parameter]:
-        """Those of the loss inside."""
+        """Return the parameters of the inner loss."""
         return self._loss.parameters()
 
 
 def nli_loss(model: SentenceTransformer, settings: NliSettings, device: torch.device) -> EmbeddingLoss:
-    """MultipleNegativesRankingLoss over (anchor, entailment[, contradiction]), or the 3-way classifier."""
+    """Return MultipleNegativesRankingLoss over (anchor, entailment[, contradiction]), or the 3-way classifier."""
     if settings.loss == "softmax":
         return PairClassifierLoss(int(model.get_embedding_dimension()), device)
     if settings.directions == "forward":
         return LibraryLoss(MultipleNegativesRankingLoss(model, scale=settings.scale))
     both = ("query_to_doc", "doc_to_query")
-    return LibraryLoss(MultipleNegativesRankingLoss(model, scale=settings.scale, directions=both, partition_mode="per_direction"))
+    return LibraryLoss(
+        MultipleNegativesRankingLoss(model, scale=settings.scale, directions=both, partition_mode="per_direction")
+    )
 
 
 def sts_loss(model: SentenceTransformer, settings: StsSettings) -> EmbeddingLoss:
-    """Mean squared error between cosine and score, or one of the two losses that compare the order of pairs."""
+    """Return the mean squared error between cosine and score, or one of the two losses on the order of pairs."""
     if settings.loss == "cosine":
         return LibraryLoss(CosineSimilarityLoss(model))
     kind = {"cosent": CoSENTLoss, "angle": AnglELoss}[settings.loss]
     return LibraryLoss(kind(model, scale=settings.scale))
 
 
-_TEMPERATURE = 0.3  # of the exits' divergence from the last one, as in 2DMSE
+_TEMPERATURE = 0.3  # for the divergence of an earlier exit from the last one, as in 2DMSE
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a loss may look at besides embeddings.
+    """The input of a loss besides the embeddings.
 
-    labels: a class or a score for each row. *Shape:* (batch,)
-    targets: a teacher's embeddings, exit by exit, the last its own. *Shape:* (exits, columns, batch, teacher's dim)
+    Attributes:
+        labels: A class or a score for each row. *Shape:* (batch,)
+        targets: A teacher's embeddings at each exit; the last is its final one.
+            *Shape:* (exits, columns, batch, teacher's dim)
     """
 
     labels: torch.Tensor | None
@@ -120,13 +125,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Objective:
-    """The sum of what a phase learns from.
+    """The weighted sum of the losses of a phase.
 
-    task: what the labels ask for; None in distillation alone.
-    distillation: weight of the distance to a teacher's embedding, 1 - cosine.  projection: where the teacher's is wider or narrower.
-    layer_weight: weight of the same distance at every kept layer before the last.
-    num_layers: of the model.  adaptive: train one earlier exit along, drawn by seed and optimizer step.
-    subsets: which layers run for each batch; None: all of them.
+    Attributes:
+        task: The loss on the labels; None in distillation alone.
+        num_layers: Layers of the model.
+        distillation: Weight of the distance to a teacher's embedding, 1 - cosine.
+        layer_weight: Weight of the same distance at every kept layer before the last.
+        projection: Maps embeddings to the teacher's dimensions if they differ.
+        adaptive: Whether one earlier exit is trained as well, drawn by seed and batch.
+        seed: Decides the earlier exits.
+        subsets: Which layers run for each batch; None: all of them.
     """
 
     task: EmbeddingLoss | None
@@ -139,22 +148,23 @@ class Objective:
     subsets: Subsets | None = None
 
     def parameters(self) -> list[nn.Parameter]:
-        """What the losses themselves learn; dropped after the phase."""
-        of_task = self.task.parameters() if self.task else []
-        return [*of_task, *(self.projection.parameters() if self.projection else [])]
+        """Return the parameters of the losses themselves; they are dropped after the phase."""
+        task = self.task.parameters() if self.task else []
+        return [*task, *(self.projection.parameters() if self.projection else [])]
 
     def exits(self, batch_number: int) -> tuple[int, ...]:
-        """The depths at which sentences have to be embedded for a batch; the last is the whole model."""
+        """Return the depths at which a batch has to be embedded; the last is the whole model."""
         if self.subsets is not None:
             return (self.subsets.at(batch_number).num_layers,)
         if self.layer_weight > 0:
             return tuple(range(1, self.num_layers + 1))
         if self.adaptive and self.num_layers > 1:
-            return (int(np.random.default_rng((self.seed, batch_number)).integers(1, self.num_layers)), self.num_layers)
+            generator = np.random.default_rng((self.seed, batch_number))
+            return (int(generator.integers(1, self.num_layers)), self.num_layers)
         return (self.num_layers,)
 
     def __call__(self, embeddings: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The loss of a batch, a scalar. embeddings: *Shape:* (exits, columns, batch, dim)"""
+        """Return the loss of a batch, a scalar. *Shape of embeddings:* (exits, columns, batch, dim)"""
         *earlier, last = embeddings
         loss = torch.zeros((), device=embeddings.device)
         if self.task is not None:
@@ -166,7 +176,8 @@ class Objective:
             *earlier_targets, target = batch.targets
             loss = loss + self.distillation * _distance(self.projection(last) if self.projection else last, target)
             if self.layer_weight > 0 and earlier:
-                distances = [_distance(columns, wanted) for columns, wanted in zip(earlier, earlier_targets, strict=True)]
+                pairs = zip(earlier, earlier_targets, strict=True)
+                distances = [_distance(columns, targets) for columns, targets in pairs]
                 loss = loss + self.layer_weight * torch.stack(distances).mean()
         return loss
 
@@ -176,7 +187,7 @@ def _distance(embeddings: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _divergence(columns: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-    """Kullback-Leibler divergence of an earlier exit's embeddings, as distributions over dimensions, from the last one's."""
-    wanted = torch.softmax(last.detach().flatten(0, 1) / _TEMPERATURE, dim=-1)
-    found = torch.log_softmax(columns.flatten(0, 1) / _TEMPERATURE, dim=-1)
-    return _TEMPERATURE * nn.functional.kl_div(found, wanted, reduction="batchmean")
+    """Return the KL divergence of an earlier exit from the last one; embeddings are distributions over dimensions."""
+    target = torch.softmax(last.detach().flatten(0, 1) / _TEMPERATURE, dim=-1)
+    log_probabilities = torch.log_softmax(columns.flatten(0, 1) / _TEMPERATURE, dim=-1)
+    return _TEMPERATURE * nn.functional.kl_div(log_probabilities, target, reduction="batchmean")

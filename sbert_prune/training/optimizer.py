@@ -1,4 +1,4 @@
-"""One optimizer step after another: gradient, clipping, AdamW, and the state that going on takes."""
+"""Optimizer steps: gradient, clipping, AdamW, and the state that resuming needs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
-    """What an optimizer step left: loss and gradient norm before clipping, scalars on the device."""
+class StepResult:
+    """The loss and the gradient norm before clipping of one optimizer step, scalars on the device."""
 
     number: int
     loss: torch.Tensor
@@ -39,124 +39,151 @@ class Stepped:
     num_sentences: int
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a phase computes. notice: told when a batch had to be cut."""
-
-    hardware: Hardware
-    crew: WorkerGroup
-    seed: int
-    notice: Callable[[str], None]
-
-
 class Stepper:
     """Takes optimizer steps on a model, in place.
 
-    limit: sentences of one forward pass; halved where memory runs out.
+    Attributes:
+        limit: Sentences in one forward pass; halved when memory runs out. None: all of a batch.
+        weights: The model's parameters by name.
+        steps: For each optimizer step, its batches as row numbers.
     """
 
-    def __init__(self, model: SentenceTransformer, lesson: PhaseSetup, settings: PhaseSettings, place: Place) -> None:
-        self._model, self._lesson, self._settings, self._place = model, lesson, settings, place
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        phase: PhaseSetup,
+        settings: PhaseSettings,
+        *,
+        hardware: Hardware,
+        group: WorkerGroup,
+        seed: int,
+        notice: Callable[[str], None],
+    ) -> None:
+        """Create the optimizer.
+
+        Args:
+            model: The model to train.
+            phase: The rows, batches and objective.
+            settings: The settings of the phase.
+            hardware: The device and precision of the forward passes.
+            group: The processes that train together.
+            seed: Decides the dropout of worker processes.
+            notice: Called with a message when a batch is split because memory ran out.
+        """
+        self._model, self._phase, self._settings = model, phase, settings
+        self._hardware, self._group, self._seed, self._notice = hardware, group, seed, notice
         self.limit = settings.mini_batch_size
         self.weights = dict(model.named_parameters())
-        device = place.hardware.device
-        of_loss = lesson.objective.parameters()
-        for parameter in of_loss:
-            parameter.data = parameter.data.to(device)
+        loss_parameters = phase.objective.parameters()
+        for parameter in loss_parameters:
+            parameter.data = parameter.data.to(hardware.device)
         self._trained = {f"model.{name}": weight for name, weight in self.weights.items()} | {
-            f"loss.{number}": parameter for number, parameter in enumerate(of_loss)
+            f"loss.{number}": parameter for number, parameter in enumerate(loss_parameters)
         }
         rate, parameters = settings.learning_rate, list(self._trained.values())
-        self._optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=device.type != "mps")
+        fused = hardware.device.type != "mps"
+        self._optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=fused)
         size = settings.accumulate
-        self.steps = [lesson.batches[start : start + size] for start in range(0, len(lesson.batches), size)]
+        self.steps = [phase.batches[start : start + size] for start in range(0, len(phase.batches), size)]
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step."""
+        """The learning rate of the last step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
-    def step(self, number: int) -> Stepped:
+    def step(self, number: int) -> StepResult:
         """Take the optimizer step with this number, counted from 0.
 
-        Raises TrainingError where one sentence alone does not fit into memory.
+        Raises:
+            TrainingError: A single sentence does not fit into memory.
         """
         rate = self._settings.learning_rate * rate_factor(number, len(self.steps), self._settings.warmup_ratio)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        crew = self._place.crew
-        if not crew.leads:  # helpers draw other dropout than the leading process, and the same again after a resumption
-            torch.manual_seed(self._place.seed * 1_000_003 + number * 1_009 + crew.rank)
-        loss = self._gradients(number)
-        crew.add_up(self.weights.values())
+        for param_group in self._optimizer.param_groups:
+            param_group["lr"] = rate
+        if not self._group.is_main:  # dropout differs from the main process's, and is the same again after resuming
+            torch.manual_seed(self._seed * 1_000_003 + number * 1_009 + self._group.rank)
+        loss = self._compute_gradient(number)
+        self._group.sum_gradients(self.weights.values())
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), _MAX_GRADIENT_NORM)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        count = sum(map(len, self.steps[number])) * self._lesson.examples.index.shape[1]
-        return Stepped(number + 1, loss, norm.detach(), count)
+        count = sum(map(len, self.steps[number])) * self._phase.examples.index.shape[1]
+        return StepResult(number + 1, loss, norm.detach(), count)
 
-    def _gradients(self, number: int) -> torch.Tensor:
-        """The gradient of one optimizer step, in smaller and smaller passes until it fits into memory. Returns the mean loss."""
-        hardware, batches = self._place.hardware, self.steps[number]
+    def _compute_gradient(self, number: int) -> torch.Tensor:
+        """Compute the gradient of one optimizer step and return the mean loss.
+
+        The passes get smaller until they fit into memory.
+        """
+        hardware, batches = self._hardware, self.steps[number]
         before = random_state(hardware.device)
         while True:
-            gradient = Gradient(self._model, self._lesson.examples, self._lesson.objective, hardware, self.limit, self._place.crew)
+            gradient = Gradient(
+                self._model, self._phase.examples, self._phase.objective, hardware, self.limit, self._group
+            )
             losses: list[torch.Tensor] = []
             try:
                 for rows in batches:
-                    losses.append(self._add(gradient, rows, number, len(losses)))
+                    losses.append(self._add_batch(gradient, rows, number, len(losses)))
                 return torch.stack(losses).mean()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(number, rows, error)
+                self._halve_limit(number, rows, error)
             self._optimizer.zero_grad()
-            gc.collect()  # an error that left the backward pass may hold its tensors in a circle
+            gc.collect()  # an error raised in the backward pass may keep its tensors alive in a reference cycle
             set_random_state(hardware.device, before)
             if hardware.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _add(self, gradient: Gradient, rows: NDArray[np.intp], number: int, at: int) -> torch.Tensor:
-        batches = len(self.steps[number])
-        return gradient.add(rows, number * self._settings.accumulate + at, share=1 / batches)
+    def _add_batch(self, gradient: Gradient, rows: NDArray[np.intp], number: int, position: int) -> torch.Tensor:
+        num_batches = len(self.steps[number])
+        return gradient.add(rows, number * self._settings.accumulate + position, share=1 / num_batches)
 
-    def _halve(self, number: int, rows: NDArray[np.intp], error: BaseException) -> None:
-        """Lower the limit to half of what these rows took. Raises TrainingError where there is no half."""
-        sentences = range(len(rows) * self._lesson.examples.index.shape[1])
-        share = len(sentences[self._place.crew.share(len(sentences))])
-        now = min(self.limit or share, share)  # a limit above the batch has cut nothing
-        if now == 1 or self._place.crew.size > 1:
+    def _halve_limit(self, number: int, rows: NDArray[np.intp], error: BaseException) -> None:
+        """Lower the limit to half of what these rows took. Raises TrainingError if it cannot be halved."""
+        sentences = range(len(rows) * self._phase.examples.index.shape[1])
+        share = len(sentences[self._group.share(len(sentences))])
+        now = min(self.limit or share, share)  # a limit above the batch's size had no effect
+        if now == 1 or self._group.size > 1:
             raise TrainingError(
-                f"Out of memory at optimizer step {number + 1} of {len(self.steps)}, with {now} sentences in one forward pass. "
+                f"Out of memory at optimizer step {number + 1} of {len(self.steps)}, with {now} sentences in one "
+                "forward pass. "
                 + ("Set mini_batch_size." if now > 1 else "Lower max_seq_length, or take a machine with more memory.")
             ) from error
         self.limit = -(-now // 2)
-        self._place.notice(
-            f"out of memory with {now} sentences in one forward pass: going on with {self.limit} at a time, the gradient is the same"
+        self._notice(
+            f"out of memory with {now} sentences in one forward pass: continuing with {self.limit} at a time, "
+            "the gradient is the same"
         )
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All that going on takes besides the model's weights, by name, on the CPU."""
-        tensors = {name: own.detach().cpu() for name, own in self._trained.items() if name.startswith("loss.")}
-        for name, parameter in self._trained.items():
-            tensors |= {f"optimizer.{key}.{name}": value.detach().cpu() for key, value in self._optimizer.state[parameter].items()}
-        states = random_state(self._place.hardware.device)
+        """Return everything besides the model's weights that resuming needs, by name, on the CPU."""
+        trained = self._trained.items()
+        tensors = {name: parameter.detach().cpu() for name, parameter in trained if name.startswith("loss.")}
+        for name, parameter in trained:
+            values = self._optimizer.state[parameter].items()
+            tensors |= {f"optimizer.{key}.{name}": value.detach().cpu() for key, value in values}
+        states = random_state(self._hardware.device)
         return tensors | {f"random.{number}": state for number, state in enumerate(states)}
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on from a state."""
+        """Load what `state` returned."""
         for name, parameter in self._trained.items():
             if name.startswith("loss."):
                 with torch.no_grad():
                     parameter.copy_(tensors[name])
-            kept = {key: tensors[f"optimizer.{key}.{name}"] for key in _STATE if f"optimizer.{key}.{name}" in tensors}
-            self._optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in kept.items()}
-        if self._place.crew.leads:
+            values = {key: tensors[f"optimizer.{key}.{name}"] for key in _STATE if f"optimizer.{key}.{name}" in tensors}
+            self._optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in values.items()}
+        if self._group.is_main:
             names = sorted(name for name in tensors if name.startswith("random."))
-            set_random_state(self._place.hardware.device, [tensors[name] for name in names])
+            set_random_state(self._hardware.device, [tensors[name] for name in names])
 
 
 def rate_factor(step: int, num_steps: int, warmup_ratio: float) -> float:
-    """Share of the highest learning rate at an optimizer step, counted from 0: a linear rise, then a linear fall that never reaches 0."""
+    """Return the learning rate at an optimizer step, counted from 0, as a share of the highest one.
+
+    It rises linearly, then falls linearly, and never reaches 0.
+    """
     warmup = math.ceil(num_steps * warmup_ratio)
     return (step + 1) / (warmup + 1) if step < warmup else max(0.0, (num_steps - step) / max(1, num_steps - warmup))

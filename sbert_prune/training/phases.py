@@ -1,4 +1,4 @@
-"""The phases: which rows, batches and objective each of them takes."""
+"""The training phases: NLI, STS and distillation, each with its rows, batches and objective."""
 
 from __future__ import annotations
 
@@ -36,11 +36,7 @@ _CLASSES = {label: number for number, label in enumerate(Label)}
 
 
 class PhaseTrainer:
-    """Trains a sentence model in place, phase after phase.
-
-    dev: the pairs whose score says which weights are kept; without them it is the last.  teacher: whose embeddings are learnt from.
-    subsets: shares the weights among selections of the layers; early exits cannot be trained along then.
-    """
+    """Trains a sentence model in place, one phase per call."""
 
     def __init__(
         self,
@@ -51,35 +47,47 @@ class PhaseTrainer:
         teacher: Teacher | None = None,
         subsets: Subsets | None = None,
     ) -> None:
+        """Create a trainer.
+
+        Args:
+            model: The sentence model.
+            setup: Device, seed, callbacks and checkpoints.
+            dev: The pairs whose score chooses the weights; without them the last weights are kept.
+            teacher: The model whose embeddings are the target of distillation.
+            subsets: Selections of layers that share the weights; early exits cannot be trained at the same time.
+        """
         self._model, self._setup, self._dev, self._teacher, self._subsets = model, setup, dev, teacher, subsets
 
     def train_nli(self, rows: Sequence[NliRow], settings: NliSettings) -> None:
-        """First phase: triplets with mnrl, or 3-way pairs with softmax."""
+        """Train the first phase: triplets with mnrl, or 3-way pairs with softmax."""
         rows = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=self._setup.seed)
         loss = self._seeded_loss(settings)
         if settings.loss == "mnrl":
             columns = 3 if settings.hard_negatives else 2
-            self._train_task(self._tokenized([row[:columns] for row in triplets(rows)]), settings, loss, unique=True)
+            examples = self._tokenize([row[:columns] for row in triplets(rows)])
+            self._train_task(examples, settings, loss, unique=True)
         else:
             labels = torch.tensor([_CLASSES[row.label] for row in rows])
-            self._train_task(self._tokenized([(row.premise, row.hypothesis) for row in rows], labels), settings, loss, unique=False)
+            examples = self._tokenize([(row.premise, row.hypothesis) for row in rows], labels)
+            self._train_task(examples, settings, loss, unique=False)
 
     def _seeded_loss(self, settings: NliSettings) -> EmbeddingLoss:
         torch.manual_seed(self._setup.seed)
         return nli_loss(self._model, settings, self._setup.hardware.device)
 
     def train_sts(self, rows: Sequence[StsRow], settings: StsSettings) -> None:
-        """Second phase: similarity against the score."""
+        """Train the second phase: similarity against the score."""
         if settings.max_rows is not None and settings.max_rows < len(rows):
             chosen = np.random.default_rng(self._setup.seed).choice(len(rows), settings.max_rows, replace=False)
             rows = take(rows, sorted(chosen.tolist()))
         scores = torch.tensor([row.score for row in rows], dtype=torch.float32)
         pairs = [(row.sentence1, row.sentence2) for row in rows]
-        self._train_task(self._tokenized(pairs, scores), settings, sts_loss(self._model, settings), unique=False)
+        examples = self._tokenize(pairs, scores)
+        self._train_task(examples, settings, sts_loss(self._model, settings), unique=False)
 
     def distil(self, texts: Sequence[str], settings: DistilSettings) -> None:
-        """A phase without labels: every sentence is to lie where the teacher puts it."""
-        examples = self._taught(self._tokenized([(text,) for text in texts]))
+        """Train without labels: the target of each sentence is the teacher's embedding."""
+        examples = self._with_targets(self._tokenize([(text,) for text in texts]))
         objective = Objective(
             None,
             self._num_layers,
@@ -93,7 +101,7 @@ class PhaseTrainer:
 
     def _train_task(self, examples: Examples, settings: TaskSettings, loss: EmbeddingLoss, *, unique: bool) -> None:
         if settings.distillation > 0:
-            examples = self._taught(examples)
+            examples = self._with_targets(examples)
         if settings.matryoshka_dims:
             self._check_dims(settings.matryoshka_dims)
             loss = MatryoshkaLoss(loss, settings.matryoshka_dims)
@@ -109,32 +117,35 @@ class PhaseTrainer:
         self._train(examples, objective, settings, unique=unique)
 
     def _check_dims(self, dims: tuple[int, ...]) -> None:
-        """Raises RecipeError for more dimensions than there are."""
+        """Raise RecipeError for more dimensions than the embeddings have."""
         dimension = int(self._model.get_embedding_dimension())
         if max(dims) >= dimension:
-            raise RecipeError(f"matryoshka_dims={','.join(map(str, dims))}: the embeddings have {dimension} dimensions. Ask for fewer.")
+            asked = ",".join(map(str, dims))
+            raise RecipeError(f"matryoshka_dims={asked}: the embeddings have {dimension} dimensions. Ask for fewer.")
 
     @property
     def _num_layers(self) -> int:
         return len(layers_of(encoder_of(self._model)))
 
-    def _tokenized(self, rows: Sequence[Sequence[str]], labels: torch.Tensor | None = None) -> Examples:
+    def _tokenize(self, rows: Sequence[Sequence[str]], labels: torch.Tensor | None = None) -> Examples:
         return tokenize_rows(self._model, rows, labels, tick=self._setup.tick)
 
-    def _taught(self, examples: Examples) -> Examples:
+    def _with_targets(self, examples: Examples) -> Examples:
         if self._teacher is None:
             raise ValueError("distillation needs a teacher")
-        return replace(examples, targets=self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick))
+        targets = self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick)
+        return replace(examples, targets=targets)
 
     def _projection(self, examples: Examples) -> nn.Linear | None:
-        """A map into the teacher's dimensions, where they are not the student's."""
+        """Return a map to the teacher's dimensions, None if the student has the same."""
         if examples.targets is None or examples.targets.shape[2] == self._model.get_embedding_dimension():
             return None
         torch.manual_seed(self._setup.seed)
         return nn.Linear(int(self._model.get_embedding_dimension()), examples.targets.shape[2], bias=False)
 
     def _train(self, examples: Examples, objective: Objective, settings: PhaseSettings, *, unique: bool) -> None:
-        batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=self._setup.seed, unique=unique)
+        seed = self._setup.seed
+        batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=seed, unique=unique)
         dev = None if self._dev is None else DevPairs.of(self._model, self._dev)
-        torch.manual_seed(self._setup.seed)
+        torch.manual_seed(seed)
         train(self._model, PhaseSetup(examples, batches, objective, dev), settings, self._setup)

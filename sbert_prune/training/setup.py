@@ -1,4 +1,4 @@
-"""What a phase learns, and what it runs on."""
+"""The values that describe a phase and the conditions under which it is trained."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 class Progress:
     """One report of a phase.
 
-    loss, gradient_norm: means since the last report; the norm is the one before clipping.
-    dev_score: Spearman on the dev pairs, -1 to 1, where they were looked at; None elsewhere.
-    peak_memory_mb: of the process on a CPU, of the device elsewhere, in 10^6 bytes.
+    Attributes:
+        optimizer_step: Optimizer steps taken.
+        num_optimizer_steps: Optimizer steps of the whole phase.
+        loss: Mean since the last report.
+        learning_rate: Of the last optimizer step.
+        gradient_norm: Mean norm before clipping since the last report.
+        sentences_per_s: Since the last report.
+        peak_memory_mb: Of the process on a CPU, of the device elsewhere, in 10^6 bytes.
+        dev_score: Spearman on the dev pairs, -1 to 1; None where it was not computed.
     """
 
     optimizer_step: int
@@ -41,7 +47,14 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class PhaseSetup:
-    """Tokenised rows, the rows of each batch, what is minimised on them, and the pairs that judge on the way."""
+    """The data and the objective of a phase.
+
+    Attributes:
+        examples: The tokenised rows.
+        batches: The row numbers of each batch.
+        objective: The loss to minimise.
+        dev: The pairs that choose the weights; None keeps the last weights.
+    """
 
     examples: Examples
     batches: list[NDArray[np.intp]]
@@ -58,17 +71,18 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrainerSetup:
-    """What a phase runs on, its seed, and whom it speaks to.
+    """The device, seed, callbacks and checkpoints of a phase.
 
     Attributes:
-        hardware: What the phase runs on.
+        hardware: The device and precision.
         seed: Decides the order of the rows and the dropout.
         report: Called with the progress.
-        tick: Called between optimizer steps; whatever it raises ends the phase, behind a checkpoint.
-        notice: Told what a user should know, such as a batch that had to be cut.
-        checkpoints: Where the phase can be taken up again; None writes none.
-        look_after: Shares of the phase, 0 to 1, after which the dev score is told besides; such a look chooses no weights.
-        report_every: How many optimizer steps there are between two reports.
+        tick: Called between optimizer steps. An exception that it raises ends the phase, after a checkpoint.
+        notice: Called with messages for the user, such as that a batch had to be split.
+        checkpoints: Where the phase is saved and resumed from; None writes none.
+        score_after: Shares of the phase, 0 to 1, after which the dev score is reported as well. These scores choose no
+            weights.
+        report_every: Optimizer steps between two reports.
     """
 
     hardware: Hardware
@@ -77,5 +91,5 @@ class TrainerSetup:
     tick: Callable[[], None] = _nothing
     notice: Callable[[str], None] = print
     checkpoints: Checkpoints | None = None
-    look_after: tuple[float, ...] = ()
+    score_after: tuple[float, ...] = ()
     report_every: int = _REPORT_EVERY

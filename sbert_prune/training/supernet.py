@@ -1,7 +1,7 @@
-"""Shared weights: another random selection of layers learns each batch, so that afterwards every selection can be scored without training.
+"""Shared weights: each batch trains another random selection of layers, so every selection can be scored afterwards.
 
-The layers are those of one model; a selection trains its own and leaves the others alone (one-shot architecture search: Guo et al. 2020,
-"Single Path One-Shot", arXiv 1904.00420, draw paths as evenly).
+The layers are those of one model; a selection trains its own layers and leaves the others unchanged (one-shot
+architecture search: Guo et al. 2020, "Single Path One-Shot", arXiv 1904.00420, draw paths as evenly).
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subsets:
-    """Draws selections by seed and batch alone.
+    """Random selections that depend only on the seed and the batch.
 
-    counts: how many layers they keep, each count as often.  first_stays: layer 0 is always kept.
+    Attributes:
+        depth: The number of layers of the model.
+        counts: How many layers the selections keep; each count is drawn equally often.
+        seed: Decides the selections.
+        first_stays: Whether layer 0 is always kept.
     """
 
     depth: int
@@ -34,7 +38,7 @@ class Subsets:
     first_stays: bool = False
 
     def at(self, batch_number: int) -> LayerSelection:
-        """The selection that learns this batch."""
+        """Return the selection that this batch trains."""
         generator = np.random.default_rng((self.seed, batch_number))
         count = int(generator.choice(self.counts))
         if self.first_stays:
@@ -46,7 +50,7 @@ class Subsets:
 
 @contextmanager
 def thinned(model: SentenceTransformer, selection: LayerSelection) -> Iterator[None]:
-    """Run only the kept layers meanwhile, with the model's own weights; gradients reach those."""
+    """Run the model with only the kept layers inside the context; their weights are shared and get gradients."""
     whole = encoder_of(model)
     with_encoder(model, prune_layers(whole, selection, share_weights=True))
     try:

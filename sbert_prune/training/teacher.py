@@ -1,4 +1,4 @@
-"""A teacher's embeddings of sentences: computed once, kept by content, shared by all who ask for the same."""
+"""A teacher's embeddings of sentences, cached by the content of teacher and sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Teacher:
 
     Attributes:
         source: The saved model.
-        layers: Of the teacher, those that the student's layers were, where it is to be followed layer by layer.
+        layers: The teacher's layers that correspond to the student's, if the student learns layer by layer.
         pieces_at_once: The most pieces in one forward pass.
     """
 
@@ -37,9 +37,16 @@ class Teacher:
     pieces_at_once: int = PIECES_AT_ONCE
 
     def embed(self, texts: Sequence[str], hardware: Hardware, *, tick: Callable[[], None]) -> NDArray[np.floating[Any]]:
-        """Embeddings at the exit behind each followed layer but the last, then the teacher's own.
+        """Return the teacher's embeddings, from the cache if they are there.
 
-        *Shape:* (exits, texts, dim), in half precision: cosines lose a ten-thousandth.
+        Args:
+            texts: The sentences.
+            hardware: The device and precision.
+            tick: Called before each part of the work; an exception that it raises ends it.
+
+        Returns:
+            The embeddings after each of `layers` but the last, then the teacher's own, in half precision, which changes
+            cosines by a ten-thousandth. *Shape:* (exits, texts, dim)
         """
         layers = ",".join(map(str, self.layers or ()))
         key = digest_of(self.source.checkpoint.fingerprint(), layers, hardware.precision, *texts)
@@ -47,7 +54,7 @@ class Teacher:
         return arrays["embeddings"]  # type: ignore[return-value]
 
     def compute(self, texts: Sequence[str], hardware: Hardware, tick: Callable[[], None]) -> NDArray[np.float16]:
-        """The same without a look at what was kept. *Shape:* (exits, texts, dim)"""
+        """Return the same as `embed` without using the cache. *Shape:* (exits, texts, dim)"""
         model = load_saved(self.source.checkpoint).to(hardware.device).eval()
         depth = len(layers_of(encoder_of(model)))
         exits = (*(layer + 1 for layer in (self.layers or ())[:-1]), depth)

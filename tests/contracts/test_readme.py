@@ -27,7 +27,7 @@ def test_links_lead_to_files(page):
 
 
 def test_the_tree_is_the_houses():
-    tree = (ROOT / "README.md").read_text().split("## The house")[1].split("```")[1]
+    tree = (ROOT / "README.md").read_text().split("## Layout")[1].split("```")[1]
 
     for line in tree.strip().splitlines():
         assert (ROOT / line.split()[0]).exists(), line

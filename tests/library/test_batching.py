@@ -1,4 +1,4 @@
-"""A planned phase shows each row once an epoch, keeps like lengths together, and no sentence twice where that is forbidden."""
+"""Each row is in one batch per epoch, with rows of similar length; unique batches contain no sentence twice."""
 
 from itertools import chain
 
@@ -11,7 +11,7 @@ from sbert_prune.training.batches import Examples, Tokens, plan_batches
 
 
 def examples(index, lengths=None):
-    """Rows of sentence numbers; sentence n is n's length long, or as `lengths` says."""
+    """Return rows of sentence numbers. Sentence n has `lengths[n]` pieces, 3 + n by default."""
     index = np.asarray(index, dtype=np.intp)
     count = int(index.max()) + 1
     lengths = range(3, 3 + count) if lengths is None else lengths

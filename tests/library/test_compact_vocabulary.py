@@ -1,4 +1,4 @@
-"""Training with the rows that the sentences use gives what training with all of them gives, and leaves the others alone."""
+"""Training with the rows that the sentences use gives the same weights as training with all rows."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,21 @@ from sbert_prune.training.losses import Objective, nli_loss
 from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
-TEXTS = [("a man sings", "the man sings a song"), ("a dog sleeps", "the dog is not in the street"), ("a cat", "the cat and the dog")]
+TEXTS = [
+    ("a man sings", "the man sings a song"),
+    ("a dog sleeps", "the dog is not in the street"),
+    ("a cat", "the cat and the dog"),
+]
 MNRL = NliSettings(epochs=1, batch_size=3, learning_rate=1e-3)
 every_kind = pytest.mark.parametrize("model_type", KINDS)
-some_architectures = pytest.mark.parametrize("model_type", ["bert", "roberta", "mpnet", "distilbert", "t5", "gemma3_text"])
+some_architectures = pytest.mark.parametrize(
+    "model_type", ["bert", "roberta", "mpnet", "distilbert", "t5", "gemma3_text"]
+)
 
 
 @pytest.fixture
 def twice(tiny_model):
-    """The same model twice, and examples that leave most rows out."""
+    """Two equal models, and examples that use few rows of the word embeddings."""
 
     def build(model_type="bert", **sizes):
         one, other = (tiny_model(model_type, name=name, depth=2, **sizes) for name in ("one", "other"))
@@ -33,10 +39,12 @@ def twice(tiny_model):
 
 
 def learn(model, examples, *, steps=4):
-    """Some optimizer steps with dropout; the same ones whenever it is called."""
+    """Take some optimizer steps with dropout, the same ones in every call."""
     torch.manual_seed(7)
     model.train()
-    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-2, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(
+        [weight for weight in model.parameters() if weight.requires_grad], lr=1e-2, weight_decay=0.0, fused=True
+    )
     gradient = Gradient(model, examples, Objective(nli_loss(model, MNRL, CPU.device), 2), CPU)
     for number in range(steps):
         gradient.add(np.arange(len(examples)), number)
@@ -57,7 +65,9 @@ def rows_of(model):
 def assert_same_weights(one, other):
     assert one.keys() == other.keys()
     for name, tensor in one.items():
-        torch.testing.assert_close(other[name], tensor, rtol=0, atol=1e-6, msg=lambda told, name=name: f"{name}: {told}")
+        torch.testing.assert_close(
+            other[name], tensor, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def unused_rows(model, examples):
@@ -81,7 +91,7 @@ def test_the_weights_are_those_of_training_with_all_rows(twice, model_type):
 
 
 def word_table(model):
-    """The name of the word embeddings' weights in the encoder."""
+    """Return the name of the word embeddings' weights in the encoder."""
     return next(name for name, weight in encoder_of(model).named_parameters() if weight is rows_of(model))
 
 
@@ -143,7 +153,7 @@ def test_afterwards_the_encoder_is_whole_whatever_happened(twice, model_type, fa
     assert table.padding_idx == padding
     assert list(encoder.state_dict()) == names
     assert [name for name, own in encoder.named_parameters(remove_duplicate=False) if own is weight] == holders
-    assert not torch.equal(weight, before)  # what was learnt is there
+    assert not torch.equal(weight, before)  # it was trained
     assert weight.requires_grad
 
 
@@ -227,7 +237,9 @@ def test_pieces_of_all_examples_are_numbered_alike(twice):
     with compact_vocabulary(model, (examples, dev)) as (one, other):
         left = rows_of(model).detach()
 
-        assert len(left) == len({*range(examples.pad_id + 1), *examples.tokens.flat.tolist(), *dev.tokens.flat.tolist()})
+        assert len(left) == len(
+            {*range(examples.pad_id + 1), *examples.tokens.flat.tolist(), *dev.tokens.flat.tolist()}
+        )
         for given, renumbered in ((examples, one), (dev, other)):
             assert torch.equal(left[renumbered.tokens.flat], whole[given.tokens.flat])
             assert renumbered.tokens.lengths.tolist() == given.tokens.lengths.tolist()

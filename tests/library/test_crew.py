@@ -25,27 +25,41 @@ ROOT = Path(__file__).parents[2]
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 NLI = NliSettings(epochs=1.5, batch_size=5, learning_rate=1e-3, accumulate=2)
 STS = StsSettings(epochs=1, batch_size=4, learning_rate=1e-3)
-TAILS = ("", "and the dog", "in the street and not on the river", "quickly and the child sings a song in the street on the river")
+TAILS = (
+    "",
+    "and the dog",
+    "in the street and not on the river",
+    "quickly and the child sings a song in the street on the river",
+)
 
 BATCHES = {
     "mnrl": {"rows": range(8)},
     "mnrl, odd": {"rows": [3, 0, 6, 1, 9]},
     "mnrl, one row": {"rows": [4]},
     "mnrl, two sentences at a time": {"rows": range(7), "limit": 2},
-    "mnrl, with an earlier exit": {"rows": range(7), "how": {"adaptive": True, "seed": 3}},
+    "mnrl, with an earlier exit": {"rows": range(7), "objective": {"adaptive": True, "seed": 3}},
     "cosine": {"columns": 2, "rows": range(8)},
     "cosine, odd": {"columns": 2, "rows": [2, 5, 7]},
     "cosine, one row": {"columns": 2, "rows": [4]},
     "softmax": {"columns": 2, "rows": range(5)},
-    "distillation, fewer sentences than processes": {"columns": 1, "rows": [6], "how": {"distillation": 1.0}},
-    "distillation, fewer sentences than processes, one at a time": {"columns": 1, "rows": [6], "limit": 1, "how": {"distillation": 1.0}},
-    "distillation of every layer": {"columns": 1, "rows": range(5), "how": {"distillation": 1.0, "layer_weight": 0.5}},
-    "distillation, projected": {"columns": 1, "rows": range(5), "how": {"distillation": 1.0}, "dim": 9},
+    "distillation, fewer sentences than processes": {"columns": 1, "rows": [6], "objective": {"distillation": 1.0}},
+    "distillation, fewer sentences than processes, one at a time": {
+        "columns": 1,
+        "rows": [6],
+        "limit": 1,
+        "objective": {"distillation": 1.0},
+    },
+    "distillation of every layer": {
+        "columns": 1,
+        "rows": range(5),
+        "objective": {"distillation": 1.0, "layer_weight": 0.5},
+    },
+    "distillation, projected": {"columns": 1, "rows": range(5), "objective": {"distillation": 1.0}, "dim": 9},
 }
 
 
 def load(folder):
-    """The sentence model in a folder, without dropout."""
+    """Load the sentence model in a folder, without dropout."""
     model = load_saved(inspect_checkpoint(Path(folder)))
     model.max_seq_length = 32
     for module in model.modules():
@@ -56,7 +70,9 @@ def load(folder):
 
 def rows_of_three():
     sentences = [
-        f"{one} {two}" for one in ("a man", "the woman", "a child", "the dog", "the cat") for two in ("sings", "sleeps", "eats bread")
+        f"{one} {two}"
+        for one in ("a man", "the woman", "a child", "the dog", "the cat")
+        for two in ("sings", "sleeps", "eats bread")
     ]
     spread = [f"{sentence} {TAILS[place % 4]}".strip() for place, sentence in enumerate(sentences)]
     return [(spread[row], spread[row - 5], spread[row - 8]) for row in range(10)]
@@ -73,27 +89,32 @@ def loss_of(name, model):
     )
 
 
-def gradient_of(name, model, crew):
-    """Loss and gradient of one batch, by all of a crew together."""
-    case = {"columns": 3, "limit": None, "how": {}, "dim": 16} | BATCHES[name]
+def gradient_of(name, model, group):
+    """Return loss and gradient of one batch, by all processes of a group together."""
+    case = {"columns": 3, "limit": None, "objective": {}, "dim": 16} | BATCHES[name]
     labels = {"cosine": torch.linspace(0, 1, 10), "softmax": torch.arange(10) % 3}.get(name.partition(",")[0])
     examples = tokenize_rows(model, [row[: case["columns"]] for row in rows_of_three()], labels)
-    if "distillation" in case["how"]:
-        exits = 2 if "layer_weight" in case["how"] else 1
+    if "distillation" in case["objective"]:
+        exits = 2 if "layer_weight" in case["objective"] else 1
         targets = np.random.default_rng(0).normal(size=(exits, len(examples.texts), case["dim"])).astype(np.float16)
         examples = type(examples)(**vars(examples) | {"targets": targets})
     torch.manual_seed(1)
     projection = None if case["dim"] == 16 else torch.nn.Linear(16, case["dim"], bias=False)
-    objective = Objective(loss_of(name, model), 2, projection=projection, **case["how"])
+    objective = Objective(loss_of(name, model), 2, projection=projection, **case["objective"])
     model.zero_grad()
-    loss = Gradient(model.train(), examples, objective, CPU, case["limit"], crew).add(np.array(case["rows"]), 4)
-    crew.add_up(model.parameters())
-    learning = {**dict(model.named_parameters()), **{f"loss.{place}": own for place, own in enumerate(objective.parameters())}}
-    zeros = {key: torch.zeros_like(own) for key, own in learning.items()}
-    return float(loss), {key: zeros[key] if own.grad is None else own.grad.clone() for key, own in learning.items()}
+    loss = Gradient(model.train(), examples, objective, CPU, case["limit"], group).add(np.array(case["rows"]), 4)
+    group.sum_gradients(model.parameters())
+    learning = {
+        **dict(model.named_parameters()),
+        **{f"loss.{place}": parameter for place, parameter in enumerate(objective.parameters())},
+    }
+    zeros = {key: torch.zeros_like(parameter) for key, parameter in learning.items()}
+    return float(loss), {
+        key: zeros[key] if parameter.grad is None else parameter.grad.clone() for key, parameter in learning.items()
+    }
 
 
-def lesson_of(kind, model):
+def phase_of(kind, model):
     columns, labels = (3, None) if kind == "nli" else (2, torch.linspace(0, 1, 10))
     settings = NLI if kind == "nli" else STS
     examples = tokenize_rows(model, [row[:columns] for row in rows_of_three()], labels)
@@ -103,12 +124,12 @@ def lesson_of(kind, model):
 
 
 def train_two_phases(model):
-    """Returns the losses that were reported."""
+    """Return the reported losses."""
     losses = []
     setup = TrainerSetup(CPU, 3, report=lambda progress: losses.append(progress.loss), notice=lambda _: None)
     for kind in ("nli", "sts"):
-        lesson, settings = lesson_of(kind, model)
-        train(model, lesson, settings, setup)
+        phase, settings = phase_of(kind, model)
+        train(model, phase, settings, setup)
     return losses
 
 
@@ -118,37 +139,37 @@ from pathlib import Path
 
 import torch
 
-from sbert_prune.training.crew import join_group, leave_group
+from sbert_prune.training.distributed import join_group, leave_group
 from sbert_prune.training.loop import run_worker
 from tests.library.test_crew import BATCHES, gradient_of, load, train_two_phases
 
 base, out = Path(sys.argv[1]), Path(sys.argv[2])
-crew = join_group()
+group = join_group()
 untrained = load(base)
-found = {name: gradient_of(name, untrained, crew) for name in BATCHES}
-told = crew.tell({"numbers": torch.arange(3), "rank": crew.rank})
-nothing = crew.tell(None if crew.leads else "something")
-parts = {count: crew.gather(torch.arange(count * 2.0).view(count, 2)[crew.share(count)], count) for count in range(6)}
-torch.save({"gradients": found, "told": told, "nothing": nothing, "parts": parts}, out / f"{crew.rank}.pt")
-if crew.leads:
+found = {name: gradient_of(name, untrained, group) for name in BATCHES}
+received = group.broadcast({"numbers": torch.arange(3), "rank": group.rank})
+nothing = group.broadcast(None if group.is_main else "something")
+parts = {count: group.gather(torch.arange(count * 2.0).view(count, 2)[group.share(count)], count) for count in range(6)}
+torch.save({"gradients": found, "received": received, "nothing": nothing, "parts": parts}, out / f"{group.rank}.pt")
+if group.is_main:
     model = load(base)
     losses = train_two_phases(model)
     torch.save({"losses": losses, "weights": model.state_dict()}, out / "trained.pt")
     leave_group()
 else:
     run_worker()
-(out / f"{crew.rank}.left").touch()
+(out / f"{group.rank}.left").touch()
 
-# Another crew, as if another torchrun had started it, and nothing to train.
+# Another group, as if another torchrun had started it, and nothing to train.
 os.environ |= {"MASTER_PORT": sys.argv[3], "TORCHELASTIC_USE_AGENT_STORE": "False"}
-leave_group() if crew.leads else run_worker()
-(out / f"{crew.rank}.left again").touch()
+leave_group() if group.is_main else run_worker()
+(out / f"{group.rank}.left again").touch()
 """
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory, tiny_encoder, tiny_tokenizer):
-    folder = tmp_path_factory.mktemp("crew") / "base"
+    folder = tmp_path_factory.mktemp("group") / "base"
     tiny_encoder("bert", depth=2).save_pretrained(folder)
     tiny_tokenizer(0).save_pretrained(folder)
     return folder
@@ -161,17 +182,20 @@ def untrained(base):
 
 @pytest.fixture(scope="module")
 def together(base):
-    """What two processes left in a folder, started as torchrun starts them."""
+    """The folder with the results of two processes, started as torchrun starts them."""
     script, out, (port, other_port) = base.parent / "script.py", base.parent, free_ports()
     script.write_text(SCRIPT, encoding="utf-8")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
     command = [*torchrun, "--master-port", port, str(script), str(base), str(out), other_port]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    with (out / "log").open("w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT) as process:
+    with (
+        (out / "log").open("w") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT) as process,
+    ):
         try:
             code = process.wait(timeout=400)
         except subprocess.TimeoutExpired:
-            process.terminate()  # which ends its processes, too
+            process.terminate()  # torchrun ends its processes too
             code = process.wait()
     assert code == 0, (out / "log").read_text()
     return out
@@ -186,7 +210,7 @@ def free_ports():
 
 @pytest.fixture(scope="module")
 def both(together):
-    """What each process found."""
+    """The results of each process."""
     return [torch.load(together / f"{rank}.pt") for rank in (0, 1)]
 
 
@@ -201,7 +225,9 @@ def test_loss_and_gradient_are_those_of_one_process_alone(untrained, both, name)
         assert their_loss == pytest.approx(loss, rel=1e-5, abs=1e-6)
         assert theirs.keys() == gradient.keys()
         for key, expected in gradient.items():
-            torch.testing.assert_close(theirs[key], expected, rtol=1e-3, atol=2e-6, msg=lambda told, key=key: f"{key}: {told}")
+            torch.testing.assert_close(
+                theirs[key], expected, rtol=1e-3, atol=2e-6, msg=lambda text, key=key: f"{key}: {text}"
+            )
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -218,10 +244,10 @@ def test_shares_are_put_together_in_their_order_everywhere(both, count):
         assert torch.equal(found["parts"][count], torch.arange(count * 2.0).view(count, 2))
 
 
-def test_the_leading_process_tells_and_all_know(both):
+def test_a_value_of_the_main_process_is_broadcast_to_all(both):
     for found in both:
-        assert found["told"]["rank"] == 0
-        assert found["told"]["numbers"].tolist() == [0, 1, 2]
+        assert found["received"]["rank"] == 0
+        assert found["received"]["numbers"].tolist() == [0, 1, 2]
         assert found["nothing"] is None
 
 
@@ -235,34 +261,36 @@ def test_two_phases_give_the_weights_and_losses_of_one_process_alone(base, toget
     # A key's bias moves no attention, so its gradient is nothing but rounding, which AdamW blows up.
     learnt = {key: weight for key, weight in model.state_dict().items() if not key.endswith("key.bias")}
     for key, expected in learnt.items():
-        torch.testing.assert_close(found["weights"][key], expected, rtol=0, atol=2e-5, msg=lambda told, key=key: f"{key}: {told}")
+        torch.testing.assert_close(
+            found["weights"][key], expected, rtol=0, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
     assert any(not torch.allclose(expected, before[key], rtol=0, atol=1e-3) for key, expected in learnt.items())
 
 
 @pytest.mark.parametrize("mark", ["left", "left again"], ids=["after two phases", "where nothing was trained"])
-def test_helpers_go_home_when_the_leading_process_parts(together, mark):
+def test_workers_end_when_the_main_process_leaves(together, mark):
     assert [(together / f"{rank}.{mark}").exists() for rank in (0, 1)] == [True, True]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 50])
-def test_every_sentence_is_somebodys_and_nobody_has_two_more_than_another(count, size):
+def test_every_sentence_is_in_one_share_and_shares_differ_by_at_most_one(count, size):
     shares = [list(range(count))[WorkerGroup(rank, size).share(count)] for rank in range(size)]
 
     assert sorted(place for share in shares for place in share) == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_one_process_is_a_crew_that_says_nothing_to_anybody(monkeypatch):
+def test_one_process_is_a_group_that_sends_nothing(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    crew, value, parameter = join_group(), object(), torch.nn.Parameter(torch.zeros(2))
+    group, value, parameter = join_group(), object(), torch.nn.Parameter(torch.zeros(2))
 
-    gathered = crew.gather(torch.arange(3), 3)
-    crew.add_up([parameter])
+    gathered = group.gather(torch.arange(3), 3)
+    group.sum_gradients([parameter])
     leave_group()
 
-    assert crew == WorkerGroup(0, 1)
-    assert crew.leads
-    assert crew.tell(value) is value
+    assert group == WorkerGroup(0, 1)
+    assert group.is_main
+    assert group.broadcast(value) is value
     assert gathered.tolist() == [0, 1, 2]
     assert parameter.grad is None

@@ -1,4 +1,4 @@
-"""Rows become token ids once for each distinct sentence, and come back out as the tokenizer itself would have given them."""
+"""Each distinct sentence is tokenised once, and features equal those of the tokenizer itself."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FEW = NUMBERED[:-1]
 
 @pytest.fixture(autouse=True)
 def entries(tmp_path, monkeypatch):
-    """How many token entries the cache holds."""
+    """A function that returns the number of token entries in the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda: len(list((tmp_path / "cache" / "sbert-prune" / "tokens").glob("*")))
 
@@ -24,8 +24,11 @@ def as_lists(tokens):
 
 
 def alone(model, texts, **options):
-    """What the tokenizer gives for each text on its own."""
-    return [model.tokenizer(text, truncation=True, max_length=model.max_seq_length, **options)["input_ids"] for text in texts]
+    """Tokenise each text on its own."""
+    return [
+        model.tokenizer(text, truncation=True, max_length=model.max_seq_length, **options)["input_ids"]
+        for text in texts
+    ]
 
 
 @pytest.mark.parametrize("max_seq_length", [4, 32])
@@ -39,7 +42,11 @@ def test_features_are_those_of_the_tokenizers_own_padding(tiny_model, sentences,
     features = examples.features(chosen, CPU)
 
     expected = model.tokenizer(
-        [texts[number] for number in chosen], padding=True, truncation=True, max_length=max_seq_length, return_tensors="pt"
+        [texts[number] for number in chosen],
+        padding=True,
+        truncation=True,
+        max_length=max_seq_length,
+        return_tensors="pt",
     )
     assert features.keys() == {"input_ids", "attention_mask"}
     assert torch.equal(features["input_ids"], expected["input_ids"])
@@ -64,7 +71,7 @@ def test_sentences_of_a_batch_come_column_after_column():
 
 
 def rows_of(index, **parts):
-    """Rows of sentence numbers; sentence n has n pieces."""
+    """Return rows of sentence numbers; sentence n has n pieces."""
     index = np.asarray(index, dtype=np.intp)
     lengths = np.arange(index.max() + 1)
     tokens = Tokens(np.repeat(lengths, lengths).astype(np.int32), np.cumsum(lengths))
@@ -201,7 +208,10 @@ def test_sentences_stand_behind_the_models_prompt_and_keep_their_own_words(tiny_
 def test_another_prompt_gives_other_tokens(tiny_model, entries):
     prompts = ["", "the river ", "the street "]
 
-    found = [as_lists(tokenize(prompted(tiny_model(name=f"base {number}"), prompt), NUMBERED)) for number, prompt in enumerate(prompts)]
+    found = [
+        as_lists(tokenize(prompted(tiny_model(name=f"base {number}"), prompt), NUMBERED))
+        for number, prompt in enumerate(prompts)
+    ]
 
     again = tokenize(prompted(tiny_model(name="again"), "the street "), NUMBERED)
     assert as_lists(again) == found[2] != found[1] != found[0]

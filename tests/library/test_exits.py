@@ -1,4 +1,4 @@
-"""What leaves a model behind k layers is what the model cut to those layers gives."""
+"""The embedding after k layers is that of the model cut to those layers."""
 
 from copy import deepcopy
 
@@ -33,9 +33,11 @@ def features_of(model, texts):
 
 
 def first_layers(model, count):
-    """The model cut to its first layers."""
+    """Return the model cut to its first layers."""
     encoder = encoder_of(model)
-    return with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder)))))
+    return with_encoder(
+        deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder))))
+    )
 
 
 @every_kind
@@ -87,7 +89,9 @@ def test_every_exit_leaves_out_the_prompt_that_the_pooling_leaves_out(tiny_model
     base = tiny_model(model_type, depth=DEPTH)
     prompts = {"prompts": {"query": "the river "}, "default_prompt_name": "query"}
     model, included = (
-        SentenceTransformer(modules=[base[0], Pooling(16, pooling, include_prompt=one), Normalize()], device="cpu", **prompts).eval()
+        SentenceTransformer(
+            modules=[base[0], Pooling(16, pooling, include_prompt=one), Normalize()], device="cpu", **prompts
+        ).eval()
         for one in (False, True)
     )
     features = features_of(model, [f"the river {text}" for text in texts]) | {"prompt_length": 3}
@@ -97,7 +101,9 @@ def test_every_exit_leaves_out_the_prompt_that_the_pooling_leaves_out(tiny_model
 
     for count, one, other in zip((1, 3), found, whole, strict=True):
         torch.testing.assert_close(one, torch.from_numpy(embed(first_layers(model, count), texts)), rtol=0, atol=1e-6)
-        torch.testing.assert_close(other, torch.from_numpy(embed(first_layers(included, count), texts)), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            other, torch.from_numpy(embed(first_layers(included, count), texts)), rtol=0, atol=1e-6
+        )
         assert not torch.allclose(one, other, atol=1e-2)
 
 
@@ -120,7 +126,9 @@ def test_only_the_layers_before_an_exit_learn_from_it(tiny_model, texts, model_t
     embed_batch(model, features_of(model, texts), CPU, (2, DEPTH))[0].square().mul(torch.arange(16)).sum().backward()
 
     def learnt(layer):
-        return any(parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in layer.parameters())
+        return any(
+            parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in layer.parameters()
+        )
 
     assert [learnt(layer) for layer in layers_of(encoder_of(model))] == [True, True, False]
 
@@ -156,7 +164,10 @@ def test_bfloat16_gives_float32_embeddings_close_to_those_of_float32(tiny_model,
     features = features_of(model, texts)
 
     with torch.no_grad():
-        found, expected = embed_batch(model, features, CPU_BFLOAT16, (1, 2, 3)), embed_batch(model, features, CPU, (1, 2, 3))
+        found, expected = (
+            embed_batch(model, features, CPU_BFLOAT16, (1, 2, 3)),
+            embed_batch(model, features, CPU, (1, 2, 3)),
+        )
 
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)

@@ -1,4 +1,4 @@
-"""However a batch is split into passes, its gradient is that of one pass over the whole of it."""
+"""However a batch is split into passes, its gradient is that of one pass over the whole batch."""
 
 from itertools import pairwise
 
@@ -14,42 +14,47 @@ from sbert_prune.training import gradients
 from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.embedding import embed_batch
-from sbert_prune.training.gradients import Gradient, _by_length
+from sbert_prune.training.gradients import Gradient, _split_by_length
 from sbert_prune.training.losses import Objective, nli_loss, sts_loss
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
-TAILS = ("", "and the dog", "in the street and not on the river", "quickly and the child sings a song in the street on the river")
+TAILS = (
+    "",
+    "and the dog",
+    "in the street and not on the river",
+    "quickly and the child sings a song in the street on the river",
+)
 NLI, STS = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}, {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 BOTH = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
 
 
 @pytest.fixture(autouse=True)
 def _every_saving_is_worth_a_pass(monkeypatch):
-    monkeypatch.setitem(gradients._WORTH_A_PASS, "cpu", 1)
+    monkeypatch.setitem(gradients._MIN_SAVING, "cpu", 1)
 
 
 @pytest.fixture
 def texts(sentences):
-    """24 rows of three sentences, of very different length; some sentences stand in several rows."""
+    """24 rows of three sentences, of very different length; some sentences are in several rows."""
     spread = [f"{sentence} {TAILS[number % len(TAILS)]}".strip() for number, sentence in enumerate(sentences)]
     return [(spread[row % 12], spread[row], spread[-1 - row]) for row in range(24)]
 
 
 @pytest.fixture
 def model(tiny_model):
-    """A small model in evaluation mode: without dropout."""
+    """A small model in evaluation mode, without dropout."""
     return tiny_model("bert", depth=2)
 
 
-def gradient_of(model, examples, objective, rows, **how):
-    """The loss and the gradient of everything that learns, as one batch's."""
-    hardware = how.pop("hardware", CPU)
+def gradient_of(model, examples, objective, rows, **options):
+    """Return the loss of one batch and the gradients of all parameters."""
+    hardware = options.pop("hardware", CPU)
     learning = [*model.parameters(), *objective.parameters()]
     for parameter in learning:
         parameter.grad = None
-    share, number = how.pop("share", 1.0), how.pop("batch_number", 0)
-    loss = Gradient(model, examples, objective, hardware, **how).add(np.asarray(rows), number, share=share)
+    share, number = options.pop("share", 1.0), options.pop("batch_number", 0)
+    loss = Gradient(model, examples, objective, hardware, **options).add(np.asarray(rows), number, share=share)
     return loss, collected(learning)
 
 
@@ -81,7 +86,7 @@ def sts(model, loss):
 
 
 class Softmax:
-    """SoftmaxLoss with the classifier of ours: its own would be drawn anew."""
+    """SoftmaxLoss with our classifier's weights: its own would be random."""
 
     def __init__(self, model, ours):
         self.model, (self.weight, self.bias) = model, ours.parameters()
@@ -95,7 +100,11 @@ class Softmax:
 LOSSES = {
     "mnrl": (3, nli, lambda model, _: theirs.MultipleNegativesRankingLoss(model)),
     "mnrl without hard negatives": (2, nli, lambda model, _: theirs.MultipleNegativesRankingLoss(model)),
-    "mnrl both": (3, lambda model: nli(model, directions="both"), lambda model, _: theirs.MultipleNegativesRankingLoss(model, **BOTH)),
+    "mnrl both": (
+        3,
+        lambda model: nli(model, directions="both"),
+        lambda model, _: theirs.MultipleNegativesRankingLoss(model, **BOTH),
+    ),
     "mnrl both without hard negatives": (
         2,
         lambda model: nli(model, directions="both"),
@@ -131,13 +140,13 @@ def test_the_gradient_is_that_of_one_plain_forward_pass(model, texts, name, limi
     assert_close(found, expected)
 
 
-@pytest.mark.parametrize("worth", [1, 40, 10**9])
+@pytest.mark.parametrize("min_saving", [1, 40, 10**9])
 @pytest.mark.parametrize("count", [2, 3, 23, 24])
-def test_the_gradient_does_not_depend_on_where_a_batch_is_split(model, texts, monkeypatch, count, worth):
+def test_the_gradient_does_not_depend_on_where_a_batch_is_split(model, texts, monkeypatch, count, min_saving):
     examples, objective = tokenize_rows(model, texts), Objective(nli(model), 2)
-    monkeypatch.setitem(gradients._WORTH_A_PASS, "cpu", 10**9)
+    monkeypatch.setitem(gradients._MIN_SAVING, "cpu", 10**9)
     expected_loss, expected = gradient_of(model, examples, objective, range(count))
-    monkeypatch.setitem(gradients._WORTH_A_PASS, "cpu", worth)
+    monkeypatch.setitem(gradients._MIN_SAVING, "cpu", min_saving)
 
     loss, found = gradient_of(model, examples, objective, range(count))
 
@@ -204,9 +213,12 @@ def test_the_gradient_of_every_exit_is_that_of_one_pass(tiny_model, texts, name,
 
 @pytest.fixture
 def in_fours(tiny_model):
-    """A model with dropout, and rows whose sentences have four lengths, eight of each: they split into passes of eight."""
+    """A model with dropout, and sentences of four lengths, eight of each: they split into passes of eight."""
     model = tiny_model("bert", depth=2).train()
-    lengths = [" ".join(["a", *(["man", "dog", "cat", "child"][place % 4] for place in range(count))]) for count in (2, 5, 9, 14)]
+    lengths = [
+        " ".join(["a", *(["man", "dog", "cat", "child"][place % 4] for place in range(count))])
+        for count in (2, 5, 9, 14)
+    ]
     starts = ("the", "not", "river", "street", "song", "bread", "piano", "guitar")
     sentences = [f"{start} {tail}" for start in starts for tail in lengths]
     return model, tokenize_rows(model, [tuple(sentences[row : row + 2]) for row in range(0, len(sentences), 2)])
@@ -243,7 +255,7 @@ def test_the_same_state_of_randomness_gives_the_same_gradient(in_fours, limit):
 
 
 class Recorder:
-    """A loss that keeps what it is given."""
+    """A loss that records its embeddings."""
 
     def __call__(self, embeddings, _labels):
         self.embeddings = [column.detach() for column in embeddings]
@@ -255,12 +267,12 @@ class Recorder:
 
 @pytest.mark.parametrize("limit", [1, None])
 def test_a_sentence_that_stands_twice_in_a_batch_gets_dropout_twice(in_fours, limit):
-    model, seen = in_fours[0], Recorder()
+    model, recorder = in_fours[0], Recorder()
     examples = tokenize_rows(model, [("a man sings", "a man sings")])
 
-    gradient_of(model, examples, Objective(seen, 2), [0], limit=limit)
+    gradient_of(model, examples, Objective(recorder, 2), [0], limit=limit)
 
-    assert not torch.equal(*seen.embeddings)
+    assert not torch.equal(*recorder.embeddings)
 
 
 @pytest.mark.parametrize("limit", [4, None])
@@ -273,7 +285,10 @@ def test_shares_of_batches_add_up(model, texts, limit):
     losses = [gradient.add(np.array(rows), number, share=1 / 3) for number, rows in enumerate(parts)]
 
     assert [float(loss) for loss in losses] == [float(loss) for loss, _ in alone]
-    sums = [None if one is None else (one + two + three) / 3 for one, two, three in zip(*(found for _, found in alone), strict=True)]
+    sums = [
+        None if one is None else (one + two + three) / 3
+        for one, two, three in zip(*(found for _, found in alone), strict=True)
+    ]
     assert_close(collected(model.parameters()), sums)
 
 
@@ -287,7 +302,9 @@ def test_the_rows_of_a_batch_may_come_in_any_order(model, texts, limit):
     assert_close(found, expected)
 
 
-@pytest.mark.parametrize(("limit", "widths"), [(None, [12, 8, 5]), (2, [12, 12, 8, 8, 5, 5]), (3, [12, 8, 5]), (100, [12, 8, 5])])
+@pytest.mark.parametrize(
+    ("limit", "widths"), [(None, [12, 8, 5]), (2, [12, 12, 8, 8, 5, 5]), (3, [12, 8, 5]), (100, [12, 8, 5])]
+)
 def test_passes_are_no_larger_than_the_limit_and_no_wider_than_they_must_be(model, monkeypatch, limit, widths):
     words = ("man", "dog", "cat")
     rows = [(f"a {word} " + "and the " * 4, f"a {word} " + "and the " * 2, f"a {word} sings") for word in words]
@@ -307,37 +324,39 @@ def test_passes_are_no_larger_than_the_limit_and_no_wider_than_they_must_be(mode
     assert passes == first * (1 if limit is None else 2)
 
 
-sorted_lengths = st.lists(st.integers(0, 40), max_size=60).map(lambda lengths: np.array(sorted(lengths, reverse=True), dtype=np.int64))
+sorted_lengths = st.lists(st.integers(0, 40), max_size=60).map(
+    lambda lengths: np.array(sorted(lengths, reverse=True), dtype=np.int64)
+)
 
 
 def padded(parts):
     return sum(len(part) * int(part[0]) for part in parts)
 
 
-@given(lengths=sorted_lengths, worth=st.integers(1, 200))
-def test_no_place_is_lost_or_doubled_and_the_order_stays(lengths, worth):
+@given(lengths=sorted_lengths, min_saving=st.integers(1, 200))
+def test_no_place_is_lost_or_doubled_and_the_order_stays(lengths, min_saving):
     order = np.random.default_rng(0).permutation(len(lengths))
 
-    groups = _by_length(order, lengths, worth)
+    groups = _split_by_length(order, lengths, min_saving)
 
     assert [place for group in groups for place in group] == order.tolist()
     assert all(len(group) for group in groups)
 
 
-@given(lengths=sorted_lengths, worth=st.integers(1, 200))
-def test_every_pass_saves_what_it_is_worth_and_no_split_that_would_is_left_out(lengths, worth):
-    groups = _by_length(np.arange(len(lengths)), lengths, worth)
+@given(lengths=sorted_lengths, min_saving=st.integers(1, 200))
+def test_every_pass_saves_what_it_is_worth_and_no_split_that_would_is_left_out(lengths, min_saving):
+    groups = _split_by_length(np.arange(len(lengths)), lengths, min_saving)
 
     parts = [lengths[group] for group in groups]
     if parts:
-        assert padded([lengths]) - padded(parts) >= worth * (len(parts) - 1)
+        assert padded([lengths]) - padded(parts) >= min_saving * (len(parts) - 1)
     for part in parts:
-        assert all(padded([part]) - padded([part[:at], part[at:]]) < worth for at in range(1, len(part)))
+        assert all(padded([part]) - padded([part[:at], part[at:]]) < min_saving for at in range(1, len(part)))
 
 
-@given(lengths=sorted_lengths, worth=st.integers(1, 200))
-def test_sentences_of_one_length_are_never_parted(lengths, worth):
-    groups = _by_length(np.arange(len(lengths)), lengths, worth)
+@given(lengths=sorted_lengths, min_saving=st.integers(1, 200))
+def test_sentences_of_one_length_are_never_parted(lengths, min_saving):
+    groups = _split_by_length(np.arange(len(lengths)), lengths, min_saving)
 
     ends = [(int(lengths[left[-1]]), int(lengths[right[0]])) for left, right in pairwise(groups)]
     assert all(left > right for left, right in ends)
@@ -346,6 +365,6 @@ def test_sentences_of_one_length_are_never_parted(lengths, worth):
 def test_a_huge_batch_of_very_different_lengths_is_split():
     lengths = np.repeat(np.arange(4096, 0, -1), 16)
 
-    groups = _by_length(np.arange(len(lengths)), lengths, 1)
+    groups = _split_by_length(np.arange(len(lengths)), lengths, 1)
 
     assert len(groups) == 4096

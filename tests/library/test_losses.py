@@ -1,4 +1,4 @@
-"""Every loss is the formula of its paper, finite wherever a batch can take it."""
+"""Every loss is the formula of its paper, and finite for every batch."""
 
 import math
 
@@ -15,7 +15,7 @@ DIM = 16
 
 @pytest.fixture
 def model(tiny_model):
-    """What the losses are made for; they take their embeddings from elsewhere."""
+    """The model that the losses are created with; they do not run it."""
     return tiny_model("bert", depth=1, width=DIM)
 
 
@@ -63,7 +63,9 @@ def test_the_classifier_is_the_cross_entropy_of_a_map_of_both_and_their_distance
 
     found = loss([left, right], labels)
 
-    scores = torch.stack([torch.cat([one, other, (one - other).abs()]) @ weight.T + bias for one, other in zip(left, right, strict=True)])
+    scores = torch.stack(
+        [torch.cat([one, other, (one - other).abs()]) @ weight.T + bias for one, other in zip(left, right, strict=True)]
+    )
     assert weight.shape == (3, 3 * DIM)
     assert float(found.detach()) == pytest.approx(float(nn.functional.cross_entropy(scores, labels).detach()), rel=1e-5)
 
@@ -104,7 +106,9 @@ def test_the_order_of_pairs_is_compared_pair_by_pair(model, name, similarity, sc
     loss = sts(model, loss=name, scale=5.0)([left, right], torch.tensor(scores))
 
     found = [similarity(one, other) for one, other in zip(left, right, strict=True)]
-    wrong = [math.exp(5 * (found[low] - found[high])) for low in range(5) for high in range(5) if scores[low] < scores[high]]
+    wrong = [
+        math.exp(5 * (found[low] - found[high])) for low in range(5) for high in range(5) if scores[low] < scores[high]
+    ]
     assert float(loss) == pytest.approx(math.log(1 + sum(wrong)), rel=1e-4, abs=1e-6)
 
 
@@ -189,7 +193,9 @@ def test_a_loss_without_weights_learns_none_and_a_matryoshka_those_of_the_loss_i
     classifier = nli(model, loss="softmax")
 
     assert nli(model).parameters() == sts(model).parameters() == []
-    assert [id(own) for own in MatryoshkaLoss(classifier, (4,)).parameters()] == [id(own) for own in classifier.parameters()]
+    assert [id(own) for own in MatryoshkaLoss(classifier, (4,)).parameters()] == [
+        id(own) for own in classifier.parameters()
+    ]
     assert all(parameter.requires_grad for parameter in classifier.parameters())
 
 

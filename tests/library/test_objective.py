@@ -1,4 +1,4 @@
-"""An objective is the sum of its parts, each with its weight, at the exits that it asked for."""
+"""An objective is the weighted sum of its parts, at the exits that it needs."""
 
 from collections import Counter
 
@@ -18,21 +18,24 @@ def embeddings(exits=1, columns=2, dim=DIM, seed=0):
 
 
 class Task:
-    """The labels' loss: something that looks at every number, weighs the columns differently, and keeps what it saw."""
+    """The labels' loss: it uses every number, weighs the columns differently, and records its input."""
 
     def __init__(self):
         self.seen = []
 
     def __call__(self, columns, labels):
         self.seen.append((columns, labels))
-        return sum((place + 1) * column.square().mul(torch.arange(1, column.shape[-1] + 1)).sum() for place, column in enumerate(columns))
+        return sum(
+            (place + 1) * column.square().mul(torch.arange(1, column.shape[-1] + 1)).sum()
+            for place, column in enumerate(columns)
+        )
 
     def parameters(self):
         return []
 
 
 def distance(found, wanted):
-    """1 - cosine, pair by pair."""
+    """Return the mean of 1 - cosine over pairs."""
     pairs = zip(found.reshape(-1, found.shape[-1]), wanted.reshape(-1, wanted.shape[-1]), strict=True)
     each = [1 - float(one @ other / one.norm() / other.norm()) for one, other in pairs]
     return sum(each) / len(each)
@@ -84,7 +87,7 @@ def test_distillation_adds_the_distance_to_the_teacher_times_its_weight(weight):
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_targets_without_a_weight_are_not_looked_at():
+def test_targets_without_a_weight_have_no_effect():
     given, labels = embeddings(), torch.zeros(ROWS)
 
     loss = Objective(Task(), 4)(given, Batch(labels, embeddings(dim=3)))
@@ -135,7 +138,9 @@ def test_a_teacher_of_another_width_is_compared_behind_a_projection_that_learns(
     loss = objective(given, Batch(None, targets))
     loss.backward()
 
-    assert float(loss.detach()) == pytest.approx(distance(given.detach() @ projection.weight.detach().T, targets), rel=1e-5)
+    assert float(loss.detach()) == pytest.approx(
+        distance(given.detach() @ projection.weight.detach().T, targets), rel=1e-5
+    )
     assert [id(own) for own in objective.parameters()] == [id(projection.weight)]
     assert bool(projection.weight.grad.abs().sum() > 0)
     assert bool(given.grad.abs().sum() > 0)
@@ -151,11 +156,11 @@ def test_what_losses_learn_is_the_tasks_and_the_projections():
 
 
 @pytest.mark.parametrize(
-    ("how", "exits"),
+    ("options", "exits"),
     [({}, (6,)), ({"distillation": 1.0}, (6,)), ({"distillation": 1.0, "layer_weight": 0.1}, (1, 2, 3, 4, 5, 6))],
 )
-def test_exits_are_those_that_the_weights_ask_for(how, exits):
-    assert {Objective(None, 6, **how).exits(number) for number in range(20)} == {exits}
+def test_exits_are_those_that_the_weights_ask_for(options, exits):
+    assert {Objective(None, 6, **options).exits(number) for number in range(20)} == {exits}
 
 
 @pytest.mark.parametrize("num_layers", [2, 3, 6, 12])
@@ -226,13 +231,15 @@ def test_exits_and_a_teacher_add_up():
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
-@pytest.mark.parametrize("how", [{}, {"adaptive": True}, {"distillation": 1.0, "layer_weight": 1.0}], ids=["plain", "adaptive", "layers"])
-def test_every_column_and_row_takes_part(columns, how):
-    exits = 1 if not how else 2
+@pytest.mark.parametrize(
+    "options", [{}, {"adaptive": True}, {"distillation": 1.0, "layer_weight": 1.0}], ids=["plain", "adaptive", "layers"]
+)
+def test_every_column_and_row_takes_part(columns, options):
+    exits = 1 if not options else 2
     given = embeddings(exits=exits, columns=columns).requires_grad_()
     targets = embeddings(exits=exits, columns=columns, seed=1)
 
-    Objective(Task(), 2, **how)(given, Batch(torch.zeros(ROWS), targets)).backward()
+    Objective(Task(), 2, **options)(given, Batch(torch.zeros(ROWS), targets)).backward()
 
     assert bool((given.grad.abs().sum(dim=-1) > 0).all())
 

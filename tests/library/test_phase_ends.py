@@ -1,4 +1,4 @@
-"""The best weights are kept, a phase that no longer helps ends early, batches add up, and too large ones are cut."""
+"""The best weights are kept, patience ends a phase early, gradients accumulate, and too large batches are split."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.distributed import WorkerGroup
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.losses import Objective, sts_loss
-from sbert_prune.training.optimizer import Place, Stepper
+from sbert_prune.training.optimizer import Stepper
 from sbert_prune.training.setup import PhaseSetup, TrainerSetup
 from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights
 
@@ -70,11 +70,13 @@ def test_the_dev_score_is_that_of_the_evaluation(model, prompt, include_prompt):
     assert (found == pytest.approx(evaluate_sts(one, sts_rows(), "dev").value, abs=1e-6)) == (not prompt)
 
 
-@pytest.mark.parametrize(("epochs", "every", "looks"), [(1, 1, 1), (3, 1, 3), (2, 0.5, 4), (0.5, 1, 1), (2.5, 1, 3), (1, 5, 1)])
-def test_dev_is_looked_at_every_so_many_epochs_and_at_the_end(model, epochs, every, looks):
+@pytest.mark.parametrize(
+    ("epochs", "every", "evaluations"), [(1, 1, 1), (3, 1, 3), (2, 0.5, 4), (0.5, 1, 1), (2.5, 1, 3), (1, 5, 1)]
+)
+def test_dev_is_scored_every_so_many_epochs_and_at_the_end(model, epochs, every, evaluations):
     reports = train("sts", model("one"), epochs=epochs, evaluate_every=every)
 
-    assert len(dev_scores(reports)) == looks
+    assert len(dev_scores(reports)) == evaluations
     assert reports[-1].dev_score is not None
 
 
@@ -115,25 +117,25 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does_and_the_result_is_the_sa
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=7))
     notices = []
 
-    healed = TrainerSetup(CPU, 1, lambda _: None, notice=notices.append)
-    PHASES[phase](tight, healed, epochs=1)
+    setup = TrainerSetup(CPU, 1, lambda _: None, notice=notices.append)
+    PHASES[phase](tight, setup, epochs=1)
 
     assert notices[0].startswith("out of memory with ")
-    assert "going on with 8" in notices[-2] or "going on with" in notices[-1]
+    assert "continuing with 8" in notices[-2] or "continuing with" in notices[-1]
     assert all(torch.allclose(tensor, weights(tight)[name], atol=1e-4) for name, tensor in weights(plenty).items())
 
 
 def test_what_went_before_the_batch_that_does_not_fit_is_forgotten(model, monkeypatch):
-    """Its gradient, its loss, and the dropout that it drew."""
+    """That is its gradient, its loss, and its dropout."""
     small, tight, embed_batch, large = model("small"), model("tight"), gradients.embed_batch, []
     expected = train("sts", small, epochs=1, accumulate=2, mini_batch_size=16)
 
-    def embed(model, features, *given):
+    def embed(model, features, *rest):
         if len(features["input_ids"]) > 16:
             large.append(1)
             if len(large) == 2:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return embed_batch(model, features, *given)
+        return embed_batch(model, features, *rest)
 
     monkeypatch.setattr(gradients, "embed_batch", embed)
 
@@ -149,48 +151,58 @@ def test_halving_starts_from_the_batch_where_the_limit_lies_above_it(model, monk
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=16))
     notices = []
 
-    PHASES["sts"](model("one"), TrainerSetup(CPU, 1, lambda _: None, notice=notices.append), epochs=1, mini_batch_size=mini_batch_size)
+    PHASES["sts"](
+        model("one"),
+        TrainerSetup(CPU, 1, lambda _: None, notice=notices.append),
+        epochs=1,
+        mini_batch_size=mini_batch_size,
+    )
 
-    told = "out of memory with 32 sentences in one forward pass: going on with 16 at a time, the gradient is the same"
-    assert [notice for notice in notices if "memory" in notice] == [told]
+    expected = (
+        "out of memory with 32 sentences in one forward pass: continuing with 16 at a time, the gradient is the same"
+    )
+    assert [notice for notice in notices if "memory" in notice] == [expected]
 
 
 def test_halving_starts_from_the_one_of_several_batches_that_did_not_fit(model, monkeypatch):
     refused, embed_batch, notices = [], gradients.embed_batch, []
 
-    def embed(model, features, *given):
-        if len(features["input_ids"]) == 10 and not refused:  # the last five rows of the epoch, the longest of all, say
+    def embed(model, features, *rest):
+        if len(features["input_ids"]) == 10 and not refused:  # the last five rows of the epoch
             refused.append(1)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return embed_batch(model, features, *given)
+        return embed_batch(model, features, *rest)
 
     monkeypatch.setattr(gradients, "embed_batch", embed)
     setup = TrainerSetup(CPU, 1, lambda _: None, notice=notices.append)
 
     PHASES["sts"](model("one"), setup, epochs=1, max_rows=21, accumulate=2)
 
-    assert notices[0].startswith("out of memory with 10 sentences in one forward pass: going on with 5 at a time")
+    assert notices[0].startswith("out of memory with 10 sentences in one forward pass: continuing with 5 at a time")
 
 
 def test_a_process_of_several_names_its_own_share_where_memory_runs_out(model, monkeypatch):
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=0))
     one, settings = model("one"), sts_settings()
     examples = tokenize_rows(one, [(row.sentence1, row.sentence2) for row in sts_rows()], torch.rand(len(sts_rows())))
-    lesson = PhaseSetup(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
+    phase = PhaseSetup(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
 
     with pytest.raises(TrainingError) as caught:
-        Stepper(one, lesson, settings, Place(CPU, WorkerGroup(0, 2), 1, print)).step(0)
+        Stepper(one, phase, settings, hardware=CPU, group=WorkerGroup(0, 2), seed=1, notice=print).step(0)
 
-    assert str(caught.value) == "Out of memory at optimizer step 1 of 1, with 16 sentences in one forward pass. Set mini_batch_size."
+    assert (
+        str(caught.value)
+        == "Out of memory at optimizer step 1 of 1, with 16 sentences in one forward pass. Set mini_batch_size."
+    )
 
 
 def scarce(embed, *, sentences):
-    """What a machine does that has room for so many sentences."""
+    """Return an `embed_batch` that runs out of memory above this number of sentences."""
 
-    def embed_some(model, features, *given):
+    def embed_some(model, features, *rest):
         if len(features["input_ids"]) > sentences:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return embed(model, features, *given)
+        return embed(model, features, *rest)
 
     return embed_some
 
@@ -220,15 +232,15 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(model, monkeypatch):
 _SMALL_MACHINE = """
 import resource, sys
 import torch
-from sbert_prune.bases import locate_base
+from sbert_prune.data.rows import StsRow
 from sbert_prune.layers import LayerSelection
+from sbert_prune.models.sentence import encoder_of, load_saved, with_encoder, with_pooling
+from sbert_prune.models.sources import locate_base
 from sbert_prune.pruning import prune_layers
-from sbert_prune.phase_settings import StsSettings
-from sbert_prune.rows import StsRow
-from sbert_prune.sentence import encoder_of, load_saved, with_encoder, with_pooling
-from sbert_prune.training.hardware import Hardware
-from sbert_prune.training.lesson import TrainerSetup
+from sbert_prune.recipe.settings import StsSettings
+from sbert_prune.training.device import Hardware
 from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.setup import TrainerSetup
 
 model = with_pooling(load_saved(locate_base("quickstart").checkpoint), None, max_seq_length=128)
 with_encoder(model, prune_layers(encoder_of(model), LayerSelection((0, 1), 12)))
@@ -237,19 +249,22 @@ used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINITY))
 settings = StsSettings(data="generated", epochs=1, batch_size=400, learning_rate=1e-4, keep="last")
 reports = []
-PhaseTrainer(model, TrainerSetup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)).train_sts(rows, settings)
+setup = TrainerSetup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)
+PhaseTrainer(model, setup).train_sts(rows, settings)
 print("loss", reports[-1].loss)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space hold on Linux")
 @pytest.mark.slow
-def test_on_a_machine_with_little_memory_training_goes_on_in_smaller_passes():
-    # Every thread that meets another in malloc reserves 64 MB of addresses of its own, which the limit would count as memory.
+def test_on_a_machine_with_little_memory_training_continues_in_smaller_passes():
+    # Otherwise threads that contend in malloc reserve 64 MB of addresses each, which the limit would count as memory.
     alone = os.environ | {"MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run([sys.executable, "-c", _SMALL_MACHINE], cwd=ROOT, env=alone, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _SMALL_MACHINE], cwd=ROOT, env=alone, capture_output=True, text=True, check=False
+    )
 
-    assert "out of memory with 800 sentences in one forward pass: going on with 400 at a time" in done.stdout
+    assert "out of memory with 800 sentences in one forward pass: continuing with 400 at a time" in done.stdout
     assert "loss 0." in done.stdout, done.stderr[-2000:]
 
 

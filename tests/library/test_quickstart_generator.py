@@ -29,7 +29,7 @@ DIGEST = "b8a9d7934c9756f225dcdcd590a7941d76da5597e67adc43032556dad6c20d5b"
 
 _DIGEST_PROGRAM = """
 import hashlib
-from sbert_prune.quickstart.generator import generate_nli, generate_sts
+from sbert_prune.data.quickstart.generator import generate_nli, generate_sts
 rows = [(generate_nli(split, num_scenes=60), generate_sts(split, num_pairs=60)) for split in ("train", "dev", "test")]
 print(hashlib.sha256(repr(rows).encode()).hexdigest())
 """

@@ -1,4 +1,4 @@
-"""A selection that is drawn for a batch learns as the cut model would, in the weights that all selections share."""
+"""A selection drawn for a batch is trained like the cut model, in the weights that all selections share."""
 
 from collections import Counter
 from contextlib import suppress
@@ -27,9 +27,9 @@ DEPTH = 4
 STS = StsSettings(epochs=2, batch_size=4, learning_rate=1e-3)
 
 
-def gradient_of(model, sentences, objective, batch_number, **how):
+def gradient_of(model, sentences, objective, batch_number, **options):
     examples = tokenize_rows(model, list(zip(sentences[:8], sentences[8:16], strict=True)), torch.linspace(0, 1, 8))
-    loss = Gradient(model, examples, objective, CPU, **how).add(np.arange(8), batch_number)
+    loss = Gradient(model, examples, objective, CPU, **options).add(np.arange(8), batch_number)
     return float(loss), {name: weight.grad for name, weight in model.named_parameters()}
 
 
@@ -51,14 +51,21 @@ def test_the_gradient_is_that_of_the_cut_model_and_other_layers_have_none(tiny_m
     assert loss == pytest.approx(expected_loss, abs=1e-6)
     reached = 0
     for name, gradient in expected.items():
-        if first_stays or not any(f".{part}" in name for part in architecture_of(model_type).first_has):  # handed on: a copy of its own
-            there = next((name.replace(old, new) for old, new in renamed.items() if old in name), name)
-            assert (gradient is None) == (found[there] is None), name
+        if first_stays or not any(
+            f".{part}" in name for part in architecture_of(model_type).first_has
+        ):  # handed on: a copy of its own
+            renamed_to = next((name.replace(old, new) for old, new in renamed.items() if old in name), name)
+            assert (gradient is None) == (found[renamed_to] is None), name
             if gradient is not None:
                 reached += 1
-                assert torch.allclose(gradient, found[there], atol=1e-6), name
+                assert torch.allclose(gradient, found[renamed_to], atol=1e-6), name
     assert reached > 10
-    assert all(found[name] is None for name in found for index in drawn.dropped if f"{path}{index}." in name and "relative" not in name)
+    assert all(
+        found[name] is None
+        for name in found
+        for index in drawn.dropped
+        if f"{path}{index}." in name and "relative" not in name
+    )
 
 
 def test_selections_are_drawn_evenly_by_seed_and_batch_alone():
@@ -99,14 +106,17 @@ def test_a_phase_teaches_every_layer_and_leaves_the_model_whole(tiny_model, sent
     model = tiny_model(depth=DEPTH)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     reports = []
-    rows = [StsRow(left, right, number / 14) for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))]
-    healer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append), subsets=Subsets(DEPTH, (1, 2), 1))
+    rows = [
+        StsRow(left, right, number / 14)
+        for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))
+    ]
+    trainer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append), subsets=Subsets(DEPTH, (1, 2), 1))
 
     if phase == "sts":
-        healer.train_sts(rows, STS)
+        trainer.train_sts(rows, STS)
     else:
         pairs = [NliRow(row.sentence1, row.sentence2, label) for row, label in zip(rows, [*Label] * 5, strict=True)]
-        healer.train_nli(pairs, NliSettings(loss="softmax", epochs=3, batch_size=4, learning_rate=1e-3))
+        trainer.train_nli(pairs, NliSettings(loss="softmax", epochs=3, batch_size=4, learning_rate=1e-3))
 
     assert len(layers_of(encoder_of(model))) == DEPTH
     path = architecture_of("bert").layers

@@ -295,7 +295,7 @@ def test_a_signal_while_the_store_is_asked_loses_nothing(store, folder):
 KEEPS_AND_DIES = """
 import os, sys
 from pathlib import Path
-from sbert_prune.spool import Entry, Fault, Outbox, Spool
+from sbert_prune.tracking.spool import Entry, Fault, Outbox, Spool
 box = Outbox(lambda entry: Fault("", False, False), Spool(Path(sys.argv[1]), "http://store"), lambda text: None)
 for number in range(100):
     box.put(Entry(sys.argv[2], "tags", number, 0))

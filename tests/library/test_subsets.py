@@ -1,4 +1,4 @@
-"""Every selection says what the cut model says, and nothing that two selections begin with alike is computed twice."""
+"""Every selection gives the embeddings of the cut model, and common first layers are computed once."""
 
 from copy import deepcopy
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""A teacher's embeddings are those that it gives anybody, and it is asked once."""
+"""A teacher's embeddings are those of encode(), and they are computed once."""
 
 import shutil
 
@@ -29,7 +29,7 @@ HALF = 1e-3  # half precision has eleven bits
 
 @pytest.fixture(autouse=True)
 def entries(tmp_path, monkeypatch):
-    """How many entries of teachers the cache holds."""
+    """A function that returns the number of teacher entries in the cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda: len(list((tmp_path / "cache" / "sbert-prune" / "teacher").glob("*")))
 
@@ -62,11 +62,11 @@ def save(tmp_path, tiny_model):
 
 @pytest.fixture
 def texts(sentences):
-    """Short and long in no order, one of them twice."""
+    """Short and long texts in no order, one of them twice."""
     return [LONG, *sentences[:7], "a", LONG + " and the dog", sentences[3], ""]
 
 
-def ask(source, texts, *, layers=None, hardware=CPU, tick=lambda: None, **settings):
+def teach(source, texts, *, layers=None, hardware=CPU, tick=lambda: None, **settings):
     return Teacher(source, layers, **settings).embed(texts, hardware, tick=tick)
 
 
@@ -75,7 +75,7 @@ def ask(source, texts, *, layers=None, hardware=CPU, tick=lambda: None, **settin
 def test_embeddings_are_those_of_encode_in_the_order_of_the_texts(save, texts, model_type, at_once):
     model, source = save(model_type)
 
-    found = ask(source, texts, pieces_at_once=at_once)
+    found = teach(source, texts, pieces_at_once=at_once)
 
     assert found.dtype == np.float16
     assert found.shape == (1, len(texts), 16)
@@ -85,7 +85,7 @@ def test_embeddings_are_those_of_encode_in_the_order_of_the_texts(save, texts, m
 def test_sentences_are_cut_where_the_teacher_cuts_them(save, texts):
     model, source = save(max_seq_length=6)
 
-    found = ask(source, texts)[0]
+    found = teach(source, texts)[0]
 
     assert np.allclose(found, embed(model, texts), rtol=0, atol=HALF)
     assert np.allclose(found[0], found[9], rtol=0, atol=HALF)  # they differ at their ends alone
@@ -93,18 +93,22 @@ def test_sentences_are_cut_where_the_teacher_cuts_them(save, texts):
 
 def test_further_modules_and_what_is_not_normalised_are_the_teachers_own(save, tiny_model, texts):
     base = tiny_model("bert", name="bare", depth=2)
-    model, source = save(model=SentenceTransformer(modules=[base[0], Pooling(16, "cls"), Dense(16, 24)], device="cpu").eval())
+    model, source = save(
+        model=SentenceTransformer(modules=[base[0], Pooling(16, "cls"), Dense(16, 24)], device="cpu").eval()
+    )
 
-    found = ask(source, texts)[0]
+    found = teach(source, texts)[0]
 
     assert found.shape == (len(texts), 24)
     assert np.allclose(found, embed(model, texts), rtol=2e-3, atol=HALF)
 
 
 def with_prompt(base, pooling, *, include_prompt, prompt="the river "):
-    """The encoder of a base behind a prompt of its own."""
+    """Return a sentence model with the encoder of a base and a default prompt."""
     modules = [base[0], Pooling(16, pooling, include_prompt=include_prompt), Normalize()]
-    return SentenceTransformer(modules=modules, prompts={"query": prompt, "none": ""}, default_prompt_name="query", device="cpu").eval()
+    return SentenceTransformer(
+        modules=modules, prompts={"query": prompt, "none": ""}, default_prompt_name="query", device="cpu"
+    ).eval()
 
 
 PROMPTED = [
@@ -149,7 +153,7 @@ def test_a_default_prompt_of_no_letters_is_none(tiny_model, texts):
 def test_a_teachers_own_prompt_is_given_at_every_exit(save, tiny_model, texts, layers, include_prompt):
     model, source = save(model=with_prompt(tiny_model(name="bare", depth=3), "mean", include_prompt=include_prompt))
 
-    found = ask(source, texts, layers=layers)
+    found = teach(source, texts, layers=layers)
 
     encoder = encoder_of(model)
     assert np.allclose(found[-1], embed(model, texts), rtol=0, atol=HALF)
@@ -161,12 +165,12 @@ def test_a_teachers_own_prompt_is_given_at_every_exit(save, tiny_model, texts, l
 def test_a_bare_encoder_without_a_length_of_its_own_teaches(tiny_encoder, tiny_tokenizer, tmp_path, texts):
     folder, tokenizer = tmp_path / "bare", tiny_tokenizer(0)
     tokenizer.init_kwargs.pop("model_max_length", None)
-    tokenizer.model_max_length = int(1e30)  # what Transformers puts where a tokenizer names none
+    tokenizer.model_max_length = int(1e30)  # the default of Transformers
     tiny_encoder("t5", depth=2).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source = SavedModel(str(folder), None, inspect_checkpoint(folder))
 
-    found = ask(source, texts)
+    found = teach(source, texts)
 
     expected = load_saved(source.checkpoint).encode(texts)
     assert np.allclose(found[0], expected, rtol=2e-3, atol=HALF)
@@ -174,14 +178,24 @@ def test_a_bare_encoder_without_a_length_of_its_own_teaches(tiny_encoder, tiny_t
 
 @pytest.mark.parametrize(
     ("layers", "depths"),
-    [(None, [4]), ((0, 1, 2, 3), [1, 2, 3, 4]), ((0, 2), [1, 4]), ((1, 3), [2, 4]), ((0, 1), [1, 4]), ((2,), [4]), ((1, 2, 3), [2, 3, 4])],
+    [
+        (None, [4]),
+        ((0, 1, 2, 3), [1, 2, 3, 4]),
+        ((0, 2), [1, 4]),
+        ((1, 3), [2, 4]),
+        ((0, 1), [1, 4]),
+        ((2,), [4]),
+        ((1, 2, 3), [2, 3, 4]),
+    ],
 )
 @pytest.mark.parametrize("model_type", ["bert", "t5"])
-def test_the_exits_are_those_behind_the_followed_layers_and_the_last_is_the_teachers_own(save, texts, model_type, layers, depths):
+def test_the_exits_are_those_behind_the_followed_layers_and_the_last_is_the_teachers_own(
+    save, texts, model_type, layers, depths
+):
     model, source = save(model_type)
     encoder = encoder_of(model)
 
-    found = ask(source, texts, layers=layers)
+    found = teach(source, texts, layers=layers)
 
     assert len(found) == len(depths)
     for depth, vectors in zip(depths, found, strict=True):
@@ -192,9 +206,9 @@ def test_the_exits_are_those_behind_the_followed_layers_and_the_last_is_the_teac
 def test_the_same_question_is_answered_without_loading_the_teacher(save, texts, loaded):
     _, source = save()
     ticks = []
-    first = ask(source, texts)
+    first = teach(source, texts)
 
-    second = ask(source, texts, tick=lambda: ticks.append(1))
+    second = teach(source, texts, tick=lambda: ticks.append(1))
 
     assert len(loaded) == 1
     assert not ticks
@@ -207,7 +221,7 @@ def test_a_teacher_that_lies_elsewhere_is_the_same(save, tmp_path, texts, loaded
     elsewhere = shutil.copytree(source.folder, tmp_path / "elsewhere")
     copy = SavedModel("another name", "a commit", inspect_checkpoint(elsewhere))
 
-    one, other = ask(source, texts), ask(copy, texts)
+    one, other = teach(source, texts), teach(copy, texts)
 
     assert len(loaded) == 1
     assert np.array_equal(one, other)
@@ -225,19 +239,21 @@ QUESTIONS = {
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_another_question_is_another_entry(save, texts, loaded, entries, question):
     _, source = save()
-    first = ask(source, texts)
+    first = teach(source, texts)
 
-    other = ask(source, **QUESTIONS[question](texts))
+    other = teach(source, **QUESTIONS[question](texts))
 
     assert len(loaded) == entries() == 2
     assert first.shape != other.shape or not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"pooling": "cls"}, {"max_seq_length": 6}], ids=["weights", "pooling", "length"])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"pooling": "cls"}, {"max_seq_length": 6}], ids=["weights", "pooling", "length"]
+)
 def test_another_teacher_is_another_entry(save, texts, loaded, entries, change):
-    first = ask(save()[1], texts)
+    first = teach(save()[1], texts)
 
-    other = ask(save(name="other", **change)[1], texts)
+    other = teach(save(name="other", **change)[1], texts)
 
     assert len(loaded) == entries() == 2
     assert not np.array_equal(first, other)
@@ -246,7 +262,7 @@ def test_another_teacher_is_another_entry(save, texts, loaded, entries, change):
 def test_bfloat16_is_close(save, texts):
     _, source = save(spread=0.05)
 
-    found, expected = ask(source, texts, hardware=CPU_BFLOAT16), ask(source, texts)
+    found, expected = teach(source, texts, hardware=CPU_BFLOAT16), teach(source, texts)
 
     assert found.dtype == np.float16
     assert np.abs(found.astype(np.float32) - expected).max() < 0.03
@@ -256,8 +272,8 @@ def test_a_teacher_does_not_drop_anything_out(save, texts):
     model, source = save()
     model.train()
 
-    assert np.array_equal(ask(source, texts), ask(source, texts, hardware=Hardware(CPU.device, bfloat16=False)))
-    assert np.allclose(ask(source, texts)[0], embed(model.eval(), texts), rtol=0, atol=HALF)
+    assert np.array_equal(teach(source, texts), teach(source, texts, hardware=Hardware(CPU.device, bfloat16=False)))
+    assert np.allclose(teach(source, texts)[0], embed(model.eval(), texts), rtol=0, atol=HALF)
 
 
 def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, entries):
@@ -270,7 +286,7 @@ def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, entries):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask(source, texts, tick=interrupt_at_the_third, pieces_at_once=1)
+        teach(source, texts, tick=interrupt_at_the_third, pieces_at_once=1)
 
     assert entries() == 0
 

@@ -1,4 +1,4 @@
-"""Training lowers the loss, repeats itself bit for bit, and refuses what is not a number."""
+"""Training lowers the loss, is reproducible bit for bit, and stops at values that are not finite."""
 
 import math
 from pathlib import Path
@@ -27,7 +27,7 @@ ACTIONS = ("sings", "sleeps", "runs", "eats bread", "plays the guitar")
 
 
 def nli_rows():
-    """For each premise: the same words in another order entail it, "not" contradicts it, another action is neutral."""
+    """Return rows: words in another order are an entailment, "not" a contradiction, another action is neutral."""
     rows = []
     for subject in SUBJECTS:
         for number, action in enumerate(ACTIONS):
@@ -41,7 +41,7 @@ def nli_rows():
 
 
 def sts_rows():
-    """Half of the score for the same subject, half for the same action."""
+    """Return pairs whose score is half for the same subject and half for the same action."""
     texts = [(subject, action) for subject in SUBJECTS for action in ACTIONS]
     return [
         StsRow(" ".join(one), " ".join(other), ((one[0] == other[0]) + (one[1] == other[1])) / 2)
@@ -51,7 +51,9 @@ def sts_rows():
 
 
 def nli_settings(loss="mnrl", **changes):
-    return NliSettings(data="generated", **{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3, "loss": loss} | changes)
+    return NliSettings(
+        data="generated", **{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3, "loss": loss} | changes
+    )
 
 
 def sts_settings(**changes):
@@ -62,20 +64,24 @@ def texts():
     return [row.hypothesis for row in nli_rows()]
 
 
-def healer(model, setup, teacher=None):
+def trainer(model, setup, teacher=None):
     return PhaseTrainer(model, setup, dev=sts_rows()[::3], teacher=teacher)
 
 
 def distil(model, setup, **changes):
     teacher = Teacher(SavedModel("teacher", None, inspect_checkpoint(Path(model.teacher))))
     settings = DistilSettings(**{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3} | changes)
-    healer(model, setup, teacher).distil(texts(), settings)
+    trainer(model, setup, teacher).distil(texts(), settings)
 
 
 PHASES = {
-    "nli mnrl": lambda model, setup, **changes: healer(model, setup).train_nli(nli_rows(), nli_settings("mnrl", **changes)),
-    "nli softmax": lambda model, setup, **changes: healer(model, setup).train_nli(nli_rows(), nli_settings("softmax", **changes)),
-    "sts": lambda model, setup, **changes: healer(model, setup).train_sts(sts_rows(), sts_settings(**changes)),
+    "nli mnrl": lambda model, setup, **changes: trainer(model, setup).train_nli(
+        nli_rows(), nli_settings("mnrl", **changes)
+    ),
+    "nli softmax": lambda model, setup, **changes: trainer(model, setup).train_nli(
+        nli_rows(), nli_settings("softmax", **changes)
+    ),
+    "sts": lambda model, setup, **changes: trainer(model, setup).train_sts(sts_rows(), sts_settings(**changes)),
     "distil": distil,
 }
 every_phase = pytest.mark.parametrize("phase", PHASES)
@@ -83,7 +89,7 @@ every_phase = pytest.mark.parametrize("phase", PHASES)
 
 @pytest.fixture
 def small_model(tiny_model, tiny_base):
-    """A sentence model of two layers, small enough to train in a blink."""
+    """A sentence model of two layers, small enough to train quickly."""
 
     def build(name="base"):
         model = tiny_model(name=name, depth=2, width=32, spread=0.05)
@@ -94,7 +100,7 @@ def small_model(tiny_model, tiny_base):
 
 
 def train(phase, model, *, hardware=CPU, seed=1, **changes):
-    """Train and return what was reported."""
+    """Train and return the reports."""
     reports = []
     PHASES[phase](model, TrainerSetup(hardware, seed, reports.append), **changes)
     return reports
@@ -155,7 +161,10 @@ def test_a_trained_model_is_left_in_evaluation_mode_and_the_optimizer_steps_are_
 def test_bfloat16_computes_something_else_than_float32(small_model):
     one, other = small_model("one"), small_model("other")
 
-    losses = [train("sts", model, hardware=hardware, epochs=1)[0].loss for model, hardware in ((one, CPU), (other, CPU_BFLOAT16))]
+    losses = [
+        train("sts", model, hardware=hardware, epochs=1)[0].loss
+        for model, hardware in ((one, CPU), (other, CPU_BFLOAT16))
+    ]
 
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
@@ -177,13 +186,13 @@ def test_a_loss_that_is_not_finite_ends_the_phase_with_advice(small_model, phase
 
 @pytest.mark.parametrize("at_most", [3, 10, 1000])
 def test_max_rows_bounds_the_rows_that_are_trained_on(small_model, monkeypatch, at_most):
-    seen = []
-    monkeypatch.setattr(phases, "train", lambda _model, lesson, *_: seen.append(len(lesson.examples)))
+    counts = []
+    monkeypatch.setattr(phases, "train", lambda _model, phase, *_: counts.append(len(phase.examples)))
 
     train("sts", small_model(), max_rows=at_most)
     train("nli softmax", small_model("again"), max_rows=at_most)
 
-    assert seen == [min(at_most, len(sts_rows())), min(at_most // 3 * 3, len(nli_rows()))]
+    assert counts == [min(at_most, len(sts_rows())), min(at_most // 3 * 3, len(nli_rows()))]
 
 
 def test_rows_without_contradictions_make_no_triplets(small_model):
@@ -192,7 +201,9 @@ def test_rows_without_contradictions_make_no_triplets(small_model):
     with pytest.raises(DataError) as caught:
         PhaseTrainer(small_model(), TrainerSetup(CPU, 1, print)).train_nli(rows, nli_settings())
 
-    assert str(caught.value).startswith("No triplet can be made of 25 premises with 25 entailments and 0 contradictions")
+    assert str(caught.value).startswith(
+        "No triplet can be made of 25 premises with 25 entailments and 0 contradictions"
+    )
 
 
 def test_the_classifier_is_trained_and_not_part_of_the_model(small_model):
@@ -278,7 +289,9 @@ def test_every_sts_loss_brings_similar_pairs_together(small_model, loss):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"directions": "both"}, {"hard_negatives": False}, {"adaptive_layers": True}, {"matryoshka_dims": (16, 8)}], ids=str
+    "changes",
+    [{"directions": "both"}, {"hard_negatives": False}, {"adaptive_layers": True}, {"matryoshka_dims": (16, 8)}],
+    ids=str,
 )
 def test_every_way_of_nli_lowers_its_loss(small_model, changes):
     reports = train("nli mnrl", small_model(), **changes)
@@ -299,7 +312,7 @@ def test_a_student_of_its_own_size_comes_near_its_teacher(small_model, tiny_base
     assert reports[-1].loss < 0.1 * reports[0].loss
 
 
-def test_a_teacher_beside_the_labels_is_listened_to(small_model):
+def test_a_teacher_besides_the_labels_has_an_effect(small_model):
     model, labels_alone = small_model("taught"), small_model("alone")
     teacher = Teacher(SavedModel("teacher", None, inspect_checkpoint(Path(model.teacher))))
     target = embed(load_saved(teacher.source.checkpoint), texts())
@@ -308,7 +321,7 @@ def test_a_teacher_beside_the_labels_is_listened_to(small_model):
         vectors = embed(student, texts())
         return float(np.mean(1 - (vectors * target).sum(axis=1) / np.linalg.norm(target, axis=1)))
 
-    healer(model, TrainerSetup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
-    healer(labels_alone, TrainerSetup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
+    trainer(model, TrainerSetup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
+    trainer(labels_alone, TrainerSetup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
 
     assert distance(model) < 0.5 * distance(labels_alone)

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipelines.commands.doctor.device import ask_torch, judge
-from pipelines.commands.doctor.findings import Finding, refused
+from pipelines.doctor.device import ask_torch, judge
+from pipelines.doctor.findings import Finding, refused
 
 from pipelines.doctor.findings import Check, run_checks
 from sbert_prune.errors import DataError

@@ -9,9 +9,9 @@ from importlib.metadata import version
 from runpy import run_module
 
 import pytest
-from pipelines.commands.doctor.base import check_model, num_parameters
-from pipelines.commands.doctor.data import check_rows, check_text
-from pipelines.commands.doctor.hub import check_hub
+from pipelines.doctor.base import check_model, num_parameters
+from pipelines.doctor.data import check_rows, check_text
+from pipelines.doctor.hub import check_hub
 
 from pipelines.doctor.base import check_layers
 from sbert_prune.recipe.files import load_recipe
