@@ -1,30 +1,30 @@
 """The exception tree of the project.
 
-SbertPruneError                 anything that a person can mend; commands answer it with exit status 2
+SbertPruneError                 anything that the user can fix; commands exit with status 2
  ├─ SelectionError (ValueError)    which layers to keep
  ├─ RecipeError (ValueError)       a recipe or a parameter of a command
  ├─ EncoderError (ValueError)      a base that is missing, of an unknown architecture, or damaged
- ├─ HubError (RuntimeError)        a hub that does not give what was asked of it
- ├─ DataError (ValueError)         a file of NLI or STS rows
- ├─ TrainingError (RuntimeError)   a phase that cannot go on
- ├─ SearchError (ValueError)       a search that cannot be done as it is asked for
- ├─ RoundTripError (RuntimeError)  a saved model that does not come back as it was
+ ├─ HubError (RuntimeError)        a failed request to a hub
+ ├─ DataError (ValueError)         training or evaluation data
+ ├─ TrainingError (RuntimeError)   a phase that cannot continue
+ ├─ SearchError (ValueError)       a search with impossible settings
+ ├─ RoundTripError (RuntimeError)  a saved model that differs when it is loaded again
  ├─ TrackingError (RuntimeError)   MLflow's store or registry
- │   └─ UnrecordedError              work that is done and kept, but could not be recorded: exit status 3
- └─ RefusedError (RuntimeError)    a gate that does not let a model pass: exit status 4
+ │   └─ UnrecordedError              work that is finished and saved but could not be recorded: exit status 3
+ └─ RefusedError (RuntimeError)    a model that a gate rejects: exit status 4
 """
 
 
 class SbertPruneError(Exception):
-    """Says what was found, what would be right and what to do next."""
+    """Base class. The message says what was found, what was expected and what to do next."""
 
 
 class SelectionError(SbertPruneError, ValueError):
-    """A choice of layers that the encoder cannot have."""
+    """A selection of layers that does not fit the encoder."""
 
 
 class RecipeError(SbertPruneError, ValueError):
-    """A recipe or a parameter that has no meaning."""
+    """An invalid recipe or parameter."""
 
 
 class EncoderError(SbertPruneError, ValueError):
@@ -32,7 +32,7 @@ class EncoderError(SbertPruneError, ValueError):
 
 
 class HubError(SbertPruneError, RuntimeError):
-    """A hub that does not give a model or data set: missing, closed, out of reach, or damaged on the way."""
+    """A model or data set that cannot be had from a hub: missing, not accessible, out of reach or damaged."""
 
 
 class DataError(SbertPruneError, ValueError):
@@ -40,24 +40,24 @@ class DataError(SbertPruneError, ValueError):
 
 
 class TrainingError(SbertPruneError, RuntimeError):
-    """A phase that cannot go on."""
+    """A phase that cannot continue."""
 
 
 class SearchError(SbertPruneError, ValueError):
-    """A search space, a limit or a study that cannot be searched as it is asked for."""
+    """A search space, limit or study that does not allow the requested search."""
 
 
 class RoundTripError(SbertPruneError, RuntimeError):
-    """A saved model that does not come back as it was."""
+    """A saved model that differs when it is loaded again."""
 
 
 class TrackingError(SbertPruneError, RuntimeError):
-    """MLflow's store or registry cannot do what was asked."""
+    """A failed operation of MLflow's store or registry."""
 
 
 class UnrecordedError(TrackingError):
-    """A store that failed when work was done already: that is kept, and the same command goes on from there."""
+    """A store that failed after work was finished: the work is saved, and the same command resumes from it."""
 
 
 class RefusedError(SbertPruneError, RuntimeError):
-    """A model that a gate does not let pass: an answer with its reasons, which is recorded."""
+    """A model that a gate rejects: a result with its reasons, which is recorded."""

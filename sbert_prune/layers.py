@@ -1,4 +1,4 @@
-"""Which layers of an encoder to keep, as a value that cannot be wrong."""
+"""The layers of an encoder to keep, as a validated value."""
 
 import re
 from dataclasses import dataclass
@@ -6,17 +6,21 @@ from typing import Self
 
 from sbert_prune.errors import SelectionError
 
-_LIST = re.compile(r"\s*\d{1,9}(\s*-\s*\d{1,9})?(\s*,\s*\d{1,9}(\s*-\s*\d{1,9})?)*\s*")  # nine digits: int() refuses thousands
+_LIST = re.compile(
+    r"\s*\d{1,9}(\s*-\s*\d{1,9})?(\s*,\s*\d{1,9}(\s*-\s*\d{1,9})?)*\s*"
+)  # at most nine digits, because int() refuses thousands of them
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSelection:
     """The kept layers of an encoder.
 
-    kept: indices in ascending order, each once; 0 is next to the embeddings.
-    depth: number of layers before pruning.
+    Attributes:
+        kept: Indices in ascending order, each once; 0 is next to the embeddings.
+        depth: Number of layers before pruning.
 
-    Raises SelectionError for an empty, unsorted or repeated list, or an index outside the depth.
+    Raises:
+        SelectionError: The indices are empty, unsorted, repeated, or outside the depth.
     """
 
     kept: tuple[int, ...]
@@ -25,20 +29,27 @@ class LayerSelection:
     def __post_init__(self) -> None:
         listed = ",".join(map(str, self.kept))
         if self.depth < 1:
-            raise SelectionError(f"An encoder of depth {self.depth} has no layers to keep; the depth must be 1 or more.")
+            raise SelectionError(
+                f"An encoder of depth {self.depth} has no layers to keep; the depth must be 1 or more."
+            )
         if not self.kept:
             raise SelectionError(f"No layer is kept. Keep at least one of the layers 0-{self.depth - 1}.")
         if outside := [index for index in self.kept if not 0 <= index < self.depth]:
-            raise SelectionError(f"Layer {outside[0]} does not exist: the encoder has {self.depth} layers, numbered 0-{self.depth - 1}.")
+            raise SelectionError(
+                f"Layer {outside[0]} does not exist: the encoder has {self.depth} layers, numbered 0-{self.depth - 1}."
+            )
         if list(self.kept) != sorted(set(self.kept)):
             fixed = ",".join(map(str, sorted(set(self.kept))))
             raise SelectionError(f"Layers {listed} are not in ascending order, each once. Did you mean {fixed}?")
 
     @classmethod
     def parse(cls, text: str, *, depth: int) -> Self:
-        """Read a list such as "0,2,4-7". Inverts str().
+        """Parse a list such as "0,2,4-7". Inverts str().
 
-        Raises SelectionError for anything else; a mere count ("6") names no layers: give it to a strategy.
+        A count such as "6" is no list: it is read as layer 6. Counts are for strategies (see `choose_layers`).
+
+        Raises:
+            SelectionError: The text is not a list of layers of an encoder of this depth.
         """
         if not _LIST.fullmatch(text):
             raise SelectionError(f"{text!r} is not a list of layers. Write indices and ranges, such as 0,2,4-7.")
@@ -49,13 +60,15 @@ class LayerSelection:
                 raise SelectionError(f"The range {part.strip()} runs backwards. Did you mean {int(last)}-{int(first)}?")
             if max(int(first), int(last or first)) >= depth:
                 outside = max(int(first), int(last or first))
-                raise SelectionError(f"Layer {outside} does not exist: the encoder has {depth} layers, numbered 0-{depth - 1}.")
+                raise SelectionError(
+                    f"Layer {outside} does not exist: the encoder has {depth} layers, numbered 0-{depth - 1}."
+                )
             kept.extend(range(int(first), int(last or first) + 1))
         return cls(tuple(kept), depth)
 
     @classmethod
     def all(cls, depth: int) -> Self:
-        """Keep every layer: the reference's selection."""
+        """Return the selection that keeps every layer, as in the reference."""
         return cls(tuple(range(depth)), depth)
 
     @property
@@ -65,13 +78,22 @@ class LayerSelection:
 
     @property
     def dropped(self) -> tuple[int, ...]:
-        """The layers that go."""
+        """The dropped layers, in ascending order."""
         return tuple(sorted(set(range(self.depth)) - set(self.kept)))
 
     def within(self, original: Self) -> Self:
-        """This selection of an already pruned encoder, in the indices of the encoder that `original` selected from."""
+        """Translate a selection from a pruned encoder into the indices of its original encoder.
+
+        Args:
+            original: The selection that the pruned encoder was made with.
+
+        Raises:
+            SelectionError: The depths do not fit.
+        """
         if self.depth != original.num_layers:
-            raise SelectionError(f"A selection of {self.depth} layers does not fit an encoder that kept {original.num_layers}.")
+            raise SelectionError(
+                f"A selection of {self.depth} layers does not fit an encoder that kept {original.num_layers}."
+            )
         return type(self)(tuple(original.kept[index] for index in self.kept), original.depth)
 
     def __str__(self) -> str:

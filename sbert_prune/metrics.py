@@ -1,10 +1,10 @@
-"""The names of the metrics that more than one module looks for."""
+"""The names of metrics that several modules use."""
 
 STS_DEV = "sts_dev/spearman_cosine"
-"""What chooses."""
+"""The metric that decides between variants."""
 
 STS_TEST = "sts_test/spearman_cosine"
-"""What a variant is judged by before all others."""
+"""The main quality metric of a finished variant."""
 
 RETENTION = "quality/retention"
-"""Share of the reference's STS_TEST."""
+"""The variant's STS_TEST divided by the reference's."""

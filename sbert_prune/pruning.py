@@ -1,4 +1,4 @@
-"""Cutting layers out of an encoder: in memory, and as it lies on disk."""
+"""Remove layers from an encoder, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.errors import EncoderError, SelectionError
-from sbert_prune.models.architectures import architecture_of, check_selection, config_after, hand_on_first, layers_of, set_layers
+from sbert_prune.models.architectures import (
+    architecture_of,
+    check_selection,
+    layers_of,
+    move_shared_parts,
+    pruned_config,
+    set_layers,
+)
 from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint, layer_and_part
 from sbert_prune.models.modules import copy_sidecar_files
 from sbert_prune.models.pickles import convert_pickles, holds_pickles
@@ -26,19 +33,28 @@ if TYPE_CHECKING:
     from sbert_prune.models.lineage import Lineage
 
 
-def prune_layers(encoder: PreTrainedModel, selection: LayerSelection, *, share_weights: bool = False) -> PreTrainedModel:
-    """Return a copy of the encoder that has only the kept layers; the encoder itself stays as it was.
+def prune_layers(
+    encoder: PreTrainedModel, selection: LayerSelection, *, share_weights: bool = False
+) -> PreTrainedModel:
+    """Return a copy of the encoder with only the kept layers; the encoder itself does not change.
 
-    share_weights: the copy's weights are the encoder's own, and change with them.
+    With layers 0..k-1 kept, the output equals `hidden_states[k]` of the full encoder. Dropped layers are never copied.
 
-    Keeping 0..k-1 makes its output equal `hidden_states[k]` of the full encoder. Dropped layers are never copied.
-    Raises SelectionError when the selection was made for another depth, or leaves out a layer that has to stay.
+    Args:
+        encoder: The encoder.
+        selection: The layers to keep.
+        share_weights: Whether the copy shares its weights with the encoder instead of copying them.
+
+    Raises:
+        SelectionError: The selection is for another depth, or drops a layer that must be kept.
     """
     from torch import nn
 
     layers = layers_of(encoder)
     if selection.depth != len(layers):
-        raise SelectionError(f"The selection {selection} was made for {selection.depth} layers; this encoder has {len(layers)}.")
+        raise SelectionError(
+            f"The selection {selection} was made for {selection.depth} layers; this encoder has {len(layers)}."
+        )
     model_type = str(encoder.config.model_type)
     check_selection(model_type, selection)
     tensors = (*encoder.parameters(), *encoder.buffers()) if share_weights else ()
@@ -46,8 +62,8 @@ def prune_layers(encoder: PreTrainedModel, selection: LayerSelection, *, share_w
     kept = nn.ModuleList([deepcopy(layers[index], memo) for index in selection.kept])
     kept.training = layers.training
     if 0 in selection.dropped:
-        hand_on_first(model_type, layers[0], kept[0])
-    memo[id(layers)] = kept  # deepcopy finds the whole list here and so leaves the dropped layers alone
+        move_shared_parts(model_type, layers[0], kept[0])
+    memo[id(layers)] = kept  # so deepcopy does not copy the list with the dropped layers
     pruned = deepcopy(encoder, memo)
     set_layers(pruned, kept, selection)
     return pruned
@@ -56,61 +72,76 @@ def prune_layers(encoder: PreTrainedModel, selection: LayerSelection, *, share_w
 def prune_checkpoint(
     folder: Path, selection: LayerSelection, out: Path, *, lineage: Lineage | None = None, convert_pickle: bool = False
 ) -> Checkpoint:
-    """Cut a saved encoder or sentence model as it lies on disk: no model is built, only the kept tensors are copied.
+    """Prune a saved encoder or sentence model on disk: no model is built, only the kept tensors are copied.
 
-    Weights (single or sharded) come out as one file, byte by byte what `prune_layers` and `save_pretrained` would write in the same
-    dtype; the config follows, tokenizer and modules come along, weights in other formats stay behind, `pruning.json` is written.
-    lineage: of what is cut, where more is known than the folder itself says (a hub's id and commit, say).
-    convert_pickle: take weights that are pickled as well, for their tensors alone; they are converted in a temporary folder first.
+    Weights (one file or shards) are written as one file, the same bytes as `prune_layers` and `save_pretrained` would
+    write in the same dtype. The config is updated, tokenizer and modules are copied, weights in other formats are left
+    out, and `pruning.json` is written. After an error, the output folder does not exist.
 
-    Raises SelectionError for a selection that does not fit, EncoderError for a folder that is damaged, an output folder that is not
-    empty, and a disk without room; nothing is left of the output then.
+    Args:
+        folder: The saved model.
+        selection: The layers to keep.
+        out: A new or empty folder.
+        lineage: Lineage of the saved model if more is known than its folder records, such as a hub's id and commit.
+        convert_pickle: Whether to accept pickled weights; they are converted in a temporary folder first.
+
+    Returns:
+        The pruned checkpoint.
+
+    Raises:
+        SelectionError: The selection does not fit the encoder.
+        EncoderError: The folder is damaged, the output folder is not empty, or the disk is full.
     """
     folder, out = Path(folder), Path(out).absolute()
     if convert_pickle and holds_pickles(folder):
         with TemporaryDirectory() as scratch:
             converted = Path(scratch) / "converted"
             convert_pickles(folder, converted)
-            known = lineage or lineage_of(SavedModel(str(folder.resolve()), None, inspect_checkpoint(converted)))
-            return prune_checkpoint(converted, selection, out, lineage=known)
+            lineage = lineage or lineage_of(SavedModel(str(folder.resolve()), None, inspect_checkpoint(converted)))
+            return prune_checkpoint(converted, selection, out, lineage=lineage)
     source = inspect_checkpoint(folder)
     if selection.depth != source.depth:
         raise SelectionError(
-            f"The selection {selection} was made for {selection.depth} layers; the encoder in {folder} has {source.depth}."
+            f"The selection {selection} was made for {selection.depth} layers; "
+            f"the encoder in {folder} has {source.depth}."
         )
     check_selection(str(source.config["model_type"]), selection)
     if out.resolve().is_relative_to(folder.resolve()):
-        raise EncoderError(f"{out} lies inside {folder}, which is to be cut. Name a folder outside of it.")
+        raise EncoderError(f"{out} lies inside {folder}, which is to be pruned. Give a folder outside of it.")
     tensors = _renumbered(source, selection)
     num_bytes = sum(tensor.num_bytes for tensor in tensors.values())
-    with ThreadPoolExecutor(1) as beside_copying, whole_folder(out, num_bytes=num_bytes) as beside:
-        origin = beside_copying.submit(lambda: lineage or lineage_of(SavedModel(str(folder.resolve()), None, source)))
-        write_tensors(beside / "model.safetensors", tensors)
-        config = config_after(source.config, selection)
-        (beside / "config.json").write_text(json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        copy_sidecar_files(folder, beside)
-        origin.result().after_cut(selection, strategy=EXPLICIT).write(beside)
+    with ThreadPoolExecutor(1) as executor, whole_folder(out, num_bytes=num_bytes) as partial:
+        source_lineage = executor.submit(lambda: lineage or lineage_of(SavedModel(str(folder.resolve()), None, source)))
+        write_tensors(partial / "model.safetensors", tensors)
+        config = pruned_config(source.config, selection)
+        config_text = json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n"
+        (partial / "config.json").write_text(config_text, encoding="utf-8")
+        copy_sidecar_files(folder, partial)
+        source_lineage.result().after_cut(selection, strategy=EXPLICIT).write(partial)
     return inspect_checkpoint(out)
 
 
 def _renumbered(source: Checkpoint, selection: LayerSelection) -> dict[str, StoredTensor]:
-    """The kept tensors under their new names."""
+    """Return the kept tensors under their new names."""
     architecture = architecture_of(str(source.config["model_type"]))
-    places = {index: place for place, index in enumerate(selection.kept)}
+    new_index = {old: new for new, old in enumerate(selection.kept)}
     renamed: dict[str, StoredTensor] = {}
     for name, tensor in source.tensors.items():
-        inside = layer_and_part(architecture, name)
-        if inside is None:
+        layer_part = layer_and_part(architecture, name)
+        if layer_part is None:
             renamed[name] = tensor
-        elif inside[1].startswith(architecture.first_has):
-            renamed[name] = tensor  # layer 0's, for whichever comes first
-        elif inside[0] in places:
-            renamed[f"{architecture.layers}.{places[inside[0]]}.{inside[1]}"] = tensor
+            continue
+        index, part = layer_part
+        if part.startswith(architecture.first_has):
+            renamed[name] = tensor  # a part of layer 0 that the new first layer gets
+        elif index in new_index:
+            renamed[f"{architecture.layers}.{new_index[index]}.{part}"] = tensor
     return renamed
 
 
 def _headless(config: dict[str, Any]) -> dict[str, Any]:
-    """Without the name of a class whose head stays behind."""
-    named = config.get("architectures")
-    bare = [name for name in named if str(name).endswith("Model")] if isinstance(named, list) else []
-    return {key: value for key, value in config.items() if key != "architectures"} | ({"architectures": bare} if bare else {})
+    """Remove classes with a head from `architectures`: the head is not saved."""
+    classes = config.get("architectures")
+    bare = [name for name in classes if str(name).endswith("Model")] if isinstance(classes, list) else []
+    other = {key: value for key, value in config.items() if key != "architectures"}
+    return other | {"architectures": bare} if bare else other

@@ -1,4 +1,4 @@
-"""A hub on localhost: gives models and data sets in the way that huggingface_hub asks for them, and fails where it is told to.
+"""A hub on localhost: serves models and data sets to huggingface_hub, with faults on request.
 
     with Hub(tmp_path) as hub:
         hub.add_model("org/name", folder)
@@ -7,7 +7,7 @@
         subprocess.run([...], env=hub.env)          # or use_hub(monkeypatch, hub) in this process
         assert hub.fetched == ["org/pairs/train.csv"]
 
-Large files (.safetensors, .bin, .parquet, and what is longer than 10 kB) come from a second port: in the wild, from a storage host.
+Large files (.safetensors, .bin, .parquet, and all above 10 kB) come from a second port, like a hub's storage host.
 """
 
 import json
@@ -32,11 +32,17 @@ _KINDS = {"models": "model", "datasets": "dataset"}
 
 @dataclass
 class Fault:
-    """What goes wrong with a request.
+    """A fault of a request.
 
-    method: GET or HEAD.  times: how often, before all is well again.  status, headers: the answer instead of the right one.
-    cut_after: bytes of the body after which the connection ends, by a reset if `reset`.  damage: one byte of the body is changed.
-    page: what a portal answers to everything, as HTML with status 200.
+    Attributes:
+        status: HTTP status to answer with.
+        headers: Headers of that answer.
+        method: GET or HEAD.
+        times: How often the fault occurs.
+        cut_after: Bytes of the body after which the connection ends.
+        reset: Whether it ends by a reset.
+        damage: Whether one byte of the body is changed.
+        page: The HTML that a portal answers to every request, with status 200.
     """
 
     status: int = 0
@@ -51,7 +57,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. what: "api/models/ID/REVISION", or "ID/FILE".  num_bytes: of the file's content that was sent."""
+    """One request.
+
+    Attributes:
+        method: GET or HEAD.
+        what: "api/models/ID/REVISION", or "ID/FILE".
+        range: The header of this name.
+        has_token: Whether the request has a token.
+        num_bytes: Number of bytes of the body that were sent.
+    """
 
     method: str
     what: str
@@ -69,7 +83,13 @@ class _Repository:
 
 
 class Hub:
-    """endpoint: what HF_ENDPOINT is set to.  home: HF_HOME, in the folder given.  requests: all that were answered, in order."""
+    """The server.
+
+    Attributes:
+        endpoint: Value for HF_ENDPOINT.
+        home: Value for HF_HOME.
+        requests: All answered requests, in order.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "hf_home"
@@ -91,7 +111,7 @@ class Hub:
         self.stop()
 
     def stop(self) -> None:
-        """From now on nobody listens at `endpoint`, and connections that are open end."""
+        """Stop the server and close open connections."""
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -101,35 +121,37 @@ class Hub:
         self._servers = []
 
     def add_model(self, repo_id: str, files: Path | Mapping[str, bytes], *, revision: str = "main") -> str:
-        """Put a commit with a folder's files, or these, behind a branch or tag, or make it the commit that this names; the commit."""
+        """Add a commit of files under a branch, a tag or its own name, and return the commit."""
         return self._add("model", repo_id, files, revision)
 
     def add_dataset(self, repo_id: str, files: Path | Mapping[str, bytes], *, revision: str = "main") -> str:
-        """The same for a data set."""
+        """Add a commit of a data set, as `add_model`."""
         return self._add("dataset", repo_id, files, revision)
 
     def listed(self, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """What stands in the answer about a revision: all files, or none, as with mirrors that list files by the tree alone."""
+        """Return the files in answers about a revision: all, or none, like mirrors that list files only in the tree."""
         return files if self.lists_files else {}
 
     def commit(self, kind: str, repo_id: str, revision: str = "main") -> str:
-        """The commit that a branch or tag stands for; a commit stands for itself."""
+        """Return the commit of a branch, tag or commit."""
         repository = self._repositories[kind, repo_id]
         return revision if revision in repository.commits else repository.revisions[revision]
 
     def close(self, kind: str, repo_id: str, *, gated: bool) -> None:
-        """Give a repository to those with `token` only: one that is gated says so, one that is private does not say that it is there."""
+        """Restrict a repository to `token`. A gated one is reported as gated, a private one as missing."""
         repository = self._repositories[kind, repo_id]
         repository.gate, repository.is_private = (self.token, False) if gated else (None, True)
 
     def fail(self, where: str, *faults: Fault) -> None:
-        """Let these faults happen, one after the other, to requests whose `what` contains `where`."""
+        """Apply these faults, one after the other, to requests whose `what` contains `where`."""
         self._faults += [(where, fault) for fault in faults]
 
     @property
     def fetched(self) -> list[str]:
-        """The files whose content was asked for, as "org/name/file", in order."""
-        return [request.what for request in self.requests if request.method == "GET" and not request.what.startswith("api/")]
+        """The downloaded files, as "org/name/file", in order."""
+        return [
+            request.what for request in self.requests if request.method == "GET" and not request.what.startswith("api/")
+        ]
 
     @property
     def cache(self) -> Path:
@@ -138,13 +160,19 @@ class Hub:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a process that uses this hub and none of the user's own caches, tokens and proxies."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING")) and "proxy" not in key.lower()}
-        return {**kept, "HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        """The environment for a process that uses this hub and none of the user's caches, tokens and proxies."""
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("HF_", "HUGGING")) and "proxy" not in key.lower()
+        }
+        return {**environment, "HF_ENDPOINT": self.endpoint, "HF_HOME": str(self.home), "HF_HUB_DISABLE_TELEMETRY": "1"}
 
     def _add(self, kind: str, repo_id: str, files: Path | Mapping[str, bytes], revision: str) -> str:
         if isinstance(files, Path):
-            files = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
+            files = {
+                path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()
+            }
         content = "".join(f"{path} {_digest(path, body)}\n" for path, body in sorted(files.items()))
         is_commit = len(revision) == 40
         commit = revision if is_commit else sha1(f"{kind} {repo_id} {content}".encode()).hexdigest()
@@ -163,7 +191,7 @@ class Hub:
 
 
 def use_hub(monkeypatch: Any, hub: Hub) -> None:
-    """Let huggingface_hub in this process use the hub, although it was imported with other settings."""
+    """Make huggingface_hub in this process use the hub, although it was imported with other settings."""
     from huggingface_hub import close_session, constants
 
     for key in [key for key in os.environ if key.startswith(("HF_", "HUGGING")) or "proxy" in key.lower()]:
@@ -172,20 +200,25 @@ def use_hub(monkeypatch: Any, hub: Hub) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub.cache))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(hub.home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)  # it would ask huggingface.co which agents there are
-    close_session()  # it has read the proxies of the environment
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)  # it sends requests to huggingface.co
+    close_session()  # an open session has read the old proxies
 
 
 def wait_for_no_hub(monkeypatch: Any) -> None:
-    """Let this process ask a hub that is busy or out of reach again at once."""
+    """Make retries in this process immediate."""
     from sbert_prune.hub.retry import with_retries
 
     for module in ("download", "snapshot"):
-        monkeypatch.setattr(f"sbert_prune.hub.{module}.with_retries", partial(with_retries, sleep=lambda _seconds: None))
+        monkeypatch.setattr(
+            f"sbert_prune.hub.{module}.with_retries", partial(with_retries, sleep=lambda _seconds: None)
+        )
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """/api/KINDS/ID/revision/REV, /api/KINDS/ID/tree/REV, /[datasets/]ID/resolve/REV/FILE, and on the other port /KIND/ID/COMMIT/FILE."""
+    """Handle /api/KINDS/ID/revision/REV, /api/KINDS/ID/tree/REV and /[datasets/]ID/resolve/REV/FILE.
+
+    The other port handles /storage/KIND/ID/COMMIT/FILE.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -210,11 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub._repositories[kind, repo_id]
         commit = repository.revisions.get(revision, revision)
         if is_api:
-            listing = (
-                _tree(repository.commits[commit])
-                if verb == "tree"
-                else _listing(repo_id, commit, self.hub.listed(repository.commits[commit]))
-            )
+            files = repository.commits[commit]
+            listing = _tree(files) if verb == "tree" else _listing(repo_id, commit, self.hub.listed(files))
             return self._send(what, json.dumps(listing).encode())
         return self._give(what, (kind, repo_id, commit, "/".join(file)), repository.commits[commit])
 
@@ -225,11 +255,14 @@ class _Handler(BaseHTTPRequestHandler):
         return ["/".join(path[:2]), *path[2:], *["main"] * (4 - len(path))]
 
     def _refusal(self, kind: str, repo_id: str, revision: str, *, is_api: bool) -> tuple[int, str, str] | None:
-        repository, token = self.hub._repositories.get((kind, repo_id)), self.headers.get("Authorization", "").removeprefix("Bearer ")
+        repository = self.hub._repositories.get((kind, repo_id))
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token and not token.startswith("hf_"):
             return 401, "", "Invalid credentials in Authorization header"
         if repository is None or (repository.is_private and token != self.hub.token):
-            return (404, "RepoNotFound", "Repository not found") if token else (401, "RepoNotFound", "Invalid username or password.")
+            if token:
+                return 404, "RepoNotFound", "Repository not found"
+            return 401, "RepoNotFound", "Invalid username or password."
         if revision not in repository.revisions and revision not in repository.commits:
             return 404, "RevisionNotFound", f"Invalid rev id: {revision}"
         if repository.gate not in (None, token) and not is_api:
@@ -244,7 +277,12 @@ class _Handler(BaseHTTPRequestHandler):
         if len(digest) == 40:
             return self._send(what, body, {"ETag": f'"{digest}"', "X-Repo-Commit": commit})
         location = "/".join((self.hub.storage, "storage", *place))
-        headers = {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(body)), "X-Repo-Commit": commit, "Location": location}
+        headers = {
+            "X-Linked-Etag": f'"{digest}"',
+            "X-Linked-Size": str(len(body)),
+            "X-Repo-Commit": commit,
+            "Location": location,
+        }
         return self._answer(what if self.command == "HEAD" else f"api/redirect/{what}", b"", 302, headers)
 
     def _send(self, what: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
@@ -279,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.wfile.flush()
         if reset:
-            time.sleep(0.3)  # a reset takes back what is still on its way
+            time.sleep(0.3)  # a reset discards data that has not arrived yet
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             with suppress(OSError):
                 self.connection.close()
@@ -289,7 +327,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Print nothing."""
 
 
 def _digest(path: str, body: bytes) -> str:
@@ -307,7 +345,7 @@ def _listing(repo_id: str, commit: str, files: Mapping[str, bytes]) -> dict[str,
 
 
 def _tree(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """The same for `hf download`, which asks for it in another way."""
+    """Return the listing in the form that `hf download` requests."""
     entries = []
     for path, body in files.items():
         digest = _digest(path, body)

@@ -14,7 +14,7 @@ from pipelines.steps.records import lineage_tags
 from sbert_prune.errors import RoundTripError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.models.checkpoint import inspect_checkpoint
-from sbert_prune.models.roundtrip import FreshProcess, check_same
+from sbert_prune.models.roundtrip import ReloadReport, check_same
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.registry import versions as registry
@@ -108,13 +108,13 @@ class Made:
         return self.task.folder
 
 
-def proven(nursery: WorkerPool, made: Made) -> FreshProcess:
+def proven(nursery: WorkerPool, made: Made) -> ReloadReport:
     """Load the saved model in a process of its own, and compare. Raises RoundTripError."""
     told = nursery.ask(prove, made.folder)
     if told is None or isinstance(told, Failed):
         raise RoundTripError(f"The variant that was saved cannot be loaded: {told.reason if told else 'the process ended without a word'}")
     found, peak_mb, libraries_mb = told
-    return FreshProcess(check_same(made.folder, np.asarray(found), made.trained.probes), peak_mb, libraries_mb)
+    return ReloadReport(check_same(made.folder, np.asarray(found), made.trained.probes), peak_mb, libraries_mb)
 
 
 class ArtifactRetention:

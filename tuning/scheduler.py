@@ -113,7 +113,7 @@ class _Rounds:
                 self._ended = ""
                 return False
             recipe = asked.proposal.recipe(self._bench.recipe)
-            asked.trial.set_user_attr(PROCESS, str(Process.own()))
+            asked.trial.set_user_attr(PROCESS, str(Process.current()))
             asked.trial.set_user_attr(KEPT, str(asked.proposal.selection))
             asked.trial.set_user_attr(DIGEST, recipe.digest)
             if not self._answer(asked, recipe):

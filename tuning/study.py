@@ -215,8 +215,8 @@ def _is_stale(one: Held, is_running: Callable[[str], bool]) -> bool:
     if (run_id := one.say(RUN)) is not None:
         return not is_running(run_id)
     process = Process.parse(one.say(PROCESS) or "")
-    if process is not None and process.runs is not None:
-        return not process.runs
+    if process is not None and process.is_running is not None:
+        return not process.is_running
     began = one.trial.datetime_start or datetime.min
     return time.time() - began.timestamp() > _JUST_ASKED_S
 

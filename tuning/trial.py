@@ -26,7 +26,7 @@ from sbert_prune.models.sentence import PROBES, check_embeddings, embed, load_sa
 from sbert_prune.pruning import prune_checkpoint
 from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.strategies import EXPLICIT
-from sbert_prune.system.memory import peak_resident_mb
+from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.training.device import choose_hardware
 from sbert_prune.training.phases import PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
@@ -65,9 +65,9 @@ def prove(line: Connection, folder: Path) -> None:
 
     _begin()
     try:
-        before = peak_resident_mb()
+        before = peak_memory_mb()
         found = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
-        line.send((found, peak_resident_mb(), before))
+        line.send((found, peak_memory_mb(), before))
     except (OSError, RuntimeError, ValueError) as error:
         line.send(Failed(f"{type(error).__name__}: {error}"))
 

@@ -1,7 +1,7 @@
 """Files of a model or data set on a hub, at one commit.
 
-They come through huggingface_hub, into its cache and from it: https://huggingface.co/docs/huggingface_hub/guides/download
-HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE and HF_TOKEN mean what they mean there.
+huggingface_hub downloads and caches them: https://huggingface.co/docs/huggingface_hub/guides/download
+HF_ENDPOINT, HF_HOME, HF_HUB_OFFLINE and HF_TOKEN work as documented there.
 """
 
 from __future__ import annotations
@@ -18,15 +18,23 @@ from sbert_prune.hub.errors import Kind, Requested, explain, faults, is_out_of_r
 from sbert_prune.hub.retry import with_retries
 
 _REPO_ID = re.compile(r"(?!.*(--|\.\.|\.git$))\w[\w.-]{0,95}/\w[\w.-]{0,95}(?<![-.])", re.ASCII)
-_REVISION = re.compile(r"(?!.*\.\.)[^\s/~^:?*\[\\@-][^\s/~^:?*\[\\]*(/[^\s/~^:?*\[\\]+)*")  # what git takes as a branch
+_REVISION = re.compile(
+    r"(?!.*\.\.)[^\s/~^:?*\[\\@-][^\s/~^:?*\[\\]*(/[^\s/~^:?*\[\\]+)*"
+)  # what git accepts as a branch
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A model or data set at one commit.
 
-    revision: what was asked for, a branch, tag or commit.  files: all that the commit has; of a snapshot from the cache, what stands there.
-    note: for people, why it was taken from the cache although the hub was asked; empty otherwise.
+    Attributes:
+        repo_id: The repository's name: organisation/name.
+        kind: Whether it is a model or a data set.
+        revision: The requested branch, tag or commit.
+        commit: The full hash of its commit.
+        files: All files of the commit; in a snapshot from the cache, the cached ones.
+        is_from_cache: Whether the snapshot comes from the cache alone.
+        note: For the user: why the cache was used although the hub was asked. Otherwise empty.
     """
 
     repo_id: str
@@ -38,44 +46,59 @@ class Snapshot:
     note: str = ""
 
     def fetch(self, names: Iterable[str]) -> Path:
-        """The folder of the commit in the cache, with these files whole: those that are not there yet are downloaded, their hashes checked.
+        """Download the files that are not cached yet, verify their hashes, and return the commit's folder in the cache.
 
-        Raises HubError for a file that the commit does not have, that cannot be had, or that arrives damaged twice.
+        Raises:
+            HubError: A file is not part of the commit, cannot be downloaded, or arrives damaged twice.
         """
-        known = {file.path: file for file in self.files}
-        wanted = list(dict.fromkeys(names))
-        if missing := [name for name in wanted if name not in known]:
-            raise HubError(self._lacks(missing))
+        by_path = {file.path: file for file in self.files}
+        paths = list(dict.fromkeys(names))
+        if missing := [path for path in paths if path not in by_path]:
+            raise HubError(self._missing_message(missing))
         cache = RepositoryCache.of(self.repo_id, self.kind)
         if not self.is_from_cache:
-            for name in wanted:
-                download(_asked(self.repo_id, self.kind, self.revision), self.commit, known[name])
-            cache.remember(self.revision, self.commit)  # only now: offline, the revision stands for a commit whose files are there
+            for path in paths:
+                download(_asked(self.repo_id, self.kind, self.revision), self.commit, by_path[path])
+            cache.remember(self.revision, self.commit)  # last, so that offline the revision has all its files
         return cache.folder(self.commit)
 
-    def _lacks(self, missing: list[str]) -> str:
+    def _missing_message(self, missing: list[str]) -> str:
         asked = _asked(self.repo_id, self.kind, self.revision)
         names = ", ".join(missing)
         if self.is_from_cache:
             reason = self.note or "HF_HUB_OFFLINE is set"
-            return f"The cache of the {asked} as of commit {self.commit[:8]} lacks {names} ({reason}). {_how_to_get(asked)}"
-        held = ", ".join(file.path for file in self.files[:8]) + (", ..." if len(self.files) > 8 else "")
-        return f"The {asked} at commit {self.commit[:8]} has no {names}; it has {held or 'no files'}. Give another revision."
+            return (
+                f"The cache of the {asked} as of commit {self.commit[:8]} lacks {names} ({reason}). "
+                f"{_how_to_get(asked)}"
+            )
+        paths = ", ".join(file.path for file in self.files[:8]) + (", ..." if len(self.files) > 8 else "")
+        return (
+            f"The {asked} at commit {self.commit[:8]} has no {names}; it has {paths or 'no files'}. "
+            "Give another revision."
+        )
 
 
 def resolve(repo_id: str, *, kind: Kind, revision: str | None = None, offline: bool = False) -> Snapshot:
-    """The commit that a revision (by default "main") stands for, and its files; nothing is downloaded.
+    """Find the commit and the files of a revision without downloading anything.
 
-    offline: ask the cache only, as with HF_HUB_OFFLINE. A hub that is out of reach is replaced by the cache where that has the revision.
+    If the hub is out of reach, the cache is used where it has the revision.
 
-    Raises HubError for a name that cannot be one, a repository or revision that is missing or closed, and a hub that does not answer.
+    Args:
+        repo_id: The repository's name: organisation/name.
+        kind: Whether it is a model or a data set.
+        revision: A branch, tag or commit; None is "main".
+        offline: Use the cache only, as with HF_HUB_OFFLINE.
+
+    Raises:
+        HubError: The name is invalid, the repository or revision is missing or not accessible, or the hub does
+            not answer.
     """
     asked = _asked(repo_id, kind, revision or "main")
     _check(asked)
     if offline or _is_offline():
         return _from_cache(asked) or _raise_uncached(asked)
     try:
-        return with_retries(lambda: _listed(asked))
+        return with_retries(lambda: _list_files(asked))
     except faults() as error:
         cached = _from_cache(asked, f"the hub is out of reach ({reason_of(error)})") if is_out_of_reach(error) else None
         if cached is None:
@@ -91,9 +114,13 @@ def _asked(repo_id: str, kind: Kind, revision: str) -> Requested:
 
 def _check(asked: Requested) -> None:
     if not _REPO_ID.fullmatch(asked.repo_id):
-        raise HubError(f"{asked.repo_id!r} is no name on a hub. Expected organisation/name, of letters, digits, '-', '_' and '.'.")
+        raise HubError(
+            f"{asked.repo_id!r} is no name on a hub. Expected organisation/name, of letters, digits, '-', '_' and '.'."
+        )
     if not _REVISION.fullmatch(asked.revision):
-        raise HubError(f"{asked.revision!r} is no revision of the {asked}. Expected a branch, a tag, or a commit of 40 characters.")
+        raise HubError(
+            f"{asked.revision!r} is no revision of the {asked}. Expected a branch, a tag, or a commit of 40 characters."
+        )
 
 
 def _is_offline() -> bool:
@@ -102,13 +129,17 @@ def _is_offline() -> bool:
     return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
 
 
-def _listed(asked: Requested) -> Snapshot:
+def _list_files(asked: Requested) -> Snapshot:
     from huggingface_hub import HfApi, constants
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi(endpoint=asked.endpoint)
     info = api.repo_info(
-        asked.repo_id, repo_type=asked.kind, revision=asked.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+        asked.repo_id,
+        repo_type=asked.kind,
+        revision=asked.revision,
+        files_metadata=True,
+        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
     )
     if not COMMIT.fullmatch(info.sha or ""):
         raise ValueError
@@ -116,14 +147,16 @@ def _listed(asked: Requested) -> Snapshot:
         HubFile(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id)
         for file in getattr(info, "siblings", None) or ()
     ]
-    if not files:  # mirrors may list files only when asked for the tree
+    if not files:  # some mirrors list files only in the tree
         entries = api.list_repo_tree(asked.repo_id, recursive=True, repo_type=asked.kind, revision=info.sha)
         files = [
             HubFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in entries
             if isinstance(entry, RepoFile)
         ]
-    return Snapshot(asked.repo_id, asked.kind, asked.revision, str(info.sha), tuple(sorted(files, key=lambda file: file.path)))
+    return Snapshot(
+        asked.repo_id, asked.kind, asked.revision, str(info.sha), tuple(sorted(files, key=lambda file: file.path))
+    )
 
 
 def _from_cache(asked: Requested, reason: str = "") -> Snapshot | None:
@@ -139,8 +172,11 @@ def _from_cache(asked: Requested, reason: str = "") -> Snapshot | None:
 def _raise_uncached(asked: Requested) -> Snapshot:
     from huggingface_hub import constants
 
-    found = f"HF_HUB_OFFLINE is set, and the cache in {constants.HF_HUB_CACHE} has no {asked} at revision {asked.revision}."
-    raise HubError(f"{found} {_how_to_get(asked)}")
+    cache = constants.HF_HUB_CACHE
+    raise HubError(
+        f"HF_HUB_OFFLINE is set, and the cache in {cache} has no {asked} at revision {asked.revision}. "
+        f"{_how_to_get(asked)}"
+    )
 
 
 def _how_to_get(asked: Requested) -> str:

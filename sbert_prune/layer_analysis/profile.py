@@ -16,7 +16,7 @@ import torch
 
 from sbert_prune.errors import DataError
 from sbert_prune.models.architectures import architecture_of, layers_of
-from sbert_prune.models.hooks import evaluating, watched
+from sbert_prune.models.hooks import evaluating, layer_hook
 from sbert_prune.models.sentence import encoder_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Batch:
         self.final_norm = encoder.get_submodule(norm) if norm else torch.nn.Identity()
 
     def run(self) -> None:
-        with watched(encoder_of(self.model), self.see):
+        with layer_hook(encoder_of(self.model), self.see):
             output = self.model[0](self.features.copy())
         self.vectors[len(self.change)] = self.pool(output["token_embeddings"])
 

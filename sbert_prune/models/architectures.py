@@ -1,4 +1,4 @@
-"""The one place that knows where Transformers keeps the layers of an encoder."""
+"""Supported architectures: where Transformers keeps the layers of each encoder, and what else differs between them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 class Architecture:
     """Where one family of encoders keeps its layers, and what is particular about them.
 
-    layers: path of the list of layers, seen from the encoder.
-    depth_keys: the keys of config.json that hold the number of layers; the first is what Transformers reads.
-    word_embeddings: path of the module with one row a piece.
-    final_norm: path of the norm behind the last layer, where there is one; a layer's own output has not passed it.
-    per_layer_keys: the lists in the config that hold one entry a layer.
-    first_has: parts that layer 0 alone has and every layer uses; they go to whichever layer comes first.
-    first_lacks: parts that layer 0 alone does without; then it has to stay, for a saved model cannot say so of another.
-    prefix: what a model with a head puts before its encoder's names; Transformers looks for the encoder there, and nowhere else.
-    not_encoder: how the names of tensors begin that belong to no sentence encoder, in a checkpoint of the whole model.
-    positions_behind_padding: whether the first position's number is the padding piece's plus one.
+    Attributes:
+        layers: Path of the list of layers, relative to the encoder.
+        prefix: Prefix of the encoder's tensor names in a model with a head, the only one that Transformers recognizes.
+        depth_keys: Keys of config.json for the number of layers; Transformers reads the first.
+        word_embeddings: Path of the module with one row per vocabulary piece.
+        final_norm: Path of the norm after the last layer, if there is one. It is not part of a layer's own output.
+        per_layer_keys: Keys of the lists in the config that have one entry per layer.
+        first_has: Parts that only layer 0 has and every layer uses; after pruning, the new first layer gets them.
+        first_lacks: Parts that only layer 0 lacks; it must be kept, because a saved model cannot mark another layer so.
+        not_encoder: Prefixes of tensor names in a full checkpoint that do not belong to the sentence encoder.
+        positions_behind_padding: Whether the first position's number is the padding piece's plus one.
     """
 
     layers: str = "encoder.layer"
@@ -86,54 +87,74 @@ ARCHITECTURES: dict[str, Architecture] = {
     "gemma2": _TYPED_DECODER,
     "gemma3_text": _TYPED_DECODER,
 }
-"""By `model_type` of config.json. One row more supports one architecture more; tests/library/test_pruning.py holds its laws."""
+"""By `model_type` of config.json. To support another architecture, add a row;
+tests/library/test_pruning.py checks it."""
 
-SHARED_LAYERS = {"albert": "runs one and the same layer again and again"}
-"""Encoders that have no layers of their own to drop, and why."""
+SHARED_LAYERS = {"albert": "repeats one and the same layer"}
+"""Encoders whose layers share their weights, and why they cannot be pruned."""
 
 
 def architecture_of(model_type: str, class_name: str = "") -> Architecture:
-    """Look an architecture up. Raises EncoderError naming the type, the class where it is known, and where a row can be added."""
+    """Return the architecture of a model type.
+
+    Args:
+        model_type: `model_type` of config.json.
+        class_name: The model's class for the error message, if it is known.
+
+    Raises:
+        EncoderError: The type is not supported.
+    """
     if model_type in ARCHITECTURES:
         return ARCHITECTURES[model_type]
     if model_type in SHARED_LAYERS:
         raise EncoderError(
-            f"Encoders of the type {model_type!r} cannot be pruned: such an encoder {SHARED_LAYERS[model_type]}, so dropping layers "
-            "would save no parameter. Take an encoder whose layers have weights of their own, a bert or a roberta, say."
+            f"Encoders of the type {model_type!r} cannot be pruned: such an encoder {SHARED_LAYERS[model_type]}, "
+            "so dropping layers would save no parameter. "
+            "Take an encoder whose layers have weights of their own, a bert or a roberta, say."
         )
-    near = get_close_matches(model_type, ARCHITECTURES, n=1)
-    hint = f" The nearest known type is {near[0]!r}." if near else ""
-    named = f"{model_type!r} ({class_name})" if class_name else repr(model_type)
+    matches = get_close_matches(model_type, ARCHITECTURES, n=1)
+    hint = f" The nearest known type is {matches[0]!r}." if matches else ""
+    described = f"{model_type!r} ({class_name})" if class_name else repr(model_type)
     raise EncoderError(
-        f"Encoders of the type {named} are not known: sbert-prune has to know where such a model keeps its list of layers "
-        f"(encoder.layer, say), their number and its word embeddings.{hint} Known types: {', '.join(ARCHITECTURES)}. "
+        f"Encoders of the type {described} are not known: sbert-prune has to know where such a model keeps its list of "
+        f"layers (encoder.layer, say), their number and its word embeddings.{hint} "
+        f"Known types: {', '.join(ARCHITECTURES)}. "
         "To add one, write a row into ARCHITECTURES in sbert_prune/models/architectures.py."
     )
 
 
 def depth_in_config(config: dict[str, Any]) -> int:
-    """Number of layers that a parsed config.json announces."""
+    """Return the number of layers that a parsed config.json gives."""
     classes = config.get("architectures")
-    architecture = architecture_of(str(config.get("model_type")), str(classes[0]) if isinstance(classes, list) and classes else "")
+    class_name = str(classes[0]) if isinstance(classes, list) and classes else ""
+    architecture = architecture_of(str(config.get("model_type")), class_name)
     for key in (*architecture.depth_keys, "num_hidden_layers"):
         if isinstance(config.get(key), int):
             return int(config[key])
-    raise EncoderError(f"config.json of this {config.get('model_type')} holds no {architecture.depth_keys[0]}, so its depth is not known.")
+    raise EncoderError(
+        f"config.json of this {config.get('model_type')} holds no {architecture.depth_keys[0]}, "
+        "so its depth is not known."
+    )
 
 
 def check_selection(model_type: str, selection: LayerSelection) -> None:
-    """Refuse a selection that a saved model of this architecture could not hold. Raises SelectionError."""
+    """Refuse a selection that a saved model of this architecture cannot represent.
+
+    Raises:
+        SelectionError: The selection drops layer 0 of an architecture that needs it.
+    """
     architecture = architecture_of(model_type)
     if architecture.first_lacks and 0 not in selection.kept:
         fixed = ",".join(map(str, (0, *selection.kept[1:])))
         raise SelectionError(
-            f"Layers {selection} leave out layer 0, which has to stay in a {model_type}: it alone has no {architecture.first_lacks[0]}, "
-            f"and whichever layer came first would lose its own as soon as it is loaded again. Did you mean layers={fixed}?"
+            f"Layers {selection} leave out layer 0, which has to stay in a {model_type}: it alone has no "
+            f"{architecture.first_lacks[0]}, and another first layer would lose its own when the model is loaded. "
+            f"Did you mean layers={fixed}?"
         )
 
 
-def config_after(config: dict[str, Any], selection: LayerSelection) -> dict[str, Any]:
-    """A parsed config.json that announces the kept layers alone: their number, and every list with an entry a layer."""
+def pruned_config(config: dict[str, Any], selection: LayerSelection) -> dict[str, Any]:
+    """Return a parsed config.json for the kept layers: their number, and every list with one entry per layer."""
     architecture = architecture_of(str(config["model_type"]))
     lists = {key: _per_layer_list(config, key) for key in architecture.per_layer_keys}
     number = {key: selection.num_layers for key in (*architecture.depth_keys, "num_hidden_layers") if key in config}
@@ -145,33 +166,38 @@ def _per_layer_list(config: dict[str, Any], key: str) -> list[Any]:
         if not isinstance(config[key], list) or len(config[key]) != depth_in_config(config):
             depth = depth_in_config(config)
             raise EncoderError(
-                f"config.json of this {config['model_type']} should list one entry a layer under {key!r}, {depth} in all. "
-                "Restore it from where the model came from."
+                f"config.json of this {config['model_type']} should list one entry per layer under {key!r}, "
+                f"{depth} in all. Restore it from where the model came from."
             )
         return list(config[key])
-    # Configs of old leave the list out: Transformers makes it from a rule about a layer's number, which no longer holds after a cut.
+    # Old configs lack the list: Transformers derives it from the layers' indices, which pruning changes.
     from transformers import AutoConfig
 
-    given = {name: value for name, value in config.items() if name != "model_type"}
-    return list(getattr(AutoConfig.for_model(config["model_type"], **given), key))
+    arguments = {name: value for name, value in config.items() if name != "model_type"}
+    return list(getattr(AutoConfig.for_model(config["model_type"], **arguments), key))
 
 
 def layers_of(encoder: PreTrainedModel) -> nn.ModuleList:
-    """The list of layers, layer 0 next to the embeddings. Raises EncoderError where the class keeps none there."""
+    """Return the list of layers; layer 0 is next to the embeddings.
+
+    Raises:
+        EncoderError: The encoder has no layers at the architecture's path.
+    """
     path = architecture_of(str(encoder.config.model_type), type(encoder).__name__).layers
     try:
         return cast("nn.ModuleList", encoder.get_submodule(path))
     except AttributeError as error:
         raise EncoderError(
-            f"{type(encoder).__name__} has no {path!r}, where encoders of the type {encoder.config.model_type!r} keep their layers. "
-            "Give the bare encoder (AutoModel), or correct its row in ARCHITECTURES in sbert_prune/models/architectures.py."
+            f"{type(encoder).__name__} has no {path!r}, where encoders of the type {encoder.config.model_type!r} keep "
+            "their layers. Give the bare encoder (AutoModel), "
+            "or correct its row in ARCHITECTURES in sbert_prune/models/architectures.py."
         ) from error
 
 
 def set_layers(encoder: PreTrainedModel, layers: nn.ModuleList, selection: LayerSelection) -> None:
-    """Put the kept layers in, and let the config follow: their number, and every list with an entry a layer.
+    """Replace the encoder's layers by the kept ones, and update its config: their number and every per-layer list.
 
-    Both in one function because a config that still announces the old depth reloads without an error, with random layers.
+    One function does both, because a model whose config has the old depth loads without an error, with random layers.
     """
     architecture = architecture_of(str(encoder.config.model_type))
     encoder.set_submodule(architecture.layers, layers)
@@ -181,12 +207,12 @@ def set_layers(encoder: PreTrainedModel, layers: nn.ModuleList, selection: Layer
     for index, layer in enumerate(layers):
         for module in layer.modules():
             if "layer_idx" in vars(module):
-                vars(module)["layer_idx"] = index  # what caches and attention backends call the layer by
+                vars(module)["layer_idx"] = index  # the index that caches and attention backends use
 
 
-def hand_on_first(model_type: str, old: nn.Module, new: nn.Module) -> None:
-    """Give a layer that comes first what the old first layer had for all of them."""
+def move_shared_parts(model_type: str, old: nn.Module, new: nn.Module) -> None:
+    """Give the new first layer the parts that the old first layer had for all layers."""
     for path in architecture_of(model_type).first_has:
         owner, _, name = path.rpartition(".")
         setattr(new.get_submodule(owner), name, deepcopy(old.get_submodule(path)))
-        setattr(new.get_submodule(owner), f"has_{name}", True)  # T5's attention asks this flag
+        setattr(new.get_submodule(owner), f"has_{name}", True)  # T5's attention checks this flag

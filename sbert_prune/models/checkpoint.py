@@ -1,4 +1,4 @@
-"""What a saved checkpoint says of itself, read without torch: enough to refuse a wrong one within a second."""
+"""Saved checkpoints, inspected without torch, so that an unsuitable one is refused within a second."""
 
 from __future__ import annotations
 
@@ -25,83 +25,121 @@ if TYPE_CHECKING:
 _WIDTHS = ("embedding_size", "hidden_size", "dim", "d_model")
 
 
-def encoder_tensors(folder: Path, architecture: Architecture, tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """The tensors of the bare encoder: without a head's or decoder's, and without the prefix that a model with a head puts before names.
+def encoder_tensors(
+    folder: Path, architecture: Architecture, tensors: Mapping[str, StoredTensor]
+) -> dict[str, StoredTensor]:
+    """Return the tensors of the bare encoder: without a head or decoder, and without the prefix of a model with a head.
 
-    Raises EncoderError where the layers stand where Transformers would not look for them: loaded, they would be random.
+    Raises:
+        EncoderError: The layers have a prefix that Transformers does not recognize, so it would load random ones.
     """
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(architecture.not_encoder)}
+    encoder_only = {name: tensor for name, tensor in tensors.items() if not name.startswith(architecture.not_encoder)}
     pattern = re.compile(rf"(.*\.)?{re.escape(architecture.layers)}\.\d+\.")
-    prefixes = {match[1] or "" for match in map(pattern.match, own) if match}
+    prefixes = {match[1] or "" for match in map(pattern.match, encoder_only) if match}
     if wrong := sorted(prefixes - {"", architecture.prefix}):
         raise EncoderError(
-            f"{folder} keeps its layers under {wrong[0]}{architecture.layers}, where Transformers does not look for them: loaded, they "
-            "would be random. Load the model by its own class, and save its bare encoder (model.base_model.save_pretrained)."
+            f"{folder} keeps its layers under {wrong[0]}{architecture.layers}, where Transformers does not look for "
+            "them: loaded, they would be random. Load the model by its own class, and save its bare encoder "
+            "(model.base_model.save_pretrained)."
         )
     if len(prefixes) > 1:
-        raise EncoderError(f"{folder} holds two encoders, one under {architecture.prefix!r}. Save the one that you want by itself.")
+        raise EncoderError(
+            f"{folder} holds two encoders, one under {architecture.prefix!r}. Save the one that you want by itself."
+        )
     prefix = "".join(prefixes)
-    return {name.removeprefix(prefix): tensor for name, tensor in own.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): tensor for name, tensor in encoder_only.items() if name.startswith(prefix)}
 
 
 def layer_and_part(architecture: Architecture, name: str) -> tuple[int, str] | None:
-    """Take an encoder's tensor name apart: (2, "output.dense.weight"); None for a tensor outside of the layers."""
-    number, _, part = name.removeprefix(f"{architecture.layers}.").partition(".")
-    return (int(number), part) if name.startswith(f"{architecture.layers}.") and number.isdecimal() else None
+    """Split a tensor name into layer and part: (2, "output.dense.weight"); None for a tensor outside the layers."""
+    prefix = f"{architecture.layers}."
+    index, _, part = name.removeprefix(prefix).partition(".")
+    return (int(index), part) if name.startswith(prefix) and index.isdecimal() else None
 
 
 def check_depth(folder: Path, architecture: Architecture, depth: int, tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse weights that hold other layers than announced, or a layer unlike the others. Raises EncoderError."""
+    """Check that the weights have the layers that the config gives, all with the same parts and shapes.
+
+    Raises:
+        EncoderError: A layer is missing, unexpected, or differs from the others.
+    """
     layers: dict[int, dict[str, tuple[int, ...]]] = {}
     for name, tensor in tensors.items():
         if place := layer_and_part(architecture, name):
             layers.setdefault(place[0], {})[place[1]] = tensor.shape
-    found = sorted(layers)
-    if found != list(range(depth)):
-        held = f"layers {found[0]}-{found[-1]} ({len(found)})" if found else "no layers"
+    indices = sorted(layers)
+    if indices != list(range(depth)):
+        described = f"layers {indices[0]}-{indices[-1]} ({len(indices)})" if indices else "no layers"
         raise EncoderError(
-            f"{folder}: config.json announces {depth} layers, the weights hold {held}. Loaded like this, layers would be random or lost. "
-            "Correct config.json, or fetch the folder again."
+            f"{folder}: config.json announces {depth} layers, the weights hold {described}. "
+            "Loaded like this, layers would be random or lost. Correct config.json, or fetch the folder again."
         )
-    expected = {part: shape for index in reversed(found) for part, shape in layers[index].items()}
-    for index in found:
-        _check_layer(folder, f"{architecture.layers}.{index}", layers[index], _own(architecture, index, expected))
+    expected = {part: shape for index in reversed(indices) for part, shape in layers[index].items()}
+    for index in indices:
+        own_parts = _parts_of_layer(architecture, index, expected)
+        _check_layer(folder, f"{architecture.layers}.{index}", layers[index], own_parts)
 
 
-def _own(architecture: Architecture, index: int, expected: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    others = architecture.first_has if index else architecture.first_lacks
-    return {part: shape for part, shape in expected.items() if not part.startswith(others)}
+def _parts_of_layer(
+    architecture: Architecture, index: int, expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    excluded = architecture.first_has if index else architecture.first_lacks
+    return {part: shape for part, shape in expected.items() if not part.startswith(excluded)}
 
 
-def _check_layer(folder: Path, path: str, held: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+def _check_layer(
+    folder: Path, path: str, actual: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
     for part, shape in sorted(expected.items()):
-        if part not in held:
+        if part not in actual:
             raise EncoderError(
-                f"{folder}: the weights lack {path}.{part}, which other layers have. Loaded like this, it would be random. Fetch it again."
+                f"{folder}: the weights lack {path}.{part}, which other layers have. "
+                "Loaded like this, it would be random. Fetch it again."
             )
-        if held[part] != shape:
+        if actual[part] != shape:
             raise EncoderError(
-                f"{folder}: the weights hold {path}.{part} as {list(held[part])}, in other layers it is {list(shape)}. Fetch it again."
+                f"{folder}: the weights hold {path}.{part} as {list(actual[part])}, "
+                f"in other layers it is {list(shape)}. Fetch it again."
             )
 
 
-def check_embeddings(folder: Path, architecture: Architecture, config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> None:
-    """Refuse word embeddings of another size than announced, or none. Raises EncoderError."""
-    names = (f"{architecture.word_embeddings}.weight", "encoder.embed_tokens.weight")  # T5's are shared, under either name
-    found = next((tensors[name] for name in names if name in tensors), None)
-    if found is None:
-        raise EncoderError(f"{folder}: the weights lack {names[0]}, one row a piece. Loaded like this, it would be random. Fetch it again.")
-    rows, widths = config.get("vocab_size"), [config[key] for key in _WIDTHS if isinstance(config.get(key), int)]
-    if (isinstance(rows, int) and found.shape[0] != rows) or (widths and found.shape[-1] not in widths):
-        announced = f"{rows} pieces, {' or '.join(map(str, widths))} wide"
+def check_embeddings(
+    folder: Path, architecture: Architecture, config: Mapping[str, Any], tensors: Mapping[str, StoredTensor]
+) -> None:
+    """Check that the word embeddings have the size that the config gives.
+
+    Raises:
+        EncoderError: They are missing or of another size.
+    """
+    names = (
+        f"{architecture.word_embeddings}.weight",
+        "encoder.embed_tokens.weight",
+    )  # T5's are shared, under either name
+    embeddings = next((tensors[name] for name in names if name in tensors), None)
+    if embeddings is None:
         raise EncoderError(
-            f"{folder}: config.json announces {announced}; the weights hold {' x '.join(map(str, found.shape))}. "
+            f"{folder}: the weights lack {names[0]}, one row per piece. "
+            "Loaded like this, it would be random. Fetch it again."
+        )
+    rows, widths = config.get("vocab_size"), [config[key] for key in _WIDTHS if isinstance(config.get(key), int)]
+    if (isinstance(rows, int) and embeddings.shape[0] != rows) or (widths and embeddings.shape[-1] not in widths):
+        announced = f"{rows} pieces, {' or '.join(map(str, widths))} wide"
+        actual = " x ".join(map(str, embeddings.shape))
+        raise EncoderError(
+            f"{folder}: config.json announces {announced}; the weights hold {actual}. "
             "They do not belong together; fetch the folder again."
         )
 
 
-_DECIDING = (".json", ".safetensors", ".txt", ".model")
-_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model")
+_FINGERPRINT_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
 PICKLES = (PICKLE, f"{PICKLE}.index.json")
 
 
@@ -109,8 +147,12 @@ PICKLES = (PICKLE, f"{PICKLE}.index.json")
 class Checkpoint:
     """A folder with an encoder that can be loaded: its config and weights agree.
 
-    depth: number of layers.  weights: the safetensors files, in order of their names.
-    tensors: those of the bare encoder, under the names that they have there, whatever head the checkpoint was saved with.
+    Attributes:
+        folder: The folder.
+        config: The parsed config.json.
+        depth: Number of layers.
+        weights: The safetensors files, sorted by name.
+        tensors: The tensors of the bare encoder under their names there, even if the checkpoint was saved with a head.
     """
 
     folder: Path
@@ -121,23 +163,29 @@ class Checkpoint:
 
     @property
     def max_positions(self) -> int | None:
-        """Longest input in pieces, as far as the config says; None where positions are unlimited."""
+        """Longest input in pieces, from the config; None if positions are unlimited."""
         positions = self.config.get("max_position_embeddings")
         if not isinstance(positions, int):
             return None
         return positions - 2 if architecture_of(self.config["model_type"]).positions_behind_padding else positions
 
     def sha256(self) -> str:
-        """SHA-256 over the bytes of all weight files."""
+        """Return the SHA-256 of all weight files."""
         return _sha256(_stamped(self.weights))
 
     def fingerprint(self) -> str:
-        """SHA-256 over all that decides an embedding: weights, config, tokenizer, and a sentence model's further modules."""
-        files = (path for pattern in ("*", "*_*/*") for path in self.folder.glob(pattern) if path.suffix in _DECIDING)
-        return _sha256(_stamped(path for path in sorted(files) if path.is_file() and path.name != FILE_NAME))
+        """Return the SHA-256 of all files that embeddings depend on: weights, config, tokenizer and further modules."""
+        paths = sorted(path for pattern in ("*", "*_*/*") for path in self.folder.glob(pattern))
+        return _sha256(
+            _stamped(
+                path
+                for path in paths
+                if path.suffix in _FINGERPRINT_SUFFIXES and path.is_file() and path.name != FILE_NAME
+            )
+        )
 
     def num_bytes(self) -> int:
-        """Bytes of the whole folder on disk: weights, tokenizer, configs."""
+        """Return the size of the whole folder on disk in bytes: weights, tokenizer, configs."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
@@ -147,7 +195,7 @@ def _stamped(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
 
 @lru_cache(maxsize=64)
 def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Hash files one behind the other; a command that asks again for files that nobody wrote to since is answered at once."""
+    """Hash the concatenated files; the cache returns the hash of unchanged files at once."""
     digest = hashlib.sha256()
     for path, _, _ in files:
         with path.open("rb") as file:
@@ -157,14 +205,17 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:
-    """Read config and tensor names of a saved encoder or sentence model.
+    """Read and check the config and tensor names of a saved encoder or sentence model.
 
-    Raises EncoderError for a folder without a config, an unknown architecture, pickle weights, a missing shard,
-    a truncated or corrupt file, and a config whose depth is not that of the weights.
+    Raises:
+        EncoderError: The config, tokenizer or a shard is missing; the architecture is unknown; weights are pickled; a
+            file is truncated or corrupt; or config and weights do not agree.
     """
     config = _read_json(folder / "config.json", "Give a folder that holds a Transformers encoder or a sentence model.")
     if not isinstance(config, dict) or "model_type" not in config:
-        raise EncoderError(f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder.")
+        raise EncoderError(
+            f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder."
+        )
     depth = depth_in_config(config)
     weights = _weight_files(folder)
     architecture = architecture_of(str(config["model_type"]))
@@ -181,24 +232,35 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _all_tensors(folder: Path, weights: tuple[Path, ...]) -> dict[str, StoredTensor]:
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path in weights:
-        tensors = read_tensors(path)
-        if twice := sorted(found.keys() & tensors.keys()):
-            raise EncoderError(f"{folder}: {twice[0]} stands in {found[twice[0]].path.name} and in {path.name}. Fetch the folder again.")
-        found |= tensors
-    return found
+        new = read_tensors(path)
+        if duplicates := sorted(tensors.keys() & new.keys()):
+            name = duplicates[0]
+            raise EncoderError(
+                f"{folder}: {name} is in {tensors[name].path.name} and in {path.name}. Fetch the folder again."
+            )
+        tensors |= new
+    return tensors
 
 
 def _check_tokenizer(folder: Path) -> None:
-    """Without its files, Transformers makes up a tokenizer that knows no word, and says nothing."""
+    """Check that tokenizer files exist: without them, Transformers silently makes a tokenizer with no vocabulary."""
     if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise EncoderError(f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}). Copy it beside the weights.")
+        raise EncoderError(
+            f"{folder} holds no tokenizer (one of {', '.join(_TOKENIZERS)}). Copy it beside the weights."
+        )
     path = folder / "tokenizer.json"
     if path.is_file():
         parsed = _read_json(path, "")
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("model"), dict) or not parsed["model"].get("vocab"):
-            raise EncoderError(f"{path} holds no vocabulary, so it is no tokenizer. Restore it from where the model came from.")
+        if (
+            not isinstance(parsed, dict)
+            or not isinstance(parsed.get("model"), dict)
+            or not parsed["model"].get("vocab")
+        ):
+            raise EncoderError(
+                f"{path} holds no vocabulary, so it is no tokenizer. Restore it from where the model came from."
+            )
 
 
 def _read_json(path: Path, advice: str) -> Any:
@@ -211,7 +273,7 @@ def _read_json(path: Path, advice: str) -> Any:
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
-    """The single file where there is one, else the shards: the order in which Transformers looks."""
+    """Return the single file if there is one, else the shards, as Transformers does."""
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)
@@ -232,7 +294,10 @@ def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
     if not names or not all(name.endswith(".safetensors") and Path(name).name == name for name in names):
         raise EncoderError(f"{index} lists no weight files beside it. Restore it from where the model came from.")
     if missing := [name for name in names if not (folder / name).is_file()]:
-        raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+        raise EncoderError(
+            f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. "
+            "Fetch the rest."
+        )
     return tuple(folder / name for name in names)
 
 

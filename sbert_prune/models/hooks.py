@@ -1,4 +1,4 @@
-"""What goes into each layer and comes out of it while a sentence model runs."""
+"""Hooks that receive the input and output of each layer while a sentence model runs."""
 
 from __future__ import annotations
 
@@ -17,35 +17,40 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Watcher(Protocol):
-    """Is shown each layer that ran. *Shapes:* (batch, tokens, dim) twice"""
+class LayerHook(Protocol):
+    """A function that is called after each layer ran."""
 
-    def __call__(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
-        """Look at the layer's input and output; they are gone afterwards."""
+    def __call__(self, index: int, layer_input: torch.Tensor, layer_output: torch.Tensor, /) -> None:
+        """Process the input and output of layer `index`. They are not kept afterwards.
+
+        *Shapes:* (batch, tokens, dim) each
+        """
         ...
 
 
 @contextmanager
-def watched(encoder: PreTrainedModel, watcher: Watcher) -> Iterator[None]:
-    """Show every layer's input and output to the watcher; the hooks are taken off whatever happens."""
+def layer_hook(encoder: PreTrainedModel, hook: LayerHook) -> Iterator[None]:
+    """Call the hook with every layer's input and output inside the block."""
     handles: list[torch.utils.hooks.RemovableHandle] = []
     try:
         for index, layer in enumerate(layers_of(encoder)):
-            handles.append(layer.register_forward_hook(partial(_show, watcher, index), with_kwargs=True))
+            handles.append(layer.register_forward_hook(partial(_call, hook, index), with_kwargs=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _show(watcher: Watcher, index: int, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-    given = args[0] if args else kwargs["hidden_states"]
-    watcher(index, given, output[0] if isinstance(output, tuple) else output)
+def _call(
+    hook: LayerHook, index: int, _layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+) -> None:
+    layer_input = args[0] if args else kwargs["hidden_states"]
+    hook(index, layer_input, output[0] if isinstance(output, tuple) else output)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each module is in the mode that it was in, whatever happens."""
+    """Run the block in evaluation mode without gradients, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

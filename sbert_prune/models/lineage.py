@@ -1,4 +1,4 @@
-"""What a variant was made from: `pruning.json`, inside every model that we save."""
+"""Lineage: what a variant was made from, saved as `pruning.json` in every model."""
 
 import json
 import shutil
@@ -23,7 +23,14 @@ class _Record(BaseModel):
 
 
 class BaseRecord(_Record):
-    """The unpruned encoder. revision: the hub's commit, None for a folder.  sha256: of its weight files."""
+    """The unpruned encoder.
+
+    Attributes:
+        id: Its name, folder or hub id.
+        revision: The hub's commit, None for a folder.
+        sha256: SHA-256 of its weight files.
+        depth: Number of layers.
+    """
 
     id: str
     revision: str | None
@@ -32,9 +39,15 @@ class BaseRecord(_Record):
 
 
 class DataRecord(_Record):
-    """The text or rows that a phase or a trim saw.
+    """The text or rows that a phase or a trim used.
 
-    digest: SHA-256 of the rows' content, whatever file held them.  leaks: rows left out because they stand in dev or test too.
+    Attributes:
+        name: The data's name.
+        source: Where it came from.
+        digest: SHA-256 of the rows' content, independent of the file's format.
+        rows: Number of rows.
+        skipped: Number of rows that could not be used.
+        leaks: Number of rows left out because they occur in dev or test as well.
     """
 
     name: str
@@ -46,7 +59,13 @@ class DataRecord(_Record):
 
 
 class CutRecord(_Record):
-    """One cut. kept_layers: what was left after it, in the original base's indices.  run_id: the MLflow run that did it, if any."""
+    """One prune.
+
+    Attributes:
+        kept_layers: The layers left, in the original base's indices.
+        strategy: How they were chosen.
+        run_id: The MLflow run, if any.
+    """
 
     kind: Literal["prune"] = "prune"
     kept_layers: tuple[int, ...]
@@ -55,7 +74,16 @@ class CutRecord(_Record):
 
 
 class TrimRecord(_Record):
-    """One trim of the vocabulary. pieces: how many were left of how many.  digest: SHA-256 of those left, in their order."""
+    """One trim of the vocabulary.
+
+    Attributes:
+        pieces: Number of pieces left.
+        pieces_before: Number of pieces before the trim.
+        digest: SHA-256 of the pieces left, in their order.
+        limit: The limit that was set.
+        corpus: The text that the pieces were counted in.
+        run_id: The MLflow run, if any.
+    """
 
     kind: Literal["trim"] = "trim"
     pieces: int
@@ -67,14 +95,29 @@ class TrimRecord(_Record):
 
 
 class TeacherRecord(_Record):
-    """Who taught. id: its URI.  sha256: of its weight files."""
+    """The teacher of a distillation.
+
+    Attributes:
+        id: Its URI.
+        sha256: SHA-256 of its weight files.
+    """
 
     id: str
     sha256: str
 
 
 class PhaseRecord(_Record):
-    """One phase of fine-tuning. settings: as in the recipe.  teacher: None where the labels alone taught."""
+    """One phase of fine-tuning.
+
+    Attributes:
+        phase: The phase's name.
+        settings: As in the recipe.
+        data: The training data.
+        seed: Random seed.
+        precision: Number type of the computation.
+        teacher: None if the phase was trained on labels alone.
+        run_id: The MLflow run, if any.
+    """
 
     kind: Literal["train"] = "train"
     phase: str
@@ -90,10 +133,17 @@ ChangeRecord = Annotated[CutRecord | TrimRecord | PhaseRecord, Field(discriminat
 
 
 class Lineage(_Record):
-    """From the base to what lies in this folder.
+    """How the model in a folder was made from its base.
 
-    kept_layers: in the original base's indices, whatever was cut how often.  strategy: the last cut's.
-    pooling: None while nobody has chosen it.  chain: every cut, trim and phase, in the order in which they were done.
+    Attributes:
+        base: The base.
+        kept_layers: In the original base's indices, also after several prunes.
+        strategy: The strategy of the last prune.
+        pooling: None until it is chosen.
+        chain: Every prune, trim and phase, in order.
+        packages: Versions of the libraries.
+        code_version: Our version.
+        created: When, in UTC, in ISO 8601.
     """
 
     base: BaseRecord
@@ -107,7 +157,7 @@ class Lineage(_Record):
 
     @classmethod
     def begin(cls, base: BaseRecord, *, pooling: str | None) -> Self:
-        """The lineage of a base as it was given."""
+        """Return the lineage of an unchanged base."""
         return cls(
             base=base,
             kept_layers=LayerSelection.all(base.depth).kept,
@@ -129,11 +179,11 @@ class Lineage(_Record):
 
     @property
     def trim(self) -> TrimRecord | None:
-        """The last trim of the vocabulary; None where it is the base's."""
+        """The last trim of the vocabulary; None if the vocabulary is the base's."""
         return next((record for record in reversed(self.chain) if isinstance(record, TrimRecord)), None)
 
     def after_cut(self, selection: LayerSelection, *, strategy: str, run_id: str | None = None) -> Self:
-        """The lineage after one more cut; `selection` is in this model's indices. A selection that drops nothing is no cut."""
+        """Return the lineage after a prune, unchanged if it drops nothing; `selection` is in this model's indices."""
         kept = selection.within(self.selection).kept
         if not selection.dropped:
             return self
@@ -141,11 +191,11 @@ class Lineage(_Record):
         return self.model_copy(update={"kept_layers": kept, "strategy": strategy, "chain": (*self.chain, record)})
 
     def after(self, record: TrimRecord | PhaseRecord) -> Self:
-        """The lineage after a trim or a phase."""
+        """Return the lineage after a trim or a phase."""
         return self.model_copy(update={"chain": (*self.chain, record)})
 
     def pooled(self, pooling: str) -> Self:
-        """The lineage of the same encoder with this pooling."""
+        """Return the lineage of the same encoder with this pooling."""
         return self.model_copy(update={"pooling": pooling})
 
     def write(self, folder: Path) -> None:
@@ -154,23 +204,30 @@ class Lineage(_Record):
 
 
 def code_version() -> str:
-    """Our version, with the commit where the code runs from a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    """Return our version, with the commit if the code runs from a git checkout."""
+    arguments = ["-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
     git = shutil.which("git")
-    commit = subprocess.run([git, *command[1:]], capture_output=True, text=True, check=False).stdout.strip() if git else ""
+    if git is None:
+        return __version__
+    commit = subprocess.run([git, *arguments], capture_output=True, text=True, check=False).stdout.strip()
     return f"{__version__}+{commit}" if commit else __version__
 
 
 def read_lineage(folder: Path) -> Lineage | None:
-    """Read `pruning.json`; None where the folder has none, as a stranger's model. Raises EncoderError for a damaged one."""
+    """Read `pruning.json`; return None if the folder has none, as for a model not made by sbert-prune.
+
+    Raises:
+        EncoderError: The file is damaged.
+    """
     path = folder / FILE_NAME
     if not path.is_file():
         return None
     try:
         lineage = Lineage.model_validate(json.loads(path.read_bytes()))
-        lineage.selection  # noqa: B018 - raises a ValueError for layers that cannot be
+        lineage.selection  # noqa: B018 - raises a ValueError for impossible layers
     except (ValueError, RecursionError) as error:
         raise EncoderError(
-            f"{path} cannot be read: {str(error).rstrip('.')}. Restore it, or delete it to treat the model as one of unknown origin."
+            f"{path} cannot be read: {str(error).rstrip('.')}. "
+            "Restore it, or delete it to treat the model as one of unknown origin."
         ) from error
     return lineage

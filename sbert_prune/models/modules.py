@@ -1,4 +1,4 @@
-"""The modules of a saved sentence model behind its encoder, as `modules.json` lists them."""
+"""The modules after the encoder in a saved sentence model, as listed in `modules.json`."""
 
 import json
 import shutil
@@ -19,61 +19,76 @@ _WITH_WEIGHTS = ("Dense", "LayerNorm")
 
 @dataclass(frozen=True, slots=True)
 class SavedModule:
-    """One module. kind: the name of its class.  folder: where it was saved; it may be empty, or missing where it holds nothing."""
+    """One module.
+
+    Attributes:
+        kind: The name of its class.
+        folder: Where it is saved. It may be empty or missing if the module has no files.
+    """
 
     kind: str
     folder: Path
 
     @property
     def is_pickled(self) -> bool:
-        """Whether its weights lie there as a pickle alone."""
+        """Whether its weights are saved only as a pickle."""
         return (self.folder / PICKLE).is_file() and not (self.folder / "model.safetensors").is_file()
 
     @property
     def weights(self) -> Path | None:
-        """Its weights as safetensors, where it has any."""
+        """Its weights as safetensors, if it has any."""
         path = self.folder / "model.safetensors"
         return path if path.is_file() else None
 
 
 def read_modules(folder: Path) -> tuple[SavedModule, ...]:
-    """The modules behind the encoder, in their order; none for a bare encoder.
+    """Return the modules after the encoder, in order; none for a bare encoder.
 
-    Raises EncoderError for a damaged list, a module that sbert-prune cannot carry along, and one whose weights are missing.
+    Raises:
+        EncoderError: The list is damaged, a module is not supported, or its weights are missing.
     """
     path = folder / FILE_NAME
     if not path.is_file():
         return ()
     try:
-        listed = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in json.loads(path.read_bytes())]
+        entries = json.loads(path.read_bytes())
+        listed = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in entries]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise EncoderError(f"{path} is no list of modules ({error}). Restore it from where the model came from.") from error
+        raise EncoderError(
+            f"{path} is no list of modules ({error}). Restore it from where the model came from."
+        ) from error
     if not listed or listed[0][0] != "Transformer":
-        raise EncoderError(f"{path} begins with {listed[0][0] if listed else 'nothing'}; a Transformer encoder is expected.")
+        raise EncoderError(
+            f"{path} begins with {listed[0][0] if listed else 'nothing'}; a Transformer encoder is expected."
+        )
     if listed[0][1]:
         raise EncoderError(
-            f"{folder} keeps its encoder in {listed[0][1]}, an old layout. Save it anew: SentenceTransformer(folder).save(another_folder)."
+            f"{folder} keeps its encoder in {listed[0][1]}, an old layout. "
+            "Save it anew: SentenceTransformer(folder).save(another_folder)."
         )
-    modules = tuple(_module(folder, kind, place) for kind, place in listed[1:])
+    modules = tuple(_module(folder, kind, subfolder) for kind, subfolder in listed[1:])
     for module in modules:
         if module.kind in _WITH_WEIGHTS and not (module.weights or module.is_pickled):
             raise EncoderError(f"{module.folder} holds no weights of its {module.kind}. Fetch the folder again.")
     return modules
 
 
-def _module(folder: Path, kind: str, place: str) -> SavedModule:
+def _module(folder: Path, kind: str, subfolder: str) -> SavedModule:
     if kind not in _KINDS:
         raise EncoderError(
-            f"{folder} has a {kind} behind its encoder, which sbert-prune cannot carry along. It can: {', '.join(_KINDS)}. "
+            f"{folder} has a {kind} module after its encoder, which sbert-prune does not support. "
+            f"Supported: {', '.join(_KINDS)}. "
             "Give the bare encoder, or a sentence model of these."
         )
-    if not place or Path(place).is_absolute() or ".." in Path(place).parts:
-        raise EncoderError(f"{folder / FILE_NAME} places its {kind} at {place!r}, outside of the folder's own. Restore the file.")
-    return SavedModule(kind, folder / place)
+    if not subfolder or Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+        raise EncoderError(
+            f"{folder / FILE_NAME} places its {kind} at {subfolder!r}, outside of the folder's own. Restore the file."
+        )
+    return SavedModule(kind, folder / subfolder)
 
 
 def pooling_of(folder: Path) -> str | None:
-    """How a saved sentence model pools: mean, cls, or what else sentence-transformers knows; None for a bare encoder."""
+    """Return a saved model's pooling: mean, cls or another mode of sentence-transformers; None for a bare encoder."""
     module = next((module for module in read_modules(folder) if module.kind == "Pooling"), None)
     if module is None:
         return None
@@ -84,7 +99,9 @@ def pooling_of(folder: Path) -> str | None:
         modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
         return modes if isinstance(modes, str) else "+".join(modes) or "other"
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise EncoderError(f"{path} does not say how to pool ({error}). Restore it from where the model came from.") from error
+        raise EncoderError(
+            f"{path} does not say how to pool ({error}). Restore it from where the model came from."
+        ) from error
 
 
 _OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf", ".tflite")
@@ -92,7 +109,10 @@ _OTHER_FOLDERS = ("onnx", "openvino", "coreml")
 
 
 def copy_sidecar_files(folder: Path, out: Path) -> None:
-    """Copy all but the encoder's own weights and config, in whatever format they are; what links point to is copied, dead links are not."""
+    """Copy all files of a model except the encoder's own weights and config, in any format.
+
+    Links are replaced by copies of their targets; broken links are left out.
+    """
     for path in _sidecar_files(folder):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +125,16 @@ def _sidecar_files(folder: Path) -> Iterator[Path]:
         yield from (path for path in module.rglob("*") if path.is_file() and path.suffix not in _OTHER_FORMATS)
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
-        other = path.suffix in _OTHER_FORMATS or parts[0] in _OTHER_FOLDERS or any(part.startswith(".") for part in parts)
+        other = (
+            path.suffix in _OTHER_FORMATS or parts[0] in _OTHER_FOLDERS or any(part.startswith(".") for part in parts)
+        )
         of_encoder = len(parts) == 1 and (
             path.name in {"config.json", LINEAGE} or (path.name.startswith("model") and "safetensors" in path.name)
         )
-        if path.is_file() and not other and not of_encoder and not any(path.is_relative_to(module) for module in modules):
+        if (
+            path.is_file()
+            and not other
+            and not of_encoder
+            and not any(path.is_relative_to(module) for module in modules)
+        ):
             yield path

@@ -1,4 +1,4 @@
-"""Pickled weights, turned into safetensors where the user asks for it: tensors are read from them, and nothing else."""
+"""Pickled weights, converted to safetensors on request; only tensors are unpickled."""
 
 from __future__ import annotations
 
@@ -19,26 +19,31 @@ if TYPE_CHECKING:
 
 
 def holds_pickles(folder: Path) -> bool:
-    """Whether the encoder's weights, or those of a further module, lie there as pickles alone."""
+    """Return whether the weights of the encoder or of a further module are saved only as pickles."""
     encoder = any((folder / name).is_file() for name in PICKLES) and not any(folder.glob("model*.safetensors*"))
     return encoder or any(module.is_pickled for module in read_modules(folder))
 
 
 def convert_pickles(folder: Path, out: Path) -> None:
-    """Copy a folder with every pickle of weights as safetensors. torch unpickles with `weights_only`: a pickle that holds more is refused.
+    """Copy a folder, converting all pickled weights to safetensors.
 
-    Raises EncoderError for such a pickle, a damaged one, and an output folder that is not empty.
+    torch unpickles with `weights_only`, so that a pickle with anything but tensors is refused.
+
+    Raises:
+        EncoderError: A pickle is damaged or contains more than tensors, or the output folder is not empty.
     """
-    with whole_folder(out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())) as beside:
-        copy_sidecar_files(folder, beside)
+    with whole_folder(
+        out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())
+    ) as partial:
+        copy_sidecar_files(folder, partial)
         for path in (folder / "config.json", folder / FILE_NAME, *folder.glob("model*.safetensors*")):
             if path.is_file():
-                shutil.copyfile(path, beside / path.name)
+                shutil.copyfile(path, partial / path.name)
         if not any(folder.glob("model*.safetensors*")):
-            _save(_load_all(folder), beside / "model.safetensors", folder)
+            _save(_load_all(folder), partial / "model.safetensors", folder)
         for module in read_modules(folder):
             if module.is_pickled:
-                target = beside / module.folder.relative_to(folder) / "model.safetensors"
+                target = partial / module.folder.relative_to(folder) / "model.safetensors"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _save(_load(module.folder / PICKLE), target, module.folder)
 
@@ -50,9 +55,14 @@ def _load_all(folder: Path) -> dict[str, Tensor]:
     try:
         names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise EncoderError(f"{index} lists no weight files ({error}). Restore it from where the model came from.") from error
+        raise EncoderError(
+            f"{index} lists no weight files ({error}). Restore it from where the model came from."
+        ) from error
     if missing := [name for name in names if not (folder / name).is_file() or "/" in name]:
-        raise EncoderError(f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. Fetch the rest.")
+        raise EncoderError(
+            f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. "
+            "Fetch the rest."
+        )
     return {key: tensor for name in names for key, tensor in _load(folder / name).items()}
 
 
@@ -60,23 +70,30 @@ def _load(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises whatever its first wrong byte leads to
-        # Not in torch's words: they advise to load it without weights_only.
+        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may raise any exception
+        # torch's own message would advise to load it without weights_only.
         raise EncoderError(
-            f"{path} is damaged, or holds more than tensors ({type(error).__name__}), and is not loaded. Fetch it again, or ask its author "
-            "for safetensors."
+            f"{path} is damaged, or holds more than tensors ({type(error).__name__}), and is not loaded. "
+            "Fetch it again, or ask its author for safetensors."
         ) from error
-    if not isinstance(found, dict) or not found or not all(isinstance(value, torch.Tensor) for value in found.values()):
+    if (
+        not isinstance(weights, dict)
+        or not weights
+        or not all(isinstance(value, torch.Tensor) for value in weights.values())
+    ):
         raise EncoderError(f"{path} holds no table of tensors by name, so these are no weights. Fetch it again.")
-    return found
+    return weights
 
 
 def _save(tensors: dict[str, Tensor], path: Path, source: Path) -> None:
     from safetensors.torch import save_file
 
     try:
-        # Copies, because names that share memory (tied weights) cannot stand in one safetensors file.
-        save_file({str(name): tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+        # Copies, because safetensors refuses tensors that share memory (tied weights).
+        copies = {str(name): tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+        save_file(copies, path, metadata={"format": "pt"})
     except (RuntimeError, NotImplementedError, KeyError, ValueError) as error:
-        raise EncoderError(f"The weights in {source} are of a kind that safetensors cannot hold: {error}. Take another base.") from error
+        raise EncoderError(
+            f"The weights in {source} are of a kind that safetensors cannot hold: {error}. Take another base."
+        ) from error

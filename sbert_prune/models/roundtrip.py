@@ -1,4 +1,4 @@
-"""A saved model proved in a process that knows nothing of this one."""
+"""The round trip: a saved model is loaded in a new process, and its embeddings are compared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from sbert_prune.errors import RoundTripError
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed
-from sbert_prune.system.memory import peak_resident_mb
+from sbert_prune.system.memory import peak_memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class FreshProcess:
-    """max_abs_diff: of the embeddings of PROBES to what they were.
+class ReloadReport:
+    """What a process that loaded a saved model reported.
 
-    peak_mb: the most memory that the process ever held; it loaded the model on a CPU and embedded 32 sentences at once.
-    libraries_mb: the most until the model was loaded: Python, torch, Transformers. In units of 1,000,000 bytes.
+    Memory is in units of 1,000,000 bytes.
+
+    Attributes:
+        max_abs_diff: Largest absolute difference between its embeddings of PROBES and the expected ones.
+        peak_mb: Peak memory of the process, which loaded the model on a CPU and embedded 32 sentences at once.
+        libraries_mb: Peak memory before the model was loaded: Python, torch, Transformers.
     """
 
     max_abs_diff: float
@@ -36,7 +40,7 @@ class FreshProcess:
     libraries_mb: float
 
     def metrics(self) -> dict[str, float]:
-        """By their names in MLflow."""
+        """Return the values by their names in MLflow."""
         return {
             "roundtrip/max_abs_diff": self.max_abs_diff,
             "memory/peak_mb": self.peak_mb,
@@ -45,38 +49,59 @@ class FreshProcess:
 
 
 def run_reload(folder: Path, out: Path) -> None:
-    """Run `sbert_prune.reload` in a new process. Raises RoundTripError when it fails."""
-    command = [sys.executable, "-m", "sbert_prune.reload", str(folder), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise RoundTripError(f"A fresh process cannot load {folder}: {last[0]}")
+    """Run this module in a new process.
+
+    Raises:
+        RoundTripError: The process fails.
+    """
+    command = [sys.executable, "-m", "sbert_prune.models.roundtrip", str(folder), str(out)]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    if completed.returncode != 0:
+        last_line = completed.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise RoundTripError(f"A fresh process cannot load {folder}: {last_line[0]}")
 
 
 def reload_in_fresh_process(
-    folder: Path, expected: NDArray[np.float32], *, tolerance: float = 1e-5, run: Callable[[Path, Path], None] = run_reload
-) -> FreshProcess:
-    """Reload a saved model in a new process, embed PROBES there, and compare with what is expected.
+    folder: Path,
+    expected: NDArray[np.float32],
+    *,
+    tolerance: float = 1e-5,
+    run: Callable[[Path, Path], None] = run_reload,
+) -> ReloadReport:
+    """Load a saved model in a new process, embed PROBES there, and compare the embeddings.
 
-    run: reloads the model of a folder and writes what `sbert_prune.reload` writes.
+    Args:
+        folder: The saved model.
+        expected: Its embeddings of PROBES before it was saved. *Shape:* (probes, dim)
+        tolerance: The largest absolute difference allowed.
+        run: Loads the model of a folder and writes the same file as `main`.
 
-    Raises RoundTripError when the process fails or the largest absolute difference is above the tolerance.
+    Raises:
+        RoundTripError: The process fails, or the difference is above the tolerance.
     """
     with TemporaryDirectory() as scratch:
-        out = Path(scratch) / "found.npz"
+        out = Path(scratch) / "reload.npz"
         run(folder.resolve(), out)
         with np.load(out) as arrays:
-            found, peak_mb, libraries_mb = arrays["embeddings"], float(arrays["peak_mb"]), float(arrays["libraries_mb"])
-    return FreshProcess(check_same(folder, found, expected, tolerance=tolerance), peak_mb, libraries_mb)
+            embeddings, peak_mb, libraries_mb = (arrays[name] for name in ("embeddings", "peak_mb", "libraries_mb"))
+    difference = check_same(folder, embeddings, expected, tolerance=tolerance)
+    return ReloadReport(difference, float(peak_mb), float(libraries_mb))
 
 
-def check_same(folder: Path, found: NDArray[np.float32], expected: NDArray[np.float32], *, tolerance: float = 1e-5) -> float:
-    """The largest absolute difference of what another process said of PROBES. Raises RoundTripError when it is above the tolerance."""
-    check_embeddings(found, f"The model saved in {folder}")
-    difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+def check_same(
+    folder: Path, embeddings: NDArray[np.float32], expected: NDArray[np.float32], *, tolerance: float = 1e-5
+) -> float:
+    """Compare a reloaded model's embeddings of PROBES with the expected ones; return the largest absolute difference.
+
+    Raises:
+        RoundTripError: The difference is above the tolerance, or the embeddings are not usable.
+    """
+    check_embeddings(embeddings, f"The model saved in {folder}")
+    same_shape = embeddings.shape == expected.shape
+    difference = float(np.abs(embeddings - expected).max()) if same_shape else float("inf")
     if difference > tolerance:
         raise RoundTripError(
-            f"The model saved in {folder} does not come back as it was: its embeddings differ by {difference:.2g} "
+            f"The model saved in {folder} differs when it is loaded again: its embeddings differ by {difference:.2g} "
             f"(allowed {tolerance:.0e}). It is not registered."
         )
     return difference
@@ -86,15 +111,15 @@ _BATCH = 32
 
 
 def main(folder: str | Path, out: str | Path) -> None:
-    """Write the embeddings of PROBES, and the process's peak memory before the model came and after a batch of 32 sentences.
+    """Write the embeddings of PROBES and the process's peak memory, before loading the model and after 32 sentences.
 
-    Nothing but the folder's own files is used: no option of ours can hide what a user would see.
+    The model is loaded without any options of ours, as a user would load it.
     """
-    libraries_mb = peak_resident_mb()
+    libraries_mb = peak_memory_mb()
     model = SentenceTransformer(str(folder), device="cpu")
     embeddings = embed(model, PROBES)
     embed(model, list(islice(cycle(PROBES), _BATCH)))
-    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_resident_mb())
+    np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_memory_mb())
 
 
 if __name__ == "__main__":

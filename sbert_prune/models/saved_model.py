@@ -1,4 +1,4 @@
-"""A saved encoder or sentence model, by the name that people give it, and what it was made from."""
+"""A saved encoder or sentence model with its name and its lineage."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,12 @@ from sbert_prune.models.modules import pooling_of
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A checkpoint and what people call it: a base, or a sentence model at any point of its making.
+    """A checkpoint and its name: a base, or a sentence model from any step.
 
-    uri: a name, folder, hub id, or `models:/` or `runs:/` URI.  revision: the hub's commit, None for all others.
+    Attributes:
+        uri: A name, folder, hub id, or `models:/` or `runs:/` URI.
+        revision: The hub's commit, None for models from elsewhere.
+        checkpoint: The files.
     """
 
     uri: str
@@ -22,30 +25,34 @@ class SavedModel:
 
     @property
     def folder(self) -> Path:
-        """Where it lies on this machine."""
+        """Its folder on this machine."""
         return self.checkpoint.folder
 
     @property
     def is_sentence_model(self) -> bool:
-        """Whether pooling was saved along with the encoder."""
+        """Whether it was saved with pooling, not as a bare encoder."""
         return (self.folder / "modules.json").is_file()
 
     @property
     def pooling(self) -> str | None:
-        """The pooling that was saved along with the encoder: mean, cls, or what else sentence-transformers knows."""
+        """The saved pooling: mean, cls or another mode of sentence-transformers; None for a bare encoder."""
         return pooling_of(self.folder)
 
 
 def lineage_of(source: SavedModel) -> Lineage:
-    """What a saved model was made from; a model without `pruning.json` is itself a base. Raises EncoderError for another model's."""
-    found, checkpoint = read_lineage(source.folder), source.checkpoint
-    if found is not None and found.selection.num_layers != checkpoint.depth:
-        told = f"{found.selection.num_layers} kept layers ({found.selection})"
+    """Return the lineage of a saved model; a model without `pruning.json` is itself a base.
+
+    Raises:
+        EncoderError: `pruning.json` is damaged or belongs to another model.
+    """
+    lineage, checkpoint = read_lineage(source.folder), source.checkpoint
+    if lineage is None:
+        base = BaseRecord(id=source.uri, revision=source.revision, sha256=checkpoint.sha256(), depth=checkpoint.depth)
+        return Lineage.begin(base, pooling=source.pooling)
+    if lineage.selection.num_layers != checkpoint.depth:
         raise EncoderError(
-            f"{source.folder / FILE_NAME} speaks of {told}, the encoder beside it has {checkpoint.depth}. Restore the file, "
+            f"{source.folder / FILE_NAME} records {lineage.selection.num_layers} kept layers ({lineage.selection}), "
+            f"the encoder beside it has {checkpoint.depth}. Restore the file, "
             "or delete it to treat the model as one of unknown origin."
         )
-    if found is not None:
-        return found
-    base = BaseRecord(id=source.uri, revision=source.revision, sha256=checkpoint.sha256(), depth=checkpoint.depth)
-    return Lineage.begin(base, pooling=source.pooling)
+    return lineage

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from sbert_prune.models.checkpoint import Checkpoint
     from sbert_prune.models.lineage import Lineage
 
-# Weights are float32 whatever the checkpoint's own type is: Transformers 5 would keep float16, which does not train.
+# float32 whatever the checkpoint's type: Transformers 5 would keep float16, in which training fails.
 _LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
 
-_LOAD_FAULTS = (
+_LOAD_ERRORS = (
     OSError,
     ValueError,
     RuntimeError,
@@ -41,9 +41,9 @@ _LOAD_FAULTS = (
     SafetensorError,
     StrictDataclassError,
 )
-"""What the libraries raise on a folder whose parts do not fit each other."""
+"""What the libraries raise for a folder whose files do not fit each other."""
 
-_LONG = 1000
+_MIN_FOR_PROGRESS_BAR = 1000  # sentences
 
 PROBES = (
     "A plane is taking off.",
@@ -53,28 +53,32 @@ PROBES = (
     "एक माणूस बासरी वाजवत आहे.",
     "x",
 )
-"""Sentences that a saved model must embed as it did before: short, long, negated, with digits, in another script."""
+"""Sentences that a model must embed the same after saving: short, long, negated, with digits, in another script."""
 
 
 def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
-    """Load an encoder or a sentence model as it was saved, in float32 on the CPU."""
+    """Load a saved encoder or sentence model in float32 on the CPU.
+
+    Raises:
+        EncoderError: It cannot be loaded, or its weights are incomplete or do not fit the tokenizer.
+    """
     try:
-        saved = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
-    except _LOAD_FAULTS as error:
+        model = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
+    except _LOAD_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
             f"{checkpoint.folder} cannot be loaded: {reason.rstrip('.')}. Fetch it again from where it came from."
         ) from error
-    rows = saved[0].auto_model.get_input_embeddings().num_embeddings
-    if len(saved.tokenizer) > rows:
+    rows = model[0].auto_model.get_input_embeddings().num_embeddings
+    if len(model.tokenizer) > rows:
         raise EncoderError(
-            f"{checkpoint.folder}: the tokenizer knows {len(saved.tokenizer)} pieces, the weights have {rows}. They do not belong "
-            "together; put the model's own tokenizer beside its weights."
+            f"{checkpoint.folder}: the tokenizer has {len(model.tokenizer)} pieces, the weights have {rows}. "
+            "They do not belong together; put the model's own tokenizer beside its weights."
         )
-    _check_complete(saved[0].auto_model, checkpoint)
-    _zero_missing_pooler(saved[0].auto_model, checkpoint.tensors)
-    _ensure_padding(saved, checkpoint)
-    return saved.eval()
+    _check_complete(model[0].auto_model, checkpoint)
+    _zero_missing_pooler(model[0].auto_model, checkpoint.tensors)
+    _ensure_padding(model, checkpoint)
+    return model.eval()
 
 
 def _pooled(old: Pooling, pooling: str) -> Pooling:
@@ -82,43 +86,51 @@ def _pooled(old: Pooling, pooling: str) -> Pooling:
 
 
 def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
-    """Transformers fills what the weights lack with random numbers, and says so in passing only."""
-    held = {name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in checkpoint.tensors}  # names of old BERTs
-    wanted = {name for name, _ in encoder.named_parameters()} - {"shared.weight"}  # T5's may stand under the encoder's own name
-    if lacking := sorted(name for name in wanted - held if not name.startswith("pooler.")):
+    """Check that no parameter is missing: Transformers initializes missing ones at random and only logs it."""
+    # Old BERTs use the names gamma and beta.
+    saved = {name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in checkpoint.tensors}
+    # T5 may save its embeddings under the encoder's own name.
+    expected = {name for name, _ in encoder.named_parameters()} - {"shared.weight"}
+    if missing := sorted(name for name in expected - saved if not name.startswith("pooler.")):
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise EncoderError(
-            f"{checkpoint.folder}: the weights lack {', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}, which a "
+            f"{checkpoint.folder}: the weights lack {names}, which a "
             f"{type(encoder).__name__} has. Loaded like this, they would be random. Fetch the folder again."
         )
 
 
-def _ensure_padding(saved: SentenceTransformer, checkpoint: Checkpoint) -> None:
-    """Decoders such as Llama come without a padding piece; the mask hides what stands there, so the end piece serves."""
-    if saved.tokenizer.pad_token is not None:
+def _ensure_padding(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
+    """Use the end piece for padding where there is no padding piece, as in Llama: the mask hides it."""
+    if model.tokenizer.pad_token is not None:
         return
-    if saved.tokenizer.eos_token is None:
+    if model.tokenizer.eos_token is None:
         raise EncoderError(
-            f"{checkpoint.folder}: the tokenizer has neither a padding nor an end piece, so sentences of different length cannot be "
-            'embedded together. Name one as "pad_token" in tokenizer_config.json.'
+            f"{checkpoint.folder}: the tokenizer has neither a padding nor an end piece, so sentences of different "
+            'length cannot be embedded together. Name one as "pad_token" in tokenizer_config.json.'
         )
-    saved.tokenizer.pad_token = saved.tokenizer.eos_token
+    model.tokenizer.pad_token = model.tokenizer.eos_token
 
 
 def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_length: int) -> SentenceTransformer:
-    """The same encoder with "mean" or "cls" pooling and a normalisation behind it; None keeps the pooling that it has.
+    """Return a model of the same encoder with the given pooling and normalisation.
 
-    A model's further modules (a Dense layer, say) stay where they are, and so do its prompts.
+    Further modules of the model, such as a Dense layer, and its prompts are kept.
+
+    Args:
+        model: The model. It shares its modules with the result.
+        pooling: "mean" or "cls"; None keeps the model's own pooling, or uses the default for a bare encoder.
+        max_seq_length: Longest input in pieces.
     """
-    encoder, *behind = model
+    encoder, *modules = model
     encoder.max_seq_length = max_seq_length
-    if not any(isinstance(module, Pooling) for module in behind):
-        behind.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
+    if not any(isinstance(module, Pooling) for module in modules):
+        modules.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
     elif pooling is not None:
-        behind = [_pooled(module, pooling) if isinstance(module, Pooling) else module for module in behind]
-    if not isinstance(behind[-1], Normalize):
-        behind.append(Normalize())
+        modules = [_pooled(module, pooling) if isinstance(module, Pooling) else module for module in modules]
+    if not isinstance(modules[-1], Normalize):
+        modules.append(Normalize())
     return SentenceTransformer(
-        modules=[encoder, *behind],
+        modules=[encoder, *modules],
         device="cpu",
         prompts=model.prompts,
         default_prompt_name=model.default_prompt_name,
@@ -127,7 +139,7 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
 
 
 def _zero_missing_pooler(encoder: PreTrainedModel, tensors: Iterable[str]) -> None:
-    """A BERT without pooler weights gets random ones, unused: zeros keep every save of the same model the same bytes."""
+    """Zero a pooler that has no saved weights: it is unused, and random values would make each save differ."""
     pooler = getattr(encoder, "pooler", None)
     if pooler is not None and not any("pooler." in name for name in tensors):
         for parameter in pooler.parameters():
@@ -135,7 +147,7 @@ def _zero_missing_pooler(encoder: PreTrainedModel, tensors: Iterable[str]) -> No
 
 
 def encoder_of(model: SentenceTransformer) -> PreTrainedModel:
-    """The Transformers encoder inside a sentence model."""
+    """Return the Transformers encoder inside a sentence model."""
     return cast("PreTrainedModel", model[0].auto_model)
 
 
@@ -146,22 +158,23 @@ def with_encoder(model: SentenceTransformer, encoder: PreTrainedModel) -> Senten
 
 
 def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Lineage) -> None:
-    """Write a sentence model and its lineage; the folder appears whole or not at all.
+    """Write a sentence model and its lineage; after an error, the folder does not exist.
 
-    Raises EncoderError when the folder exists and holds something, or has no room.
+    Raises:
+        EncoderError: The folder is not empty, or the disk is full.
     """
-    with whole_folder(folder) as beside:
+    with whole_folder(folder) as partial:
         try:
-            model.save(str(beside), create_model_card=False)
-        except SafetensorError as error:  # a full disk, told by a library that knows no OSError
+            model.save(str(partial), create_model_card=False)
+        except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
-        lineage.write(beside)
+        lineage.write(partial)
 
 
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:
-    """Embed sentences, with a progress bar where it takes long and somebody watches. *Shape:* (sentences, dim), in the order given."""
-    watched = len(sentences) >= _LONG and sys.stderr.isatty()
-    vectors = model.encode(list(sentences), batch_size=64, convert_to_numpy=True, show_progress_bar=watched)
+    """Embed sentences, with a progress bar for many on a terminal. *Shape:* (sentences, dim), in their order."""
+    show_progress = len(sentences) >= _MIN_FOR_PROGRESS_BAR and sys.stderr.isatty()
+    vectors = model.encode(list(sentences), batch_size=64, convert_to_numpy=True, show_progress_bar=show_progress)
     return cast("NDArray[np.float32]", vectors)
 
 
@@ -169,7 +182,16 @@ _TRAIN_AGAIN = "Train again with a lower learning rate, or with precision=float3
 
 
 def check_embeddings(vectors: NDArray[np.float32], what: str, *, advice: str = _TRAIN_AGAIN) -> None:
-    """Refuse embeddings that no use can be made of. Raises RoundTripError for non-finite or collapsed ones."""
+    """Check that embeddings are finite and not all the same.
+
+    Args:
+        vectors: The embeddings. *Shape:* (sentences, dim)
+        what: What made them, for the message.
+        advice: What to do, for the message.
+
+    Raises:
+        RoundTripError: They are not finite, or all the same.
+    """
     if not np.isfinite(vectors).all():
         raise RoundTripError(f"{what} gives embeddings that are not finite. {advice}")
     if len(vectors) > 1 and float(np.ptp(vectors, axis=0).max()) < 1e-4:

@@ -1,1 +1,1 @@
-"""The machine: processes, folders, memory, caches."""
+"""The machine: processes, folders, memory and caches."""

@@ -1,4 +1,4 @@
-"""Arrays kept by the content that they were computed from, shared by all runs of a user."""
+"""A cache of computed arrays on disk, keyed by what they were computed from, shared by all runs of a user."""
 
 from __future__ import annotations
 
@@ -20,53 +20,56 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _CHECKS = "checks.json"
-"""The checksum of each array's file in an entry, by the array's name: what differs from it is no entry."""
+"""File in each entry: the checksum of each array's file, by the array's name. An entry that differs is ignored."""
 
-_READ_AT_ONCE = 1 << 20  # bytes
+_CHUNK_BYTES = 1 << 20  # bytes
 
-AT_MOST_BYTES = 10 << 30
-"""What the least recently used entries give way to."""
+MAX_BYTES = 10 << 30
+"""Default size of the cache. Beyond it, the least recently used entries are removed."""
 
-_DEAD_S = 86_400.0  # what is still half written after a day, a killed process has left
+_ORPHANED_AFTER_S = 86_400.0  # an entry that is unfinished after a day was left by a killed process
 
 
 def cache_folder() -> Path:
-    """XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune; a folder of its own in each process of a user who has no home."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "sbert-prune"
+    """Return XDG_CACHE_HOME/sbert-prune, by default ~/.cache/sbert-prune.
+
+    For a user without a home directory, return a temporary folder of this process.
+    """
+    if configured := os.environ.get("XDG_CACHE_HOME"):
+        return Path(configured) / "sbert-prune"
     try:
         return Path.home() / ".cache" / "sbert-prune"
     except RuntimeError:
-        # No name that another user could have put something under before.
-        return _of_process()
+        # Its name is random: another user could have placed files under a predictable one.
+        return _temporary_folder()
 
 
 @lru_cache(maxsize=1)
-def _of_process() -> Path:
+def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="sbert-prune-cache-"))
 
 
-def cached(kind: str, key: str, compute: Callable[[], Arrays], *, at_most_bytes: int = AT_MOST_BYTES) -> Arrays:
-    """Return arrays that were computed before under the same key, mapped from disk; or compute them now and keep them.
+def cached(kind: str, key: str, compute: Callable[[], Arrays], *, max_bytes: int = MAX_BYTES) -> Arrays:
+    """Return the arrays cached under a key, memory-mapped; or compute and cache them.
 
-    A cache that cannot be read or written costs time, never a result.
+    If the cache cannot be read or written, the arrays are computed.
 
     Args:
-        kind: What the arrays are: a folder in the cache.
-        key: A digest of all that decides the result.
+        kind: What the arrays are; the name of a folder in the cache.
+        key: A digest of everything that the result depends on.
         compute: Computes the arrays.
-        at_most_bytes: How large the cache may become.
+        max_bytes: Size limit of the whole cache.
     """
-    found = _read(cache_folder() / kind / key)
-    if found is not None:
-        return found
+    stored = _read(cache_folder() / kind / key)
+    if stored is not None:
+        return stored
     arrays = compute()
-    keep(kind, key, arrays, at_most_bytes=at_most_bytes)
+    keep(kind, key, arrays, max_bytes=max_bytes)
     return arrays
 
 
 def cached_like(kind: str, prefix: str) -> list[Arrays]:
-    """All that is kept under keys that begin so, mapped from disk."""
+    """Return all entries whose keys begin with a prefix, memory-mapped."""
     try:
         entries = sorted((cache_folder() / kind).glob(f"{prefix}*"))
     except OSError:
@@ -74,12 +77,12 @@ def cached_like(kind: str, prefix: str) -> list[Arrays]:
     return [arrays for entry in entries if (arrays := _read(entry)) is not None]
 
 
-def keep(kind: str, key: str, arrays: Arrays, *, at_most_bytes: int = AT_MOST_BYTES) -> None:
-    """Keep arrays under a key, if that can be done; beyond `at_most_bytes` the least recently used entries are removed."""
+def keep(kind: str, key: str, arrays: Arrays, *, max_bytes: int = MAX_BYTES) -> None:
+    """Cache arrays under a key if possible; beyond `max_bytes`, remove the least recently used entries."""
     entry = cache_folder() / kind / key
     with suppress(OSError):
         _write(entry, arrays)
-        _make_room(cache_folder(), entry, at_most_bytes)
+        _evict(cache_folder(), entry, max_bytes)
 
 
 def _read(entry: Path) -> Arrays | None:
@@ -90,7 +93,7 @@ def _read(entry: Path) -> Arrays | None:
         arrays = {name: np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
     except (OSError, ValueError, EOFError):
         return None
-    with suppress(OSError):  # of another user's: it can be read all the same
+    with suppress(OSError):  # an entry of another user may be readable but not writable
         os.utime(entry)
     return arrays
 
@@ -100,38 +103,41 @@ def _checks(entry: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32 of a file, 6 GB/s: chance does the damage here, not malice. Read, not mapped, so that it takes no memory."""
-    found = 0
+    """Return the CRC-32 of a file: fast (6 GB/s), and enough against accidental damage.
+
+    The file is read, not mapped, so that it takes no memory.
+    """
+    checksum = 0
     with path.open("rb") as file:
-        while part := file.read(_READ_AT_ONCE):
-            found = zlib.crc32(part, found)
-    return found
+        while chunk := file.read(_CHUNK_BYTES):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
 
 
 def _write(entry: Path, arrays: Arrays) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    beside = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}.partial")
+    partial = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}.partial")
     try:
-        beside.mkdir()
+        partial.mkdir()
         for name, array in arrays.items():
-            np.save(beside / f"{name}.npy", array, allow_pickle=False)
-        (beside / _CHECKS).write_text(json.dumps(_checks(beside, arrays)), encoding="utf-8")
-        shutil.rmtree(entry, ignore_errors=True)  # there, but not readable
-        beside.rename(entry)
+            np.save(partial / f"{name}.npy", array, allow_pickle=False)
+        (partial / _CHECKS).write_text(json.dumps(_checks(partial, arrays)), encoding="utf-8")
+        shutil.rmtree(entry, ignore_errors=True)  # an existing entry is one that could not be read
+        partial.rename(entry)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _make_room(root: Path, newest: Path, at_most_bytes: int) -> None:
-    found = [(path.stat().st_mtime, path) for path in root.glob("*/*") if path != newest]
-    for written, path in found:
-        if path.name.startswith(".") and time.time() - written > _DEAD_S:
+def _evict(root: Path, newest: Path, max_bytes: int) -> None:
+    others = [(path.stat().st_mtime, path) for path in root.glob("*/*") if path != newest]
+    for modified, path in others:
+        if path.name.startswith(".") and time.time() - modified > _ORPHANED_AFTER_S:
             shutil.rmtree(path, ignore_errors=True)
-    entries = [path for _, path in sorted(found, reverse=True) if not path.name.startswith(".")]
-    room = at_most_bytes - _num_bytes(newest)
+    entries = [path for _, path in sorted(others, reverse=True) if not path.name.startswith(".")]
+    bytes_left = max_bytes - _num_bytes(newest)
     for entry in entries:
-        room -= _num_bytes(entry)
-        if room < 0:
+        bytes_left -= _num_bytes(entry)
+        if bytes_left < 0:
             shutil.rmtree(entry, ignore_errors=True)
 
 

@@ -1,7 +1,6 @@
 """A folder that appears whole or not at all."""
 
 import os
-import platform
 import re
 import secrets
 import shutil
@@ -16,66 +15,64 @@ from sbert_prune.system.processes import Process
 
 @contextmanager
 def whole_folder(folder: Path, *, num_bytes: int = 0) -> Iterator[Path]:
-    """Yield a folder beside the one asked for, to be written into; it takes that one's name when all went well, and goes when not.
+    """Yield a temporary folder to write into, and rename it to `folder` at the end; after an error, remove it.
 
-    num_bytes: what will be written at least, to refuse a disk that has no room before anything is written.
+    Args:
+        folder: The result. It may exist if it is empty.
+        num_bytes: The least that will be written. Less free disk space is an error before anything is written.
 
-    Raises EncoderError when the folder exists and holds something, or cannot be written.
+    Raises:
+        EncoderError: The folder is not empty or cannot be written, or the disk is too full.
     """
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are, "." and ".." get a name
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - keeps links, but resolves "." and ".."
     _check_free(folder)
-    beside = folder.with_name(f".{folder.name[:100]}.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.partial")
+    partial = folder.with_name(f".{folder.name[:100]}.{Process.current()}-{secrets.token_hex(4)}.partial")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(folder, num_bytes)
-        _clear_dead(folder)
-        beside.mkdir()
-        yield beside
-        _check_free(folder)  # somebody else may have been faster
+        _check_disk_space(folder, num_bytes)
+        _remove_orphans(folder)
+        partial.mkdir()
+        yield partial
+        _check_free(folder)  # another process may have written it meanwhile
         if folder.exists():
             folder.rmdir()
-        beside.rename(folder)
+        partial.rename(folder)
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
-        if error.filename and not str(error.filename).startswith((str(beside), str(folder.parent))):
-            raise EncoderError(f"{error.filename} could not be read: {reason}. Nothing was written to {folder}.") from error
-        raise EncoderError(f"{folder} could not be written: {reason}. Nothing is left of it. Make room, or name another folder.") from error
+        if error.filename and not str(error.filename).startswith((str(partial), str(folder.parent))):
+            raise EncoderError(
+                f"{error.filename} could not be read: {reason}. Nothing was written to {folder}."
+            ) from error
+        raise EncoderError(
+            f"{folder} could not be written: {reason}. No partial folder was left. "
+            "Free disk space, or give another folder."
+        ) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_free(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise EncoderError(f"{folder} is there already and is not empty. Name a new folder.")
+        raise EncoderError(f"{folder} already exists and is not empty. Give a new folder.")
 
 
-def _check_room(folder: Path, num_bytes: int) -> None:
+def _check_disk_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < num_bytes:
-        left = f"{folder.parent} has {free / 1e6:,.0f} MB left"
-        raise EncoderError(f"{folder} needs {num_bytes / 1e6:,.0f} MB, and {left}. Make room, or name another folder.")
+        raise EncoderError(
+            f"{folder} needs {num_bytes / 1e6:,.0f} MB, and {folder.parent} has {free / 1e6:,.0f} MB left. "
+            "Free disk space, or give another folder."
+        )
 
 
-def _host() -> str:
-    return re.sub(r"\W", "_", platform.node()) or "here"
-
-
-def _clear_dead(folder: Path) -> None:
-    """Remove what a process of this machine that was killed while it wrote the same folder has left."""
-    pattern = re.compile(rf"\.{re.escape(folder.name[:100])}\.{_host()}-(\d+)-[0-9a-f]+\.partial")
-    for left in folder.parent.iterdir():
-        if (match := pattern.fullmatch(left.name)) and not _is_running(int(match[1])):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # 0 sends nothing: it asks whether the process is there
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _remove_orphans(folder: Path) -> None:
+    """Remove what a killed process of this machine left of the same folder."""
+    pattern = re.compile(rf"\.{re.escape(folder.name[:100])}\.(.+)-[0-9a-f]+\.partial")
+    for path in folder.parent.iterdir():
+        match = pattern.fullmatch(path.name)
+        process = Process.parse(match[1]) if match else None
+        if process is not None and process.is_running is False:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 _PREFIX = "sbert-prune-"
@@ -83,10 +80,15 @@ _PREFIX = "sbert-prune-"
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """All temporary files of this process, MLflow's downloads among them, lie in one folder meanwhile. Raises OSError."""
+    """Collect all temporary files of this process, such as MLflow's downloads, in one folder, and remove it at the end.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
     before = tempfile.tempdir
-    _clear_dead_scratch(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.own()}-") as folder:
+    for orphan in orphaned_folders(Path(tempfile.gettempdir())):
+        shutil.rmtree(orphan, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.current()}-") as folder:
         tempfile.tempdir = folder
         try:
             yield Path(folder)
@@ -94,14 +96,9 @@ def scratch_folder() -> Iterator[Path]:
             tempfile.tempdir = before
 
 
-def dead_folders(place: Path) -> Iterator[Path]:
-    """What processes of this machine that were killed have left there."""
-    for folder in place.glob(f"{_PREFIX}*"):
+def orphaned_folders(parent: Path) -> Iterator[Path]:
+    """Yield the scratch folders that killed processes of this machine left in a folder."""
+    for folder in parent.glob(f"{_PREFIX}*"):
         process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
-        if process is not None and process.runs is False:
+        if process is not None and process.is_running is False:
             yield folder
-
-
-def _clear_dead_scratch(place: Path) -> None:
-    for folder in dead_folders(place):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: a container's limits where there are some, else all of it."""
+"""The CPU cores and memory that this process may use: the limits of its container, or all of the machine."""
 
 from __future__ import annotations
 
@@ -8,44 +8,55 @@ from pathlib import Path
 
 import psutil
 
+_MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""Limit and usage in version 2 and version 1 of control groups."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The control groups of this process. root: where they are mounted.  of_process: `/proc/self/cgroup`."""
+    """The control groups of this process.
+
+    Attributes:
+        root: Where they are mounted.
+        of_process: The file that lists the groups of this process.
+    """
 
     root: Path = Path("/sys/fs/cgroup")
     of_process: Path = Path("/proc/self/cgroup")
 
     def num_cores(self) -> float:
-        """Cores that may be kept busy: by affinity, and by the quota of every group above this process."""
+        """Return the number of cores that may be used, by affinity and by the quotas of this process's groups."""
         quotas = [quota for folder in self._folders("cpu") if (quota := _quota(folder)) is not None]
         return min((float(affine_cores()), *quotas))
 
     def memory_left(self) -> int:
-        """Bytes that may still be taken: of the machine's available ones, and below the limit of every group above."""
-        left = [int(psutil.virtual_memory().available)]
+        """Return the bytes that may still be allocated, by the machine's available memory and the groups' limits."""
+        bytes_left = [int(psutil.virtual_memory().available)]
         for folder in self._folders("memory"):
-            for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-                most, taken = _number(folder / limit), _number(folder / used)
-                if most is not None and taken is not None:
-                    left.append(max(0, most - taken + _reclaimable(folder)))
-        return min(left)
+            for limit_file, usage_file in _MEMORY_FILES:
+                allowed, used = _number(folder / limit_file), _number(folder / usage_file)
+                if allowed is not None and used is not None:
+                    bytes_left.append(max(0, allowed - used + _reclaimable(folder)))
+        return min(bytes_left)
 
     def _folders(self, controller: str) -> list[Path]:
-        """The group of this process and those above it; version 1 has a tree for each controller, version 2 one for all."""
-        found = []
+        """Return the folders of this process's group and its ancestors.
+
+        Version 1 of control groups has a tree per controller, version 2 one for all.
+        """
+        folders: list[Path] = []
         for line in _text(self.of_process).splitlines():
-            number, controllers, place = line.split(":", 2)
+            number, controllers, path_in_tree = line.split(":", 2)
             top = self.root if number == "0" and not controllers else self.root / controller
             if controller in controllers.split(",") or top == self.root:
-                group = top / place.lstrip("/")
-                found += [folder for folder in (group, *group.parents) if folder.is_relative_to(top) and folder.is_dir()]
-                found += [top] if not group.is_dir() else []  # inside of a container, the path is the host's
-        return list(dict.fromkeys(found))
+                group = top / path_in_tree.lstrip("/")
+                folders += [path for path in (group, *group.parents) if path.is_relative_to(top) and path.is_dir()]
+                folders += [top] if not group.is_dir() else []  # inside a container, the path is the host's
+        return list(dict.fromkeys(folders))
 
 
 def affine_cores() -> int:
-    """Cores that this process may run on, whatever its share of them."""
+    """Return the number of cores that this process may run on, whatever its quota."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -58,14 +69,14 @@ def _quota(folder: Path) -> float | None:
 
 
 def _reclaimable(folder: Path) -> int:
-    """Files that the kernel keeps in memory as long as nobody else wants it."""
+    """Return the bytes of cached files, which the kernel frees when memory is needed."""
     lines = dict(line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
     return int(lines.get("total_inactive_file") or lines.get("inactive_file") or 0)
 
 
 def _number(path: Path) -> int | None:
     text = _text(path).strip()
-    return int(text) if text.lstrip("-").isdecimal() else None  # "max" is none
+    return int(text) if text.lstrip("-").isdecimal() else None  # "max" means no limit
 
 
 def _text(path: Path) -> str:

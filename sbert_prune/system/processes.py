@@ -1,4 +1,4 @@
-"""Which process it was, told so that any other one can say whether it still runs."""
+"""Processes identified across machines and reboots, so that another process can check whether one still runs."""
 
 from __future__ import annotations
 
@@ -14,57 +14,59 @@ from typing import Self
 
 import psutil
 
-_FORM = re.compile(r"([0-9a-f]{12})-(\d+)-(\d+)")
+_PATTERN = re.compile(r"([0-9a-f]{12})-(\d+)-(\d+)")
 _DRIFT_MS = 5_000
-"""By so much a process's start is told differently when the machine's clock is set."""
+"""Setting the machine's clock changes the start time that it reports for a process; this much is tolerated."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process among all of all machines.
+    """A process, unique across machines.
 
-    machine: tells a boot of a machine, and a container, from another of the same name.
-    since: when it started, in ms since 1970; numbers of processes are used again.
+    Attributes:
+        machine: Digest that distinguishes boots of a machine and containers on it.
+        pid: Process id.
+        started_ms: When it started, in ms since 1970; process ids are reused.
     """
 
     machine: str
     pid: int
-    since: int
+    started_ms: int
 
     @classmethod
-    def own(cls) -> Self:
-        """This one."""
-        return cls(_machine(), os.getpid(), _started(os.getpid()) or 0)
+    def current(cls) -> Self:
+        """Return the current process."""
+        return cls(_machine(), os.getpid(), _started_ms(os.getpid()) or 0)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """What `str` wrote; None for anything else."""
-        found = _FORM.fullmatch(text)
-        return cls(found[1], int(found[2]), int(found[3])) if found else None
+        """Parse what `str` wrote; return None for anything else."""
+        match = _PATTERN.fullmatch(text)
+        return cls(match[1], int(match[2]), int(match[3])) if match else None
 
     def __str__(self) -> str:
-        return f"{self.machine}-{self.pid}-{self.since}"
+        return f"{self.machine}-{self.pid}-{self.started_ms}"
 
     @property
-    def runs(self) -> bool | None:
-        """Whether it still runs; None where that cannot be seen from here."""
+    def is_running(self) -> bool | None:
+        """Whether the process still runs; None if it belongs to another machine."""
         if self.machine != _machine():
             return None
-        started = _started(self.pid)
-        return started is not None and abs(started - self.since) <= _DRIFT_MS
+        started = _started_ms(self.pid)
+        return started is not None and abs(started - self.started_ms) <= _DRIFT_MS
 
 
 @cache
 def _machine() -> str:
-    """A boot of a machine, and where processes are numbered on their own, as in a container, that place."""
-    told = [platform.node()]
-    with suppress(OSError):  # not a Linux: the name has to do
-        told += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+    """Identify this boot of this machine, and the namespace of process ids (a container has its own)."""
+    parts = [platform.node()]
+    with suppress(OSError):  # outside Linux, only the name is available
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _started(pid: int) -> int | None:
-    """When a process started, in ms since 1970; None where there is none, or only what its parent has not buried yet."""
+def _started_ms(pid: int) -> int | None:
+    """Return when a process started, in ms since 1970; None if there is none, or only a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else round(process.create_time() * 1000)

@@ -1,16 +1,16 @@
-"""Text by others, made fit to be told in a line: nothing in it begins another one or steers a terminal."""
+"""Untrusted text made safe to print on one line: without line breaks and control characters."""
 
 from __future__ import annotations
 
 import unicodedata
 
-_STEERING = {"Cc", "Cf", "Cs"}
-"""Unicode categories of control and format characters, and of halves of surrogate pairs, which UTF-8 cannot hold."""
+_CONTROL = {"Cc", "Cf", "Cs"}
+"""Unicode categories of control and format characters, and of lone surrogates, which UTF-8 cannot encode."""
 
-_JOINERS = "\u200c\u200d"  # Indic scripts and emoji are spelt with them
+_JOINERS = "\u200c\u200d"  # format characters that Indic scripts and emoji need
 
 
 def one_line(text: str) -> str:
-    """Fold white space, line ends too, and leave out control characters."""
+    """Collapse white space, including line breaks, into single spaces and drop control characters."""
     folded = " ".join(text.split())
-    return "".join(each for each in folded if each in _JOINERS or unicodedata.category(each) not in _STEERING)
+    return "".join(char for char in folded if char in _JOINERS or unicodedata.category(char) not in _CONTROL)

@@ -30,7 +30,7 @@ class Heartbeat:
     @classmethod
     def now(cls) -> Self:
         """Return a heartbeat of this process."""
-        return cls(datetime.now(UTC), re.sub(r"\s", "_", platform.node()) or "unknown", Process.own())
+        return cls(datetime.now(UTC), re.sub(r"\s", "_", platform.node()) or "unknown", Process.current())
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -48,7 +48,7 @@ class Heartbeat:
     @property
     def is_of_dead_process(self) -> bool:
         """Whether its process has ended: checked on this machine, inferred from missing heartbeats for another one."""
-        runs = self.process.runs
+        runs = self.process.is_running
         return (datetime.now(UTC) - self.at).total_seconds() > SILENT_S if runs is None else not runs
 
 

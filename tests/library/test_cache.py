@@ -1,4 +1,4 @@
-"""Arrays come back as they were computed, whatever happened to their files, and nothing about a cache ever costs a result."""
+"""Cached arrays equal the computed ones, even after their files are damaged; a broken cache never loses a result."""
 
 import errno
 import json
@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from sbert_prune.system import cache
-from sbert_prune.system.cache import AT_MOST_BYTES, cache_folder, cached
+from sbert_prune.system.cache import MAX_BYTES, cache_folder, cached
 
 ARRAYS = {"flat": np.arange(300, dtype=np.int32), "ends": np.array([3, 300], dtype=np.int64)}
 
 
 class Computation:
-    """Gives the same arrays whenever it is asked, and counts."""
+    """Returns the same arrays on each call and counts the calls."""
 
     def __init__(self, arrays=ARRAYS):
         self.arrays, self.times = arrays, 0
@@ -30,21 +30,21 @@ class Computation:
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    """Where the cache lies in a test."""
+    """The folder of the cache in a test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "sbert-prune"
 
 
-def are_equal(found, expected):
-    return found.keys() == expected.keys() and all(
-        found[name].dtype == array.dtype and np.array_equal(found[name], array) for name, array in expected.items()
+def are_equal(actual, expected):
+    return actual.keys() == expected.keys() and all(
+        actual[name].dtype == array.dtype and np.array_equal(actual[name], array) for name, array in expected.items()
     )
 
 
-def keep(kind, key, *, num_bytes=1000, used=0.0, at_most_bytes=AT_MOST_BYTES):
-    """Put an entry into the cache that was used at a time. Returns its folder."""
+def keep(kind, key, *, num_bytes=1000, used=0.0, max_bytes=MAX_BYTES):
+    """Add an entry that was last used at the given time, and return its folder."""
     numbers = np.zeros(num_bytes - 128, dtype=np.uint8)  # the header of the file has 128 bytes
-    cached(kind, key, Computation({"numbers": numbers}), at_most_bytes=at_most_bytes)
+    cached(kind, key, Computation({"numbers": numbers}), max_bytes=max_bytes)
     folder = cache_folder() / kind / key
     os.utime(folder, (used, used))
     return folder
@@ -78,9 +78,9 @@ def test_another_key_or_kind_is_computed_for_itself(other):
     one, two = Computation(), Computation({"flat": np.ones(3)})
 
     cached("tokens", "one", one)
-    found = cached(*other, two)
+    arrays = cached(*other, two)
 
-    assert are_equal(found, two.arrays)
+    assert are_equal(arrays, two.arrays)
     assert are_equal(cached("tokens", "one", one), ARRAYS)
 
 
@@ -141,7 +141,17 @@ def keep_as_older_releases_did(entry):
 @pytest.mark.parametrize(
     "damage",
     [
-        *(truncate, empty, overwrite, lose_one, lose_all, change_one_value, save_with_another_shape, save_with_fewer_rows, add_one),
+        *(
+            truncate,
+            empty,
+            overwrite,
+            lose_one,
+            lose_all,
+            change_one_value,
+            save_with_another_shape,
+            save_with_fewer_rows,
+            add_one,
+        ),
         *(forget_one_in_the_check, keep_as_older_releases_did),
         *(check_says(text) for text in ("", "{}", "3", "null", '["flat", "ends"]', '{"flat": 3, "ends": "x"}')),
     ],
@@ -165,9 +175,9 @@ def test_a_file_where_a_folder_should_be_costs_no_result(tmp_path, monkeypatch, 
     (home / place).parent.mkdir(parents=True, exist_ok=True)
     (home / place).touch()
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_a_user_without_a_home_gets_the_result(monkeypatch):
@@ -175,9 +185,9 @@ def test_a_user_without_a_home_gets_the_result(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container that runs under any number
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_a_full_disk_costs_no_result_and_nothing_half_written_stays(root, monkeypatch):
@@ -187,9 +197,9 @@ def test_a_full_disk_costs_no_result_and_nothing_half_written_stays(root, monkey
 
     monkeypatch.setattr(cache.np, "save", save)
 
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
     assert not list((root / "tokens").iterdir())
 
 
@@ -204,40 +214,44 @@ def test_a_computation_that_fails_leaves_nothing(root):
 
 
 def test_what_another_process_is_still_writing_is_not_read_and_stays(root):
-    beside = root / "tokens" / ".one.0123abcd.partial"
-    beside.mkdir(parents=True)
-    np.save(beside / "flat.npy", np.ones(3))
+    partial = root / "tokens" / ".one.0123abcd.partial"
+    partial.mkdir(parents=True)
+    np.save(partial / "flat.npy", np.ones(3))
     compute = Computation()
 
-    found = cached("tokens", "one", compute)
+    arrays = cached("tokens", "one", compute)
 
     assert compute.times == 1
-    assert are_equal(found, ARRAYS)
-    assert (beside / "flat.npy").exists()
+    assert are_equal(arrays, ARRAYS)
+    assert (partial / "flat.npy").exists()
 
 
 def test_what_another_process_is_still_writing_stays_where_room_is_short(root):
-    beside = root / "tokens" / ".one.0123abcd.partial"
-    beside.mkdir(parents=True)
-    np.save(beside / "flat.npy", np.ones(300))
+    partial = root / "tokens" / ".one.0123abcd.partial"
+    partial.mkdir(parents=True)
+    np.save(partial / "flat.npy", np.ones(300))
 
-    cached("tokens", "two", Computation(), at_most_bytes=1000)
+    cached("tokens", "two", Computation(), max_bytes=1000)
 
-    assert (beside / "flat.npy").exists()
+    assert (partial / "flat.npy").exists()
 
 
 def test_the_least_recently_used_go_first():
     now = time.time()
-    oldest, older, newer = keep("tokens", "1", used=now - 300), keep("teacher", "2", used=now - 200), keep("tokens", "3", used=now - 100)
+    oldest, older, newer = (
+        keep("tokens", "1", used=now - 300),
+        keep("teacher", "2", used=now - 200),
+        keep("tokens", "3", used=now - 100),
+    )
 
     cached("tokens", "1", Computation())  # now the last one used
-    newest = keep("tokens", "4", at_most_bytes=3500)
+    newest = keep("tokens", "4", max_bytes=3500)
 
     assert [folder.exists() for folder in (oldest, older, newer, newest)] == [True, False, True, True]
 
 
 def test_all_that_fits_stays():
-    folders = [keep("tokens", str(number), used=number, at_most_bytes=4500) for number in range(4)]
+    folders = [keep("tokens", str(number), used=number, max_bytes=4500) for number in range(4)]
 
     assert all(folder.exists() for folder in folders)
 
@@ -245,7 +259,7 @@ def test_all_that_fits_stays():
 def test_what_is_larger_than_all_the_room_is_kept_alone():
     small = keep("tokens", "small")
 
-    large = keep("teacher", "large", num_bytes=9000, at_most_bytes=1500)
+    large = keep("teacher", "large", num_bytes=9000, max_bytes=1500)
 
     assert not small.exists()
     assert large.exists()
@@ -253,19 +267,19 @@ def test_what_is_larger_than_all_the_room_is_kept_alone():
 
 def test_arrays_in_use_stay_whole_when_their_entry_goes():
     cached("tokens", "one", Computation())
-    found = cached("tokens", "one", Computation())
+    arrays = cached("tokens", "one", Computation())
 
-    keep("tokens", "two", at_most_bytes=0)
+    keep("tokens", "two", max_bytes=0)
 
     assert not (cache_folder() / "tokens" / "one").exists()
-    assert are_equal(found, ARRAYS)
+    assert are_equal(arrays, ARRAYS)
 
 
 def test_many_who_ask_at_once_all_get_the_whole_result():
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: cached("tokens", "one", Computation()), range(64)))
+        results = list(pool.map(lambda _: cached("tokens", "one", Computation()), range(64)))
 
-    assert all(are_equal(arrays, ARRAYS) for arrays in found)
+    assert all(are_equal(arrays, ARRAYS) for arrays in results)
 
 
 @pytest.mark.parametrize("value", ["", None])

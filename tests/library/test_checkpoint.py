@@ -1,4 +1,4 @@
-"""A folder is refused for what is wrong with it before torch is loaded, and read when it is whole."""
+"""A faulty folder is refused before torch is loaded, and a complete one is read."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from sbert_prune.models.saved_model import SavedModel
 
 @pytest.fixture
 def sharded(tiny_encoder, tiny_tokenizer, tmp_path):
-    """A folder with the weights in several files."""
+    """Return a folder with the weights in several files."""
     folder = tmp_path / "sharded"
     tiny_encoder(depth=4).save_pretrained(folder, max_shard_size="20KB")
     tiny_tokenizer(0).save_pretrained(folder)
@@ -83,7 +83,10 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(tiny_base, share):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n", "is not a safetensors file, or it is cut off"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n",
+            "is not a safetensors file, or it is cut off",
+        ),
         (b"abc", "is not a safetensors file, or it is cut off: 3 bytes"),
         ((8).to_bytes(8, "little") + b"not json", "has a damaged header"),
         ((2).to_bytes(8, "little") + b"[]", "has a damaged header"),
@@ -124,7 +127,8 @@ def test_missing_shards_are_named(sharded):
 
 
 @pytest.mark.parametrize(
-    "index", ["{}", "[]", '{"weight_map": {}}', '{"weight_map": []}', '{"weight_map": ["a"]}', '{"weight_map": {"a": 1}}']
+    "index",
+    ["{}", "[]", '{"weight_map": {}}', '{"weight_map": []}', '{"weight_map": ["a"]}', '{"weight_map": {"a": 1}}'],
 )
 def test_an_index_that_lists_nothing_is_refused(sharded, index):
     (sharded / "model.safetensors.index.json").write_text(index)
@@ -174,7 +178,10 @@ def test_a_folder_without_config_is_refused(tmp_path, exists):
     if exists:
         folder.mkdir()
 
-    assert message_of(folder) == f"{folder} holds no config.json. Give a folder that holds a Transformers encoder or a sentence model."
+    assert (
+        message_of(folder)
+        == f"{folder} holds no config.json. Give a folder that holds a Transformers encoder or a sentence model."
+    )
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '"bert"', '{"hidden_size": 3}'])
@@ -229,7 +236,9 @@ def test_weights_of_a_model_with_a_task_on_top_are_read(tiny_base):
     assert inspect_checkpoint(folder).depth == 4
 
 
-@pytest.mark.parametrize(("model_type", "expected"), [("bert", 64), ("distilbert", 64), ("electra", 64), ("roberta", 62), ("mpnet", 62)])
+@pytest.mark.parametrize(
+    ("model_type", "expected"), [("bert", 64), ("distilbert", 64), ("electra", 64), ("roberta", 62), ("mpnet", 62)]
+)
 def test_the_longest_input_leaves_out_positions_behind_the_padding(tiny_base, model_type, expected):
     assert inspect_checkpoint(tiny_base(model_type)).max_positions == expected
 
@@ -253,10 +262,12 @@ def test_the_bytes_on_disk_are_those_of_every_file(tiny_base):
 
 
 @pytest.mark.parametrize("has_modules", [True, False])
-def test_a_sentence_model_is_told_by_its_modules(tiny_base, has_modules):
+def test_a_sentence_model_is_recognized_by_its_modules(tiny_base, has_modules):
     folder = tiny_base()
     if has_modules:
-        (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]')
+        (folder / "modules.json").write_text(
+            '[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]'
+        )
 
     assert SavedModel("name", None, inspect_checkpoint(folder)).is_sentence_model is has_modules
 

@@ -1,4 +1,4 @@
-"""ARCHITECTURES knows where each family keeps its layers, and what its config calls their number."""
+"""ARCHITECTURES gives the path of each family's layers and the config's key of their number."""
 
 import pytest
 from torch import nn
@@ -6,7 +6,14 @@ from transformers import AutoModelForMaskedLM
 
 from sbert_prune.errors import EncoderError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.models.architectures import ARCHITECTURES, architecture_of, config_after, depth_in_config, layers_of, set_layers
+from sbert_prune.models.architectures import (
+    ARCHITECTURES,
+    architecture_of,
+    depth_in_config,
+    layers_of,
+    pruned_config,
+    set_layers,
+)
 from sbert_prune.pruning import prune_layers
 
 
@@ -39,7 +46,10 @@ def test_layers_that_are_set_are_numbered_anew(tiny_encoder, model_type):
 
     set_layers(encoder, nn.ModuleList([layers_of(encoder)[index] for index in (1, 3)]), LayerSelection((1, 3), 4))
 
-    numbers = [{vars(module).get("layer_idx", place) for module in layer.modules()} for place, layer in enumerate(layers_of(encoder))]
+    numbers = [
+        {vars(module).get("layer_idx", place) for module in layer.modules()}
+        for place, layer in enumerate(layers_of(encoder))
+    ]
     assert numbers == [{0}, {1}]
 
 
@@ -70,9 +80,10 @@ def test_an_unknown_architecture_is_answered_with_where_to_add_it(model_type, hi
         architecture_of(model_type)
 
     assert str(caught.value) == (
-        f"Encoders of the type '{model_type}' are not known: sbert-prune has to know where such a model keeps its list of layers "
-        f"(encoder.layer, say), their number and its word embeddings. {hint}"
-        f"Known types: {', '.join(ARCHITECTURES)}. To add one, write a row into ARCHITECTURES in sbert_prune/models/architectures.py."
+        f"Encoders of the type '{model_type}' are not known: sbert-prune has to know where such a model keeps its list "
+        f"of layers (encoder.layer, say), their number and its word embeddings. {hint}"
+        f"Known types: {', '.join(ARCHITECTURES)}. "
+        "To add one, write a row into ARCHITECTURES in sbert_prune/models/architectures.py."
     )
 
 
@@ -82,7 +93,9 @@ def test_a_model_with_a_task_on_top_is_answered_with_the_bare_encoder(tiny_encod
     with pytest.raises(EncoderError) as caught:
         layers_of(model)
 
-    assert "BertForMaskedLM has no 'encoder.layer', where encoders of the type 'bert' keep their layers." in str(caught.value)
+    assert "BertForMaskedLM has no 'encoder.layer', where encoders of the type 'bert' keep their layers." in str(
+        caught.value
+    )
     assert "Give the bare encoder (AutoModel)" in str(caught.value)
 
 
@@ -91,8 +104,9 @@ def test_an_encoder_with_shared_layers_is_refused_with_the_reason():
         architecture_of("albert")
 
     assert str(caught.value) == (
-        "Encoders of the type 'albert' cannot be pruned: such an encoder runs one and the same layer again and again, so dropping layers "
-        "would save no parameter. Take an encoder whose layers have weights of their own, a bert or a roberta, say."
+        "Encoders of the type 'albert' cannot be pruned: such an encoder repeats one and the same layer, "
+        "so dropping layers would save no parameter. "
+        "Take an encoder whose layers have weights of their own, a bert or a roberta, say."
     )
 
 
@@ -108,18 +122,27 @@ def test_a_config_on_disk_follows_the_selection_as_the_one_in_memory_does(tiny_e
     encoder, selection = tiny_encoder(model_type, depth=4), LayerSelection((0, 3), 4)
     before = encoder.config.to_dict()
 
-    assert config_after(before, selection) == prune_layers(encoder, selection).config.to_dict()
+    assert pruned_config(before, selection) == prune_layers(encoder, selection).config.to_dict()
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"model_type": "modernbert", "num_hidden_layers": 7, "global_attn_every_n_layers": 3}, ["full", "full", "sliding"]),
-        ({"model_type": "qwen3", "num_hidden_layers": 7, "use_sliding_window": True, "max_window_layers": 5}, ["full", "full", "sliding"]),
-        ({"model_type": "gemma3_text", "num_hidden_layers": 7, "sliding_window_pattern": 4}, ["sliding", "full", "sliding"]),
+        (
+            {"model_type": "modernbert", "num_hidden_layers": 7, "global_attn_every_n_layers": 3},
+            ["full", "full", "sliding"],
+        ),
+        (
+            {"model_type": "qwen3", "num_hidden_layers": 7, "use_sliding_window": True, "max_window_layers": 5},
+            ["full", "full", "sliding"],
+        ),
+        (
+            {"model_type": "gemma3_text", "num_hidden_layers": 7, "sliding_window_pattern": 4},
+            ["sliding", "full", "sliding"],
+        ),
     ],
 )
 def test_a_list_that_an_old_config_leaves_out_is_made_before_the_cut(config, expected):
-    found = config_after(config, LayerSelection((0, 3, 5), 7))
+    pruned = pruned_config(config, LayerSelection((0, 3, 5), 7))
 
-    assert [kind.removesuffix("_attention") for kind in found["layer_types"]] == expected
+    assert [kind.removesuffix("_attention") for kind in pruned["layer_types"]] == expected

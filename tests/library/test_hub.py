@@ -1,4 +1,4 @@
-"""Files of a hub arrive whole, at the commit that was asked for, or the answer says why not."""
+"""Files of a hub arrive complete, at the requested commit, or the error says why not."""
 
 import hashlib
 import os
@@ -113,7 +113,9 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, reset):
 
     folder = fetch("model.safetensors", repo_id="org/large")
 
-    first, second = (request for request in hub.requests if request.what == "org/large/model.safetensors" and request.method == "GET")
+    first, second = (
+        request for request in hub.requests if request.what == "org/large/model.safetensors" and request.method == "GET"
+    )
     assert (folder / "model.safetensors").read_bytes() == CUTTABLE
     assert (first.range, second.range) == ("", f"bytes={10 << 20}-")
     assert second.num_bytes == 2 << 20
@@ -128,7 +130,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(hub, reset):
     ],
 )
 def test_the_hub_decides_how_long_to_wait(hub, commit, headers, pauses_s):
-    hub.fail("api/models", *(Fault(status=429, headers=each) for each in headers))
+    hub.fail("api/models", *(Fault(status=429, headers=header) for header in headers))
     pauses = []
 
     with_retries(lambda: HfApi(hub.endpoint).model_info("org/name"), sleep=pauses.append)
@@ -141,7 +143,9 @@ def test_a_hub_is_waited_for_no_longer_than_for_all_pauses_together(hub, commit)
     pauses = []
 
     with pytest.raises(HubBusyError):
-        with_retries(lambda: HfApi(hub.endpoint).model_info("org/name"), waits_s=(1.0, 1.0, 1.0, 1.0, 5.0), sleep=pauses.append)
+        with_retries(
+            lambda: HfApi(hub.endpoint).model_info("org/name"), waits_s=(1.0, 1.0, 1.0, 1.0, 5.0), sleep=pauses.append
+        )
 
     assert pauses == [3.0, 3.0, 3.0]
 
@@ -162,30 +166,49 @@ ALWAYS = 99
 @pytest.mark.parametrize(
     ("where", "fault", "expected"),
     [
-        ("api/models", {"status": 503}, "did not give the model org/name: it fails (HTTP status 503). Give the same command later"),
+        (
+            "api/models",
+            {"status": 503},
+            "did not give the model org/name: it fails (HTTP status 503). Give the same command later",
+        ),
         (
             "api/models",
             {"status": 429},
-            "it has too many requests (HTTP status 429). Give the same command later; who is logged in (HF_TOKEN",
+            "it has too many requests (HTTP status 429). Give the same command later; with a login (HF_TOKEN",
         ),
         ("api/models", {"cut_after": 20}, "peer closed connection without sending complete message body"),
-        ("api/models", {"page": "<html>Please log in.</html>"}, "what answers there is no hub. Check the network, and HF_ENDPOINT"),
-        ("api/models", {"page": '{"id": 3}'}, "what answers there is no hub."),
-        ("api/models", {"page": "[]"}, "what answers there is no hub."),
-        ("api/models", {"page": '{"id": "org/name", "sha": "../../x"}'}, "what answers there is no hub."),
         (
             "api/models",
-            {"page": '{"id": "org/name", "sha": "../../x", "siblings": [{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'},
-            "what answers there is no hub.",
+            {"page": "<html>Please log in.</html>"},
+            "the answer is not from a hub. Check the network, and HF_ENDPOINT",
         ),
-        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). RungScore at"),
-        ("api/models", {"status": 403}, "does not give the model org/name to the owner of this token. The token needs leave to read it:"),
+        ("api/models", {"page": '{"id": 3}'}, "the answer is not from a hub."),
+        ("api/models", {"page": "[]"}, "the answer is not from a hub."),
+        ("api/models", {"page": '{"id": "org/name", "sha": "../../x"}'}, "the answer is not from a hub."),
+        (
+            "api/models",
+            {
+                "page": '{"id": "org/name", "sha": "../../x", "siblings": '
+                '[{"rfilename": "config.json", "size": 2, "blobId": "ab"}]}'
+            },
+            "the answer is not from a hub.",
+        ),
+        ("api/models", {"status": 418}, "refuses the model org/name (HTTP status 418). Look at"),
+        (
+            "api/models",
+            {"status": 403},
+            "does not give the model org/name to the owner of this token. The token needs permission to read it:",
+        ),
         (
             "api/models",
             {"status": 403, "headers": {"X-Error-Message": "Access to this resource is disabled."}},
-            "has closed the model org/name",
+            "has disabled the model org/name",
         ),
-        ("name/model.safetensors", {"status": 500}, "did not give model.safetensors of the model org/name: it fails (HTTP status 500)."),
+        (
+            "name/model.safetensors",
+            {"status": 500},
+            "did not give model.safetensors of the model org/name: it fails (HTTP status 500).",
+        ),
         (
             "name/model.safetensors",
             {"status": 404, "headers": {"X-Error-Code": "EntryNotFound"}, "method": "HEAD"},
@@ -200,7 +223,7 @@ ALWAYS = 99
         (
             "name/config.json",
             {"page": "<html>", "method": "HEAD"},
-            "did not give config.json of the model org/name: what answers there is no hub",
+            "did not give config.json of the model org/name: the answer is not from a hub",
         ),
     ],
 )
@@ -233,11 +256,15 @@ def test_what_is_in_the_cache_is_not_hashed_again(hub, commit):
 @pytest.mark.parametrize(
     ("asked", "token", "expected"),
     [
-        (("org/other", None), None, "shows no model org/other to somebody who is not logged in: there is none, or it is private."),
-        (("org/other", None), "hf_wrong", "has no model org/other, or keeps it from the owner of this token."),
+        (("org/other", None), None, "shows no model org/other without a login: it does not exist, or it is private."),
+        (("org/other", None), "hf_wrong", "has no model org/other, or does not show it to the owner of this token."),
         (("org/hidden", None), None, "for a private one, set HF_TOKEN or run `hf auth login`."),
-        (("org/hidden", None), "hf_wrong", "a private one needs the token of somebody who may read it"),
-        (("org/gated", None), None, "is gated: its owner gives it to those who accept the terms and are logged in. Accept them at"),
+        (("org/hidden", None), "hf_wrong", "a private one needs a token with permission to read it"),
+        (
+            ("org/gated", None),
+            None,
+            "is gated: its owner gives it to users who accept the terms and are logged in. Accept them at",
+        ),
         (("org/gated", None), "hf_wrong", "and the owner of this token has not done so. Accept them at"),
         (("org/name", "gone"), None, "The model org/name has no revision 'gone'. Take a branch, tag or commit from"),
         (("org/name", None), "expired", "does not accept the token it was sent. Make a new one at"),
@@ -281,10 +308,13 @@ def test_who_is_let_in_gets_a_gated_model_and_the_token_stays_with_the_hub(hub, 
     ]
 
 
-def test_a_token_that_cannot_be_sent_is_told_and_not_shown(hub, commit, monkeypatch):
+def test_a_token_that_cannot_be_sent_is_reported_and_not_shown(hub, commit, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_sécret123")
 
-    assert refusal(fetch) == "The token for the hub holds a character that no token has. Set HF_TOKEN anew, or run `hf auth login`."
+    assert refusal(fetch) == (
+        "The token for the hub contains a character that tokens do not have. "
+        "Set HF_TOKEN again, or run `hf auth login`."
+    )
 
 
 def test_a_token_in_the_words_of_an_error_is_not_shown(hub, monkeypatch):
@@ -316,7 +346,8 @@ def test_a_file_that_the_commit_lacks_is_named(hub, commit):
     message = refusal(lambda: fetch("config.json", "model.bin"))
 
     assert message == (
-        f"The model org/name at commit {commit[:8]} has no model.bin; it has config.json, model.safetensors, onnx/model.onnx. "
+        f"The model org/name at commit {commit[:8]} has no model.bin; "
+        "it has config.json, model.safetensors, onnx/model.onnx. "
         "Give another revision."
     )
     assert hub.fetched == []
@@ -348,8 +379,13 @@ def test_offline_what_is_missing_is_named_with_the_command_that_gets_it(hub, com
     some = refusal(fetch)
 
     get = "With a network, unset HF_HUB_OFFLINE and give the same command, or run: hf download org/name --revision main"
-    assert nothing == f"HF_HUB_OFFLINE is set, and the cache in {hub.cache} has no model org/name at revision main. {get}"
-    assert some == f"The cache of the model org/name as of commit {commit[:8]} lacks model.safetensors (HF_HUB_OFFLINE is set). {get}"
+    assert nothing == (
+        f"HF_HUB_OFFLINE is set, and the cache in {hub.cache} has no model org/name at revision main. {get}"
+    )
+    assert some == (
+        f"The cache of the model org/name as of commit {commit[:8]} lacks model.safetensors "
+        f"(HF_HUB_OFFLINE is set). {get}"
+    )
 
 
 def test_a_branch_whose_new_files_did_not_arrive_stands_for_the_old_ones_offline(hub, commit, monkeypatch):
@@ -369,7 +405,9 @@ def test_a_hub_out_of_reach_is_replaced_by_the_cache_and_says_so(hub, commit, fa
     if fault == "stopped":
         hub.stop()
     else:
-        hub.fail("api/models", Fault(status=503, times=ALWAYS) if fault == "fails" else Fault(page="<html>", times=ALWAYS))
+        hub.fail(
+            "api/models", Fault(status=503, times=ALWAYS) if fault == "fails" else Fault(page="<html>", times=ALWAYS)
+        )
 
     snapshot = resolve("org/name", kind="model")
 
@@ -383,7 +421,9 @@ def test_a_hub_out_of_reach_and_an_empty_cache_is_an_answer(hub, commit):
 
     message = refusal(fetch)
 
-    assert message.startswith(f"{hub.endpoint} did not give the model org/name: [Errno 111] Connection refused. Check the network")
+    assert message.startswith(
+        f"{hub.endpoint} did not give the model org/name: [Errno 111] Connection refused. Check the network"
+    )
 
 
 def test_a_model_and_a_data_set_of_one_name_are_two(hub, commit):
@@ -411,18 +451,24 @@ except HubError as error:
 
 
 def test_the_hub_is_imported_without_huggingface_hub_and_takes_all_from_the_environment(hub, commit):
-    done = subprocess.run([sys.executable, "-c", FETCH, "10000000"], env=hub.env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, "10000000"], env=hub.env, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(hub.cache / "models--org--name" / "snapshots" / commit)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="limits the size of files, as a full disk does")
-def test_a_full_disk_is_told_with_the_folder_that_needs_room(hub, commit):
-    done = subprocess.run([sys.executable, "-c", FETCH, "50000"], env=hub.env, capture_output=True, text=True, check=False)
+def test_a_full_disk_is_reported_with_the_folder_that_needs_space(hub, commit):
+    done = subprocess.run(
+        [sys.executable, "-c", FETCH, "50000"], env=hub.env, capture_output=True, text=True, check=False
+    )
 
-    assert f"HubError: There is no room for model.safetensors of the model org/name in {hub.cache} (" in done.stderr
-    assert "Make room there, or set HF_HOME to a folder on a larger disk." in done.stderr
+    assert (
+        f"HubError: There is no disk space for model.safetensors of the model org/name in {hub.cache} (" in done.stderr
+    )
+    assert "Free some, or set HF_HOME to a folder on a larger disk." in done.stderr
     assert not list(hub.cache.rglob("*.incomplete"))
 
 

@@ -1,4 +1,4 @@
-"""A layer selection cannot be wrong, and reads back as it was written."""
+"""A layer selection is always valid, and `parse` inverts `str`."""
 
 import pytest
 from hypothesis import given
@@ -135,7 +135,7 @@ def test_a_list_that_cannot_be_read_says_what_is_right(text, message):
 
 @pytest.mark.parametrize("text", ["0-99999999999", "99999999999", "0-11," * 2000 + "12", "9" * 5000, "0-" + "9" * 5000])
 def test_a_list_of_any_length_is_answered(text):
-    """Written out, the longest would fill the memory."""
+    """A list of all of its layers would fill the memory."""
     with pytest.raises(SelectionError):
         LayerSelection.parse(text, depth=12)
 

@@ -1,4 +1,4 @@
-"""A model carries what it was made from: written, read back, and carried on by every further step."""
+"""A model's lineage is written, read back, and extended by every further step."""
 
 import json
 
@@ -8,7 +8,16 @@ from pydantic import ValidationError
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.models.lineage import FILE_NAME, BaseRecord, DataRecord, Lineage, PhaseRecord, TrimRecord, code_version, read_lineage
+from sbert_prune.models.lineage import (
+    FILE_NAME,
+    BaseRecord,
+    DataRecord,
+    Lineage,
+    PhaseRecord,
+    TrimRecord,
+    code_version,
+    read_lineage,
+)
 
 BASE = BaseRecord(id="org/name", revision="0123456789abcdef0123456789abcdef01234567", sha256="ab" * 32, depth=12)
 
@@ -52,7 +61,7 @@ def test_a_lineage_begins_with_the_kept_layers_and_what_they_were_made_with():
     assert lineage.code_version.partition("+")[0] == __version__
 
 
-def test_another_cut_is_told_in_the_layers_of_the_original_base():
+def test_a_second_prune_is_recorded_in_the_layers_of_the_original_base():
     second = LayerSelection((1, 2, 5), 6)
 
     lineage = begun().after_cut(second, strategy="drop-top").pooled("cls")
@@ -61,7 +70,7 @@ def test_another_cut_is_told_in_the_layers_of_the_original_base():
     assert (lineage.base, lineage.strategy, lineage.pooling) == (BASE, "drop-top", "cls")
 
 
-def test_a_third_cut_is_still_told_in_the_layers_of_the_original_base():
+def test_a_third_prune_is_recorded_in_the_layers_of_the_original_base():
     lineage = begun().after_cut(LayerSelection((1, 2, 5), 6), strategy="explicit")
 
     again = lineage.after_cut(LayerSelection((0, 2), 3), strategy="explicit")
@@ -77,7 +86,9 @@ def test_another_cut_keeps_the_phases_before_it():
 
 
 def test_the_chain_holds_every_change_in_its_order():
-    lineage = begun().after(phase()).after_cut(LayerSelection((0, 5), 6), strategy="drop-middle", run_id="3b").after(TRIM)
+    lineage = (
+        begun().after(phase()).after_cut(LayerSelection((0, 5), 6), strategy="drop-middle", run_id="3b").after(TRIM)
+    )
 
     assert [record.kind for record in lineage.chain] == ["prune", "train", "prune", "trim"]
     assert [record.kept_layers for record in lineage.chain if record.kind == "prune"] == [(0, 2, 4, 6, 8, 10), (0, 10)]
@@ -112,7 +123,7 @@ def test_a_lineage_cannot_be_changed():
         begun().strategy = "drop-top"
 
 
-def test_the_folder_of_a_stranger_has_no_lineage(tmp_path):
+def test_a_folder_that_sbert_prune_did_not_write_has_no_lineage(tmp_path):
     assert read_lineage(tmp_path) is None
 
 
@@ -143,10 +154,10 @@ def test_a_damaged_lineage_is_refused_with_the_way_out(tmp_path, damage):
 
 
 def test_the_code_version_is_the_same_from_wherever_it_is_asked(tmp_path, monkeypatch):
-    here = code_version()
+    commit_version = code_version()
     monkeypatch.chdir(tmp_path)
 
-    assert code_version() == here
+    assert code_version() == commit_version
 
 
 def test_without_git_the_code_version_is_the_plain_version(monkeypatch):

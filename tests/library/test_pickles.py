@@ -1,4 +1,4 @@
-"""Pickled weights are read for their tensors alone, and only when that was asked for."""
+"""Only tensors are read from pickled weights, and only on request."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ from sbert_prune.models.sources import locate_base
 
 @pytest.fixture
 def pickled(tiny_base):
-    """A base whose weights are a pickle, and the weights themselves."""
+    """Return a base whose weights are a pickle, and the weights."""
     folder = tiny_base(depth=3)
     weights = load_file(folder / "model.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
@@ -23,8 +23,10 @@ def pickled(tiny_base):
     return folder, weights
 
 
-def same(found, expected):
-    return found.keys() == expected.keys() and all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+def same(actual, expected):
+    return actual.keys() == expected.keys() and all(
+        torch.equal(actual[name], tensor) for name, tensor in expected.items()
+    )
 
 
 def test_a_pickle_comes_out_as_the_same_tensors_with_everything_beside_it(pickled, tmp_path):
@@ -34,9 +36,9 @@ def test_a_pickle_comes_out_as_the_same_tensors_with_everything_beside_it(pickle
 
     assert same(load_file(tmp_path / "out" / "model.safetensors"), weights)
     assert inspect_checkpoint(tmp_path / "out").depth == 3
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in folder.iterdir()} - {"pytorch_model.bin"} | {
-        "model.safetensors"
-    }
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in folder.iterdir()} - {
+        "pytorch_model.bin"
+    } | {"model.safetensors"}
 
 
 def test_a_pickle_in_several_files_comes_out_as_one(pickled, tmp_path):
@@ -114,7 +116,9 @@ def test_a_pickle_that_holds_anything_else_is_refused_and_nothing_is_left(pickle
 def test_a_missing_part_is_named(pickled, tmp_path):
     folder, _ = pickled
     (folder / "pytorch_model.bin").unlink()
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}))
+    (folder / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}})
+    )
 
     with pytest.raises(EncoderError, match=r"lacks pytorch_model-00001-of-00001.bin of the 1 weight files"):
         convert_pickles(folder, tmp_path / "out")
@@ -126,10 +130,10 @@ def test_a_base_is_converted_only_when_asked_for(pickled):
     with pytest.raises(EncoderError, match="Have it converted with convert_pickle=true"):
         locate_base(str(folder))
 
-    found = locate_base(str(folder), convert_pickle=True)
+    base = locate_base(str(folder), convert_pickle=True)
 
-    assert found.uri == str(folder)
-    assert same(load_file(found.folder / "model.safetensors"), weights)
+    assert base.uri == str(folder)
+    assert same(load_file(base.folder / "model.safetensors"), weights)
 
 
 def test_a_base_with_safetensors_is_taken_as_it_is(tiny_base):

@@ -1,4 +1,4 @@
-"""A process, a run's sign of life and a folder for temporary files: who is dead, and what of theirs goes."""
+"""Processes, heartbeats and scratch folders: which processes have ended, and what is removed of them."""
 
 import os
 import subprocess
@@ -19,39 +19,45 @@ ELSEWHERE = "0123456789ab"
 
 @pytest.fixture
 def child():
-    """A process that waits, and says who it is."""
-    code = "from sbert_prune.system.processes import Process; print(Process.own(), flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    """A process that waits, and its Process."""
+    code = "from sbert_prune.system.processes import Process; print(Process.current(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         yield process, Process.parse(process.stdout.readline().strip())
         process.kill()
 
 
-def test_a_process_can_be_told_by_another_while_it_runs_and_behind_its_end(child):
-    process, told = child
+def test_another_process_sees_whether_a_process_runs_or_has_ended(child):
+    popen, process = child
 
-    assert told.pid == process.pid
-    assert told.runs is True
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has yet to take notice
-    assert told.runs is False, "a process that its parent has not buried yet counts as one that runs"
-    process.wait()
-    assert told.runs is False
+    assert process.pid == popen.pid
+    assert process.is_running is True
+    popen.kill()
+    os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is a zombie until `wait`
+    assert process.is_running is False, "a zombie counts as running"
+    popen.wait()
+    assert process.is_running is False
 
 
 def test_a_number_that_another_process_has_now_is_not_the_process():
-    own = Process.own()
+    own = Process.current()
 
-    assert own.runs is True
-    assert Process(own.machine, own.pid, own.since - 60_000).runs is False
-    assert Process(own.machine, own.pid, own.since - 900).runs is True, "a clock that was set by a second kills a process"
+    assert own.is_running is True
+    assert Process(own.machine, own.pid, own.started_ms - 60_000).is_running is False
+    assert Process(own.machine, own.pid, own.started_ms - 900).is_running is True, (
+        "setting the clock by a second ends a process"
+    )
 
 
 def test_a_process_of_another_machine_cannot_be_seen():
-    assert Process(ELSEWHERE, Process.own().pid, Process.own().since).runs is None
+    assert Process(ELSEWHERE, Process.current().pid, Process.current().started_ms).is_running is None
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0123456789ab-1", "0123456789AB-1-2", "0123456789ab-1-2-3", "0123456789ab--1-2"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "0123456789ab-1", "0123456789AB-1-2", "0123456789ab-1-2-3", "0123456789ab--1-2"]
+)
 def test_what_names_no_process_is_none(text):
     assert Process.parse(text) is None
 
@@ -63,13 +69,15 @@ def test_what_is_written_is_read_again():
     assert Heartbeat.parse(str(own)) == Heartbeat(own.at.replace(microsecond=0), own.host, own.process)
 
 
-@pytest.mark.parametrize("text", ["", "now here 0123456789ab-1-2", "2026-01-01T00:00:00+00:00 here", "2026-01-01T00:00:00+00:00 here x y"])
+@pytest.mark.parametrize(
+    "text", ["", "now here 0123456789ab-1-2", "2026-01-01T00:00:00+00:00 here", "2026-01-01T00:00:00+00:00 here x y"]
+)
 def test_what_is_no_heartbeat_is_none(text):
     assert Heartbeat.parse(text) is None
 
 
 def test_silence_decides_about_another_machine_and_sight_about_this_one():
-    now, own = datetime.now(UTC), Process.own()
+    now, own = datetime.now(UTC), Process.current()
     elsewhere, gone = Process(ELSEWHERE, 1, 1), Process(own.machine, own.pid, 1)
     long_ago = now - timedelta(seconds=SILENT_S + 5)
 
@@ -80,7 +88,7 @@ def test_silence_decides_about_another_machine_and_sight_about_this_one():
 
 
 class Signs:
-    """Signs of life: the runs that got one, in order, and the thread that gave the last."""
+    """The heartbeats that were sent: their runs, in order, and the thread of the last one."""
 
     def __init__(self):
         self.runs, self.giver = [], None
@@ -93,14 +101,14 @@ class Signs:
             self._changed.notify_all()
 
     def next_until(self, is_enough):
-        """The runs that get a sign from now on, as soon as they are enough."""
+        """Return the runs of the heartbeats from now on, as soon as they are enough."""
         with self._changed:
             begin = len(self.runs)
             assert self._changed.wait_for(lambda: is_enough(self.runs[begin:]), timeout=300)
             return self.runs[begin:]
 
     def await_the_end(self):
-        """Wait until there is nobody who could give another sign."""
+        """Wait until the thread of the last heartbeat has ended."""
         self.giver.join(timeout=300)
         assert not self.giver.is_alive()
 
@@ -112,7 +120,7 @@ def signs():
 
 @pytest.fixture
 def pulse(signs):
-    """A pulse without pauses worth mentioning, for the runs a and b."""
+    """A pulse with negligible pauses, for the runs a and b."""
     pulse = Pulse(signs, every_s=0.001)
     yield pulse
     for run_id in ("a", "b"):
@@ -136,7 +144,7 @@ def test_a_closed_run_gets_no_sign_while_others_go_on(pulse, signs):
     pulse.end("a")
     later = signs.next_until(lambda runs: runs.count("b") >= 3)
 
-    assert "a" not in later[later.index("b") :]  # up to there, the round that had begun
+    assert "a" not in later[later.index("b") :]  # before that, the round in progress
 
 
 def test_signs_end_with_the_last_run_and_begin_with_the_next(pulse, signs):
@@ -168,7 +176,7 @@ def test_what_a_killed_process_left_goes_and_what_others_use_stays(tmp_path, mon
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     _, living = child
     dead = Process(living.machine, living.pid, 1)
-    kept = {f"sbert-prune-{living}-x1y2", f"sbert-prune-{ELSEWHERE}-1-1-x1y2", "sbert-prune-notes", "somebody-elses"}
+    kept = {f"sbert-prune-{living}-x1y2", f"sbert-prune-{ELSEWHERE}-1-1-x1y2", "sbert-prune-notes", "other-program"}
     for name in (*kept, f"sbert-prune-{dead}-abcd"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("x")

@@ -1,8 +1,6 @@
-"""A checkpoint cut as it lies on disk is the one that cutting in memory gives, and a cut that fails leaves nothing behind."""
+"""Pruning on disk gives the same checkpoint as pruning in memory, and leaves no files after an error."""
 
 import json
-import os
-import platform
 import re
 import resource
 import shutil
@@ -25,6 +23,7 @@ from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.models.sentence import embed, encoder_of, load_saved, save_sentence_model, with_encoder
 from sbert_prune.pruning import prune_checkpoint, prune_layers
+from sbert_prune.system.processes import Process
 
 CUTS = [(0,), (0, 3), (1, 3), (0, 1, 2, 3)]
 
@@ -34,9 +33,12 @@ def legal(model_type, kept):
 
 
 def list_modules(folder, *behind):
-    """Write modules.json: the encoder, and what stands behind it, as (class, folder)."""
+    """Write modules.json: the encoder and further modules, as (class, folder)."""
     entries = [("Transformer", ""), *behind]
-    listed = [{"idx": place, "name": str(place), "path": path, "type": f"x.{kind}"} for place, (kind, path) in enumerate(entries)]
+    listed = [
+        {"idx": place, "name": str(place), "path": path, "type": f"x.{kind}"}
+        for place, (kind, path) in enumerate(entries)
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
 
 
@@ -107,11 +109,14 @@ def test_a_decoder_stays_behind(tiny_encoder, tiny_tokenizer, tmp_path):
 
     prune_checkpoint(tmp_path / "base", LayerSelection((1, 2), 4), tmp_path / "disk")
 
-    held = load_file(tmp_path / "disk" / "model.safetensors")
-    assert {name.split(".")[0] for name in held} == {"shared", "encoder"}
+    tensors = load_file(tmp_path / "disk" / "model.safetensors")
+    assert {name.split(".")[0] for name in tensors} == {"shared", "encoder"}
     bias = "layer.0.SelfAttention.relative_attention_bias.weight"
-    assert torch.equal(held[f"encoder.block.0.{bias}"], whole.state_dict()[f"encoder.block.0.{bias}"])
-    assert torch.equal(held["encoder.block.1.layer.0.layer_norm.weight"], whole.state_dict()["encoder.block.2.layer.0.layer_norm.weight"])
+    assert torch.equal(tensors[f"encoder.block.0.{bias}"], whole.state_dict()[f"encoder.block.0.{bias}"])
+    assert torch.equal(
+        tensors["encoder.block.1.layer.0.layer_norm.weight"],
+        whole.state_dict()["encoder.block.2.layer.0.layer_norm.weight"],
+    )
 
 
 def test_a_sentence_model_keeps_its_pooling_its_tokenizer_and_its_embeddings(tiny_model, tmp_path, sentences):
@@ -162,7 +167,10 @@ def test_cutting_twice_reports_the_layers_of_the_first_base(tiny_base, tmp_path)
 
     lineage = read_lineage(tmp_path / "twice")
     assert (lineage.kept_layers, lineage.base.id) == ((2, 4), str(folder))
-    assert [(cut.kept_layers, cut.strategy) for cut in lineage.chain] == [((0, 2, 3, 4), "explicit"), ((2, 4), "explicit")]
+    assert [(cut.kept_layers, cut.strategy) for cut in lineage.chain] == [
+        ((0, 2, 3, 4), "explicit"),
+        ((2, 4), "explicit"),
+    ]
     assert inspect_checkpoint(tmp_path / "twice").depth == 2
 
 
@@ -185,7 +193,7 @@ def test_a_lineage_that_speaks_of_another_model_is_refused(tiny_base, tmp_path):
     prune_checkpoint(folder, LayerSelection((0, 2), 4), tmp_path / "once")
     shutil.copy(tmp_path / "once" / "pruning.json", folder)
 
-    with pytest.raises(EncoderError, match=r"speaks of 2 kept layers \(0,2\), the encoder beside it has 4"):
+    with pytest.raises(EncoderError, match=r"records 2 kept layers \(0,2\), the encoder beside it has 4"):
         prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "once"]
@@ -266,7 +274,7 @@ def test_an_output_folder_that_holds_something_stays_as_it_is(tiny_base, tmp_pat
     out.mkdir()
     (out / "mine.txt").write_text("mine")
 
-    with pytest.raises(EncoderError, match="is there already and is not empty"):
+    with pytest.raises(EncoderError, match="already exists and is not empty"):
         prune_checkpoint(folder, LayerSelection((0,), 4), out)
 
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
@@ -295,7 +303,9 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tiny_base, tm
     folder = tiny_base(depth=4)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
 
-    with pytest.raises(EncoderError, match=r"needs 0 MB, and .* has 0 MB left. Make room, or name another folder"):
+    with pytest.raises(
+        EncoderError, match=r"needs 0 MB, and .* has 0 MB left. Free disk space, or give another folder"
+    ):
         prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
@@ -318,33 +328,43 @@ def test_a_write_that_fails_in_the_middle_leaves_nothing(tiny_base, tmp_path):
     command = [sys.executable, "-c", CUT, str(tiny_base(depth=4, width=32)), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=at_most_20_kb)
 
-    assert done.stdout.startswith(f"{tmp_path / 'out'} could not be written: File too large. Nothing is left of it.")
+    assert done.stdout.startswith(
+        f"{tmp_path / 'out'} could not be written: File too large. No partial folder was left."
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
 
 
-def test_what_a_killed_cut_has_left_goes_with_the_next(tiny_base, tmp_path):
+def test_the_next_prune_removes_what_a_killed_one_left(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    host = re.sub(r"\W", "_", platform.node()) or "here"
-    dead, alive = (tmp_path / f".out.{host}-{pid}-0123abcd.partial" for pid in (gone.pid, os.getppid()))
-    for left in (dead, alive):
-        left.mkdir()
-        (left / "model.safetensors").write_text("half")
+    current = Process.current()
+    alive, dead, elsewhere = (
+        tmp_path / f".out.{process}-0123abcd.partial"
+        for process in (
+            current,
+            Process(current.machine, current.pid, current.started_ms - 60_000),
+            Process("0123456789ab", current.pid, current.started_ms),
+        )
+    )
+    for partial in (alive, dead, elsewhere):
+        partial.mkdir()
+        (partial / "model.safetensors").write_text("half")
 
     prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "base", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, elsewhere.name, "base", "out"])
 
 
 def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
     # What a shell starts in the background ignores SIGINT, and so do its children: the handler is set here.
     slow = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    slow += "import time, sbert_prune.pruning as p; p.write_tensors = lambda *given: (print('writing', flush=True), time.sleep(60))\n"
+    slow += "import time, sbert_prune.pruning as p\n"
+    slow += "p.write_tensors = lambda *_: (print('writing', flush=True), time.sleep(60))\n"
 
     running = subprocess.Popen(
-        [sys.executable, "-c", slow + CUT, str(folder), str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", slow + CUT, str(folder), str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert running.stdout.readline() == b"writing\n"
     assert len(list(tmp_path.glob(".out.*.partial"))) == 1
@@ -358,7 +378,10 @@ def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
     ("modules", "expected"),
     [
         ((("Transformer", "0_Transformer"),), "keeps its encoder in 0_Transformer, an old layout. Save it anew"),
-        ((("Transformer", ""), ("WeightedLayerPooling", "1_W")), "has a WeightedLayerPooling behind its encoder, which sbert-prune cannot"),
+        (
+            (("Transformer", ""), ("WeightedLayerPooling", "1_W")),
+            "has a WeightedLayerPooling module after its encoder, which sbert-prune does not",
+        ),
         ((("Transformer", ""), ("Dense", "2_Dense")), "2_Dense holds no weights of its Dense"),
         ((("Transformer", ""), ("Dense", "../2_Dense")), "outside of the folder's own"),
         ((("CNN", ""),), "begins with CNN; a Transformer encoder is expected"),
@@ -399,7 +422,11 @@ def test_two_cuts_to_one_output_at_once_end_in_one_whole_folder(tiny_base, tmp_p
         outcomes = list(pool.map(cut, range(4)))
 
     assert outcomes.count(1) == 1
-    assert all("is there already and is not empty" in outcome or "Directory not empty" in outcome for outcome in outcomes if outcome != 1)
+    assert all(
+        "already exists and is not empty" in outcome or "Directory not empty" in outcome
+        for outcome in outcomes
+        if outcome != 1
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "out"]
 
 
@@ -420,7 +447,9 @@ def test_layers_where_transformers_does_not_look_are_refused(tiny_encoder, tiny_
     LlamaForQuestionAnswering(tiny_encoder("llama").config).save_pretrained(tmp_path / "base")
     tiny_tokenizer(0).save_pretrained(tmp_path / "base")
 
-    with pytest.raises(EncoderError, match=r"keeps its layers under transformer\.layers, where Transformers does not look for them"):
+    with pytest.raises(
+        EncoderError, match=r"keeps its layers under transformer\.layers, where Transformers does not look for them"
+    ):
         inspect_checkpoint(tmp_path / "base")
 
 
@@ -429,5 +458,5 @@ def test_a_list_with_another_number_of_entries_than_layers_is_refused(tiny_base,
     folder = tiny_base(model_type, depth=4)
     (folder / "config.json").write_text(json.dumps(config_of(folder) | {"layer_types": entries}))
 
-    with pytest.raises(EncoderError, match="should list one entry a layer under 'layer_types', 4 in all"):
+    with pytest.raises(EncoderError, match="should list one entry per layer under 'layer_types', 4 in all"):
         prune_checkpoint(folder, LayerSelection((0, 1), 4), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A pruned encoder computes what its kept layers compute, whatever its architecture, and the original stays as it was."""
+"""For every architecture, a pruned encoder computes what its kept layers compute; the original does not change."""
 
 from copy import deepcopy
 
@@ -28,7 +28,7 @@ def run(encoder, inputs):
 
 
 def by_hand(encoder, kept, inputs):
-    """What the kept layers compute: the whole encoder runs, and every dropped layer hands on what it was given."""
+    """Return what the kept layers compute: run the whole encoder with dropped layers returning their input."""
     whole = deepcopy(encoder)
     for index, layer in enumerate(layers_of(whole)):
         if index not in kept:
@@ -42,14 +42,16 @@ def hand_on(layer, args, kwargs, output):
 
 
 def normed(encoder, hidden):
-    """What the encoder would put out with this layer as its last."""
+    """Return the encoder's output with this layer as its last."""
     path = ARCHITECTURES[encoder.config.model_type].final_norm
     return encoder.get_submodule(path)(hidden) if path else hidden
 
 
 def fit(model_type, kept):
-    """A selection that says the same of every architecture: in some, layer 0 has a part in what follows."""
-    first_matters = ARCHITECTURES[model_type].first_lacks or model_type == "deberta-v2"  # DeBERTa's convolution follows the first layer
+    """Return a selection that fits every architecture: some need layer 0."""
+    first_matters = (
+        ARCHITECTURES[model_type].first_lacks or model_type == "deberta-v2"
+    )  # DeBERTa's convolution follows the first layer
     return tuple(sorted({0, *kept})) if first_matters else kept
 
 
@@ -116,7 +118,7 @@ def test_dropped_layers_are_never_copied(tiny_encoder, model_type):
 
 
 class Uncopyable:
-    """Stands in a layer that must not be copied."""
+    """A module in a layer that must not be copied."""
 
     def __deepcopy__(self, memo):
         raise AssertionError("a dropped layer was copied")
@@ -125,7 +127,9 @@ class Uncopyable:
 @every_architecture
 def test_a_pruned_encoder_comes_back_from_disk_as_it_was(tiny_encoder, inputs, tmp_path, model_type):
     encoder = tiny_encoder(model_type, depth=DEPTH)
-    pruned = prune_layers(encoder, LayerSelection((1, 3) if not ARCHITECTURES[model_type].first_lacks else (0, 3), DEPTH))
+    pruned = prune_layers(
+        encoder, LayerSelection((1, 3) if not ARCHITECTURES[model_type].first_lacks else (0, 3), DEPTH)
+    )
 
     pruned.save_pretrained(tmp_path)
     reloaded = type(encoder).from_pretrained(tmp_path).eval()
@@ -180,6 +184,6 @@ def test_layer_0_of_a_modernbert_has_to_stay(tiny_encoder):
         prune_layers(encoder, LayerSelection((1, 3), DEPTH))
 
     assert str(caught.value) == (
-        "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, and whichever layer came first "
-        "would lose its own as soon as it is loaded again. Did you mean layers=0,3?"
+        "Layers 1,3 leave out layer 0, which has to stay in a modernbert: it alone has no attn_norm, "
+        "and another first layer would lose its own when the model is loaded. Did you mean layers=0,3?"
     )

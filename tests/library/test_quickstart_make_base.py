@@ -1,4 +1,4 @@
-"""Laws of making the quickstart base, on a teacher of six tiny layers."""
+"""The quickstart base is made from a teacher with six tiny layers."""
 
 import lzma
 from dataclasses import replace
@@ -14,39 +14,41 @@ from sbert_prune.errors import DataError, EncoderError, RecipeError
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from tools.quickstart_base.base_corpus import load_teacher_tokenizer, tokenize
 from tools.quickstart_base.distil_base import load_student, load_teacher, new_student
-from tools.quickstart_base.make_base import Distillation, Places, main, make_base, read_sentences
+from tools.quickstart_base.make_base import BasePaths, Distillation, main, make_base, read_sentences
 
 SETTINGS = Distillation(seconds=2, width=32, num_pieces=95, batch_size=32, num_warmup_steps=5)
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory, tiny_encoder, tiny_tokenizer):
-    """A teacher and its sentences, and a folder to write into that is not there yet."""
+    """A teacher, its sentences, and a folder that does not exist yet."""
     folder = tmp_path_factory.mktemp("make_base")
     tiny_encoder("bert", depth=6, width=64).save_pretrained(folder / "teacher")
     tiny_tokenizer(0).save_pretrained(folder / "teacher")
-    sentences = [sentence for row in generate_sts("train", num_pairs=150) for sentence in (row.sentence1, row.sentence2)]
+    sentences = [
+        sentence for row in generate_sts("train", num_pairs=150) for sentence in (row.sentence1, row.sentence2)
+    ]
     (folder / "sentences.txt").write_text("\n".join(sentences) + "\n")
-    return Places(folder / "teacher", folder / "sentences.txt", folder / "new")
+    return BasePaths(folder / "teacher", folder / "sentences.txt", folder / "new")
 
 
 @pytest.fixture(scope="module")
 def first_run(sources):
     """The folder of a finished run, and its losses."""
-    places = replace(sources, out=sources.out.with_name("first"))
-    return places.out, train(places)
+    paths = replace(sources, out=sources.out.with_name("first"))
+    return paths.out, train(paths)
 
 
 @pytest.fixture(scope="module")
 def tokenized(sources):
-    """The teacher's tokenizer, the trimmed one, and the sentences cut by both."""
+    """The teacher's tokenizer, the trimmed one, and the sentences tokenized by both."""
     teacher = load_teacher_tokenizer(sources.teacher)
     return teacher, *tokenize(teacher, sources.sentences.read_text().splitlines(), SETTINGS.num_pieces)
 
 
-def train(places):
+def train(paths):
     losses = []
-    make_base(places, SETTINGS, lambda progress: losses.append(progress.loss))
+    make_base(paths, SETTINGS, lambda progress: losses.append(progress.loss))
     return losses
 
 
@@ -54,7 +56,9 @@ def test_what_is_made_is_a_whole_encoder_of_twice_the_depth(first_run):
     out, _ = first_run
 
     checkpoint = inspect_checkpoint(out)
-    vectors = SentenceTransformer(str(out), device="cpu", model_kwargs={"dtype": torch.float32}).encode(["a man sings", "x"])
+    vectors = SentenceTransformer(str(out), device="cpu", model_kwargs={"dtype": torch.float32}).encode(
+        ["a man sings", "x"]
+    )
 
     assert (checkpoint.depth, checkpoint.config["dtype"], checkpoint.config["vocab_size"]) == (12, "float16", 95)
     assert vectors.shape == (2, 32)
@@ -79,12 +83,14 @@ def test_training_lowers_the_loss_and_a_resumed_run_goes_on_from_there(sources, 
 def test_a_sentence_that_is_covered_gets_its_teachers_pieces(first_run, tokenized):
     teacher, trimmed, corpus = tokenized
     saved = Tokenizer.from_file(str(first_run[0] / "tokenizer.json"))
-    covered = corpus.cut_alike.nonzero()[0]
+    covered = corpus.same_pieces.nonzero()[0]
 
     ids = corpus.student[covered[0]]
 
-    assert 0 < len(covered) < len(corpus.cut_alike)
-    assert [saved.id_to_token(piece) for piece in ids] == [teacher.id_to_token(piece) for piece in corpus.teacher[covered[0]]]
+    assert 0 < len(covered) < len(corpus.same_pieces)
+    assert [saved.id_to_token(piece) for piece in ids] == [
+        teacher.id_to_token(piece) for piece in corpus.teacher[covered[0]]
+    ]
     assert trimmed.rows[ids].tolist() == corpus.teacher[covered[0]].tolist()
 
 
@@ -146,7 +152,7 @@ def test_compressed_sentences_are_the_same_sentences(sources, tmp_path):
         ("rows.csv", b"one\n", "ends in .csv; expected .txt or .txt.xz"),
         ("torn.txt.xz", lzma.compress(b"one\n" * 99)[:40], "is not .xz in UTF-8, or it is cut off"),
         ("latin.txt", "é\n".encode("latin-1") * 99, "is not .txt in UTF-8"),
-        (None, b"", "is not there, or is not a file"),
+        (None, b"", "does not exist, or is not a file"),
     ],
 )
 def test_sentences_that_cannot_be_used_are_refused(sources, tmp_path, name, content, message):
@@ -201,7 +207,10 @@ def test_more_components_than_there_are_pieces_cannot_be_had(sources, tokenized)
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"seconds": 0.0}, "seconds=0: training takes a time above 0"), ({"width": 33}, "width=33: attention heads are 32 wide")],
+    [
+        ({"seconds": 0.0}, "seconds=0: training takes a time above 0"),
+        ({"width": 33}, "width=33: attention heads are 32 wide"),
+    ],
 )
 def test_settings_without_a_meaning_are_refused(settings, message):
     with pytest.raises(RecipeError, match=message):
@@ -213,4 +222,4 @@ def test_the_command_answers_a_mistake_with_exit_status_2(sources, tmp_path, cap
         main([str(sources.teacher), str(tmp_path / "none.txt"), str(tmp_path / "out"), "--seconds", "1"])
 
     assert stopped.value.code == 2
-    assert "none.txt is not there" in capsys.readouterr().err
+    assert "none.txt does not exist" in capsys.readouterr().err

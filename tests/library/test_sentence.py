@@ -1,4 +1,4 @@
-"""A saved sentence model comes back as it was, and a save that fails leaves nothing behind."""
+"""A saved sentence model is the same when it is loaded again, and a failed save leaves no files."""
 
 import hashlib
 import json
@@ -40,12 +40,16 @@ def pruned(model, kept):
 
 
 def digests(folder):
-    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("model_type", KINDS)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_a_stranger_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
+def test_sentence_transformers_alone_loads_a_pruned_model_as_it_was_saved(tiny_model, tmp_path, model_type, pooling):
     model = pruned(tiny_model(model_type, pooling=pooling), (0, 2))
     expected = embed(model, PROBES)
 
@@ -156,7 +160,7 @@ def test_a_save_that_fails_leaves_nothing_behind(tiny_model, tmp_path, monkeypat
     model, target = tiny_model(), tmp_path / "out" / place
     monkeypatch.setattr(Lineage, "write", refuse_to_write)
 
-    with pytest.raises(EncoderError, match=r"saved could not be written: no space left. Nothing is left of it"):
+    with pytest.raises(EncoderError, match=r"saved could not be written: no space left. No partial folder was left"):
         save_sentence_model(model, target, LINEAGE)
 
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
@@ -186,7 +190,7 @@ def test_a_place_that_holds_something_is_refused_and_left_alone(tiny_model, tmp_
     with pytest.raises(EncoderError) as caught:
         save_sentence_model(tiny_model(), target, LINEAGE)
 
-    assert str(caught.value) == f"{target} is there already and is not empty. Name a new folder."
+    assert str(caught.value) == f"{target} already exists and is not empty. Give a new folder."
     assert precious.read_text() == "years of work"
     assert not list(tmp_path.glob(".*"))
 
@@ -212,7 +216,8 @@ def test_embeddings_that_are_not_finite_are_refused(value):
         check_embeddings(vectors, "The model")
 
     assert str(caught.value) == (
-        "The model gives embeddings that are not finite. Train again with a lower learning rate, or with precision=float32."
+        "The model gives embeddings that are not finite. "
+        "Train again with a lower learning rate, or with precision=float32."
     )
 
 
@@ -239,7 +244,7 @@ def test_a_tokenizer_with_more_pieces_than_the_weights_is_refused(tiny_encoder, 
     tiny_encoder().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
 
-    with pytest.raises(EncoderError, match=r"the tokenizer knows \d+ pieces, the weights have 128"):
+    with pytest.raises(EncoderError, match=r"the tokenizer has \d+ pieces, the weights have 128"):
         load_saved(inspect_checkpoint(tmp_path))
 
 
@@ -253,15 +258,21 @@ def test_a_sentence_model_keeps_its_own_pooling_and_prompts_when_none_is_asked_f
     assert again.prompts["query"] == "find: "
 
 
-@pytest.mark.parametrize("lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"])
-def test_weights_that_are_not_there_are_told_before_random_ones_are_used(tiny_base, lost):
+@pytest.mark.parametrize(
+    "lost", ["embeddings.position_embeddings.weight", "attention.self.query.weight", "embeddings.LayerNorm.bias"]
+)
+def test_missing_weights_are_reported_before_random_ones_are_used(tiny_base, lost):
     folder = tiny_base()
     tensors = load_file(folder / "model.safetensors")
     save_file(
-        {name: tensor for name, tensor in tensors.items() if lost not in name}, folder / "model.safetensors", metadata={"format": "pt"}
+        {name: tensor for name, tensor in tensors.items() if lost not in name},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
     )
 
-    with pytest.raises(EncoderError, match=r"the weights lack .*, which a BertModel has. Loaded like this, they would be random"):
+    with pytest.raises(
+        EncoderError, match=r"the weights lack .*, which a BertModel has. Loaded like this, they would be random"
+    ):
         load_saved(inspect_checkpoint(folder))
 
 
@@ -270,7 +281,7 @@ def test_weights_under_the_names_of_old_are_whole(tiny_base, sentences):
     expected = embed(load_saved(inspect_checkpoint(folder)), sentences)
     names = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     tensors = load_file(folder / "model.safetensors")
-    old = {re.sub("|".join(names), lambda found: names[found[0]], name): tensor for name, tensor in tensors.items()}
+    old = {re.sub("|".join(names), lambda match: names[match[0]], name): tensor for name, tensor in tensors.items()}
     save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
 
     assert np.array_equal(embed(load_saved(inspect_checkpoint(folder)), sentences), expected)
@@ -280,12 +291,14 @@ def test_weights_under_the_names_of_old_are_whole(tiny_base, sentences):
 def test_modules_stay_in_their_order(tiny_model, sentences, pooling):
     encoder, pooled, _ = tiny_model()
     torch.manual_seed(0)
-    own = SentenceTransformer(modules=[encoder, pooled, Normalize(), Dense(16, 8), Dense(8, 4)], device="cpu").eval()
-    expected = embed(own, sentences)
+    original = SentenceTransformer(
+        modules=[encoder, pooled, Normalize(), Dense(16, 8), Dense(8, 4)], device="cpu"
+    ).eval()
+    expected = embed(original, sentences)
 
-    found = embed(with_pooling(own, pooling, max_seq_length=32), sentences)
+    embeddings = embed(with_pooling(original, pooling, max_seq_length=32), sentences)
 
-    assert np.abs(found - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
+    assert np.abs(embeddings - expected / np.linalg.norm(expected, axis=1, keepdims=True)).max() < 1e-6
 
 
 def without_padding_piece(folder, **changes):

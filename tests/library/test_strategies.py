@@ -1,4 +1,4 @@
-"""Each strategy keeps the number of layers asked for, and those that its name says."""
+"""Each strategy keeps the requested number of layers, at the positions that its name says."""
 
 from itertools import pairwise
 
@@ -88,7 +88,11 @@ def test_the_name_of_a_list_is_no_strategy():
         ),
         ("6", "xyz", "strategy=xyz: there is no such strategy. The strategies are"),
         ("0-3", "xyz", "strategy=xyz: there is no such strategy."),
-        ("0", "drop-top", "layers=0 cannot be kept: the encoder has 12 layers. Ask for 1 to 12, or list them, such as 0,2,4-7."),
+        (
+            "0",
+            "drop-top",
+            "layers=0 cannot be kept: the encoder has 12 layers. Ask for 1 to 12, or list them, such as 0,2,4-7.",
+        ),
         ("13", "drop-top", "layers=13 cannot be kept: the encoder has 12 layers."),
         ("six", "drop-top", "'six' is not a list of layers."),
         ("-6", "drop-top", "'-6' is not a list of layers."),

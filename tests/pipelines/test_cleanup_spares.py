@@ -38,8 +38,8 @@ def unneeded_model(store: Store) -> LoggedModel:
 
 def orphan(store: Store) -> LoggedModel:
     """Log a model as a `register` does that was killed since."""
-    process = Process.own()
-    dead = Heartbeat(datetime.now(UTC), "here", Process(process.machine, process.pid, process.since - 10_000))
+    process = Process.current()
+    dead = Heartbeat(datetime.now(UTC), "here", Process(process.machine, process.pid, process.started_ms - 10_000))
     run = store.client.create_run("0", tags={"sbert_prune.step": "register", HEARTBEAT: str(dead)}, run_name="dead")
     return log(store, run.info.run_id)
 

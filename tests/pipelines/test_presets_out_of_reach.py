@@ -137,7 +137,7 @@ def test_a_gated_base_is_told_with_its_page(hub, sts, here, token, answer):
     message = refused(here, "marathi-muril", *sts, **({"HF_TOKEN": token} if token else {}))
 
     assert f"base_model={MURIL}@afd9f36c7923d54e97903922ff1b260d091d202f: " in message
-    assert f"The model {MURIL} is gated: its owner gives it to those who accept the terms" in message
+    assert f"The model {MURIL} is gated: its owner gives it to users who accept the terms" in message
     assert f"{answer} {hub.endpoint}/{MURIL}" in message
     assert "hf_somebodyelse" not in message
 
@@ -145,8 +145,8 @@ def test_a_gated_base_is_told_with_its_page(hub, sts, here, token, answer):
 @pytest.mark.parametrize(
     ("token", "answer"),
     [
-        ("", f"shows no data set {ALL_NLI} to somebody who is not logged in"),
-        ("hf_somebodyelse", f"has no data set {ALL_NLI}, or keeps it from"),
+        ("", f"shows no data set {ALL_NLI} without a login"),
+        ("hf_somebodyelse", f"has no data set {ALL_NLI}, or does not show it to"),
     ],
 )
 def test_a_data_set_that_is_gone_is_told(hub, here, token, answer):

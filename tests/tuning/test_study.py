@@ -95,8 +95,8 @@ def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
 
 def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
     alive, dead = study.ask(SPACE), study.ask(SPACE)
-    alive.set_user_attr(PROCESS, str(Process.own()))
-    dead.set_user_attr(PROCESS, str(Process(Process.own().machine, 2**22 + 1, 0)))
+    alive.set_user_attr(PROCESS, str(Process.current()))
+    dead.set_user_attr(PROCESS, str(Process(Process.current().machine, 2**22 + 1, 0)))
     fresh = study.ask(SPACE)
 
     stale = close_stale(study, lambda _: False)
