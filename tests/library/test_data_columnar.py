@@ -104,5 +104,5 @@ def test_a_damaged_folder_of_datasets_is_refused(tmp_path):
     dataset(ORDERS[0][0]).save_to_disk(str(tmp_path / "saved"))
     next((tmp_path / "saved").glob("*.arrow")).unlink()
 
-    with pytest.raises(DataError, match="saved is not a readable folder as datasets saves them"):
+    with pytest.raises(DataError, match="saved is not a readable folder saved by datasets"):
         load_nli(str(tmp_path / "saved"))

@@ -87,7 +87,7 @@ def test_a_program_is_read_through_its_conversion_and_says_so(hub, indicxnli):
 
     assert relative(found) == {"test": ["hi/test/0000.parquet"]}
     assert found.commit == indicxnli
-    assert found.note == "Divyanshu/indicxnli is a program; read from the hub's conversion, refs/convert/parquet"
+    assert found.note == "Divyanshu/indicxnli is a loading script; read from the hub's conversion, refs/convert/parquet"
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -102,7 +102,7 @@ def test_without_a_network_the_cache_serves_what_was_fetched_before(hub, indicxn
     assert (found.files, found.source) == (before.files, before.source)
     assert "the cache has no test split" in found.note
     assert ("the hub is out of reach" in found.note) is not offline
-    assert "Give the command once with the hub in reach." in refusal("Divyanshu/indicxnli:mr", "test")
+    assert "Run the command once with the hub in reach." in refusal("Divyanshu/indicxnli:mr", "test")
 
 
 def test_an_old_commit_is_found_by_its_name(hub, indicxnli):
@@ -213,7 +213,7 @@ def test_a_program_without_a_conversion_is_not_run(hub):
 
     assert "its conversion was not found: The data set o/indicxnli has no revision 'refs/convert/parquet'." in message
     assert message.endswith(
-        "Programs of others are not run here: write o/indicxnli as parquet, csv or jsonl where you trust it, and give the folder."
+        "Loading scripts are not run here: convert o/indicxnli to parquet, csv or jsonl where you trust its script, and give the folder."
     )
 
 

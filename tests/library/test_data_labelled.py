@@ -55,7 +55,7 @@ def many(num, num_classes=2):
         ("a.csv", csv_of(ROWS), "columns text, label"),
         ("a.csv", csv_of(ROWS, ("Text", "Label")), "columns text, label"),
         ("a.csv", csv_of(ROWS, ("headline", "category")), "columns headline, category"),
-        ("a.csv", csv_of(ROWS, None), "no header: text, label (told by 2 different values)"),
+        ("a.csv", csv_of(ROWS, None), "no header: text, label (the label column has 2 different values)"),
         ("a.csv", csv_of(ROWS, None, ";"), "no header: text, label"),
         ("a.csv", csv_of(ROWS, delimiter=";"), "semicolon-separated"),
         ("a.tsv", csv_of([(label, text) for text, label in ROWS], None, "\t"), "no header: label, text"),
@@ -177,7 +177,7 @@ def test_a_bad_row_is_refused_with_its_place_or_left_out(tmp_path, row, message)
     data = load_labelled(path, on_bad_rows="skip")
 
     assert message in str(caught.value)
-    assert "It is the only bad row of 5; mend the file, or leave such rows out with on_bad_rows=skip." in str(caught.value)
+    assert "It is the only bad row of 5; fix the file, or skip such rows with on_bad_rows=skip." in str(caught.value)
     assert (pairs(data.test), data.test.num_skipped) == (ROWS, 1)
     assert "1 bad row skipped" in describe_labelled(data)[0]
 
@@ -225,7 +225,7 @@ def test_lines_that_repeat_the_header_are_no_rows(tmp_path):
             "its 9 rows have 9 different labels, such as 'free text 0', 'free text 1'",
         ),
         (csv_of(many(100, 60)), "100 rows have 60 different labels"),
-        (csv_of([(str(n), f"x{n}") for n in range(9)], None), "both columns have 9 different values in 9 rows, so it cannot be told which"),
+        (csv_of([(str(n), f"x{n}") for n in range(9)], None), "both columns have 9 different values in 9 rows, so it is not clear which"),
         (
             csv_of(many(20), ("was gesagt", "art")),
             "its first line, 'was gesagt', 'art', looks like a header: no other row has the label 'art'",
@@ -288,7 +288,7 @@ def test_train_rows_whose_text_stands_in_test_are_left_out(tmp_path):
 
     assert pairs(data.train) == ROWS
     assert data.train.num_leaks == 1
-    assert "1 whose text stands in test too left out" in describe_labelled(data)[0]
+    assert "1 whose text is also in test left out" in describe_labelled(data)[0]
 
 
 def test_a_class_that_has_no_other_texts_keeps_them(tmp_path):
@@ -296,11 +296,11 @@ def test_a_class_that_has_no_other_texts_keeps_them(tmp_path):
 
     assert pairs(data.train) == [*ROWS, ("When?", "time")]
     assert data.train.num_leaks == 1
-    assert "all 1 rows of 'time' stand in test too; they stay" in " ".join(data.train.notes)
+    assert "all 1 rows of 'time' are also in test; they are kept" in " ".join(data.train.notes)
 
 
 def test_a_train_split_that_is_the_test_split_is_refused(tmp_path):
-    with pytest.raises(DataError, match="4 of its 4 rows stand in test too, so too little would be left to learn from"):
+    with pytest.raises(DataError, match="4 of its 4 rows are also in test, so too little would be left to train on"):
         load_labelled(split(tmp_path, ROWS, ROWS))
 
 
@@ -313,7 +313,7 @@ def test_labels_that_train_never_has_are_told(tmp_path):
 
 def test_splits_without_a_common_label_are_refused(tmp_path):
     with pytest.raises(
-        DataError, match=r"No label of .*test.csv \(0, 1\) stands in .*train.csv \(person, place\). Write the labels of both"
+        DataError, match=r"No label of .*test.csv \(0, 1\) occurs in .*train.csv \(person, place\). Write the labels of both"
     ):
         load_labelled(split(tmp_path, ROWS, [("Where is Oslo?", "0"), ("Who was Haydn?", "1")]))
 
@@ -329,7 +329,7 @@ def test_labels_that_differ_by_case_or_blanks_are_told(tmp_path):
 
 
 def test_a_large_file_is_split_once(tmp_path):
-    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))), most_for_folds=100)
+    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))), max_rows_for_folds=100)
 
     assert sorted(pairs(data.train) + pairs(data.test)) == sorted(many(200, 4))
     assert set(Counter(data.test.labels).values()) == {5}
@@ -353,7 +353,7 @@ def test_a_label_that_no_file_can_hold_is_refused_with_its_line_and_left_out(tmp
     rows = [*ROWS, ("Why?", f"pl{character}ce")]
     path = str(saved(tmp_path, "a.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in rows)))
 
-    with pytest.raises(DataError, match="line 5: the label holds the character") as caught:
+    with pytest.raises(DataError, match="line 5: the label contains the character") as caught:
         load_labelled(path)
 
     assert str(caught.value).encode()

@@ -131,8 +131,8 @@ BAD_OBJECTS = {
     "NaN": ({"premise": float("nan"), "hypothesis": "b", "label": 0}, "the premise is missing"),
     "NaN label": ({"premise": "a", "hypothesis": "b", "label": float("nan")}, "the label is missing"),
     "true": ({"premise": "a", "hypothesis": "b", "label": True}, "the label is 'True'"),
-    "half a surrogate pair": ({"premise": "a\ud800", "hypothesis": "b", "label": 0}, "the premise holds the character"),
-    "NUL": ({"premise": "a", "hypothesis": "b\0", "label": 0}, "the hypothesis holds the character"),
+    "half a surrogate pair": ({"premise": "a\ud800", "hypothesis": "b", "label": 0}, "the premise contains the character"),
+    "NUL": ({"premise": "a", "hypothesis": "b\0", "label": 0}, "the hypothesis contains the character"),
 }
 
 
@@ -157,7 +157,7 @@ def test_a_bad_json_row_is_refused_with_its_line(tmp_path, bad, expected):
         ("a,b\nc,d\n", ["2 cells", "premise, hypothesis, label"]),
         ("premise,hypothesis,label\n", ["holds a header and no rows"]),
         ("premise,hypothesis,label\na,b,-1\nc,d,-\n", ["none of its 2 rows has a gold label"]),
-        ('"a" x,b,c\na,b,neutral\n', ["line 1", "the columns cannot be told"]),
+        ('"a" x,b,c\na,b,neutral\n', ["line 1", "the columns cannot be identified"]),
         ("premise\thypothesis\tlabel\n", ["no rows"]),
     ],
 )

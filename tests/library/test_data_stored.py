@@ -19,7 +19,7 @@ NLI_ROWS = st.lists(st.builds(NliRow, WORDS, WORDS, st.sampled_from(Label)), max
 
 def stored(kind, rows):
     """The rows on disk in several batches."""
-    return StoredRows(kind, rows, at_once=3)
+    return StoredRows(kind, rows, batch_rows=3)
 
 
 @settings(deadline=None)

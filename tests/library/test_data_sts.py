@@ -135,7 +135,7 @@ def test_a_given_range_scales_the_scores(tmp_path):
 @pytest.mark.parametrize("bounds", [(5, 0), (1, 1), (0, float("inf")), (float("nan"), 1)])
 def test_a_range_that_does_not_ascend_is_refused(bounds):
     with pytest.raises(DataError, match="not ascending; write it as LOW-HIGH"):
-        ScoreRange(*bounds, given=True)
+        ScoreRange(*bounds, is_given=True)
 
 
 BAD_SCORES = {
@@ -175,7 +175,7 @@ def test_an_origin_that_no_file_can_hold_is_refused_with_its_line_and_skipped_al
         parse_sts(path)
     found = parse_sts(path, on_bad_rows="skip")
 
-    assert f"{path}, line 2: the {field} holds the character" in str(caught.value)
+    assert f"{path}, line 2: the {field} contains the character" in str(caught.value)
     assert [row.sentence1 for row in found.rows] == ["1", "3", "4"]
 
 

@@ -162,7 +162,7 @@ def test_a_stream_cut_between_two_batches_is_refused(tmp_path):
         writer.write_table(table, max_chunksize=1)
     (tmp_path / "rows.arrow").write_bytes((tmp_path / "rows.arrow").read_bytes()[:-8])
 
-    with pytest.raises(DataError, match="it has no end, so it was cut off"):
+    with pytest.raises(DataError, match="its end is missing, so it was cut off"):
         read_table(tmp_path / "rows.arrow")
 
 

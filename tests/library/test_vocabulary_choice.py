@@ -231,7 +231,7 @@ def test_every_tenth_text_is_held_out_and_blank_ones_count_for_nothing():
 def test_counting_goes_on_beyond_the_texts_that_are_held_out():
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
 
-    counts = count_pieces(tokenizer, ("a" for _ in range(50)), most_held_out=2, batch_texts=3)
+    counts = count_pieces(tokenizer, ("a" for _ in range(50)), max_held_out=2, batch_texts=3)
 
     assert (len(counts.held_out), counts.num_counted, counts.occurrences[1]) == (2, 48, 48)
 

@@ -291,8 +291,8 @@ def test_mistakes_are_refused(trimmed):
     model, _, _ = trimmed("bert")
 
     with pytest.raises(RecipeError, match=r"vocabulary=10: \d+ of this tokenizer's \d+ pieces have to stay"):
-        trim_vocabulary(model, iter(()), VocabularyLimit(pieces=10))  # said before the corpus is looked at
-    with pytest.raises(DataError, match="holds no text"):
+        trim_vocabulary(model, iter(()), VocabularyLimit(pieces=10))  # raised before the corpus is read
+    with pytest.raises(DataError, match="contains no text"):
         trim_vocabulary(model, ["", " "], LIMIT)
 
 
@@ -352,7 +352,7 @@ def test_ids_with_gaps_are_refused(tmp_path):
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
     model = build_model("bert", tmp_path, tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names))
 
-    with pytest.raises(EncoderError, match=r"does not come back from its folder as it was: added_tokens"):
+    with pytest.raises(EncoderError, match=r"changes when it is saved and loaded: added_tokens"):
         trim_vocabulary(model, COUNTED, LIMIT)
 
 
