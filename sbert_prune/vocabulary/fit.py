@@ -82,7 +82,7 @@ class TextFit:
         )
 
     def warnings(self) -> list[str]:
-        """Return warnings, each with the measurement, why it matters, and what to do; none for a tokenizer that fits."""
+        """Return warnings, each with the measurement, its consequence, and advice; none for a tokenizer that fits."""
         checks = (_warn_of_unknown, _warn_of_lost_marks, _warn_of_split_words, _warn_of_truncation)
         return [warning for check in checks if (warning := check(self))]
 

@@ -114,7 +114,7 @@ class Merges:
         return symbols - {piece} if piece in symbols else self._all_halves(piece)
 
     def without(self, piece: str, kept: Container[str]) -> list[str]:
-        """Return the pieces that a piece is replaced by if it is removed and of the others only those in `kept` remain."""
+        """Return the pieces that replace a piece if it is removed and of the others only those in `kept` remain."""
         symbols = self._characters(piece)
         while ranked := [
             (self._ranks[pair], index)
