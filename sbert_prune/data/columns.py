@@ -19,7 +19,6 @@ MISSING = frozenset({"nan", "NaN", "<NA>", "#N/A"})
 """What programs write for a missing cell."""
 
 ON_BAD_ROWS = ("error", "skip")
-
 _MAX_MESSAGES = 1_000
 
 Parsed = TypeVar("Parsed")

@@ -7,9 +7,7 @@ from shutil import get_terminal_size
 from sbert_prune.data.rows import LabelledData, LabelledRows, NliRow, Row, RowSet, StsRow
 
 _ROWS = 3
-
 _MAX_WIDTH = 120
-
 _MAX_CLASSES = 8
 
 

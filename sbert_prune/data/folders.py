@@ -24,8 +24,8 @@ _SHARD = re.compile(r"(?P<before>.*?)[-_.]?(?P<number>\d{4,})([-_]of[-_](?P<tota
 """A part of a split: train-00000-of-00003, train_0001, 0001."""
 
 
-def find_splits(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Path, ...]]:
-    """Return the files of each wanted split: one file, its numbered parts, or those in a folder with the split's name.
+def find_splits(folder: Path, splits: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+    """Return the files of each split: one file, its numbered parts, or those in a folder with the split's name.
 
     A folder that `datasets` saved counts as a file. Raises DataError if two files could be the same split.
     """
@@ -33,7 +33,7 @@ def find_splits(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Path, ..
     for path in data_files(folder):
         if split := split_of(path.name):
             candidates.setdefault(split, []).append(path)
-    return {split: _parts(folder, split, candidates[split]) for split in wanted if split in candidates}
+    return {split: _parts(folder, split, candidates[split]) for split in splits if split in candidates}
 
 
 def require_splits(folder: Path, splits: Iterable[str], required: tuple[str, ...]) -> None:
@@ -96,8 +96,8 @@ def check_parts(folder: str, split: str, names: Iterable[str]) -> None:
     if len(totals) > 1 or numbers != expected:
         part_names = ", ".join(sorted(match.string for match in parts)[:6])
         raise DataError(
-            f"{folder}: the split {split} is in parts, and these are not all of one set: {part_names}. "
-            "Add the missing parts, and remove those of another set."
+            f"{folder}: the split {split} is in parts, and these are not all of one set: {part_names}. Add the missing "
+            "parts, and remove those of another set."
         )
 
 

@@ -19,9 +19,7 @@ CONVERTED = "refs/convert/parquet"
 """The branch with the hub's conversion of a data set to parquet, which data sets that are loading scripts have too."""
 
 _SETTING = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(:(?P<config>[^@:\s]+))?(@(?P<revision>[^@\s]+))?", re.ASCII)
-
 _CARD = "README.md"
-
 _SPLITS = ("train", "dev", "test")
 
 

@@ -19,11 +19,8 @@ DEFAULT = ""
 """The config of files that are in no folder, or in `data`."""
 
 _COMPRESSIONS = (".gz", ".xz", ".zst")
-
 _PREFERRED = (".parquet", ".arrow")  # then by name: one format is enough, and these two store the columns' types
-
 _PARTIAL = "partial"
-
 _OF_SHARDS = re.compile(r"\d+|of|part|[0-9a-f]{16}")
 
 

@@ -29,9 +29,7 @@ _MANY_CLASSES = 50
 """With more classes than this, few rows a class mean that the label column is free text."""
 
 _MAX_LEAKED_SHARE = 0.9
-
 _MAX_ROWS_FOR_FOLDS = 20_000
-
 _NUM_PARTS = 10
 """A larger file is split once, a tenth for test: the confidence interval is narrow enough, and comparing all rows with
 all others would cost more than embedding them."""
@@ -152,8 +150,7 @@ def _check_several_classes(rows: LabelledRows) -> None:
     if len(rows.class_sizes) == 1:
         raise DataError(
             f"{rows.source}: all {len(rows):,} rows have the label {rows.rows[0].label!r}; a classification needs two "
-            "classes or more. "
-            "Check the label's column, or that the file is whole."
+            "classes or more. Check the label's column, or that the file is whole."
         )
 
 
@@ -165,9 +162,8 @@ def _check_no_free_text(rows: LabelledRows) -> None:
         examples = ", ".join(repr(label) for label in list(sizes)[:3])
         raise DataError(
             f"{rows.source}: its {len(rows):,} rows have {len(sizes):,} different labels, such as {examples}, "
-            f"{num_single:,} of them on "
-            "one row alone: this is free text, not a label. Name the columns text and label in the first line, or "
-            "give another file."
+            f"{num_single:,} of them on one row alone: this is free text, not a label. Name the columns text and label "
+            "in the first line, or give another file."
         )
 
 
@@ -179,9 +175,8 @@ def _from_single_file(rows: LabelledRows, max_rows_for_folds: int) -> LabelledDa
         others = f" (and {len(single) - 1:,} more such classes)" if len(single) > 1 else ""
         raise DataError(
             f"{rows.source}: the class {single[0]!r}{others} has "
-            f"{'a single row' if num == 1 else f'{num} rows of the same text'}, so it "
-            "cannot be both learned and tested. Leave the class out, give it more rows, or give a folder with train "
-            "and test."
+            f"{'a single row' if num == 1 else f'{num} rows of the same text'}, so it cannot be both learned and "
+            "tested. Leave the class out, give it more rows, or give a folder with train and test."
         )
     notes = tuple(_similar_labels(rows.class_sizes))
     if len(rows) <= max_rows_for_folds:
@@ -196,9 +191,8 @@ def _from_single_file(rows: LabelledRows, max_rows_for_folds: int) -> LabelledDa
         )
         for side in (False, True)
     )
-    return LabelledData(
-        replace(test, skipped=(), num_skipped=0), train, notes
-    )  # skipped rows are reported once, with train
+    # Skipped rows are reported once, with train.
+    return LabelledData(replace(test, skipped=(), num_skipped=0), train, notes)
 
 
 def _from_two_splits(train: LabelledRows, test: LabelledRows) -> LabelledData:
@@ -209,8 +203,7 @@ def _from_two_splits(train: LabelledRows, test: LabelledRows) -> LabelledData:
     if len(unknown) == len(sizes):
         raise DataError(
             f"No label of {test.source} ({_first_labels(test.class_sizes)}) occurs in {train.source} "
-            f"({_first_labels(train.class_sizes)}). "
-            "Write the labels of both in the same words."
+            f"({_first_labels(train.class_sizes)}). Write the labels of both in the same words."
         )
     notes = list(_similar_labels(train.class_sizes | test.class_sizes))
     if unknown:
@@ -233,8 +226,7 @@ def _without_leaks(train: LabelledRows, test: LabelledRows) -> LabelledRows:
     if sum(leaks) > _MAX_LEAKED_SHARE * len(train):
         raise DataError(
             f"{train.source}: {sum(leaks):,} of its {len(train):,} rows are also in test, so too little would be left "
-            "to train on. Give "
-            "disjoint splits, or one file, which is evaluated by cross-validation."
+            "to train on. Give disjoint splits, or one file, which is evaluated by cross-validation."
         )
     classes = {row.label for row, leak in zip(train.rows, leaks, strict=True) if not leak}
     rows = tuple(row for row, leak in zip(train.rows, leaks, strict=True) if not leak or row.label not in classes)

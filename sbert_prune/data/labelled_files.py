@@ -62,13 +62,9 @@ COLUMNS = {
 }
 
 _SAMPLE_LINES = 500
-
 _SAMPLE_ROWS = 10_000
-
 _MANY = 10
-
 _MAX_LABEL_LENGTH = 100
-
 _PREFIX = "__label__"  # fastText's
 
 
@@ -196,8 +192,7 @@ def _headerless(table: Table) -> Columns:
     if width != 2:
         raise DataError(
             f"{table.path}: its first line, {first}, names no column text and label, and without a header two columns "
-            "are expected, "
-            f"not {width}. Name the columns text and label in the first line."
+            f"are expected, not {width}. Name the columns text and label in the first line."
         )
     rows = [record.cells for record in sample if len(record.cells) == 2]
     columns = [_Column(index, Counter(str(cells[index]).strip() for cells in rows)) for index in (0, 1)]
@@ -205,9 +200,8 @@ def _headerless(table: Table) -> Columns:
     if len(label.values) == len(text.values):
         raise DataError(
             f"{table.path}: its first line, {first}, names no column, and both columns have {len(text.values):,} "
-            "different values in "
-            f"{len(rows):,} rows, so it is not clear which one is the label. Name the columns text and label in the "
-            "first line."
+            f"different values in {len(rows):,} rows, so it is not clear which one is the label. Name the columns text "
+            "and label in the first line."
         )
     _check_no_unknown_header(table, str(rows[0][label.index]).strip(), label.values, first)
     names = "text, label" if label.index == 1 else "label, text"
@@ -223,8 +217,7 @@ def _check_no_unknown_header(table: Table, first_label: str, labels: Counter[str
     if labels.total() >= _MANY and [label for label, num in labels.items() if num == 1] == [first_label]:
         raise DataError(
             f"{table.path}: its first line, {first}, looks like a header: no other row has the label {first_label!r}. "
-            "Name the columns "
-            "text and label there; if it is a row, put such a line before it."
+            "Name the columns text and label there; if it is a row, put such a line before it."
         )
 
 

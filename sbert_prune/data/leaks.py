@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 _MAX_EXAMPLES = 3
-
 _MAX_SHOWN_LENGTH = 60
-
 _MAX_LEAKED_SHARE = 0.9
 
 
@@ -72,8 +70,8 @@ class Leaks:
         """Return lines for the user: one for each split that shares something, then the examples."""
         lines = [
             f"shared with {split}: {counts.pairs:,} of {self.num_train:,} train rows by their pair "
-            f"({counts.exact_pairs:,} letter for "
-            f"letter), {counts.sentences:,} by a sentence ({counts.exact_sentences:,} letter for letter)"
+            f"({counts.exact_pairs:,} letter for letter), {counts.sentences:,} by a sentence "
+            f"({counts.exact_sentences:,} letter for letter)"
             for split, counts in self.splits.items()
             if counts.sentences
         ]
@@ -105,8 +103,7 @@ def remove_leaks(
     if num_left_out > _MAX_LEAKED_SHARE * len(train):
         raise DataError(
             f"{train.source}: {num_left_out:,} of its {len(train):,} train rows share a sentence with dev or test, so "
-            "little would be left "
-            "to train on. Give disjoint splits, or keep_leaks=true to train on them anyway."
+            "little would be left to train on. Give disjoint splits, or keep_leaks=true to train on them anyway."
         )
     is_clean = np.ones(len(train), dtype=bool)
     is_clean[leaks.sentence_rows] = False

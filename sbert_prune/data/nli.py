@@ -167,8 +167,7 @@ def _class_names(sheet: Sheet) -> tuple[str, ...]:
     if unknown := [word for word, name in zip(words, names, strict=True) if name not in LABELS]:
         raise DataError(
             f"{sheet.table.path}: its labels stand for {', '.join(words)}; {unknown[0]!r} is none of "
-            f"{', '.join(Label)}. "
-            "Write the labels in these words."
+            f"{', '.join(Label)}. Write the labels in these words."
         )
     return names
 

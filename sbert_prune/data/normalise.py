@@ -28,7 +28,6 @@ _VARIANTS = {
 _SELECTORS = "\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0000-\U000e0fff"
 _FOLDED = re.compile(f"[{_LAYOUT}\u200b-\u200d{_SELECTORS}{''.join(_VARIANTS)}]")
 _FOREIGN_DIGIT = re.compile(r"[^\x00-\x7f\D]")
-
 _AT_THE_ENDS = " .,;:!?'\"-()[]{}|•*¡¿·…~_/"
 
 

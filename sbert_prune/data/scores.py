@@ -9,7 +9,6 @@ from typing import Self
 from sbert_prune.errors import DataError
 
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-
 _SHARE_WITHIN_ONE = 0.99
 """Below this share of scores up to 1, the range is 0-5; above it, the few scores over 1 are mistakes."""
 

@@ -21,11 +21,8 @@ QUICKSTART = "quickstart"
 """The setting for the generated data."""
 
 STS_SPLITS = ("train", "dev", "test")
-
 _EXPECTED = "give a file, a folder of splits, a data set of the hub such as org/name, or the word quickstart."
-
 _LIKE_HUB_SETTING = re.compile(r"https?://[^/]*huggingface\.co/|datasets/[\w.-]+/|[\w.-]+/[\w.-]+[:@]")
-
 _LONE = "file"
 """The name of the only split when a setting names one file."""
 
@@ -131,23 +128,23 @@ class _SplitFiles:
         )
 
 
-def _find(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]) -> _SplitFiles:
-    """Return the files that a setting names; if `required` is empty, one of the wanted splits is enough.
+def _find(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> _SplitFiles:
+    """Return the files that a setting names; if `required` is empty, one of the splits is enough.
 
     Raises:
         DataError: There are none; the message suggests similar names.
         HubError: The hub does not provide the data set.
     """
-    files = find_files(setting, wanted, required=required)
+    files = find_files(setting, splits, required=required)
     if files is not None:
         return _SplitFiles(files)
     from sbert_prune.data.hub_datasets import fetch_splits
 
-    fetched = fetch_splits(setting, required, optional=tuple(split for split in wanted if split not in required))
+    fetched = fetch_splits(setting, required, optional=tuple(split for split in splits if split not in required))
     return _SplitFiles(fetched.files, fetched.source, fetched.note)
 
 
-def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]) -> dict[str, tuple[Path, ...]] | None:
+def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> dict[str, tuple[Path, ...]] | None:
     """Return the files of each split of a folder, or a single file as the split "file"; None for a data set of the hub.
 
     Raises:
@@ -163,7 +160,7 @@ def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]
     if exists and (not path.is_dir() or is_dataset_folder(path)):
         return {_LONE: (path,)}
     if exists:
-        files = find_splits(path, wanted)
+        files = find_splits(path, splits)
         require_splits(path, files, required if required or files else ("test",))
         return files
     from sbert_prune.data.hub_datasets import is_hub_setting
@@ -173,8 +170,7 @@ def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]
     if _LIKE_HUB_SETTING.match(setting):
         raise DataError(
             f"{setting} is neither a local path nor a data set on a hub. Expected org/name, org/name:config, or either "
-            "with @revision "
-            "behind it."
+            "with @revision behind it."
         )
     raise DataError(f"{setting} does not exist. {names_like(path)} {_EXPECTED.capitalize()}")
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SPLITS = ("train", "dev", "test")
-
 _MIN_ROWS = 30
 _MIN_ROWS_PER_SPLIT = 3
 
@@ -38,8 +37,7 @@ def split_rows(rows: RowSet[StsRow], shares: tuple[float, float, float] = DEFAUL
     if min(shares) * len(rows) < _MIN_ROWS_PER_SPLIT:
         raise DataError(
             f"{rows.source} has {len(rows)} rows, and split {percentages} one split gets {min(shares) * len(rows):.1f} "
-            "of them; each needs "
-            f"{_MIN_ROWS_PER_SPLIT} or more. Give larger shares, or a folder of splits."
+            f"of them; each needs {_MIN_ROWS_PER_SPLIT} or more. Give larger shares, or a folder of splits."
         )
     share_of = dict(zip(_SPLITS, shares, strict=True))
     remaining = {split: share * len(rows) for split, share in share_of.items()}
@@ -95,8 +93,7 @@ def _check_filled(sizes: dict[str, int], share_of: dict[str, float], rows: RowSe
         if sizes[split] < share * len(rows) / 2:
             raise DataError(
                 f"{rows.source} cannot be split: its rows share so many sentences that {split} would get "
-                f"{sizes[split]} of {len(rows)}. "
-                "Give a folder with train, dev and test."
+                f"{sizes[split]} of {len(rows)}. Give a folder with train, dev and test."
             )
 
 

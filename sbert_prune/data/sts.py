@@ -33,7 +33,6 @@ LAYOUTS = (
 )
 
 _SAMPLE = 200
-
 _REGULAR = 0.95
 """If this share of records has one width, a record of another width is damaged, even if the layout is open-ended."""
 
@@ -47,7 +46,6 @@ ORIGIN = {"genre": ("genre", "domain"), "file": ("file",)}
 """Optional columns with the pair's source."""
 
 _MIN_PAIRS = 3  # with two pairs every correlation is 1 or -1
-
 _HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}"
 
 

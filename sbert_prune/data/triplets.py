@@ -165,7 +165,6 @@ def _no_triplets(keys: _Keys) -> str:
     counts = {label: int((keys.labels == number).sum()) for label, number in _LABELS.items()}
     return (
         f"No triplet can be made of {premises:,} premises with {counts[Label.ENTAILMENT]:,} entailments and "
-        f"{counts[Label.CONTRADICTION]:,} contradictions: "
-        "no premise has both. Give data in which premises come with an entailment and a contradiction, or use the "
-        "softmax loss."
+        f"{counts[Label.CONTRADICTION]:,} contradictions: no premise has both. Give data in which premises come with "
+        "an entailment and a contradiction, or use the softmax loss."
     )

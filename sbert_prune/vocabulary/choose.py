@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sbert_prune.vocabulary.tokenizer_json import Pieces
 
 _UNKNOWN_PENALTY = 20.0  # puts a path with an unknown character below any path of kept pieces
-
 _SHARPNESS = 4  # chosen on STSb dev: a piece with a fair replacement has to be far more frequent than one without
 
 
@@ -76,9 +75,8 @@ def must_stay(pieces: Pieces, limit: VocabularyLimit, required: Iterable[int]) -
     if limit.pieces is not None and limit.pieces < len(kept):
         raise RecipeError(
             f"vocabulary={limit.pieces}: {len(kept)} of this tokenizer's {len(pieces.ids)} pieces have to stay "
-            "(special ones, single "
-            f"characters, and the parts that they are merged from). Ask for {len(kept)} or more, or take a smaller "
-            "base."
+            f"(special ones, single characters, and the parts that they are merged from). Ask for {len(kept)} or more, "
+            "or take a smaller base."
         )
     return kept
 

@@ -64,8 +64,7 @@ def count_pieces(
     if not occurrences:
         raise DataError(
             f"The corpus for choosing pieces contains no text ({num_counted} texts). Give sentences like those that "
-            "the model "
-            "will embed."
+            "the model will embed."
         )
     return PieceCounts(occurrences, num_counted, tuple(held_out), tuple(sample))
 

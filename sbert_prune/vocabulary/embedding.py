@@ -33,8 +33,7 @@ def token_table(encoder: PreTrainedModel) -> nn.Embedding:
         raise EncoderError(
             f"This {type(encoder).__name__} has further rows for its {table.num_embeddings} pieces "
             f"({', '.join(others) or 'an output layer'}), which trimming would not remove. Give the bare encoder, or "
-            "take "
-            "vocabulary=all."
+            "take vocabulary=all."
         )
     return table
 

@@ -41,7 +41,6 @@ _MAX_UNKNOWN = 0.01  # same: at most 0.001; English ones on Devanagari: 0.04 (si
 _MAX_PIECES_PER_WORD = 2.5
 _MAX_LOST = 0.05  # lower-casing BERT drops 0.16 to 0.20 of Devanagari, and about 0.04 of French, which stays readable
 _NOT_TRUNCATED = 0.95  # share of the texts that should not be truncated
-
 _SPACELESS = frozenset({"CJK", "Hiragana", "Katakana", "Thai", "Lao", "Myanmar", "Khmer", "Tibetan"})
 """Scripts without spaces between words, for which pieces per word mean nothing."""
 
@@ -76,9 +75,8 @@ class TextFit:
         """Return a summary for the user."""
         return (
             f"{self.num_texts:,} {self.script} texts: {self.unknown_rate:.1%} unknown pieces, "
-            f"{self.pieces_per_word:.2f} pieces a word, "
-            f"{self.truncated:.1%} of the texts cut at {self.max_length} pieces (95% need {self.needed_length} or "
-            "fewer)"
+            f"{self.pieces_per_word:.2f} pieces a word, {self.truncated:.1%} of the texts cut at {self.max_length} "
+            f"pieces (95% need {self.needed_length} or fewer)"
         )
 
     def warnings(self) -> list[str]:
@@ -95,8 +93,7 @@ def measure_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_le
     if not any(text.strip() for text in texts):
         raise DataError(
             f"The tokenizer cannot be measured on {len(texts)} texts without a word. Give sentences like those that "
-            "the model "
-            "will embed."
+            "the model will embed."
         )
     copied: Any = deepcopy(tokenizer)  # a call changes its truncation and padding
     options = {"add_special_tokens": False, "truncation": False, "padding": False, "verbose": False}
@@ -119,8 +116,8 @@ def _warn_of_unknown(fit: TextFit) -> str:
         return ""
     return (
         f"{fit.unknown_rate:.1%} of all pieces are the unknown piece: the tokenizer has none for much of this "
-        f"{fit.script} text, and "
-        "different unknown words get the same embedding. Take a base_model that was trained on this language."
+        f"{fit.script} text, and different unknown words get the same embedding. Take a base_model that was trained on "
+        "this language."
     )
 
 
@@ -129,11 +126,9 @@ def _warn_of_lost_marks(fit: TextFit) -> str:
         return ""
     return (
         f"The tokenizer drops {fit.lost_marks:.0%} of the letters and marks (vowel signs, accents) of this "
-        f"{fit.script} text before it "
-        "cuts it, as lower-casing BERT tokenizers do, so that different words become one. Take a base_model that "
-        "keeps them (a cased "
-        "one). Where the vocabulary has the pieces for them, do_lower_case and strip_accents false in "
-        "tokenizer_config.json will do."
+        f"{fit.script} text before it cuts it, as lower-casing BERT tokenizers do, so that different words become one. "
+        "Take a base_model that keeps them (a cased one). Where the vocabulary has the pieces for them, do_lower_case "
+        "and strip_accents false in tokenizer_config.json will do."
     )
 
 
@@ -142,10 +137,8 @@ def _warn_of_split_words(fit: TextFit) -> str:
         return ""
     return (
         f"A word of this {fit.script} text is cut into {fit.pieces_per_word:.1f} pieces on average; where a tokenizer "
-        "fits, into 1 to 2. "
-        "The encoder gets letters instead of words, takes longer, and reads less of a long text. Take a base_model "
-        "that was trained "
-        "on this language."
+        "fits, into 1 to 2. The encoder gets letters instead of words, takes longer, and reads less of a long text. "
+        "Take a base_model that was trained on this language."
     )
 
 
@@ -154,10 +147,8 @@ def _warn_of_truncation(fit: TextFit) -> str:
         return ""
     return (
         f"{fit.truncated:.0%} of the texts have more than max_seq_length={fit.max_length} pieces, and the rest is not "
-        "read. "
-        f"95% need {fit.needed_length} or fewer: set max_seq_length={fit.needed_length} if the encoder takes as many, "
-        "or split the texts "
-        "into sentences."
+        f"read. 95% need {fit.needed_length} or fewer: set max_seq_length={fit.needed_length} if the encoder takes as "
+        "many, or split the texts into sentences."
     )
 
 

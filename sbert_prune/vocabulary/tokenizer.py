@@ -63,8 +63,7 @@ def tokenizer_json(tokenizer: Any) -> dict[str, Any]:
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise EncoderError(
             f"The tokenizer is a {type(tokenizer).__name__}, without a fast backend, so its vocabulary cannot be "
-            "trimmed. "
-            "Give a base with a tokenizer.json, or take vocabulary=all."
+            "trimmed. Give a base with a tokenizer.json, or take vocabulary=all."
         )
     parsed: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return parsed

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 SUPPORTED = ("WordPiece", "Unigram", "BPE")
-
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -66,8 +65,7 @@ def read_pieces(tokenizer: dict[str, Any]) -> Pieces:
     if kind not in SUPPORTED:
         raise EncoderError(
             f"The tokenizer is of the kind {kind}, whose vocabulary cannot be trimmed. Supported kinds: "
-            f"{', '.join(SUPPORTED)}. "
-            "Take vocabulary=all, or another base."
+            f"{', '.join(SUPPORTED)}. Take vocabulary=all, or another base."
         )
     listed = enumerate(model["vocab"]) if kind == "Unigram" else ()
     numbers = {(text, number) for number, (text, _) in listed} if kind == "Unigram" else set(model["vocab"].items())

@@ -160,8 +160,7 @@ def trim_vocabulary(
     if pieces.ids[-1] >= token_table(encoder).num_embeddings:
         raise EncoderError(
             f"The tokenizer's pieces go up to {pieces.ids[-1]}, the encoder has {token_table(encoder).num_embeddings} "
-            "rows. "
-            "They do not belong together; put the model's own tokenizer beside its weights."
+            "rows. They do not belong together; put the model's own tokenizer beside its weights."
         )
     full = bare_tokenizer(parsed)
     required = named_ids(parsed) | ids_in_config(encoder.config) | _prompt_ids(model, full)
@@ -191,8 +190,8 @@ def _trimmed_copy(model: SentenceTransformer, kept: tuple[int, ...]) -> Sentence
     if counts_positions_from_padding(encoder) and new_ids.get(pad) != pad:
         raise EncoderError(
             f"This {type(encoder).__name__} counts positions from its padding id {pad}, which would move to "
-            f"{new_ids.get(pad)}. "
-            "Leave keep_up_to_padding unset; if the ids below it have gaps, the vocabulary cannot be trimmed."
+            f"{new_ids.get(pad)}. Leave keep_up_to_padding unset; if the ids below it have gaps, the vocabulary cannot "
+            "be trimmed."
         )
     memo = {
         **substitute(encoder, list(kept)),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     _Opener = Callable[[Path], AbstractContextManager[tuple[pyarrow.Schema, Iterable[pyarrow.RecordBatch]]]]
 
 _ROWS_AT_ONCE = 8_192
-
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 

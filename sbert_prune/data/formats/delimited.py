@@ -9,7 +9,6 @@ from typing import NamedTuple
 from sbert_prune.data.formats.table import Record
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-
 _SAMPLE_LINES = 500
 
 _FAULTS = {

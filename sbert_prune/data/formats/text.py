@@ -37,7 +37,6 @@ _MAX_LINE_LENGTH = 1 << 24
 """In characters: a longer line is neither a row nor a sentence, and would fill the memory."""
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
-
 _PACKED = (".zip", ".bz2", ".7z", ".tar", ".tgz")
 
 
