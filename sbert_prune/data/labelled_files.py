@@ -178,9 +178,9 @@ def _class_names(sheet: Sheet) -> dict[str, str]:
 
 
 class _Column(NamedTuple):
-    """The index of a column, and how often each of its values occurs."""
+    """The position of a column, and how often each of its values occurs."""
 
-    index: int
+    position: int
     values: Counter[str]
 
 
@@ -203,10 +203,10 @@ def _headerless(table: Table) -> Columns:
             f"different values in {len(rows):,} rows, so it is not clear which one is the label. Name the columns text "
             "and label in the first line."
         )
-    _check_no_unknown_header(table, str(rows[0][label.index]).strip(), label.values, first)
-    names = "text, label" if label.index == 1 else "label, text"
+    _check_no_unknown_header(table, str(rows[0][label.position]).strip(), label.values, first)
+    names = "text, label" if label.position == 1 else "label, text"
     return Columns(
-        (text.index, label.index),
+        (text.position, label.position),
         2,
         f"no header: {names} (the label column has {len(label.values):,} different values)",
     )

@@ -22,21 +22,28 @@ def table(*premises):
 
 
 def named(*paths):
-    """Files of which only the names matter; each says its own."""
+    """Files of which only the names matter; each contains its name."""
     return {path: path.encode() for path in paths}
 
 
 @pytest.fixture
 def indicxnli(hub):
-    """Shaped as Divyanshu/indicxnli: a program, and its conversion by language."""
+    """A data set like Divyanshu/indicxnli: a loading script, and its conversion by language."""
     hub.add_dataset("Divyanshu/indicxnli", SCRIPT)
     splits = ("train", "validation", "test")
-    files = {f"{language}/{split}/0000.parquet": table(f"{language} {split}") for language in ("hi", "mr") for split in splits}
+    files = {
+        f"{language}/{split}/0000.parquet": table(f"{language} {split}")
+        for language in ("hi", "mr")
+        for split in splits
+    }
     return hub.add_dataset("Divyanshu/indicxnli", {**files, "mr/train/0001.parquet": table("more")}, revision=CONVERTED)
 
 
-def relative(found):
-    return {split: [str(path).partition(found.commit + "/")[2] for path in paths] for split, paths in found.files.items()}
+def relative(fetched):
+    return {
+        split: [str(path).partition(fetched.commit + "/")[2] for path in paths]
+        for split, paths in fetched.files.items()
+    }
 
 
 def refusal(setting, *wanted, error=DataError):
@@ -76,13 +83,16 @@ def test_a_setting_reads_like_a_data_set_of_a_hub_or_it_does_not(setting, expect
 def test_a_language_of_a_conversion_is_fetched_with_its_wanted_splits_only(hub, indicxnli):
     found = fetch_splits(f"Divyanshu/indicxnli:mr@{CONVERTED}", ("train", "dev"))
 
-    assert relative(found) == {"train": ["mr/train/0000.parquet", "mr/train/0001.parquet"], "dev": ["mr/validation/0000.parquet"]}
+    assert relative(found) == {
+        "train": ["mr/train/0000.parquet", "mr/train/0001.parquet"],
+        "dev": ["mr/validation/0000.parquet"],
+    }
     assert pyarrow.parquet.read_table(found.files["train"][0])["premise"].to_pylist() == ["mr train"]
     assert (found.source, found.commit, found.note) == (f"Divyanshu/indicxnli:mr@{indicxnli}", indicxnli, "")
     assert hub.fetched == [f"Divyanshu/indicxnli/{path}" for paths in relative(found).values() for path in paths]
 
 
-def test_a_program_is_read_through_its_conversion_and_says_so(hub, indicxnli):
+def test_a_loading_script_is_replaced_by_its_conversion_with_a_note(hub, indicxnli):
     found = fetch_splits("Divyanshu/indicxnli:hi", ("test",))
 
     assert relative(found) == {"test": ["hi/test/0000.parquet"]}
@@ -128,7 +138,10 @@ configs:
 ---
 # A data set
 """
-OF_CARD = {"README.md": CARD, **named("raw/a-1.csv", "raw/a-2.csv", "raw/b.csv", "raw/c.csv", "other/x.jsonl", "other/deep/y.jsonl")}
+OF_CARD = {
+    "README.md": CARD,
+    **named("raw/a-1.csv", "raw/a-2.csv", "raw/b.csv", "raw/c.csv", "other/x.jsonl", "other/deep/y.jsonl"),
+}
 
 
 @pytest.mark.parametrize(
@@ -168,12 +181,16 @@ def test_a_layout_is_understood(hub, setting, files, expected):
 
     assert relative(found) == expected
     assert found.source.rpartition("@")[2] == found.commit == commit
-    assert sorted(set(hub.fetched) - {"o/n/README.md"}) == sorted(f"o/n/{path}" for paths in expected.values() for path in paths)
+    assert sorted(set(hub.fetched) - {"o/n/README.md"}) == sorted(
+        f"o/n/{path}" for paths in expected.values() for path in paths
+    )
     assert ("o/n/README.md" in hub.fetched) is (files is OF_CARD)
 
 
-def test_a_split_that_the_hub_converted_in_part_is_told(hub):
-    hub.add_dataset("o/n", {"mr/partial-train/0000.parquet": table("a"), "mr/test/0000.parquet": table("b")}, revision=CONVERTED)
+def test_a_split_that_the_hub_converted_in_part_is_noted(hub):
+    hub.add_dataset(
+        "o/n", {"mr/partial-train/0000.parquet": table("a"), "mr/test/0000.parquet": table("b")}, revision=CONVERTED
+    )
 
     found = fetch_splits(f"o/n:mr@{CONVERTED}", ("train", "test"))
 
@@ -199,7 +216,7 @@ MR_AND_HI = named("mr/train.csv", "hi/train.csv", "pa/train.csv")
         ("o/n:mr@main", SCRIPT, "The hub's conversion is o/n:mr@refs/convert/parquet, where there is one."),
     ],
 )  # fmt: skip
-def test_what_a_data_set_does_not_have_is_answered_with_what_it_has(hub, setting, files, expected):
+def test_a_missing_config_or_split_is_refused_with_those_that_exist(hub, setting, files, expected):
     hub.add_dataset("o/n", files)
 
     assert expected in refusal(setting)
@@ -226,7 +243,7 @@ def test_a_readme_that_declares_nothing_is_left_alone(hub, card):
     assert refusal("o/n").startswith("o/n has 3 configs: hi, mr, pa.")
 
 
-def test_what_the_hub_refuses_is_told_in_its_words(hub):
+def test_a_refusal_of_the_hub_is_reported_in_its_words(hub):
     hub.add_dataset("o/gated", named("train.csv"))
     hub.close("dataset", "o/gated", gated=True)
     hub.add_dataset("o/broken", named("train.csv"))

@@ -1,4 +1,4 @@
-"""What train shares with dev and test is found in one pass, and gone once its rows are dropped."""
+"""Leaks between train and dev or test are found in one pass, and are gone once the rows are dropped."""
 
 import tracemalloc
 
@@ -61,7 +61,7 @@ def test_nothing_is_shared_without_the_rows_to_drop_and_no_row_is_dropped_for_no
 
 @settings(deadline=None)
 @given(train=pairs, test=pairs)
-def test_what_is_shared_letter_for_letter_is_shared_normalised(train, test):
+def test_exact_leaks_are_also_normalised_leaks(train, test):
     found = find_leaks(train, {"test": test}).splits["test"]
 
     assert found.exact_pairs == sum(pair in test or pair[::-1] in test for pair in train)
