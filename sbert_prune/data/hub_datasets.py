@@ -131,7 +131,7 @@ class _Setting:
         if match is None:
             raise DataError(
                 f"{setting!r} names no data set on a hub. Expected org/name, org/name:config, or either with @revision "
-                "behind it."
+                "after it."
             )
         return cls(match["id"], match["config"], match["revision"])
 
@@ -225,7 +225,7 @@ def _no_split(setting: _Setting, snapshot: Snapshot, missing: list[str], files: 
 
 def _conversion_hint(setting: _Setting) -> str:
     config = f":{setting.config}" if setting.config else ""
-    return f"The hub's conversion is {setting.repo_id}{config}@{CONVERTED}, where there is one."
+    return f"The hub's conversion is {setting.repo_id}{config}@{CONVERTED}, if there is one."
 
 
 def _script_hint(setting: _Setting) -> str:

@@ -170,7 +170,7 @@ def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]
     if _LIKE_HUB_SETTING.match(setting):
         raise DataError(
             f"{setting} is neither a local path nor a data set on a hub. Expected org/name, org/name:config, or either "
-            "with @revision behind it."
+            "with @revision after it."
         )
     raise DataError(f"{setting} does not exist. {names_like(path)} {_EXPECTED.capitalize()}")
 

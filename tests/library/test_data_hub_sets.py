@@ -147,26 +147,31 @@ OF_CARD = {
 @pytest.mark.parametrize(
     ("setting", "files", "expected"),
     [
-        ("o/n", named("train.csv", "test.tsv", "README.md", "extra.csv"), {"train": ["train.csv"], "test": ["test.tsv"]}),
+        ("o/n", named("train.csv", "test.tsv", "README.md", "extra.csv"),
+         {"train": ["train.csv"], "test": ["test.tsv"]}),
         ("o/n", named("train.parquet", "train.csv", "train.jsonl"), {"train": ["train.parquet"]}),
         ("o/n", named("train.csv", "train.csv.gz"), {"train": ["train.csv"]}),
-        ("o/n", named("validation.jsonl.gz", "training.jsonl.gz"), {"train": ["training.jsonl.gz"], "dev": ["validation.jsonl.gz"]}),
+        ("o/n", named("validation.jsonl.gz", "training.jsonl.gz"),
+         {"train": ["training.jsonl.gz"], "dev": ["validation.jsonl.gz"]}),
         ("o/n", named("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"),
          {"train": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]}),
         ("o/n", named("data/train-00000-of-00001-a09b74b3ef9c3b56.parquet"),
          {"train": ["data/train-00000-of-00001-a09b74b3ef9c3b56.parquet"]}),
         ("o/n", named("default/train/0000.parquet"), {"train": ["default/train/0000.parquet"]}),
         ("o/n:default", named("train.csv"), {"train": ["train.csv"]}),
-        ("o/n", named("train/0000.parquet", "val/0000.parquet"), {"train": ["train/0000.parquet"], "dev": ["val/0000.parquet"]}),
+        ("o/n", named("train/0000.parquet", "val/0000.parquet"),
+         {"train": ["train/0000.parquet"], "dev": ["val/0000.parquet"]}),
         ("o/n", named("only/dev.csv", "only/train.csv"), {"train": ["only/train.csv"], "dev": ["only/dev.csv"]}),
         ("o/n:mr", named("mr/indicxnli-train.parquet", "mr/indicxnli-test.parquet", "hi/indicxnli-train.parquet"),
          {"train": ["mr/indicxnli-train.parquet"], "test": ["mr/indicxnli-test.parquet"]}),
         ("o/n:pair-class", named("pair-class/train-00000-of-00001.parquet", "pair/train-00000-of-00001.parquet"),
          {"train": ["pair-class/train-00000-of-00001.parquet"]}),
         ("o/n", named("train.csv", "more/train.csv"), {"train": ["train.csv"]}),
-        ("o/n:de", named("data/sts-de-train.csv", "data/sts-en-train.csv", "data/sts-de-dev.csv", "data/sts-en-dev.csv"),
+        ("o/n:de",
+         named("data/sts-de-train.csv", "data/sts-en-train.csv", "data/sts-de-dev.csv", "data/sts-en-dev.csv"),
          {"train": ["data/sts-de-train.csv"], "dev": ["data/sts-de-dev.csv"]}),
-        ("o/n:mismatched", named("default/train/0.parquet", "default/val_matched/0.parquet", "default/val_mismatched/0.parquet"),
+        ("o/n:mismatched",
+         named("default/train/0.parquet", "default/val_matched/0.parquet", "default/val_mismatched/0.parquet"),
          {"train": ["default/train/0.parquet"], "dev": ["default/val_mismatched/0.parquet"]}),
         ("o/n", named("train.csv", "train_hard.csv"), {"train": ["train.csv"]}),
         ("o/n", named("pairs.csv"), {"train": ["pairs.csv"]}),
@@ -209,11 +214,13 @@ MR_AND_HI = named("mr/train.csv", "hi/train.csv", "pa/train.csv")
         ("o/n:xx", MR_AND_HI, "o/n has no config 'xx'. It has hi, mr, pa."),
         ("o/n:xx", named("train.csv"), "o/n has no config 'xx'. It has none at all: give o/n."),
         ("o/n:mr", named("mr/test.csv", "mr/dev.csv", "hi/train.csv"),
-         "config mr, has no train split; it has dev, test (mr/dev.csv, mr/test.csv). Give another config or data set, or local files."),
+         "config mr, has no train split; it has dev, test (mr/dev.csv, mr/test.csv). Give another config or data set, "
+         "or local files."),
         ("o/n", named("data/sts-de-train.csv", "data/sts-en-train.csv"),
          "could each be the split train. Name one as the config, by a word that the others lack: de, en."),
-        ("o/n@main", SCRIPT, "that can be read; it has .gitattributes, README.md, indicxnli.py. The hub's conversion is o/n@"),
-        ("o/n:mr@main", SCRIPT, "The hub's conversion is o/n:mr@refs/convert/parquet, where there is one."),
+        ("o/n@main", SCRIPT,
+         "that can be read; it has .gitattributes, README.md, indicxnli.py. The hub's conversion is o/n@"),
+        ("o/n:mr@main", SCRIPT, "The hub's conversion is o/n:mr@refs/convert/parquet, if there is one."),
     ],
 )  # fmt: skip
 def test_a_missing_config_or_split_is_refused_with_those_that_exist(hub, setting, files, expected):
@@ -230,7 +237,8 @@ def test_a_program_without_a_conversion_is_not_run(hub):
 
     assert "its conversion was not found: The data set o/indicxnli has no revision 'refs/convert/parquet'." in message
     assert message.endswith(
-        "Loading scripts are not run here: convert o/indicxnli to parquet, csv or jsonl where you trust its script, and give the folder."
+        "Loading scripts are not run here: convert o/indicxnli to parquet, csv or jsonl where you trust its script, "
+        "and give the folder."
     )
 
 

@@ -359,7 +359,8 @@ def test_labels_that_differ_by_case_or_blanks_are_noted(tmp_path):
     data = load_labelled(split(tmp_path, [*ROWS, *rows], [*TEST, ("Five.", "sport")]))
 
     assert data.notes == (
-        "the labels 'Crime News', 'crime  news', 'crimenews' differ by case or blanks only and count as different classes",
+        "the labels 'Crime News', 'crime  news', 'crimenews' differ by case or blanks only and count as different "
+        "classes",
     )
 
 

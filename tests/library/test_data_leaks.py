@@ -77,7 +77,8 @@ def test_people_read_counts_and_three_examples_with_pairs_first():
 
     assert lines == [
         "shared with dev: 0 of 7 train rows by their pair (0 letter for letter), 2 by a sentence (2 letter for letter)",
-        "shared with test: 4 of 7 train rows by their pair (2 letter for letter), 5 by a sentence (2 letter for letter)",
+        "shared with test: 4 of 7 train rows by their pair (2 letter for letter), 5 by a sentence (2 letter for "
+        "letter)",
         "  row 2 of train, also in test: 'एक माणूस गातो.' / 'एक माणूस नाचतो.'",
         "  row 3 of train, also in test: 'A man sings.' / 'The sun is up.'",
         "  row 5 of train, also in test: 'the SUN is up' / 'a man sings'",

@@ -31,7 +31,8 @@ def saved(folder, name, text):
     [
         "premise,hypothesis,label\nA man sleeps.,A person rests.,entailment\nA cat runs.,It sits.,contradiction\n",
         "Label,Hypothesis,Premise\nentailment,A person rests.,A man sleeps.\nCONTRADICTION,It sits.,A cat runs.\n",
-        "gold_label,id,sentence1,sentence2\nentailment,7,A man sleeps.,A person rests.\ncontradiction,8,A cat runs.,It sits.\n",
+        "gold_label,id,sentence1,sentence2\nentailment,7,A man sleeps.,A person rests.\n"
+        "contradiction,8,A cat runs.,It sits.\n",
         " Sentence 1 ,Sentence-2,LABEL\nA man sleeps., A person rests. ,0\nA cat runs.,It sits.,2.0\n",
         "A man sleeps.,A person rests.,Entailment\nA cat runs.,It sits.,contradictory\n",
         "A man sleeps.;A person rests.;0\nA cat runs.;It sits.;2\n",

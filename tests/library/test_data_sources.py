@@ -178,7 +178,8 @@ def test_the_description_lists_files_rows_ranges_and_skipped_rows(tmp_path):
     )
     assert lines[0].endswith("scores 0-5, inferred from 1 to 9)")
     assert lines[1].endswith(
-        "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)."
+        "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets "
+        "it)."
     )
 
 

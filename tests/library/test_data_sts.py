@@ -54,7 +54,8 @@ def saved(folder, name, text):
         ),
         (
             "s.jsonl",
-            '{"sentence1": "One.", "sentence2": "Two.", "score": 4}\n{"score": "2.5", "sentence2": "Four.", "sentence1": "Three."}\n',
+            '{"sentence1": "One.", "sentence2": "Two.", "score": 4}\n'
+            '{"score": "2.5", "sentence2": "Four.", "sentence1": "Three."}\n',
             "columns",
         ),
     ],

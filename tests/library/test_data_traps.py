@@ -221,7 +221,7 @@ def test_an_empty_folder_of_datasets_is_refused(tmp_path):
     ["org/name:", "org/name@", "org/name:a@b@c", "datasets/org/name", "https://huggingface.co/datasets/org/name"],
 )
 def test_an_invalid_hub_name_is_refused_with_the_right_form(setting):
-    with pytest.raises(DataError, match="Expected org/name, org/name:config, or either with @revision behind it"):
+    with pytest.raises(DataError, match="Expected org/name, org/name:config, or either with @revision after it"):
         load_nli(setting)
 
 

@@ -41,11 +41,13 @@ def test_a_comma_separates_only_before_a_name(text, expected):
     [
         (
             "data/en-trec",
-            "'data/en-trec' has no name. Expected NAME=FOLDER or NAME=FILE, several with a comma between them, for example en-",
+            "'data/en-trec' has no name. Expected NAME=FOLDER or NAME=FILE, several with a comma between them, "
+            "for example en-",
         ),
         (
             "my set=x",
-            "'my set' cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', and begins",
+            "'my set' cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', "
+            "and begins",
         ),
         ("a=x,=y", "'' cannot be a name"),
         ("-a=x", "'-a' cannot be a name"),

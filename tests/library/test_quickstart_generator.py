@@ -23,13 +23,13 @@ from sbert_prune.errors import DataError
 
 Rows = tuple[list[NliRow], list[StsRow]]
 
-# The rows of the default sets. Scores in the README, the model cards and the benchmarks were measured on exactly these rows, so a change of
-# the lexicon or the grammar must be seen, and those numbers measured again, before this line is changed.
+# The rows of the default sets. Scores in the README, the model cards and the benchmarks were measured on exactly these
+# rows: before this line is changed, check the change of the lexicon or the grammar, and measure those numbers again.
 DIGEST = "b8a9d7934c9756f225dcdcd590a7941d76da5597e67adc43032556dad6c20d5b"
 
 _DIGEST_PROGRAM = """
 import hashlib
-from sbert_prune.quickstart.generator import generate_nli, generate_sts
+from sbert_prune.data.quickstart.generator import generate_nli, generate_sts
 rows = [(generate_nli(split, num_scenes=60), generate_sts(split, num_pairs=60)) for split in ("train", "dev", "test")]
 print(hashlib.sha256(repr(rows).encode()).hexdigest())
 """
@@ -76,7 +76,7 @@ def test_the_default_rows_are_the_ones_that_our_numbers_were_measured_on(generat
 
 
 def test_generating_imports_neither_torch_nor_numpy() -> None:
-    program = "import sys, sbert_prune.quickstart.generator; print({'torch', 'numpy'} & set(sys.modules))"
+    program = "import sys, sbert_prune.data.quickstart.generator; print({'torch', 'numpy'} & set(sys.modules))"
 
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 

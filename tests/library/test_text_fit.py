@@ -81,7 +81,7 @@ def finished(tokenizer):
 
 
 def uncased_with_letters():
-    """Return a tokenizer like English uncased BERTs: whole English words, single Devanagari letters, no accents or vowel signs."""
+    """Return a tokenizer like English uncased BERTs: English words, Devanagari letters, no accents or vowel signs."""
     letters = sorted(
         {
             letter
@@ -152,7 +152,8 @@ def test_shares_are_counted_by_piece_and_by_word():
     assert fit.num_texts == 2
     assert (
         fit.line()
-        == "2 Latin texts: 28.6% unknown pieces, 1.00 pieces a word, 50.0% of the texts cut at 5 pieces (95% need 6 or fewer)"
+        == "2 Latin texts: 28.6% unknown pieces, 1.00 pieces a word, 50.0% of the texts cut at 5 pieces (95% need 6 or "
+        "fewer)"
     )
 
 

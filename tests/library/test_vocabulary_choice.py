@@ -119,7 +119,7 @@ def test_words_in_the_vocabulary_stay_whole_where_merges_are_ignored():
 
 
 def test_the_price_of_an_unknown_character_stays():
-    """Without "rare", whose score it is counted from, the unknown snowman and "a☃b" would cost less than the two pieces."""
+    """Without "rare", which sets its score, the unknown snowman and "a☃b" would cost less than the two pieces."""
     scores = [
         ("<unk>", 0.0),
         ("a", -1.0),

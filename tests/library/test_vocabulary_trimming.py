@@ -1,4 +1,4 @@
-"""A sentence whose pieces are all kept has bitwise the same embedding, in every family of encoders, also when reloaded."""
+"""A sentence whose pieces are all kept has bitwise the same embedding, in every encoder family, also when reloaded."""
 
 import json
 import subprocess
@@ -123,7 +123,8 @@ texts = json.load(open(sys.argv[1]))
 for folder in sys.argv[2:]:
     model = SentenceTransformer(folder, device="cpu")
     np.save(folder + "/vectors.npy", model.encode(texts))
-    json.dump([AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts], open(folder + "/ids.json", "w"))
+    ids = [AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts]
+    json.dump(ids, open(folder + "/ids.json", "w"))
 """
 
 

@@ -15,12 +15,10 @@ _FAULTS = {
     "unexpected end of data": "a quoted cell is opened here and never closed; expected a closing quote",
     "expected after": "a quoted cell is not closed, or contains a quote that is not doubled; expected csv quoting",
     "field larger": "a cell is longer than {limit:,} characters; probably a quoted cell is not closed",
-    "new-line character": "a carriage return stands in a cell that is not quoted; expected quotes around it",
+    "new-line character": "a carriage return is in a cell that is not quoted; expected quotes around it",
 }
 
-_SWALLOWS = (
-    "a quoted cell is opened here and closed on line {}, so that it would swallow rows; expected quotes as csv has them"
-)
+_SWALLOWS = "a quoted cell is opened here and closed on line {}, so that it would swallow rows; expected csv quoting"
 
 
 def parse_lines(lines: Iterable[str], delimiter: str, *, quoted: bool, may_swallow: bool = True) -> Iterator[Record]:
