@@ -1,4 +1,4 @@
-"""Which column of a table means what."""
+"""The columns of a table: find them by name or layout, clean their cells, parse rows, and count the bad ones."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +13,27 @@ from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError, RecipeError
 
 Synonyms = Mapping[str, Sequence[str]]
-"""The names that a wanted column may carry, the most telling first."""
+"""The names that a column may have, the most specific first."""
 
 MISSING = frozenset({"nan", "NaN", "<NA>", "#N/A"})
-"""What programs write for a cell that they do not have."""
+"""What programs write for a missing cell."""
+
+ON_BAD_ROWS = ("error", "skip")
+_MAX_MESSAGES = 1_000
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the wanted columns stand.
+    """The positions of the required columns.
 
-    width: the number of cells that a record must have; with `open_ended`, at least that many.
-    layout: for people.
-    more: where columns stand that a table may have or lack; None for one that it lacks.
+    Attributes:
+        indices: The index of each required column.
+        width: The number of cells that a record must have; with `open_ended`, at least that many.
+        layout: A description for the user.
+        open_ended: Whether a record may have further cells.
+        more: The index of each optional column; None for one that the table lacks.
     """
 
     indices: tuple[int, ...]
@@ -35,70 +43,88 @@ class Columns:
     more: tuple[int | None, ...] = ()
 
     def cells(self, record: Record) -> list[object]:
-        """The wanted cells of a record.
+        """Return the required cells of a record.
 
-        Raises DataError for a record of another width, whose cells may have shifted.
+        Raises DataError for a record with another number of cells, which may have shifted.
         """
         if not self.fits(len(record.cells)):
-            found = f"{len(record.cells)} cell{'s' * (len(record.cells) != 1)}"
-            raise DataError(f"{found}; expected {self.width}{' or more' if self.open_ended else ''} ({self.layout})")
+            num_cells = f"{len(record.cells)} cell{'s' * (len(record.cells) != 1)}"
+            raise DataError(
+                f"{num_cells}; expected {self.width}{' or more' if self.open_ended else ''} ({self.layout})"
+            )
         return [record.cells[index] for index in self.indices]
 
     def more_cells(self, record: Record) -> list[str]:
-        """The cells that the table need not have; what it lacks, or leaves empty, is ""."""
+        """Return the optional cells of a record; "" for one that is empty or that the table lacks."""
         cells = ("" if index is None else record.cells[index] for index in self.more)
         return [clean(str(cell)) if cell is not None else "" for cell in cells]
 
     def fits(self, num_cells: int) -> bool:
-        """Whether a record may have this many cells."""
+        """Return whether a record may have this many cells."""
         return num_cells == self.width or (self.open_ended and num_cells > self.width)
 
 
 def first_cells(table: Table) -> tuple[str, ...]:
-    """The cells that may name the columns.
+    """Return the header, or the cells of the first record, which may be one.
 
-    Raises DataError when the first record cannot be read.
+    Raises DataError if the first record cannot be read.
     """
     if table.header is not None:
         return table.header
     first = next(table.records())
     if first.fault:
-        raise DataError(f"{table.place(first)}: {first.fault}. It is the first line, so the columns cannot be told.")
+        raise DataError(
+            f"{table.place(first)}: {first.fault}. It is the first line, so the columns cannot be identified."
+        )
     return tuple(map(str, first.cells))
 
 
 def find_header(table: Table, synonyms: Synonyms, more: Synonyms = MappingProxyType({})) -> Columns | None:
-    """The wanted columns by their names, and those that may be missing; None when the first record names no wanted one: it is a row.
+    """Return the columns by their names; None if the first record names no required column and so is a row.
 
-    Raises DataError when some are named and some are missing or named twice.
+    Args:
+        table: The table.
+        synonyms: The names of the required columns.
+        more: The names of the optional columns.
+
+    Raises:
+        DataError: Only some required columns are named, or one is named twice.
     """
     names = column_names(table)
-    found = {wanted: next((name for name in accepted if name in names), None) for wanted, accepted in synonyms.items()}
-    if table.header is None and not any(found.values()):
+    matches = {
+        column: next((name for name in accepted if name in names), None) for column, accepted in synonyms.items()
+    }
+    if table.header is None and not any(matches.values()):
         return None
-    if missing := [wanted for wanted, name in found.items() if name is None]:
-        raise DataError(f"{table.path} has no column {missing[0]!r}. {_columns_found(table, names, missing[0], synonyms[missing[0]])}")
-    if twice := [name for name in found.values() if name and names.count(name) > 1]:
-        raise DataError(f"{table.path} has {names.count(twice[0])} columns {twice[0]!r}; expected one. Rename or remove the others.")
-    others = tuple(next((names.index(name) for name in accepted if names.count(name) == 1), None) for accepted in more.values())
-    indices = tuple(names.index(name) for name in found.values() if name)
+    if missing := [column for column, name in matches.items() if name is None]:
+        raise DataError(
+            f"{table.path} has no column {missing[0]!r}. {_column_hint(table, names, missing[0], synonyms[missing[0]])}"
+        )
+    if twice := [name for name in matches.values() if name and names.count(name) > 1]:
+        raise DataError(
+            f"{table.path} has {names.count(twice[0])} columns {twice[0]!r}; expected one. Rename or remove the others."
+        )
+    others = tuple(
+        next((names.index(name) for name in accepted if names.count(name) == 1), None) for accepted in more.values()
+    )
+    indices = tuple(names.index(name) for name in matches.values() if name)
     return Columns(indices, len(names), f"columns {', '.join(names)}", more=others)
 
 
 def column_names(table: Table) -> list[str]:
-    """The cells that may name the columns, as `find_header` compares them: case, blanks and dashes do not count."""
+    """Return the names in a possible header as `find_header` compares them: case, blanks and dashes do not matter."""
     return [_normalise(name) for name in first_cells(table)]
 
 
 def text_of(cell: object, name: str) -> str:
-    """The sentence in a cell, clean: in Unicode's composed form, without what cannot be seen around it.
+    """Return the sentence in a cell, cleaned: in Unicode's composed form, without invisible characters.
 
     Raises DataError for a missing cell or one that is not text.
     """
     if not isinstance(cell, str):
         is_missing = cell is None or str(cell) == "nan"
-        found = "missing" if is_missing else f"{str(cell)[:40]!r} ({type(cell).__name__})"
-        raise DataError(f"the {name} is {found}; expected a sentence")
+        value = "missing" if is_missing else f"{str(cell)[:40]!r} ({type(cell).__name__})"
+        raise DataError(f"the {name} is {value}; expected a sentence")
     text = clean(cell)
     if text in MISSING:
         raise DataError(f"the {name} is {text!r}, which stands for a missing value; expected a sentence")
@@ -106,77 +132,13 @@ def text_of(cell: object, name: str) -> str:
 
 
 def shorten(names: Sequence[str]) -> str:
-    """Cells for a message, each cut so that a sentence does not fill the screen."""
+    """Join cells for a message, each shortened so that a sentence does not fill the screen."""
     return ", ".join(repr(name if len(name) <= 30 else name[:27] + "...") for name in names)
-
-
-def _normalise(name: str) -> str:
-    return name.strip().strip("\ufeff").casefold().replace(" ", "_").replace("-", "_")
-
-
-def _columns_found(table: Table, names: Sequence[str], wanted: str, accepted: Sequence[str]) -> str:
-    return f"Read as {table.notes[0]}, its columns are {shorten(names)}; {wanted} may be called {' or '.join(accepted)}."
-
-
-ON_BAD_ROWS = ("error", "skip")
-
-_KEPT = 1_000
-
-Parsed = TypeVar("Parsed")
-
-
-@dataclass
-class BadRows:
-    """The rows of a table that could not be used, as they are met. messages: of the first thousand."""
-
-    num: int = 0
-    messages: list[str] = field(default_factory=list)
-
-    def add(self, message: str) -> None:
-        """Count one more."""
-        self.num += 1
-        if len(self.messages) < _KEPT:
-            self.messages.append(message)
-
-
-def parse_each(table: Table, records: Iterable[Record], parse: Callable[[Record], Parsed], bad: BadRows) -> Iterator[Parsed]:
-    """What `parse` makes of every record; those that it refuses with a DataError go to the bad rows."""
-    for record in records:
-        try:
-            if record.fault:
-                raise DataError(record.fault)
-            value = parse(record)
-        except DataError as error:
-            bad.add(f"{table.place(record)}: {error}.")
-        else:
-            yield value
-
-
-def settle(path: str, *, num_good: int, bad: BadRows, on_bad_rows: str) -> None:
-    """Raises DataError for any bad row unless `on_bad_rows` is "skip", and then still when no row is left or most are bad."""
-    check_on_bad_rows(on_bad_rows)
-    total = num_good + bad.num
-    if bad.num and on_bad_rows == "error":
-        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}")
-    if bad.num > num_good or not num_good:
-        first = " ".join(bad.messages[:3])
-        raise DataError(f"{path}: {bad.num:,} of {total:,} rows cannot be used, so its layout is probably misunderstood. {first}")
-
-
-def check_on_bad_rows(on_bad_rows: str) -> None:
-    """Raises RecipeError unless the setting is one of ON_BAD_ROWS."""
-    if on_bad_rows not in ON_BAD_ROWS:
-        raise RecipeError(f"on_bad_rows={on_bad_rows!r} is unknown. It is one of {', '.join(ON_BAD_ROWS)}.")
-
-
-def _others(num_bad: int, total: int) -> str:
-    counted = "It is the only bad row" if num_bad == 1 else f"{num_bad:,} rows are bad"
-    return f"{counted} of {total:,}; mend the file, or leave such rows out with on_bad_rows=skip."
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table, where its wanted columns stand, and whether its first record names them."""
+    """A table, the positions of its required columns, and whether its first record is the header."""
 
     table: Table
     columns: Columns
@@ -190,36 +152,103 @@ class Sheet:
         headerless: Callable[[Table], Columns],
         more: Synonyms = MappingProxyType({}),
     ) -> Self:
-        """Understand one file.
+        """Read a file and find its columns.
 
-        synonyms: what the wanted columns may be called.  headerless: the layout of a table without a header.
-        more: what columns may be called that the file need not have.
+        Args:
+            path: The file.
+            synonyms: Returns the names of the required columns for a table.
+            headerless: Returns the layout of a table without a header.
+            more: The names of the optional columns.
 
-        Raises DataError for a file whose columns cannot be told, or that has no row.
+        Raises:
+            DataError: The columns cannot be identified, or there is no row.
         """
         table = read_table(path)
-        wanted = synonyms(table)
-        header = find_header(table, wanted, more)
+        required = synonyms(table)
+        header = find_header(table, required, more)
         sheet = cls(table, header or headerless(table), header is not None and table.header is None)
         if next(sheet.records(), None) is None:
-            raise DataError(f"{path} holds a header and no rows; expected rows of {', '.join(wanted)}.")
+            raise DataError(f"{path} holds a header and no rows; expected rows of {', '.join(required)}.")
         return sheet
 
     def records(self) -> Iterator[Record]:
-        """The records behind the header."""
+        """Return the records after the header."""
         return islice(self.table.records(), int(self.has_header_line), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was understood, for people."""
+        """A description of the format and the columns, for the user."""
         return (*self.table.notes, self.columns.layout)
 
 
 def name_of(files: Sequence[Path]) -> str:
-    """What several files of one split are called, for people."""
+    """Return a name for the files of a split, for the user."""
     return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
 
 
 def source_of(files: Sequence[Path]) -> str:
-    """Where they lie, for people."""
+    """Return the path of the files of a split, for the user."""
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+
+
+@dataclass
+class BadRows:
+    """The rows that could not be used: their number, and the messages of the first thousand."""
+
+    num: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, message: str) -> None:
+        """Count a bad row."""
+        self.num += 1
+        if len(self.messages) < _MAX_MESSAGES:
+            self.messages.append(message)
+
+
+def parse_each(
+    table: Table, records: Iterable[Record], parse: Callable[[Record], Parsed], bad: BadRows
+) -> Iterator[Parsed]:
+    """Yield `parse(record)` for each record; records for which it raises DataError are added to the bad rows."""
+    for record in records:
+        try:
+            if record.fault:
+                raise DataError(record.fault)
+            value = parse(record)
+        except DataError as error:
+            bad.add(f"{table.place(record)}: {error}.")
+        else:
+            yield value
+
+
+def raise_for_bad_rows(path: str, *, num_good: int, bad: BadRows, on_bad_rows: str) -> None:
+    """Raise DataError for any bad row unless `on_bad_rows` is "skip"; then only if no row is good or most are bad."""
+    check_on_bad_rows(on_bad_rows)
+    total = num_good + bad.num
+    if bad.num and on_bad_rows == "error":
+        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}")
+    if bad.num > num_good or not num_good:
+        first = " ".join(bad.messages[:3])
+        raise DataError(
+            f"{path}: {bad.num:,} of {total:,} rows cannot be used, so its layout is probably misunderstood. {first}"
+        )
+
+
+def check_on_bad_rows(on_bad_rows: str) -> None:
+    """Raise RecipeError unless the setting is one of ON_BAD_ROWS."""
+    if on_bad_rows not in ON_BAD_ROWS:
+        raise RecipeError(f"on_bad_rows={on_bad_rows!r} is unknown. It is one of {', '.join(ON_BAD_ROWS)}.")
+
+
+def _normalise(name: str) -> str:
+    return name.strip().strip("\ufeff").casefold().replace(" ", "_").replace("-", "_")
+
+
+def _column_hint(table: Table, names: Sequence[str], column: str, accepted: Sequence[str]) -> str:
+    return (
+        f"Read as {table.notes[0]}, its columns are {shorten(names)}; {column} may be called {' or '.join(accepted)}."
+    )
+
+
+def _others(num_bad: int, total: int) -> str:
+    count = "It is the only bad row" if num_bad == 1 else f"{num_bad:,} rows are bad"
+    return f"{count} of {total:,}; fix the file, or skip such rows with on_bad_rows=skip."

@@ -1,4 +1,4 @@
-"""The splits that a folder holds, found by the names of its files and folders."""
+"""The splits in a folder, found by the names of its files and folders."""
 
 import re
 from collections.abc import Iterable
@@ -18,43 +18,50 @@ SPLIT_WORDS = {
     "val": "dev",
     "test": "test",
 }
-"""Words in a file's name, and the split that they mean."""
+"""Words in a file's name, and the split that each means."""
 
 _SHARD = re.compile(r"(?P<before>.*?)[-_.]?(?P<number>\d{4,})([-_]of[-_](?P<total>\d+))?")
 """A part of a split: train-00000-of-00003, train_0001, 0001."""
 
 
-def find_splits(folder: Path, wanted: Iterable[str]) -> dict[str, tuple[Path, ...]]:
-    """The files of each wanted split that the folder has: one file, the parts of one, or what lies in a folder of the split's name.
+def find_splits(folder: Path, splits: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+    """Return the files of each split: one file, its numbered parts, or those in a folder with the split's name.
 
-    A folder that `datasets` saved counts as a file. Raises DataError when two files could be the same split.
+    A folder that `datasets` saved counts as a file. Raises DataError if two files could be the same split.
     """
     candidates: dict[str, list[Path]] = {}
     for path in data_files(folder):
         if split := split_of(path.name):
             candidates.setdefault(split, []).append(path)
-    return {split: _parts(folder, split, candidates[split]) for split in wanted if split in candidates}
+    return {split: _parts(folder, split, candidates[split]) for split in splits if split in candidates}
 
 
-def require_splits(folder: Path, found: Iterable[str], required: tuple[str, ...]) -> None:
-    """Raises DataError that names the first required split that the folder lacks, and what it holds."""
-    if missing := [split for split in required if split not in found]:
+def require_splits(folder: Path, splits: Iterable[str], required: tuple[str, ...]) -> None:
+    """Raise DataError if a required split is not among the folder's splits; the message lists the folder's contents."""
+    if missing := [split for split in required if split not in splits]:
         names = ", ".join(path.name for path in data_files(folder)) or _no_data_file(folder)
-        names += "".join(f", and {path.name}, a link to nothing" for path in _entries(folder) if path.is_symlink() and not path.exists())
+        names += "".join(
+            f", and {path.name}, a broken link" for path in _entries(folder) if path.is_symlink() and not path.exists()
+        )
         words = ", ".join(word for word, split in SPLIT_WORDS.items() if split == missing[0])
         expected = (
-            f"Expected a file or folder with {words} in its name, its files ending in {', '.join(FORMATS)}, also with .gz, .xz or .zst."
+            f"Expected a file or folder with {words} in its name, its files ending in {', '.join(FORMATS)}, also with "
+            ".gz, .xz or .zst."
         )
         raise DataError(f"{folder} has no {' and no '.join(missing)} split; it holds {names}. {expected}")
 
 
 def data_files(folder: Path) -> list[Path]:
-    """What can be read in a folder, by name: files of known formats, folders that `datasets` saved, and folders of a split's parts."""
-    return [path for path in _entries(folder) if (path.is_file() and is_data_file(path)) or (path.is_dir() and _holds_split(path))]
+    """Return the data in a folder, by name: files of known formats, folders that `datasets` saved, split folders."""
+    return [
+        path
+        for path in _entries(folder)
+        if (path.is_file() and is_data_file(path)) or (path.is_dir() and _holds_split(path))
+    ]
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name tells; None when it tells none or more than one."""
+    """Return the split in a name; None if it contains no split, or more than one."""
     words = re.split(r"[^a-z]+", stem_of(name).lower())
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return splits.pop() if len(splits) == 1 else None
@@ -65,37 +72,42 @@ def _holds_split(folder: Path) -> bool:
 
 
 def _parts(folder: Path, split: str, paths: list[Path]) -> tuple[Path, ...]:
-    """One split's files, in their order."""
+    """Return one split's files, in their order."""
     if len(paths) == 1 and paths[0].is_dir() and not is_dataset_folder(paths[0]):
         return _parts(paths[0], split, [path for path in _files(paths[0]) if is_data_file(path)])
     if len(paths) > 1 and not _is_sharded(paths):
         names = " and ".join(path.name for path in paths)
-        raise DataError(f"{folder} has {len(paths)} files for the split {split}: {names}. Keep one of them there, or give a file.")
+        raise DataError(
+            f"{folder} has {len(paths)} files for the split {split}: {names}. Keep one of them there, or give a file."
+        )
     check_parts(str(folder), split, [path.name for path in paths])
     return tuple(paths)
 
 
-def check_parts(where: str, split: str, names: Iterable[str]) -> None:
-    """Refuse some of the numbered parts of a split, and parts of two sets. Raises DataError."""
-    found = [match for name in names if (match := _SHARD.fullmatch(stem_of(name)))]
-    totals = {match["total"] for match in found}
-    if not found or (len(found) == 1 and totals == {None}):
+def check_parts(folder: str, split: str, names: Iterable[str]) -> None:
+    """Raise DataError if the numbered parts of a split are incomplete, or belong to two sets."""
+    parts = [match for name in names if (match := _SHARD.fullmatch(stem_of(name)))]
+    totals = {match["total"] for match in parts}
+    if not parts or (len(parts) == 1 and totals == {None}):
         return
-    numbers = sorted(int(match["number"]) for match in found)
+    numbers = sorted(int(match["number"]) for match in parts)
     first = 0 if totals != {None} else numbers[0]
-    wanted = list(range(first, first + (int(next(iter(totals)) or 0) or len(numbers))))
-    if len(totals) > 1 or numbers != wanted:
-        names_found = ", ".join(sorted(match.string for match in found)[:6])
+    expected = list(range(first, first + (int(next(iter(totals)) or 0) or len(numbers))))
+    if len(totals) > 1 or numbers != expected:
+        part_names = ", ".join(sorted(match.string for match in parts)[:6])
         raise DataError(
-            f"{where}: the split {split} is in parts, and these are not all of one set: {names_found}. "
-            "Fetch what is missing, and take away what belongs to another set."
+            f"{folder}: the split {split} is in parts, and these are not all of one set: {part_names}. Add the missing "
+            "parts, and remove those of another set."
         )
 
 
 def _is_sharded(paths: list[Path]) -> bool:
-    """Whether the files are numbered parts with one name and ending."""
+    """Return whether the files are numbered parts with the same name and suffix."""
     parts = [(_SHARD.fullmatch(stem_of(path.name)), path.name[len(stem_of(path.name)) :]) for path in paths]
-    return all(match is not None for match, _ in parts) and len({(match["before"], ending) for match, ending in parts if match}) == 1
+    return (
+        all(match is not None for match, _ in parts)
+        and len({(match["before"], ending) for match, ending in parts if match}) == 1
+    )
 
 
 def _files(folder: Path) -> list[Path]:

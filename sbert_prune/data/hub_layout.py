@@ -1,7 +1,8 @@
-"""Which files of a data set on a hub are which split, told by their names.
+"""The layout of a data set on a hub: the config and the split of each file, by its name or by what the README declares.
 
-What is understood: `mr/train/0000.parquet`, `mr/partial-train/0000.parquet` and `mr/xnli-train.parquet` (the hub's conversions, by config),
-`pair-class/train-00000-of-00002.parquet`, `data/train-00000-of-00001.parquet`, `train.csv`, `validation.jsonl.gz`.
+Names that are recognised: `mr/train/0000.parquet`, `mr/partial-train/0000.parquet` and `mr/xnli-train.parquet` (the
+hub's conversions, by config), `pair-class/train-00000-of-00002.parquet`, `data/train-00000-of-00001.parquet`,
+`train.csv`, `validation.jsonl.gz`.
 """
 
 import re
@@ -15,20 +16,24 @@ from sbert_prune.data.formats.text import stem_of
 from sbert_prune.errors import DataError
 
 DEFAULT = ""
-"""The config of files that stand in no folder of their own, or in `data`."""
+"""The config of files that are in no folder, or in `data`."""
 
 _COMPRESSIONS = (".gz", ".xz", ".zst")
-_PREFERRED = (".parquet", ".arrow")  # then by name: one format is enough, and these know their types
+_PREFERRED = (".parquet", ".arrow")  # then by name: one format is enough, and these two store the columns' types
 _PARTIAL = "partial"
 _OF_SHARDS = re.compile(r"\d+|of|part|[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """What the path of a data file tells.
+    """The path of a data file, parsed.
 
-    config: its folder.  split: train, dev or test; None where no name tells one, or two do.
-    rest: words that are neither split nor number of a shard, such as a language.  is_partial: the first part of a large split.
+    Attributes:
+        path: The path in the repository.
+        config: The folder.
+        split: train, dev or test; None if the name contains no split, or more than one.
+        rest: Words that are neither a split nor the number of a shard, such as a language.
+        is_partial: Whether the file is the first part of a large split.
     """
 
     path: str
@@ -39,7 +44,7 @@ class NamedFile:
 
     @classmethod
     def parse(cls, path: str) -> Self:
-        """Read a path. The name of the file decides on the split, else the folder right above it."""
+        """Parse a path. The split is in the name of the file, else in that of its parent folder."""
         *folders, name = path.split("/")
         words = _words(stem_of(name))
         split = _split_of(words)
@@ -52,30 +57,54 @@ class NamedFile:
 
     @property
     def format(self) -> str:
-        """The endings of its name: ".parquet", ".csv.gz"."""
+        """The suffixes of the name: ".parquet", ".csv.gz"."""
         path = PurePosixPath(self.path)
         suffix = path.suffix.lower()
         return PurePosixPath(path.stem).suffix.lower() + suffix if suffix in _COMPRESSIONS else suffix
 
 
+Configs = dict[str, list[NamedFile]]
+
+
 def split_of(files: Iterable[NamedFile], split: str, word: str | None) -> list[NamedFile]:
-    """The files that are a split together: of one format, and of names that differ in the number of the shard only.
+    """Return the files of a split: all of one format, with names that differ only in the number of the shard.
 
-    word: one that the names have, where several files could be the split, such as a language.
+    Args:
+        files: The files of the config.
+        split: train, dev or test.
+        word: A word in the names, such as a language, that decides if several files could be the split.
 
-    Raises DataError where it cannot be told which files are meant.
+    Raises:
+        DataError: Several files could be the split.
     """
-    found = [file for file in files if file.split == split]
     by_rest: dict[frozenset[str], list[NamedFile]] = {}
-    for file in found:
-        by_rest.setdefault(file.rest, []).append(file)
+    for file in files:
+        if file.split == split:
+            by_rest.setdefault(file.rest, []).append(file)
     named = [rest for rest in by_rest if word in rest] if word else []
     rests = named or [rest for rest in by_rest if not rest] or list(by_rest)
     if len(rests) > 1:
         names = ", ".join(files[0].path for files in by_rest.values())
         words = ", ".join(sorted(frozenset().union(*rests) - frozenset.intersection(*rests)))
-        raise DataError(f"{names} could each be the split {split}. Name one as the config, by a word that the others lack: {words}.")
+        raise DataError(
+            f"{names} could each be the split {split}. Name one as the config, by a word that the others lack: {words}."
+        )
     return _of_one_format(by_rest[rests[0]]) if rests else []
+
+
+def read_card(text: str, files: Iterable[NamedFile]) -> tuple[Configs, str | None]:
+    """Return the files of each config that a README declares, with their splits, and the name of the default config.
+
+    Both are empty for a README without such a declaration, or with one that cannot be parsed.
+    """
+    files = list(files)
+    configs: Configs = {}
+    default = None
+    for declared in _declared(text):
+        name = str(declared.get("config_name", "default"))
+        configs[name] = [file for entry in _entries(declared) for file in _matching(*entry, files)]
+        default = name if declared.get("default") is True else default
+    return configs, default
 
 
 def _of_one_format(files: list[NamedFile]) -> list[NamedFile]:
@@ -100,43 +129,29 @@ def _split_of(words: Iterable[str]) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
-Configs = dict[str, list[NamedFile]]
-
-
-def read_card(text: str, files: Iterable[NamedFile]) -> tuple[Configs, str | None]:
-    """The files of each declared config under the splits that it gives them, and the name of the one that is the default.
-
-    Nothing for a README without such a declaration, or with one that cannot be read.
-    """
-    known = list(files)
-    configs: Configs = {}
-    default = None
-    for declared in _declared(text):
-        name = str(declared.get("config_name", "default"))
-        configs[name] = [file for entry in _entries(declared) for file in _matching(*entry, known)]
-        default = name if declared.get("default") is True else default
-    return configs, default
-
-
 def _declared(text: str) -> list[dict[str, Any]]:
     import yaml
 
     front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     try:
-        found = yaml.safe_load(front[1]) if front else None
+        metadata = yaml.safe_load(front[1]) if front else None
     except yaml.YAMLError:
         return []
-    configs = found.get("configs") if isinstance(found, dict) else None
+    configs = metadata.get("configs") if isinstance(metadata, dict) else None
     return [config for config in configs if isinstance(config, dict)] if isinstance(configs, list) else []
 
 
 def _entries(declared: dict[str, Any]) -> list[tuple[str | None, list[str]]]:
-    """The splits of a config with their patterns; None where the names of the files tell the split."""
+    """Return the splits of a config with their patterns; None as the split if the file names decide."""
     folder = str(declared.get("data_dir") or "").strip("/")
-    found = declared.get("data_files", "**")
-    entries = found if isinstance(found, list) and all(isinstance(entry, dict) for entry in found) else [{"path": found}]
+    data_files = declared.get("data_files", "**")
+    is_by_split = isinstance(data_files, list) and all(isinstance(entry, dict) for entry in data_files)
+    entries = data_files if is_by_split else [{"path": data_files}]
     return [
-        (str(entry["split"]) if "split" in entry else None, [_join(folder, pattern) for pattern in _as_list(entry.get("path"))])
+        (
+            str(entry["split"]) if "split" in entry else None,
+            [_join(folder, pattern) for pattern in _as_list(entry.get("path"))],
+        )
         for entry in entries
     ]
 
@@ -160,7 +175,7 @@ def _matching(word: str | None, patterns: list[str], files: list[NamedFile]) -> 
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """Of a glob in which `*` stays inside of a folder and `**` does not."""
+    """Return the regular expression for a glob in which `*` stays inside a folder and `**` does not."""
     parts = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))

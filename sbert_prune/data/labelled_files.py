@@ -1,4 +1,4 @@
-"""Files of labelled texts, read into checked rows."""
+"""Files of labelled texts, read as checked rows: tables with two columns, and text files with a label on each line."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from sbert_prune.data.columns import (
     first_cells,
     name_of,
     parse_each,
-    settle,
+    raise_for_bad_rows,
     shorten,
     source_of,
     text_of,
@@ -32,75 +32,65 @@ from sbert_prune.errors import DataError
 
 HEADER = ("label", "text")
 
-_SAMPLE = 500
+COLUMNS = {
+    "text": (
+        "text",
+        "sentence",
+        "headline",
+        "review",
+        "content",
+        "tweet",
+        "utterance",
+        "utt",
+        "document",
+        "comment",
+        "title",
+    ),
+    "label": (
+        "label",
+        "labels",
+        "class",
+        "category",
+        "target",
+        "intent",
+        "topic",
+        "sentiment",
+        "emotion",
+        "coarse_label",
+        "label_coarse",
+    ),
+}
+
+_SAMPLE_LINES = 500
+_SAMPLE_ROWS = 10_000
+_MANY = 10
+_MAX_LABEL_LENGTH = 100
 _PREFIX = "__label__"  # fastText's
 
 
 def is_text_file(path: Path) -> bool:
-    """Whether the name ends in .txt, also with .gz, .xz or .zst."""
+    """Return whether the name ends in .txt, also with .gz, .xz or .zst."""
     return split_suffixes(path)[0] == ".txt"
 
 
-def read_labelled_lines(path: Path) -> Table:
-    """A table with the columns label and text; one without a header where most lines hold a tab.
+def parse_labelled(files: Sequence[Path], *, on_bad_rows: str = "error") -> LabelledRows:
+    """Return the rows of one split; lines that repeat the header are left out and noted.
 
-    A line that is not UTF-8 is a record that cannot be read: sets of the 1990s have a few in Latin-1.
-
-    Raises DataError for a file that is missing, empty or no text.
+    Raises:
+        DataError: A file is bad, or a row is and `on_bad_rows` is not "skip".
     """
-    check_file(path, expected="one text a line, with its label before it")
-    lines = TextLines.of(path)
-    sample = list(islice((line for line in _checked(lines) if not line.fault), _SAMPLE))
-    if not sample:
-        first = next(_checked(lines), None)
-        raise DataError(f"{path}, line {first.line}: {first.fault}." if first else f"{path} holds no text, only blank lines at most.")
-    if 2 * sum("\t" in str(line.cells[0]).strip() for line in sample) > len(sample):
-        return Table(str(path), partial(_tabs, lines), notes=("tab-separated, no quotes",))
-    return Table(str(path), partial(_labels, lines), header=HEADER, notes=("one label and text a line",))
-
-
-def _checked(lines: TextLines) -> Iterator[Record]:
-    """Each line that is not blank as a record of one cell."""
-    is_utf_8 = lines.encoding != "utf-16"
-    for number, line in enumerate(lines.decoded("surrogateescape") if is_utf_8 else lines, start=1):
-        if line.strip():
-            yield Record(number, (line,), _fault(line))
-
-
-def _fault(line: str) -> str:
-    if "\0" in line:
-        return "a NUL byte; expected text in UTF-8"
-    wrong = next((character for character in line if "\udc80" <= character <= "\udcff"), None)
-    if wrong is None:
-        return ""
-    return f"the byte 0x{ord(wrong) - 0xDC00:02x} is not UTF-8; the file may be in Latin-1 or Windows-1252: save it again as UTF-8"
-
-
-def _tabs(lines: TextLines) -> Iterator[Record]:
-    for line in _checked(lines):
-        if line.fault:
-            yield line
-        else:
-            yield from (record._replace(line=line.line) for record in parse_lines(map(str, line.cells), "\t", quoted=False))
-
-
-def _labels(lines: TextLines) -> Iterator[Record]:
-    for line in _checked(lines):
-        label, *text = clean(str(line.cells[0])).split(None, 1)
-        fault = line.fault or ("" if text else f"{label[:40]!r} stands alone; expected a label, a blank and a text")
-        yield Record(line.line, (label.removeprefix(_PREFIX), *text), fault)
-
-
-COLUMNS = {
-    "text": ("text", "sentence", "headline", "review", "content", "tweet", "utterance", "utt", "document", "comment", "title"),
-    "label": ("label", "labels", "class", "category", "target", "intent", "topic", "sentiment", "emotion", "coarse_label", "label_coarse"),
-}
-_SAMPLE_ROWS = 10_000
-_MANY = 10
+    sheets = [labelled_sheet(path) for path in files]
+    reading = _Reading()
+    rows = tuple(row for sheet in sheets for row in reading.rows(sheet))
+    source = source_of(files)
+    raise_for_bad_rows(source, num_good=len(rows), bad=reading.bad, on_bad_rows=on_bad_rows)
+    return LabelledRows(
+        name_of(files), rows, source, tuple(reading.bad.messages), reading.bad.num, (*sheets[0].notes, *reading.notes())
+    )
 
 
 def labelled_sheet(path: Path) -> Sheet:
-    """Understand one file. Raises DataError for one whose columns cannot be told, or that has no row."""
+    """Return a file's table with its columns. Raises DataError if they cannot be identified or there is no row."""
     table = read_labelled_lines(path) if is_text_file(path) else read_table(path)
     header = find_header(table, COLUMNS)
     sheet = Sheet(table, header or _headerless(table), header is not None and table.header is None)
@@ -109,71 +99,39 @@ def labelled_sheet(path: Path) -> Sheet:
     return sheet
 
 
-class _Column(NamedTuple):
-    """The values of a column with how often each occurs."""
+def read_labelled_lines(path: Path) -> Table:
+    """Return a table with the columns label and text, or a tab-separated one if most lines contain a tab.
 
-    place: int
-    values: Counter[str]
+    A line that is not UTF-8 becomes a record with a fault: data sets of the 1990s have a few in Latin-1.
 
-
-def _headerless(table: Table) -> Columns:
-    """Two columns: the label's is the one with fewer different values."""
-    sample = [record for record in islice(table.records(), _SAMPLE_ROWS) if not record.fault]
-    width, _ = usual_width(sample)
-    first = shorten(first_cells(table))
-    if width != 2:
-        raise DataError(
-            f"{table.path}: its first line, {first}, names no column text and label, and without a header two columns are expected, "
-            f"not {width}. Name the columns text and label in the first line."
-        )
-    rows = [record.cells for record in sample if len(record.cells) == 2]
-    columns = [_Column(place, Counter(str(cells[place]).strip() for cells in rows)) for place in (0, 1)]
-    label, text = sorted(columns, key=lambda column: len(column.values))
-    if len(label.values) == len(text.values):
-        raise DataError(
-            f"{table.path}: its first line, {first}, names no column, and both columns have {len(text.values):,} different values in "
-            f"{len(rows):,} rows, so it cannot be told which one is the label. Name the columns text and label in the first line."
-        )
-    _check_no_unknown_header(table, str(rows[0][label.place]).strip(), label.values, first)
-    told = "text, label" if label.place == 1 else "label, text"
-    return Columns((text.place, label.place), 2, f"no header: {told} (told by {len(label.values):,} different values)")
-
-
-def _check_no_unknown_header(table: Table, first_label: str, labels: Counter[str], first: str) -> None:
-    """Raises DataError for a first line whose label no other row has, where each other label has several."""
-    if labels.total() >= _MANY and [label for label, num in labels.items() if num == 1] == [first_label]:
-        raise DataError(
-            f"{table.path}: its first line, {first}, looks like a header: no other row has the label {first_label!r}. Name the columns "
-            "text and label there; if it is a row, put such a line before it."
-        )
-
-
-_LONGEST_LABEL = 100
-
-
-def parse_labelled(files: Sequence[Path], *, on_bad_rows: str = "error") -> LabelledRows:
-    """Read the rows of one split; lines that repeat the header are left out and told of.
-
-    Raises DataError for a bad file, and for bad rows unless `on_bad_rows` is "skip".
+    Raises:
+        DataError: The file is missing, empty or not a text file.
     """
-    sheets = [labelled_sheet(path) for path in files]
-    reading = _Reading()
-    rows = tuple(row for sheet in sheets for row in reading.rows(sheet))
-    source = source_of(files)
-    settle(source, num_good=len(rows), bad=reading.bad, on_bad_rows=on_bad_rows)
-    return LabelledRows(name_of(files), rows, source, tuple(reading.bad.messages), reading.bad.num, (*sheets[0].notes, *reading.notes()))
+    check_file(path, expected="one text a line, with its label before it")
+    lines = TextLines.of(path)
+    sample = list(islice((line for line in _line_records(lines) if not line.fault), _SAMPLE_LINES))
+    if not sample:
+        first = next(_line_records(lines), None)
+        raise DataError(
+            f"{path}, line {first.line}: {first.fault}."
+            if first
+            else f"{path} holds no text, only blank lines at most."
+        )
+    if 2 * sum("\t" in str(line.cells[0]).strip() for line in sample) > len(sample):
+        return Table(str(path), partial(_tab_separated_records, lines), notes=("tab-separated, no quotes",))
+    return Table(str(path), partial(_label_first_records, lines), header=HEADER, notes=("one label and text a line",))
 
 
 @dataclass
 class _Reading:
-    """What is met while the rows of a split are read."""
+    """Counts of the bad rows and repeated headers of a split."""
 
     bad: BadRows = field(default_factory=BadRows)
     num_headers: int = 0
 
     def rows(self, sheet: Sheet) -> Iterator[LabelledRow]:
-        """The rows of one file."""
-        names = _names_of(sheet)
+        """Yield the rows of one file."""
+        names = _class_names(sheet)
         header = next(sheet.table.records()).cells if sheet.has_header_line else None
 
         def parse(record: Record) -> LabelledRow | None:
@@ -189,27 +147,112 @@ class _Reading:
                 yield row
 
     def notes(self) -> tuple[str, ...]:
-        """What was met, for people."""
+        """Return remarks for the user."""
         return (f"{self.num_headers:,} lines repeat the header and are left out",) if self.num_headers else ()
 
 
 def _label_of(cell: object, names: Mapping[str, str]) -> str:
-    """The class in a cell: 0, "0" and 0.0 are one. names: what numbers stand for, where the file says so."""
+    """Return the class in a cell: 0, "0" and 0.0 are the same. `names` has the class names of numbers, if any."""
     label = "" if cell is None else clean(str(cell))
     if not isinstance(cell, str):
         label = label.removesuffix(".0")
     if label in MISSING or label in ("", "nan"):
         raise DataError(f"the label is {repr(label) if label else 'missing'}; expected the name of a class")
-    if len(label) > _LONGEST_LABEL:
-        raise DataError(f"the label is {label[:40]!r}... of {len(label):,} characters, a text; expected the name of a class")
+    if len(label) > _MAX_LABEL_LENGTH:
+        raise DataError(
+            f"the label is {label[:40]!r}... of {len(label):,} characters, a text; expected the name of a class"
+        )
     if names and label not in names:
-        raise DataError(f"the label is {label}; expected 0 to {len(names) - 1}, which stand for {', '.join(names.values())}")
+        raise DataError(
+            f"the label is {label}; expected 0 to {len(names) - 1}, which stand for {', '.join(names.values())}"
+        )
     return names.get(label, label)
 
 
-def _names_of(sheet: Sheet) -> dict[str, str]:
-    """The words behind the numbers of the label's column, where the file has them."""
+def _class_names(sheet: Sheet) -> dict[str, str]:
+    """Return the class names of the numbers in the label column, if the file has them."""
     if sheet.table.header is None:
         return {}
     words = sheet.table.names.get(sheet.table.header[sheet.columns.indices[1]], ())
     return {str(number): clean(word) for number, word in enumerate(words)}
+
+
+class _Column(NamedTuple):
+    """The position of a column, and how often each of its values occurs."""
+
+    position: int
+    values: Counter[str]
+
+
+def _headerless(table: Table) -> Columns:
+    """Return the layout of a table of two columns: the label column is the one with fewer different values."""
+    sample = [record for record in islice(table.records(), _SAMPLE_ROWS) if not record.fault]
+    width, _ = usual_width(sample)
+    first = shorten(first_cells(table))
+    if width != 2:
+        raise DataError(
+            f"{table.path}: its first line, {first}, names no column text and label, and without a header two columns "
+            f"are expected, not {width}. Name the columns text and label in the first line."
+        )
+    rows = [record.cells for record in sample if len(record.cells) == 2]
+    columns = [_Column(index, Counter(str(cells[index]).strip() for cells in rows)) for index in (0, 1)]
+    label, text = sorted(columns, key=lambda column: len(column.values))
+    if len(label.values) == len(text.values):
+        raise DataError(
+            f"{table.path}: its first line, {first}, names no column, and both columns have {len(text.values):,} "
+            f"different values in {len(rows):,} rows, so it is not clear which one is the label. Name the columns text "
+            "and label in the first line."
+        )
+    _check_no_unknown_header(table, str(rows[0][label.position]).strip(), label.values, first)
+    names = "text, label" if label.position == 1 else "label, text"
+    return Columns(
+        (text.position, label.position),
+        2,
+        f"no header: {names} (the label column has {len(label.values):,} different values)",
+    )
+
+
+def _check_no_unknown_header(table: Table, first_label: str, labels: Counter[str], first: str) -> None:
+    """Raise DataError if no other row has the label of the first line, while every other label has several rows."""
+    if labels.total() >= _MANY and [label for label, num in labels.items() if num == 1] == [first_label]:
+        raise DataError(
+            f"{table.path}: its first line, {first}, looks like a header: no other row has the label {first_label!r}. "
+            "Name the columns text and label there; if it is a row, put such a line before it."
+        )
+
+
+def _line_records(lines: TextLines) -> Iterator[Record]:
+    """Yield each line that is not blank as a record of one cell."""
+    is_utf_8 = lines.encoding != "utf-16"
+    for number, line in enumerate(lines.decoded("surrogateescape") if is_utf_8 else lines, start=1):
+        if line.strip():
+            yield Record(number, (line,), _fault(line))
+
+
+def _fault(line: str) -> str:
+    if "\0" in line:
+        return "a NUL byte; expected text in UTF-8"
+    wrong = next((character for character in line if "\udc80" <= character <= "\udcff"), None)
+    if wrong is None:
+        return ""
+    return (
+        f"the byte 0x{ord(wrong) - 0xDC00:02x} is not UTF-8; the file may be in Latin-1 or Windows-1252: save it again "
+        "as UTF-8"
+    )
+
+
+def _tab_separated_records(lines: TextLines) -> Iterator[Record]:
+    for line in _line_records(lines):
+        if line.fault:
+            yield line
+        else:
+            yield from (
+                record._replace(line=line.line) for record in parse_lines(map(str, line.cells), "\t", quoted=False)
+            )
+
+
+def _label_first_records(lines: TextLines) -> Iterator[Record]:
+    for line in _line_records(lines):
+        label, *text = clean(str(line.cells[0])).split(None, 1)
+        fault = line.fault or ("" if text else f"{label[:40]!r} stands alone; expected a label, a blank and a text")
+        yield Record(line.line, (label.removeprefix(_PREFIX), *text), fault)

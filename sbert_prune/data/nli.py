@@ -13,7 +13,7 @@ from sbert_prune.data.columns import (
     first_cells,
     name_of,
     parse_each,
-    settle,
+    raise_for_bad_rows,
     shorten,
     source_of,
     text_of,
@@ -42,10 +42,10 @@ LABELS: dict[str, Label | None] = {
     "-1": None,
     "-": None,
 }
-"""What a label may be called; None: the annotators agreed on no label."""
+"""The names of each label; None: the annotators did not agree on one."""
 
 _NUMBERS = tuple(Label)
-"""What 0, 1 and 2 stand for where a file does not say: the order of SNLI, MNLI and XNLI."""
+"""The labels of 0, 1 and 2 if a file has no class names: the order of SNLI, MNLI and XNLI."""
 
 _YES, _NO = frozenset({"1", "true", "1.0", "yes"}), frozenset({"0", "false", "0.0", "no"})
 
@@ -53,9 +53,10 @@ _HEADERLESS = Columns((0, 1, 2), 3, "no header: premise, hypothesis, label")
 
 
 def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> RowSet[NliRow]:
-    """Read the rows of one split; those without a gold label are left out and counted.
+    """Return the rows of one split; those without a gold label are left out and counted.
 
-    Raises DataError for a bad file, and for bad rows unless `on_bad_rows` is "skip".
+    Raises:
+        DataError: A file is bad, or a row is and `on_bad_rows` is not "skip".
     """
     files = [files] if isinstance(files, Path) else list(files)
     sheets = [Sheet.of(path, _synonyms, _headerless) for path in files]
@@ -63,10 +64,16 @@ def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> Ro
     rows = StoredRows(NliRow, (row for sheet in sheets for row in reading.rows(sheet)))
     source = source_of(files)
     if reading.num_threes > 1 and not reading.saw_a_zero:
-        raise DataError(f"{source} has labels up to 3; expected 0, 1, 2 for {', '.join(Label)}, in this order. Write the labels as words.")
-    settle(source, num_good=len(rows) + reading.num_unlabelled, bad=reading.bad, on_bad_rows=on_bad_rows)
+        raise DataError(
+            f"{source} has labels up to 3; expected 0, 1, 2 for {', '.join(Label)}, in this order. Write the labels as "
+            "words."
+        )
+    raise_for_bad_rows(source, num_good=len(rows) + reading.num_unlabelled, bad=reading.bad, on_bad_rows=on_bad_rows)
     if not rows:
-        raise DataError(f"{source}: none of its {reading.num_unlabelled:,} rows has a gold label (all are -1 or -); give labelled rows.")
+        raise DataError(
+            f"{source}: none of its {reading.num_unlabelled:,} rows has a gold label (all are -1 or -); give labelled "
+            "rows."
+        )
     return RowSet(
         name_of(files),
         rows,
@@ -79,7 +86,7 @@ def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> Ro
 
 
 def _synonyms(table: Table) -> Synonyms:
-    """One column for the label, or one a label with a 1 in one of them."""
+    """Return the columns of a table with one label column, or of one with a one-hot column for each label."""
     names = set(column_names(table))
     is_one_hot = all(names.intersection(ONE_HOT[label]) for label in Label) and not names.intersection(COLUMNS["label"])
     return ONE_HOT if is_one_hot else COLUMNS
@@ -95,7 +102,7 @@ def _headerless(table: Table) -> Columns:
 
 @dataclass
 class _Reading:
-    """What is met while the rows of a split are read."""
+    """Counts of the bad and unlabelled rows of a split, and the kinds of labels in it."""
 
     bad: BadRows = field(default_factory=BadRows)
     num_unlabelled: int = 0
@@ -105,13 +112,15 @@ class _Reading:
     saw_one_hot: bool = False
 
     def rows(self, sheet: Sheet) -> Iterator[NliRow]:
-        """The labelled rows of one file."""
-        words = _words_of(sheet)
+        """Yield the labelled rows of one file."""
+        class_names = _class_names(sheet)
 
         def parse(record: Record) -> NliRow | None:
-            premise, hypothesis, *said = sheet.columns.cells(record)
-            label = self._one_hot(said) if len(said) > 1 else self._label(said[0], words)
-            return None if label is None else NliRow(text_of(premise, "premise"), text_of(hypothesis, "hypothesis"), label)
+            premise, hypothesis, *labels = sheet.columns.cells(record)
+            label = self._one_hot(labels) if len(labels) > 1 else self._label(labels[0], class_names)
+            return (
+                None if label is None else NliRow(text_of(premise, "premise"), text_of(hypothesis, "hypothesis"), label)
+            )
 
         for row in parse_each(sheet.table, sheet.records(), parse, self.bad):
             if row is None:
@@ -119,48 +128,51 @@ class _Reading:
             else:
                 yield row
 
-    def _label(self, cell: object, words: tuple[str, ...]) -> Label | None:
+    def _label(self, cell: object, class_names: tuple[str, ...]) -> Label | None:
         name = cell if isinstance(cell, str) and cell in LABELS else _label_name(cell)
-        if words and name.isdecimal():
-            name = words[int(name)] if int(name) < len(words) else name
+        if class_names and name.isdecimal():
+            name = class_names[int(name)] if int(name) < len(class_names) else name
         if name in LABELS:
             self.saw_numbers |= name in {"0", "1", "2"}
             self.saw_a_zero |= name == "0"
             return LABELS[name]
         self.num_threes += name == "3"
-        found = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
-        raise DataError(f"the label is {found}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)")
+        value = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
+        raise DataError(
+            f"the label is {value}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)"
+        )
 
     def _one_hot(self, cells: Sequence[object]) -> Label:
         flags = [_label_name(cell) for cell in cells]
         self.saw_one_hot = True
         if sum(flag in _YES for flag in flags) != 1 or not all(flag in _YES | _NO for flag in flags):
             raise DataError(
-                f"the columns {', '.join(Label)} hold {', '.join(map(str, cells))}; expected a 1 in one of them and 0 in the others"
+                f"the columns {', '.join(Label)} hold {', '.join(map(str, cells))}; expected a 1 in one of them and 0 "
+                "in the others"
             )
-        return _NUMBERS[next(place for place, flag in enumerate(flags) if flag in _YES)]
+        return _NUMBERS[next(index for index, flag in enumerate(flags) if flag in _YES)]
 
     def notes(self) -> tuple[str, ...]:
-        """What was understood about the labels, for people."""
+        """Return how the labels were read, for the user."""
         numbers = (f"labels 0, 1, 2 read as {', '.join(_NUMBERS)}",) if self.saw_numbers else ()
         return (*numbers, *(("labels one-hot",) if self.saw_one_hot else ()))
 
 
-def _words_of(sheet: Sheet) -> tuple[str, ...]:
-    """The words behind the numbers of the label's column, where the file has them. Raises DataError for words that are no labels."""
+def _class_names(sheet: Sheet) -> tuple[str, ...]:
+    """Return the class names of the label column, if there are any. Raises DataError for one that is not a label."""
     if sheet.table.header is None or len(sheet.columns.indices) != len(COLUMNS):
         return ()
     words = sheet.table.names.get(sheet.table.header[sheet.columns.indices[-1]], ())
     names = tuple(_label_name(word) for word in words)
     if unknown := [word for word, name in zip(words, names, strict=True) if name not in LABELS]:
         raise DataError(
-            f"{sheet.table.path}: its labels stand for {', '.join(words)}; {unknown[0]!r} is none of {', '.join(Label)}. "
-            "Write the labels in these words."
+            f"{sheet.table.path}: its labels stand for {', '.join(words)}; {unknown[0]!r} is none of "
+            f"{', '.join(Label)}. Write the labels in these words."
         )
     return names
 
 
 def _label_name(cell: object) -> str:
-    """A label as LABELS spells it: 0, "0", 0.0 and "0.0" are one."""
+    """Return a label as LABELS spells it: 0, "0", 0.0 and "0.0" are the same."""
     name = str(cell).strip().casefold()
     return name.removesuffix(".0")

@@ -1,4 +1,4 @@
-"""Checked rows of NLI and STS, as values that cannot be wrong."""
+"""Checked rows of NLI, STS and labelled texts, and the sets of them that make a split."""
 
 import hashlib
 import re
@@ -13,14 +13,14 @@ from typing import Generic, TypeVar
 from sbert_prune.errors import DataError
 
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: JSON can escape them, UTF-8 cannot hold the halves."""
+"""NUL and halves of surrogate pairs: JSON can escape them, but UTF-8 cannot encode the halves."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 """Unicode categories of control and format characters and of white space."""
 
 
 class Label(StrEnum):
-    """How the hypothesis stands to the premise."""
+    """The relation of the hypothesis to the premise."""
 
     ENTAILMENT = "entailment"
     NEUTRAL = "neutral"
@@ -29,9 +29,9 @@ class Label(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NliRow:
-    """A premise with a judged hypothesis.
+    """A premise and a hypothesis with their label.
 
-    Raises DataError for an empty sentence or something that is not a Label.
+    Raises DataError for an empty sentence or a label that is not a Label.
     """
 
     premise: str
@@ -50,7 +50,7 @@ class NliRow:
         return (self.premise, self.hypothesis)
 
     def content(self) -> tuple[str, ...]:
-        """What the row says, as text that no file format changes."""
+        """Return the row as text, the same for every file format."""
         return (self.premise, self.hypothesis, self.label.value)
 
 
@@ -58,10 +58,16 @@ class NliRow:
 class StsRow:
     """Two sentences with their similarity.
 
-    score: 0 (unrelated) to 1 (the same meaning), whatever range the file had.
-    genre, file: where the pair comes from, in the data's own words; "" where they do not say.
+    Attributes:
+        sentence1: The first sentence.
+        sentence2: The second sentence.
+        score: 0 (unrelated) to 1 (the same meaning), whatever range the file had.
+        genre: The pair's genre as the data name it, or "".
+        file: The pair's source as the data name it, or "".
 
-    Raises DataError for an empty sentence, a score outside 0-1, or a genre or file with a character that no text has.
+    Raises:
+        DataError: A sentence is empty, the score is outside 0-1, or genre or file have a character that is not valid in
+            text.
     """
 
     sentence1: str
@@ -84,21 +90,23 @@ class StsRow:
         return (self.sentence1, self.sentence2)
 
     def content(self) -> tuple[str, ...]:
-        """What the row says, as text that no file format changes; six decimals, because parquet may hold 32-bit floats."""
+        """Return the row as text, the same for every file format; six decimals, because of parquet's 32-bit floats."""
         return (self.sentence1, self.sentence2, f"{self.score:.6f}")
 
 
 def check_sentence(name: str, sentence: str) -> None:
-    """Refuse what is no sentence. Raises DataError for one without a visible character, or with one that no text has."""
+    """Raise DataError for a sentence without a visible character, or with a character that is not valid in text."""
     if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
         raise DataError(f"the {name} is empty; expected a sentence")
     check_encodable(name, sentence, expected="a sentence")
 
 
 def check_encodable(name: str, text: str, *, expected: str = "a name") -> None:
-    """Refuse what no file can hold. Raises DataError for a text with a character that no text has."""
-    if not _is_plain_ascii(text) and (found := _UNENCODABLE.search(text)) is not None:
-        raise DataError(f"the {name} holds the character {found[0]!r}, which no text has; expected {expected}")
+    """Raise DataError for a text with a character that cannot be written to a file."""
+    if not _is_plain_ascii(text) and (match := _UNENCODABLE.search(text)) is not None:
+        raise DataError(
+            f"the {name} contains the character {match[0]!r}, which is not valid in text; expected {expected}"
+        )
 
 
 def _is_plain_ascii(text: str) -> bool:
@@ -106,7 +114,7 @@ def _is_plain_ascii(text: str) -> bool:
 
 
 def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
-    """SHA-256 (hex) of what rows say, in their order."""
+    """Return the SHA-256 (hex) of rows as `content` gives them, in their order."""
     state = hashlib.sha256()
     for cells in contents:
         state.update("".join(f"{len(cell)}:{cell}" for cell in cells).encode())
@@ -118,14 +126,17 @@ Row = TypeVar("Row", NliRow, StsRow)
 
 @dataclass(frozen=True)
 class RowSet(Generic[Row]):
-    """The rows of one split, with where they came from.
+    """The rows of one split, with their source.
 
-    name: for people: the file's name.
-    source: a path, or "generated".
-    skipped: messages about rows that could not be used: the first thousand.  num_skipped: how many there are.
-    notes: what was understood about the file (quoting, layout, score range), for people.
-    num_unlabelled: rows left out because they carry no gold label (NLI only).
-    num_leaks: rows left out because they stand in dev or test too (train only).
+    Attributes:
+        name: The file's name, for the user.
+        rows: The rows in the file's order.
+        source: A path, or "generated".
+        skipped: Messages about rows that could not be used: the first thousand.
+        num_skipped: How many rows could not be used.
+        notes: How the file was read (quoting, layout, score range), for the user.
+        num_unlabelled: Rows left out because they have no gold label (NLI only).
+        num_leaks: Rows left out because they are also in dev or test (train only).
     """
 
     name: str
@@ -146,16 +157,16 @@ class RowSet(Generic[Row]):
         return len(self.rows)
 
 
-def take(rows: Sequence[Row], places: Sequence[int]) -> list[Row]:
-    """Some rows by their places, in the order asked for; rows that lie on disk are read together."""
-    at_once = getattr(rows, "take", None)
-    found: list[Row] = at_once(places) if at_once is not None else [rows[place] for place in places]
-    return found
+def take(rows: Sequence[Row], indices: Sequence[int]) -> list[Row]:
+    """Return the rows at some indices, in the order of the indices; rows on disk are read in batches."""
+    take_stored = getattr(rows, "take", None)
+    taken: list[Row] = take_stored(indices) if take_stored is not None else [rows[index] for index in indices]
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A text and the class that people put it in. Raises DataError for an empty one of either, or a character that no text has."""
+    """A text and its class. Raises DataError if one of them is empty or has a character that is not valid in text."""
 
     text: str
     label: str
@@ -167,18 +178,22 @@ class LabelledRow:
         check_encodable("label", self.label, expected="the name of a class")
 
     def content(self) -> tuple[str, ...]:
-        """What the row says, as text that no file format changes."""
+        """Return the row as text, the same for every file format."""
         return (self.text, self.label)
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """The rows of one split, with where they came from.
+    """The rows of one split, with their source.
 
-    name: for people: the file's name.  source: a path, or what a hub calls it.
-    skipped: messages about rows that could not be used: the first thousand.  num_skipped: how many there are.
-    notes: what was understood about the file, for people.
-    num_leaks: rows left out because their text stands in test too (train only).
+    Attributes:
+        name: The file's name, for the user.
+        rows: The rows in the file's order.
+        source: A path, or the hub's name of the split.
+        skipped: Messages about rows that could not be used: the first thousand.
+        num_skipped: How many rows could not be used.
+        notes: How the file was read, for the user.
+        num_leaks: Rows left out because their text is also in test (train only).
     """
 
     name: str
@@ -215,10 +230,12 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What a classification is judged by.
+    """The splits of a classification.
 
-    test: the rows that are predicted.  train: the rows to learn from; None where test is the only split, so that it is judged by
-    cross-validation.  notes: what a person should know about both.
+    Attributes:
+        test: The rows to predict.
+        train: The rows to train on; None if test is the only split, which is then used for cross-validation.
+        notes: Remarks about both, for the user.
     """
 
     test: LabelledRows
@@ -227,7 +244,7 @@ class LabelledData:
 
     @property
     def splits(self) -> dict[str, LabelledRows]:
-        """The splits by their names, for the record."""
+        """The splits by their names."""
         return {"test": self.test} if self.train is None else {"train": self.train, "test": self.test}
 
     @cached_property

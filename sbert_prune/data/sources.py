@@ -1,4 +1,4 @@
-"""What a setting such as `nli_data` names: a file, a folder of splits, a data set of the hub, or the quickstart data."""
+"""Data of a setting such as `nli_data`: a file, a folder of splits, a data set of the hub, or the quickstart data."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,21 +18,25 @@ from sbert_prune.errors import DataError
 from sbert_prune.recipe.values import DEFAULT_SHARES
 
 QUICKSTART = "quickstart"
-"""The setting that stands for the generated data."""
+"""The setting for the generated data."""
 
 STS_SPLITS = ("train", "dev", "test")
-
-_LIKE_A_HUBS = re.compile(r"https?://[^/]*huggingface\.co/|datasets/[\w.-]+/|[\w.-]+/[\w.-]+[:@]")
-
+_EXPECTED = "give a file, a folder of splits, a data set of the hub such as org/name, or the word quickstart."
+_LIKE_HUB_SETTING = re.compile(r"https?://[^/]*huggingface\.co/|datasets/[\w.-]+/|[\w.-]+/[\w.-]+[:@]")
 _LONE = "file"
-"""The only split of a setting that names one file."""
+"""The name of the only split when a setting names one file."""
 
 
 @dataclass(frozen=True)
 class StsData:
-    """The STS phase's splits.
+    """The splits of the STS phase.
 
-    score_range: the range in the files; the rows' scores are scaled to 0-1.
+    Attributes:
+        train: The train pairs.
+        dev: The dev pairs.
+        test: The test pairs.
+        score_range: The range in the files; the rows' scores are scaled to 0-1.
+        range_was_given: Whether you set the range; else it was inferred.
     """
 
     train: RowSet[StsRow]
@@ -43,7 +47,7 @@ class StsData:
 
 
 def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
-    """The train rows that the NLI setting names: a file, or the train split of a folder or of a data set of the hub.
+    """Return the train rows of the NLI setting: a file, or the train split of a folder or a data set of the hub.
 
     Raises DataError or HubError for data that cannot be used.
     """
@@ -52,9 +56,9 @@ def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
         from sbert_prune.data.quickstart.generator import generate_nli
 
         return RowSet(f"{QUICKSTART} train", tuple(generate_nli("train")), "generated")
-    found = _find(setting, ("train",), required=("train",))
-    files = found.files.get("train") or found.files[_LONE]
-    return found.named("train", parse_nli(files, on_bad_rows=on_bad_rows))
+    source = _find(setting, ("train",), required=("train",))
+    files = source.files.get("train") or source.files[_LONE]
+    return source.named("train", parse_nli(files, on_bad_rows=on_bad_rows))
 
 
 def load_sts(
@@ -64,68 +68,87 @@ def load_sts(
     on_bad_rows: str = "error",
     shares: tuple[float, float, float] = DEFAULT_SHARES,
 ) -> StsData:
-    """The STS pairs that the setting names: a folder, or a data set of the hub, has train, dev and test; a file is split by the shares.
+    """Return the STS pairs that the setting names.
 
-    Raises DataError or HubError for data that cannot be used.
+    Args:
+        setting: A folder or a data set of the hub with train, dev and test, or a file, which is split.
+        score_range: The lowest and highest score; None infers them.
+        on_bad_rows: "error" or "skip".
+        shares: The shares of train, dev and test when a file is split.
+
+    Raises:
+        DataError: The data cannot be used.
+        HubError: The data set cannot be fetched.
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
         return StsData(**_quickstart_sts(STS_SPLITS), score_range=(0.0, 1.0), range_was_given=False)
-    found = _find(setting, STS_SPLITS, required=STS_SPLITS)
-    sets, bounds = parse_sts(found.files, score_range=score_range, on_bad_rows=on_bad_rows)
-    sets = {split: found.named(split, rows) for split, rows in sets.items()}
+    source = _find(setting, STS_SPLITS, required=STS_SPLITS)
+    sets, bounds = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
+    sets = {split: source.named(split, rows) for split, rows in sets.items()}
     splits = split_rows(sets[_LONE], shares) if _LONE in sets else sets
-    return StsData(**splits, score_range=(bounds.low, bounds.high), range_was_given=bounds.given)
+    return StsData(**splits, score_range=(bounds.low, bounds.high), range_was_given=bounds.is_given)
 
 
 def load_sts_for_evaluation(
     setting: str, *, score_range: tuple[float, float] | None = None, on_bad_rows: str = "error"
 ) -> dict[str, RowSet[StsRow]]:
-    """The splits to evaluate on: a file is the test split; a folder or a data set of the hub gives dev and test, whichever it has.
+    """Return the splits to evaluate on: a file as test, or dev and test, if present, of a folder or a hub's data set.
 
     Raises DataError or HubError for data that cannot be used.
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
         return _quickstart_sts(("dev", "test"))
-    found = _find(setting, ("dev", "test"), required=())
-    sets, _ = parse_sts(found.files, score_range=score_range, on_bad_rows=on_bad_rows)
-    return {"test" if split == _LONE else split: found.named(split, rows) for split, rows in sets.items()}
+    source = _find(setting, ("dev", "test"), required=())
+    sets, _ = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
+    return {"test" if split == _LONE else split: source.named(split, rows) for split, rows in sets.items()}
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The files of each split. source: what the hub calls them, with their commit; None for local ones.  note: for people."""
+class _SplitFiles:
+    """The files of each split.
+
+    Attributes:
+        files: The files of each split, in their order.
+        source: The hub's name of the data set with the commit; None for local files.
+        note: A remark for the user.
+    """
 
     files: Mapping[str, Sequence[Path]]
     source: str | None = None
     note: str = ""
 
     def named(self, split: str, rows: RowSet[Row]) -> RowSet[Row]:
-        """Rows of the hub are known by their place there, not by where the cache has them."""
+        """Return the rows with the hub's name as their source, not the path in the cache; local rows are unchanged."""
         if self.source is None:
             return rows
-        return replace(rows, name=split, source=f"{self.source} {split}", notes=(*rows.notes, *filter(None, (self.note,))))
+        return replace(
+            rows, name=split, source=f"{self.source} {split}", notes=(*rows.notes, *filter(None, (self.note,)))
+        )
 
 
-def _find(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]) -> _Found:
-    """The files that a setting names; without `required`, any one of the wanted splits will do.
+def _find(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> _SplitFiles:
+    """Return the files that a setting names; if `required` is empty, one of the splits is enough.
 
-    Raises DataError, with near names, when there are none; HubError for what the hub does not give.
+    Raises:
+        DataError: There are none; the message suggests similar names.
+        HubError: The hub does not provide the data set.
     """
-    files = find_files(setting, wanted, required=required)
+    files = find_files(setting, splits, required=required)
     if files is not None:
-        return _Found(files)
+        return _SplitFiles(files)
     from sbert_prune.data.hub_datasets import fetch_splits
 
-    fetched = fetch_splits(setting, required, optional=tuple(split for split in wanted if split not in required))
-    return _Found(fetched.files, fetched.source, fetched.note)
+    fetched = fetch_splits(setting, required, optional=tuple(split for split in splits if split not in required))
+    return _SplitFiles(fetched.files, fetched.source, fetched.note)
 
 
-def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]) -> dict[str, tuple[Path, ...]] | None:
-    """The files of each split of a folder, or one that is given as "file"; None where the setting names a data set of the hub.
+def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> dict[str, tuple[Path, ...]] | None:
+    """Return the files of each split of a folder, or a single file as the split "file"; None for a data set of the hub.
 
-    Raises DataError for a setting that names nothing, and for a folder without the splits required.
+    Raises:
+        DataError: The setting names nothing, or a folder without the required splits.
     """
     if not setting.strip():
         raise DataError(f"The data setting is empty; {_EXPECTED}")
@@ -137,22 +160,19 @@ def find_files(setting: str, wanted: Sequence[str], *, required: tuple[str, ...]
     if exists and (not path.is_dir() or is_dataset_folder(path)):
         return {_LONE: (path,)}
     if exists:
-        files = find_splits(path, wanted)
+        files = find_splits(path, splits)
         require_splits(path, files, required if required or files else ("test",))
         return files
     from sbert_prune.data.hub_datasets import is_hub_setting
 
     if is_hub_setting(setting) and not is_data_file(path) and not path.parent.is_dir():
         return None
-    if _LIKE_A_HUBS.match(setting):
+    if _LIKE_HUB_SETTING.match(setting):
         raise DataError(
-            f"{setting} is neither here nor the name of a data set on a hub. Expected org/name, org/name:config, or either with @revision "
-            "behind it."
+            f"{setting} is neither a local path nor a data set on a hub. Expected org/name, org/name:config, or either "
+            "with @revision after it."
         )
     raise DataError(f"{setting} does not exist. {names_like(path)} {_EXPECTED.capitalize()}")
-
-
-_EXPECTED = "give a file, a folder of splits, a data set of the hub such as org/name, or the word quickstart."
 
 
 def _quickstart_sts(splits: tuple[str, ...]) -> dict[str, RowSet[StsRow]]:

@@ -1,4 +1,4 @@
-"""Checked rows in an Arrow file of their own, so that millions of them take no memory."""
+"""Checked rows stored in a temporary Arrow file, so that millions of them take no memory."""
 
 from __future__ import annotations
 
@@ -16,68 +16,80 @@ from sbert_prune.data.rows import Label, NliRow, Row, StsRow
 if TYPE_CHECKING:
     import pyarrow
 
-_AT_ONCE = 16_384  # rows of a record batch: about 3 MB
+_BATCH_ROWS = 16_384  # about 3 MB
 _LABELS = tuple(Label)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How rows of one kind lie in columns: the two sentences, and what is said of them.
+    """The columns of one kind of rows: the two sentences, and others.
 
-    said: the further columns with their Arrow types.
+    Attributes:
+        columns: The other columns with their Arrow types.
+        to_cells: Returns the cells of the other columns for a row.
+        from_cells: Returns the row for all cells.
     """
 
-    said: Mapping[str, str]
+    columns: Mapping[str, str]
     to_cells: Callable[[Any], tuple[object, ...]]
-    of_cells: Callable[..., Any]
+    from_cells: Callable[..., Any]
 
 
 _LAYOUTS: dict[type, _Layout] = {
-    NliRow: _Layout({"label": "int8"}, lambda row: (_LABELS.index(row.label),), lambda one, two, cell: NliRow(one, two, _LABELS[cell])),
+    NliRow: _Layout(
+        {"label": "int8"},
+        lambda row: (_LABELS.index(row.label),),
+        lambda premise, hypothesis, number: NliRow(premise, hypothesis, _LABELS[number]),
+    ),
     StsRow: _Layout(
-        {"score": "float64"} | dict.fromkeys(("genre", "file"), "string"), lambda row: (row.score, row.genre, row.file), StsRow
+        {"score": "float64"} | dict.fromkeys(("genre", "file"), "string"),
+        lambda row: (row.score, row.genre, row.file),
+        StsRow,
     ),
 }
 
 
 class StoredRows(Sequence[Row], Generic[Row]):
-    """Rows that lie on disk; an iteration holds a few thousand of them at a time. The file goes with the value."""
+    """Rows on disk, of which an iteration reads a few thousand at a time; the file is deleted with this object."""
 
-    def __init__(self, kind: type[Row], rows: Iterable[Row], *, at_once: int = _AT_ONCE) -> None:
-        """Write the rows as they come.
+    def __init__(self, kind: type[Row], rows: Iterable[Row], *, batch_rows: int = _BATCH_ROWS) -> None:
+        """Write the rows to a temporary file.
 
         Args:
             kind: NliRow or StsRow.
-            rows: The rows.
-            at_once: How many rows are held in memory and written as one record batch.
+            rows: The rows; read once.
+            batch_rows: How many rows are kept in memory and written as one record batch.
         """
         self._layout = _LAYOUTS[kind]
         self._folder = TemporaryDirectory(prefix="sbert-prune-rows-")
         self._path = Path(self._folder.name) / "rows.arrow"
         self._starts = [0]
-        self._write(iter(rows), at_once)
+        self._write(iter(rows), batch_rows)
 
-    def _write(self, rows: Iterator[Row], at_once: int) -> None:
+    def _write(self, rows: Iterator[Row], batch_rows: int) -> None:
         import pyarrow
 
-        schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), *self._layout.said.items()])
+        schema = pyarrow.schema([("one", pyarrow.string()), ("two", pyarrow.string()), *self._layout.columns.items()])
         with pyarrow.OSFile(str(self._path), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
-            while part := list(islice(rows, at_once)):
+            while part := list(islice(rows, batch_rows)):
                 cells = [row.sentences + self._layout.to_cells(row) for row in part]
-                arrays = [pyarrow.array(column, field.type) for column, field in zip(zip(*cells, strict=True), schema, strict=True)]
+                arrays = [
+                    pyarrow.array(column, field.type)
+                    for column, field in zip(zip(*cells, strict=True), schema, strict=True)
+                ]
                 writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
                 self._starts.append(self._starts[-1] + len(part))
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[type, Path, list[int]]]:
-        """Another process reads the same file, as long as this value is there."""
+        """Pickle the path: another process reads the same file, as long as this object exists."""
         kind = next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout)
-        return type(self)._lent, (kind, self._path, self._starts)
+        return type(self)._open, (kind, self._path, self._starts)
 
     @classmethod
-    def _lent(cls, kind: type[Row], path: Path, starts: list[int]) -> Self:
-        lent = cls.__new__(cls)
-        lent._layout, lent._path, lent._starts = _LAYOUTS[kind], path, starts
-        return lent
+    def _open(cls, kind: type[Row], path: Path, starts: list[int]) -> Self:
+        rows = cls.__new__(cls)
+        rows._layout, rows._path, rows._starts = _LAYOUTS[kind], path, starts
+        return rows
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -96,33 +108,33 @@ class StoredRows(Sequence[Row], Generic[Row]):
                 yield from self._rows(reader.get_batch(number))
 
     def _rows(self, batch: pyarrow.RecordBatch) -> Iterator[Row]:
-        return map(self._layout.of_cells, *(column.to_pylist() for column in batch.columns))
+        return map(self._layout.from_cells, *(column.to_pylist() for column in batch.columns))
 
     @overload
-    def __getitem__(self, place: int) -> Row: ...
+    def __getitem__(self, index: int) -> Row: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Row]: ...
-    def __getitem__(self, place: int | slice) -> Row | list[Row]:
-        if isinstance(place, slice):
-            return self.take(range(*place.indices(len(self))))
-        wanted = place + len(self) if place < 0 else place
-        if not 0 <= wanted < len(self):
-            raise IndexError(f"row {place} of {len(self)}")
-        return self.take([wanted])[0]
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        from_start = index + len(self) if index < 0 else index
+        if not 0 <= from_start < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        return self.take([from_start])[0]
 
-    def take(self, places: Sequence[int]) -> list[Row]:
-        """Some rows by their places, in the order asked for."""
+    def take(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows at some indices, in the order of the indices."""
         import numpy as np
 
-        wanted = np.asarray(places, dtype=np.int64)
-        batches = np.searchsorted(self._starts, wanted, side="right") - 1
-        found: list[Row | None] = [None] * len(wanted)
+        requested = np.asarray(indices, dtype=np.int64)
+        batches = np.searchsorted(self._starts, requested, side="right") - 1
+        taken: list[Row | None] = [None] * len(requested)
         for number in np.unique(batches).tolist():
-            asked = np.flatnonzero(batches == number)
-            batch = self._mapped.get_batch(number).take(wanted[asked] - self._starts[number])
-            for place, row in zip(asked.tolist(), self._rows(batch), strict=True):
-                found[place] = row
-        return found  # type: ignore[return-value]  # every place is filled
+            positions = np.flatnonzero(batches == number)
+            batch = self._mapped.get_batch(number).take(requested[positions] - self._starts[number])
+            for position, row in zip(positions.tolist(), self._rows(batch), strict=True):
+                taken[position] = row
+        return taken  # type: ignore[return-value]  # every position is filled
 
     @cached_property
     def _mapped(self) -> pyarrow.RecordBatchFileReader:
@@ -130,8 +142,8 @@ class StoredRows(Sequence[Row], Generic[Row]):
 
         return pyarrow.ipc.open_file(pyarrow.memory_map(str(self._path)))
 
-    def without(self, places: Iterable[int]) -> Self:
-        """The rows but for those at some places."""
-        left_out = frozenset(places)
-        kept = (row for place, row in enumerate(self) if place not in left_out)
-        return type(self)(next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout), kept)
+    def without(self, indices: Iterable[int]) -> Self:
+        """Return the rows except those at some indices."""
+        excluded = frozenset(indices)
+        rows = (row for index, row in enumerate(self) if index not in excluded)
+        return type(self)(next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout), rows)

@@ -7,40 +7,160 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from sbert_prune.data.columns import BadRows, Columns, Sheet, name_of, parse_each, settle, shorten, source_of, text_of
+from sbert_prune.data.columns import (
+    BadRows,
+    Columns,
+    Sheet,
+    name_of,
+    parse_each,
+    raise_for_bad_rows,
+    shorten,
+    source_of,
+    text_of,
+)
 from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.data.rows import RowSet, StsRow
-from sbert_prune.data.scores import FEWEST_TO_TELL, ScoreRange, ScoreStatistics, parse_number
+from sbert_prune.data.scores import MIN_SCORES, ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
 
 LAYOUTS = (
     Columns((0, 1, 2), 3, "no header: sentence1, sentence2, score"),
     Columns((1, 2, 0), 3, "no header: score, sentence1, sentence2"),
-    Columns((5, 6, 4), 7, "no header: genre, file, year, id, score, sentence1, sentence2", open_ended=True, more=(0, 1)),
+    Columns(
+        (5, 6, 4), 7, "no header: genre, file, year, id, score, sentence1, sentence2", open_ended=True, more=(0, 1)
+    ),
 )
 
 _SAMPLE = 200
-
 _REGULAR = 0.95
-"""From this share of records with one width on, a record of another width is damaged, even where a layout is open-ended."""
+"""If this share of records has one width, a record of another width is damaged, even if the layout is open-ended."""
+
+COLUMNS = {
+    "sentence1": ("sentence1", "sentence_1", "sent1", "sent_1", "s1", "sentence_a", "text1", "text_1", "text_a"),
+    "sentence2": ("sentence2", "sentence_2", "sent2", "sent_2", "s2", "sentence_b", "text2", "text_2", "text_b"),
+    "score": ("score", "similarity_score", "similarity", "relatedness_score", "gold_score", "label", "labels"),
+}
+
+ORIGIN = {"genre": ("genre", "domain"), "file": ("file",)}
+"""Optional columns with the pair's source."""
+
+_MIN_PAIRS = 3  # with two pairs every correlation is 1 or -1
+_HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}"
+
+
+def parse_sts(
+    splits: Mapping[str, Sequence[Path]], *, score_range: tuple[float, float] | None = None, on_bad_rows: str = "error"
+) -> tuple[dict[str, RowSet[StsRow]], ScoreRange]:
+    """Return the pairs of some splits, and the range of scores of all of them.
+
+    Args:
+        splits: The files of each split.
+        score_range: The lowest and highest score; None infers them from all scores.
+        on_bad_rows: "error" or "skip".
+
+    Raises:
+        DataError: A file is bad, or a row is and `on_bad_rows` is not "skip".
+    """
+    sheets = {
+        split: [Sheet.of(path, lambda _: COLUMNS, detect_layout, ORIGIN) for path in files]
+        for split, files in splits.items()
+    }
+    if score_range is None:
+        bounds = _inferred_range({split: _statistics(tables) for split, tables in sheets.items()}, splits)
+    else:
+        bounds = ScoreRange(*score_range, is_given=True)
+    return {split: _read(splits[split], sheets[split], bounds, on_bad_rows) for split in splits}, bounds
 
 
 def detect_layout(table: Table) -> Columns:
-    """The layout that fits most of the first records.
-
-    Raises DataError when it fits fewer than half of them.
-    """
+    """Return the layout that fits most of the first records. Raises DataError if it fits fewer than half of them."""
     sample = [record for record in islice(table.records(), _SAMPLE) if not record.fault]
     best = max(LAYOUTS, key=lambda layout: _num_fitting(layout, sample))
     if not sample or 2 * _num_fitting(best, sample) < len(sample):
         raise DataError(_no_layout(table, sample))
     if not best.open_ended:
         return best
-    widths = Counter(len(record.cells) for record in table.records())  # one that cannot be read has none
+    widths = Counter(len(record.cells) for record in table.records())  # an unreadable record has no cells
     width, count = widths.most_common(1)[0]
     is_regular = best.fits(width) and count >= _REGULAR * widths.total()
     return replace(best, width=width, open_ended=False) if is_regular else best
+
+
+def check_pairs(rows: Sequence[StsRow], name: str) -> None:
+    """Raise DataError for pairs on which no correlation can be computed."""
+    if len(rows) < _MIN_PAIRS:
+        pairs = "1 pair" if len(rows) == 1 else f"{len(rows)} pairs"
+        raise DataError(f"{name} has {pairs}; a correlation needs {_MIN_PAIRS} or more, a useful one hundreds.")
+    if len({row.score for row in rows}) == 1:
+        raise DataError(
+            f"{name}: all {len(rows)} pairs have the same score, so no correlation can be computed. Check the score "
+            "column."
+        )
+
+
+def _inferred_range(statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Path]]) -> ScoreRange:
+    """Return one range for all splits. Raises DataError if ranges differ, or if the scores look like NLI labels."""
+    large = {split: scores for split, scores in statistics.items() if scores.num >= MIN_SCORES}
+    if len({scores.are_within_one for scores in large.values()}) > 1:
+        ranges = ", ".join(
+            f"{source_of(splits[split])} from {scores.lowest:g} to {scores.highest:g}"
+            for split, scores in large.items()
+        )
+        raise DataError(
+            f"The splits have scores of different ranges: {ranges}. Bring them to one range, or give it: "
+            "sts_score_range=0-5."
+        )
+    total = sum(statistics.values(), ScoreStatistics())
+    if total.look_like_labels:
+        files = ", ".join(source_of(files) for files in splits.values())
+        raise DataError(
+            f"{files}: the scores are 0, 1 and 2 alone, as NLI labels are. If they are scores, give "
+            "sts_score_range=0-2."
+        )
+    return ScoreRange.inferred(total)
+
+
+def _statistics(sheets: Iterable[Sheet]) -> ScoreStatistics:
+    """Collect the statistics of all scores; cells that are not scores are reported later, when the rows are read."""
+    statistics = ScoreStatistics()
+    for sheet in sheets:
+        for score in parse_each(sheet.table, sheet.records(), partial(_score_of, sheet), BadRows()):
+            statistics.add(score)
+    return statistics
+
+
+def _read(files: Sequence[Path], sheets: Sequence[Sheet], bounds: ScoreRange, on_bad_rows: str) -> RowSet[StsRow]:
+    bad = BadRows()
+
+    def parse(sheet: Sheet) -> Iterator[StsRow]:
+        return parse_each(sheet.table, sheet.records(), partial(_parse_pair, sheet, bounds), bad)
+
+    rows = StoredRows(StsRow, (row for sheet in sheets for row in parse(sheet)))
+    raise_for_bad_rows(source_of(files), num_good=len(rows), bad=bad, on_bad_rows=on_bad_rows)
+    notes = (*sheets[0].notes, str(bounds))
+    return RowSet(name_of(files), rows, source_of(files), skipped=tuple(bad.messages), num_skipped=bad.num, notes=notes)
+
+
+def _parse_pair(sheet: Sheet, bounds: ScoreRange, record: Record) -> StsRow:
+    try:
+        sentence1, sentence2, _ = sheet.columns.cells(record)
+        score = bounds.scale(_score_of(sheet, record))
+        return StsRow(
+            text_of(sentence1, "sentence1"), text_of(sentence2, "sentence2"), score, *sheet.columns.more_cells(record)
+        )
+    except DataError as error:
+        may_be_header = record.line == 1 and sheet.table.header is None and not sheet.has_header_line
+        raise DataError(f"{error}. {_HEADER_HINT}" if may_be_header else str(error)) from error
+
+
+def _score_of(sheet: Sheet, record: Record) -> float:
+    score = sheet.columns.cells(record)[2]
+    number = parse_number(score)
+    if number is None:
+        value = "missing" if score is None or not str(score).strip() else f"{str(score)[:40]!r}, which is not a number"
+        raise DataError(f"the score is {value}; expected a number, such as 3.8")
+    return number
 
 
 def _num_fitting(layout: Columns, records: Sequence[Record]) -> int:
@@ -59,99 +179,9 @@ def _no_layout(table: Table, sample: Sequence[Record]) -> str:
         unreadable = next(table.records())
         return f"{table.place(unreadable)}: {unreadable.fault}. None of the first {_SAMPLE} lines can be read."
     width = Counter(len(record.cells) for record in sample).most_common(1)[0][0]
-    known = "; ".join(layout.layout.removeprefix("no header: ") for layout in LAYOUTS)
+    layouts = "; ".join(layout.layout.removeprefix("no header: ") for layout in LAYOUTS)
     first = shorten([str(cell) for cell in sample[0].cells])
     return (
         f"{table.path}: its first line, {first}, names no known column, and its {width} columns are in no known order. "
-        f"Expected a header with sentence1, sentence2, score, or without one: {known}."
+        f"Expected a header with sentence1, sentence2, score, or without one: {layouts}."
     )
-
-
-COLUMNS = {
-    "sentence1": ("sentence1", "sentence_1", "sent1", "sent_1", "s1", "sentence_a", "text1", "text_1", "text_a"),
-    "sentence2": ("sentence2", "sentence_2", "sent2", "sent_2", "s2", "sentence_b", "text2", "text_2", "text_b"),
-    "score": ("score", "similarity_score", "similarity", "relatedness_score", "gold_score", "label", "labels"),
-}
-
-ORIGIN = {"genre": ("genre", "domain"), "file": ("file",)}
-"""Where a pair comes from, in files that say so."""
-
-_FEWEST_PAIRS = 3  # with two pairs every correlation is 1 or -1
-_HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}"
-
-
-def parse_sts(
-    splits: Mapping[str, Sequence[Path]], *, score_range: tuple[float, float] | None = None, on_bad_rows: str = "error"
-) -> tuple[dict[str, RowSet[StsRow]], ScoreRange]:
-    """Read the pairs of some splits, and the one range of scores that holds for all of them: inferred from all scores unless given.
-
-    Raises DataError for a bad file, and for bad rows unless `on_bad_rows` is "skip".
-    """
-    sheets = {split: [Sheet.of(path, lambda _: COLUMNS, detect_layout, ORIGIN) for path in files] for split, files in splits.items()}
-    if score_range is None:
-        bounds = _inferred({split: _statistics(found) for split, found in sheets.items()}, splits)
-    else:
-        bounds = ScoreRange(*score_range, given=True)
-    return {split: _read(splits[split], sheets[split], bounds, on_bad_rows) for split in splits}, bounds
-
-
-def _inferred(statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Path]]) -> ScoreRange:
-    """One range for all splits. Raises DataError where they disagree on it, and for what looks like the labels of NLI."""
-    told = {split: found for split, found in statistics.items() if found.num >= FEWEST_TO_TELL}
-    if len({found.are_within_one for found in told.values()}) > 1:
-        seen = ", ".join(f"{source_of(splits[split])} from {found.lowest:g} to {found.highest:g}" for split, found in told.items())
-        raise DataError(f"The splits have scores of different ranges: {seen}. Bring them to one range, or give it: sts_score_range=0-5.")
-    whole = sum(statistics.values(), ScoreStatistics())
-    if whole.look_like_labels:
-        files = ", ".join(source_of(files) for files in splits.values())
-        raise DataError(f"{files}: the scores are 0, 1 and 2 alone, as NLI labels are. If they are scores, give sts_score_range=0-2.")
-    return ScoreRange.inferred(whole)
-
-
-def _statistics(sheets: Iterable[Sheet]) -> ScoreStatistics:
-    """A first look at all scores; what is no score is told of when the rows are read."""
-    statistics = ScoreStatistics()
-    for sheet in sheets:
-        for score in parse_each(sheet.table, sheet.records(), partial(_score_of, sheet), BadRows()):
-            statistics.add(score)
-    return statistics
-
-
-def _read(files: Sequence[Path], sheets: Sequence[Sheet], bounds: ScoreRange, on_bad_rows: str) -> RowSet[StsRow]:
-    bad = BadRows()
-
-    def rows(sheet: Sheet) -> Iterator[StsRow]:
-        return parse_each(sheet.table, sheet.records(), partial(_parse_pair, sheet, bounds), bad)
-
-    found = StoredRows(StsRow, (row for sheet in sheets for row in rows(sheet)))
-    settle(source_of(files), num_good=len(found), bad=bad, on_bad_rows=on_bad_rows)
-    notes = (*sheets[0].notes, str(bounds))
-    return RowSet(name_of(files), found, source_of(files), skipped=tuple(bad.messages), num_skipped=bad.num, notes=notes)
-
-
-def _parse_pair(sheet: Sheet, bounds: ScoreRange, record: Record) -> StsRow:
-    try:
-        sentence1, sentence2, _ = sheet.columns.cells(record)
-        score = bounds.scale(_score_of(sheet, record))
-        return StsRow(text_of(sentence1, "sentence1"), text_of(sentence2, "sentence2"), score, *sheet.columns.more_cells(record))
-    except DataError as error:
-        may_be_header = record.line == 1 and sheet.table.header is None and not sheet.has_header_line
-        raise DataError(f"{error}. {_HEADER_HINT}" if may_be_header else str(error)) from error
-
-
-def _score_of(sheet: Sheet, record: Record) -> float:
-    score = sheet.columns.cells(record)[2]
-    number = parse_number(score)
-    if number is None:
-        found = "missing" if score is None or not str(score).strip() else f"{str(score)[:40]!r}, which is not a number"
-        raise DataError(f"the score is {found}; expected a number, such as 3.8")
-    return number
-
-
-def check_pairs(rows: Sequence[StsRow], what: str) -> None:
-    """Refuse pairs that no correlation can be computed on. Raises DataError."""
-    if len(rows) < _FEWEST_PAIRS:
-        pairs = "1 pair" if len(rows) == 1 else f"{len(rows)} pairs"
-        raise DataError(f"{what} has {pairs}; a correlation needs {_FEWEST_PAIRS} or more, a useful one hundreds.")
-    if len({row.score for row in rows}) == 1:
-        raise DataError(f"{what}: all {len(rows)} pairs have the same score, so nothing can correlate with it. Check the score column.")

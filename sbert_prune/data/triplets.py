@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LABELS = {label: number for number, label in enumerate(Label)}
-_AT_ONCE = 4_096
+_BATCH_TRIPLETS = 4_096
 
 
 class Triplet(NamedTuple):
-    """A premise with a hypothesis that follows from it and one that it rules out."""
+    """A premise with an entailed and a contradictory hypothesis."""
 
     anchor: str
     entailment: str
@@ -32,46 +32,52 @@ class Triplet(NamedTuple):
 class Triplets(Sequence[Triplet]):
     """Every entailment of a premise with one of the premise's contradictions in turn, in the rows' order.
 
-    places: the rows of entailment and contradiction; the texts stay where the rows are. *Shape:* (triplets, 2)
+    Args:
+        rows: The rows, which are read when triplets are.
+        indices: The rows of entailment and contradiction. *Shape:* (triplets, 2)
     """
 
-    def __init__(self, rows: Sequence[NliRow], places: NDArray[np.int64]) -> None:
-        self._rows, self._places = rows, places
+    def __init__(self, rows: Sequence[NliRow], indices: NDArray[np.int64]) -> None:
+        self._rows, self._indices = rows, indices
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._indices)
 
     def __iter__(self) -> Iterator[Triplet]:
-        for start in range(0, len(self), _AT_ONCE):
-            yield from self[start : start + _AT_ONCE]
+        for start in range(0, len(self), _BATCH_TRIPLETS):
+            yield from self[start : start + _BATCH_TRIPLETS]
 
     @overload
-    def __getitem__(self, place: int) -> Triplet: ...
+    def __getitem__(self, index: int) -> Triplet: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Triplet]: ...
-    def __getitem__(self, place: int | slice) -> Triplet | list[Triplet]:
-        if not isinstance(place, slice):
-            return self[slice(place, place + 1 or None)][0]
-        entailments, contradictions = (take(self._rows, self._places[place, side].tolist()) for side in (0, 1))
+    def __getitem__(self, index: slice) -> list[Triplet]: ...
+    def __getitem__(self, index: int | slice) -> Triplet | list[Triplet]:
+        if not isinstance(index, slice):
+            return self[slice(index, index + 1 or None)][0]
+        entailments, contradictions = (take(self._rows, self._indices[index, column].tolist()) for column in (0, 1))
         pairs = zip(entailments, contradictions, strict=True)
-        return [Triplet(first.premise, first.hypothesis, second.hypothesis) for first, second in pairs]
+        return [
+            Triplet(entailment.premise, entailment.hypothesis, contradiction.hypothesis)
+            for entailment, contradiction in pairs
+        ]
 
 
 def triplets(rows: Sequence[NliRow]) -> Triplets:
-    """The triplets that some rows make. Raises DataError when no premise has both an entailment and a contradiction."""
+    """Return the triplets of some rows. Raises DataError if no premise has both an entailment and a contradiction."""
     keys = _Keys.of(rows)
-    places = array("q")
+    indices = array("q")
     for group in _Premises.of(keys.premises):
-        places.extend(keys.pairs(group))
-    if not places:
+        indices.extend(keys.pairs(group))
+    if not indices:
         raise DataError(_no_triplets(keys))
-    return Triplets(rows, np.frombuffer(places, dtype=np.int64).reshape(-1, 2))
+    return Triplets(rows, np.frombuffer(indices, dtype=np.int64).reshape(-1, 2))
 
 
 def sample_by_premise(rows: Sequence[NliRow], max_rows: int, *, seed: int) -> list[NliRow]:
-    """At most `max_rows` rows, in the file's order: whole premises, drawn in a random order, so that triplets survive.
+    """Return at most `max_rows` rows, in the file's order: whole premises, drawn at random, to keep triplets complete.
 
-    A premise with more rows than are left to take is passed over; if that is every premise, the first drawn is cut.
+    A premise with more rows than still fit is skipped; if no premise fits, the first rows of the first one drawn are
+    returned.
     """
     groups = _Premises.of(_Keys.of(rows).premises)
     drawn = list(range(len(groups)))
@@ -84,7 +90,7 @@ def sample_by_premise(rows: Sequence[NliRow], max_rows: int, *, seed: int) -> li
 
 
 class _Keys(NamedTuple):
-    """What tells the rows apart, in 17 bytes a row: digests of premise and hypothesis, and the label. *Shapes:* (rows,)"""
+    """Keys of the rows, in 17 bytes a row: digests of premise and hypothesis, and the label. *Shapes:* (rows,)"""
 
     premises: NDArray[np.uint64]
     hypotheses: NDArray[np.uint64]
@@ -94,26 +100,38 @@ class _Keys(NamedTuple):
     def of(cls, rows: Sequence[NliRow]) -> _Keys:
         premises, hypotheses = np.empty(len(rows), np.uint64), np.empty(len(rows), np.uint64)
         labels = np.empty(len(rows), np.int8)
-        for place, row in enumerate(rows):
-            premises[place], hypotheses[place], labels[place] = _digest(row.premise), _digest(row.hypothesis), _LABELS[row.label]
+        for index, row in enumerate(rows):
+            premises[index], hypotheses[index], labels[index] = (
+                _digest(row.premise),
+                _digest(row.hypothesis),
+                _LABELS[row.label],
+            )
         return cls(premises, hypotheses, labels)
 
     def pairs(self, group: NDArray[np.int64]) -> list[int]:
-        """The entailments of one premise, each followed by a contradiction in turn; a hypothesis that is both is no contradiction."""
+        """Return the entailments of one premise, each followed by one of its contradictions in turn.
+
+        A hypothesis that has both labels does not count as a contradiction.
+        """
         entailments = group[self.labels[group] == _LABELS[Label.ENTAILMENT]].tolist()
-        entailed = {int(self.hypotheses[place]) for place in entailments}
+        entailed = {int(self.hypotheses[index]) for index in entailments}
         contradicted = group[self.labels[group] == _LABELS[Label.CONTRADICTION]].tolist()
-        contradictions = [place for place in contradicted if int(self.hypotheses[place]) not in entailed]
+        contradictions = [index for index in contradicted if int(self.hypotheses[index]) not in entailed]
         if not contradictions:
             return []
-        return [row for turn, place in enumerate(entailments) for row in (place, contradictions[turn % len(contradictions)])]
+        return [
+            row for turn, index in enumerate(entailments) for row in (index, contradictions[turn % len(contradictions)])
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Premises(Sequence["NDArray[np.int64]"]):
-    """The rows of each premise, in the order in which premises and rows first come, without a list of millions of arrays.
+    """The rows of each premise, in the order of their first occurrence, without a list of millions of arrays.
 
-    order: the rows, those of one premise together. *Shape:* (rows,)  starts, ends: where each premise's lie in it. *Shapes:* (premises,)
+    Attributes:
+        order: The indices of the rows, grouped by premise. *Shape:* (rows,)
+        starts: Where each premise's rows begin in `order`. *Shape:* (premises,)
+        ends: Where they end. *Shape:* (premises,)
     """
 
     order: NDArray[np.int64]
@@ -132,7 +150,7 @@ class _Premises(Sequence["NDArray[np.int64]"]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, number: int) -> NDArray[np.int64]:  # type: ignore[override]  # nobody slices it
+    def __getitem__(self, number: int) -> NDArray[np.int64]:  # type: ignore[override]  # never sliced
         if number >= len(self.starts):
             raise IndexError(number)
         return self.order[self.starts[number] : self.ends[number]]
@@ -147,6 +165,6 @@ def _no_triplets(keys: _Keys) -> str:
     counts = {label: int((keys.labels == number).sum()) for label, number in _LABELS.items()}
     return (
         f"No triplet can be made of {premises:,} premises with {counts[Label.ENTAILMENT]:,} entailments and "
-        f"{counts[Label.CONTRADICTION]:,} contradictions: "
-        "no premise has both. Give data in which premises come with an entailment and a contradiction, or use the softmax loss."
+        f"{counts[Label.CONTRADICTION]:,} contradictions: no premise has both. Give data in which premises come with "
+        "an entailment and a contradiction, or use the softmax loss."
     )

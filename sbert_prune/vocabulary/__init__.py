@@ -1,1 +1,1 @@
-"""Trimming: a sentence model with a smaller vocabulary, and so with fewer parameters."""
+"""Vocabulary trimming: the pieces that texts need least are removed from a sentence model with their embedding rows."""

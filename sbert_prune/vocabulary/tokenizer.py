@@ -1,9 +1,10 @@
-"""A Transformers tokenizer with fewer pieces, as it will be when it was saved and loaded.
+"""A Transformers tokenizer with fewer pieces, in the form that it has after it was saved and loaded.
 
-Classes such as BertTokenizer or XLMRobertaTokenizer build their parts anew when they are loaded, by settings and defaults of their own.
-So each trimmed tokenizer is written and read once: first as the class it was, then, if that does not come back as it should, as
-Transformers' plain class, which takes tokenizer.json as it stands. The class matters for Unigram scores too: `tokenizers` reads one in
-eight wrong by its last binary digit, which can swap pieces of equal score, while those classes let Python read them.
+Classes such as BertTokenizer or XLMRobertaTokenizer rebuild their parts when they are loaded, by their own settings and
+defaults. So each trimmed tokenizer is saved and loaded once: first with its own class, then, if that changes it, with
+Transformers' plain class, which uses tokenizer.json unchanged. The class matters for Unigram scores too: `tokenizers`
+parses one score in eight with a wrong last binary digit, which can swap pieces of equal score, while those classes let
+Python parse them.
 """
 
 from __future__ import annotations
@@ -28,70 +29,98 @@ if TYPE_CHECKING:
 _PLAIN = PreTrainedTokenizerFast.__name__
 
 _NOT_SETTINGS = {
-    *("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "special_tokens_map_file", "files_loaded"),
-    *("added_tokens_decoder", "additional_special_tokens", "add_bos_token", "add_eos_token", "post_processor", "unk_id"),
+    *(
+        "vocab",
+        "merges",
+        "vocab_file",
+        "merges_file",
+        "tokenizer_file",
+        "tokenizer_object",
+        "special_tokens_map_file",
+        "files_loaded",
+    ),
+    *(
+        "added_tokens_decoder",
+        "additional_special_tokens",
+        "add_bos_token",
+        "add_eos_token",
+        "post_processor",
+        "unk_id",
+    ),
     *("name_or_path", "is_local", "local_files_only", "backend", "auto_map", "_commit_hash"),
 }
-"""What a tokenizer was made with, but tokenizer.json holds, or only its old place explains."""
+"""Arguments of a tokenizer that are already in tokenizer.json, or that only apply to its old location."""
 
 _CURRENT = (
     *("model_max_length", "padding_side", "truncation_side", "model_input_names"),
     *("clean_up_tokenization_spaces", "split_special_tokens"),
 )
-"""Settings that may have been changed since the tokenizer was made."""
+"""Settings that may have been changed since the tokenizer was created."""
 
 
 def tokenizer_json(tokenizer: Any) -> dict[str, Any]:
-    """The parsed tokenizer.json of a Transformers tokenizer. Raises EncoderError for one that is not backed by `tokenizers`."""
+    """Return the parsed tokenizer.json of a tokenizer. Raises EncoderError for one that has no fast backend."""
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise EncoderError(
-            f"The tokenizer is a {type(tokenizer).__name__}, without a fast backend, so its vocabulary cannot be trimmed. "
-            "Give a base with a tokenizer.json, or take vocabulary=all."
+            f"The tokenizer is a {type(tokenizer).__name__}, without a fast backend, so its vocabulary cannot be "
+            "trimmed. Give a base with a tokenizer.json, or take vocabulary=all."
         )
     parsed: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return parsed
 
 
 def bare_tokenizer(parsed: dict[str, Any]) -> Tokenizer:
-    """A tokenizer that neither truncates nor pads."""
+    """Return a tokenizer that neither truncates nor pads."""
     return Tokenizer.from_str(json.dumps({**parsed, "truncation": None, "padding": None}))
 
 
-def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, new_ids: Mapping[int, int], config: PreTrainedConfig) -> PreTrainedTokenizerFast:
-    """A copy that knows only the pieces in `new_ids` (old id to new), with all other settings as they are.
+def trim_tokenizer(
+    tokenizer: PreTrainedTokenizerFast, new_ids: Mapping[int, int], config: PreTrainedConfig
+) -> PreTrainedTokenizerFast:
+    """Return a copy with only some pieces and all other settings unchanged.
 
-    config: the encoder's; Transformers chooses a tokenizer's class by it.
-    Raises EncoderError for a tokenizer that does not come back from a folder as it was written.
+    Args:
+        tokenizer: The tokenizer.
+        new_ids: The new id of each kept piece, by the old id.
+        config: The encoder's config, by which Transformers chooses the class of a tokenizer.
+
+    Raises:
+        EncoderError: The tokenizer changes when it is saved and loaded.
     """
-    wanted = rewrite(tokenizer_json(tokenizer), new_ids)
+    trimmed_json = rewrite(tokenizer_json(tokenizer), new_ids)
     differing: list[str] = []
     for name in dict.fromkeys((type(tokenizer).__name__, _PLAIN)):
         if name == _PLAIN:
-            wanted["model"] = json.loads(Tokenizer.from_str(json.dumps(wanted)).to_str())["model"]  # scores as this class will read them
-        found = _written_and_read(tokenizer, wanted, config, name)
-        differing = differing_parts(wanted, tokenizer_json(found))
+            # Scores as this class will parse them.
+            trimmed_json["model"] = json.loads(Tokenizer.from_str(json.dumps(trimmed_json)).to_str())["model"]
+        trimmed = _save_and_load(tokenizer, trimmed_json, config, name)
+        differing = differing_parts(trimmed_json, tokenizer_json(trimmed))
         if not differing:
-            return found
+            return trimmed
     raise EncoderError(
-        f"The trimmed {type(tokenizer).__name__} does not come back from its folder as it was: {', '.join(differing)} differ. "
-        "Its ids may have gaps, or lie out of order; take vocabulary=all, or another base."
+        f"The trimmed {type(tokenizer).__name__} changes when it is saved and loaded: {', '.join(differing)} differ. "
+        "Its ids may have gaps, or be out of order; take vocabulary=all, or another base."
     )
 
 
-def _written_and_read(
-    tokenizer: PreTrainedTokenizerFast, wanted: dict[str, Any], config: PreTrainedConfig, class_name: str
+def _save_and_load(
+    tokenizer: PreTrainedTokenizerFast, trimmed_json: dict[str, Any], config: PreTrainedConfig, class_name: str
 ) -> PreTrainedTokenizerFast:
-    build: Any = PreTrainedTokenizerFast  # it carries no annotations
+    build: Any = PreTrainedTokenizerFast  # has no annotations
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        build(tokenizer_object=Tokenizer.from_str(json.dumps(wanted)), **_settings(tokenizer)).save_pretrained(folder)
-        (folder / "tokenizer.json").write_text(json.dumps(wanted), encoding="utf-8")
+        build(tokenizer_object=Tokenizer.from_str(json.dumps(trimmed_json)), **_settings(tokenizer)).save_pretrained(
+            folder
+        )
+        (folder / "tokenizer.json").write_text(json.dumps(trimmed_json), encoding="utf-8")
         settings = folder / "tokenizer_config.json"
-        settings.write_text(json.dumps({**json.loads(settings.read_bytes()), "tokenizer_class": class_name}), encoding="utf-8")
+        settings.write_text(
+            json.dumps({**json.loads(settings.read_bytes()), "tokenizer_class": class_name}), encoding="utf-8"
+        )
         config.save_pretrained(folder)
-        found = cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder, local_files_only=True))
-    found.name_or_path = tokenizer.name_or_path
-    return found
+        loaded = cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    loaded.name_or_path = tokenizer.name_or_path
+    return loaded
 
 
 def _settings(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

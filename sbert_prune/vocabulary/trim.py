@@ -1,7 +1,7 @@
-"""Trimming the vocabulary of a sentence model.
+"""Trim the vocabulary of a sentence model.
 
-The rows and their pieces are re-packed together, as in https://arxiv.org/abs/2305.15020 (Ushio et al. 2023), so that a sentence
-whose pieces all survive keeps its embedding exactly.
+Pieces and their embedding rows are removed together, as in https://arxiv.org/abs/2305.15020 (Ushio et al. 2023), so
+that a sentence whose pieces are all kept has exactly the same embedding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from sbert_prune.errors import EncoderError
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.vocabulary.choose import choose_pieces, must_stay
 from sbert_prune.vocabulary.counts import count_pieces
-from sbert_prune.vocabulary.embedding import counts_positions_from_padding, ids_in_config, renumber, substitute, token_table
+from sbert_prune.vocabulary.embedding import (
+    counts_positions_from_padding,
+    ids_in_config,
+    renumber,
+    substitute,
+    token_table,
+)
 from sbert_prune.vocabulary.fit import pieces_per_word, share_among
 from sbert_prune.vocabulary.tokenizer import bare_tokenizer, tokenizer_json, trim_tokenizer
 from sbert_prune.vocabulary.tokenizer_json import named_ids, read_pieces
@@ -34,14 +40,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrimReport:
-    """Sizes before and after, and the segmentation of texts that the pieces were not chosen by.
+    """Sizes before and after, and the segmentation of texts that were held out when the pieces were chosen.
 
-    pieces: numbers of pieces.  parameters: of the whole encoder.  bytes: of its weights in float32.
-    pieces_per_word: a word is what stands between white space.  unknown_rate: share of the unknown piece among all (0 to 1).
-    coverage: share of piece occurrences whose piece survived.  covered_sentences: share of texts all of whose pieces survived;
-    these embed as before.  num_counted: texts that the pieces were chosen by.  num_held_out: further texts, measured on; 0 where
-    the corpus had fewer than 10, which are then measured on themselves.  digest: SHA-256 of the kept
-    pieces in order, each ended by a zero byte.
+    Attributes:
+        pieces_before: The number of pieces.
+        pieces_after: The number of kept pieces.
+        parameters_before: The parameters of the whole encoder.
+        parameters_after: The same after trimming.
+        pieces_per_word_before: Words are separated by white space.
+        pieces_per_word_after: The same after trimming.
+        unknown_rate_before: The share of the unknown piece among all (0 to 1).
+        unknown_rate_after: The same after trimming.
+        coverage: The share of piece occurrences whose piece is kept (0 to 1).
+        covered_sentences: The share of texts whose pieces are all kept, and whose embedding is therefore the same (0 to
+            1).
+        num_counted: The number of texts by which the pieces were chosen.
+        num_held_out: The number of texts measured on; 0 if the corpus had fewer than 10, all of which are then measured
+            on.
+        digest: SHA-256 of the kept pieces in order, each followed by a zero byte.
     """
 
     pieces_before: int
@@ -70,18 +86,22 @@ class TrimReport:
 
     @property
     def measured_on(self) -> str:
-        """Which texts the rates come from."""
-        return f"{self.num_held_out} held-out texts" if self.num_held_out else f"the {self.num_counted} counted texts themselves"
+        """Which texts the rates were measured on."""
+        return (
+            f"{self.num_held_out} held-out texts"
+            if self.num_held_out
+            else (f"the {self.num_counted} counted texts themselves")
+        )
 
 
-def report_of(
+def _report(
     encoders: tuple[PreTrainedModel, PreTrainedModel],
     tokenizers: tuple[Tokenizer, Tokenizer],
     counts: PieceCounts,
     pieces: Pieces,
     kept: tuple[int, ...],
 ) -> TrimReport:
-    """Compare encoders and tokenizers, each before and after; the tokenizers must neither truncate nor pad."""
+    """Compare (before, after) pairs of encoders and of tokenizers, which must neither truncate nor pad."""
     texts = counts.held_out or counts.sample
     before, after = (_segment(tokenizer, texts) for tokenizer in tokenizers)
     unknown = set() if pieces.unknown is None else {pieces.unknown}
@@ -108,7 +128,7 @@ def _segment(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def share_unchanged(before: Any, after: Any, texts: Sequence[str]) -> float:
-    """Share of the texts (0 to 1) that two Transformers tokenizers cut into the same pieces: those embed as before the trim."""
+    """Return the share (0 to 1) of the texts that two Transformers tokenizers cut into the same pieces."""
     full, small = (bare_tokenizer(tokenizer_json(tokenizer)) for tokenizer in (before, after))
     pairs = zip(full.encode_batch(list(texts)), small.encode_batch(list(texts)), strict=True)
     return sum(left.tokens == right.tokens for left, right in pairs) / len(texts)
@@ -117,54 +137,66 @@ def share_unchanged(before: Any, after: Any, texts: Sequence[str]) -> float:
 def trim_vocabulary(
     model: SentenceTransformer, texts: Iterable[str], limit: VocabularyLimit, *, keep_up_to_padding: bool | None = None
 ) -> tuple[SentenceTransformer, TrimReport]:
-    """Return a copy of the sentence model that knows only the pieces its texts need most; the model itself stays as it was.
+    """Return a copy of the sentence model with only the pieces that the texts need most; the model itself is unchanged.
 
-    texts: sentences such as the model will embed; every tenth chooses nothing, and is measured on instead.
-    keep_up_to_padding: keep all ids up to the padding's, so that it stays; None does so where positions are counted from it.
-    A sentence whose pieces all survive embeds as before. Rows without a piece are dropped; dropped rows are never copied.
+    A sentence whose pieces are all kept has the same embedding. Rows without a piece are dropped; dropped rows are
+    never copied.
 
-    Raises RecipeError for a limit below what has to stay, DataError for a corpus without text, and EncoderError for a tokenizer or
-    an encoder that cannot be trimmed.
+    Args:
+        model: The sentence model.
+        texts: Sentences like those that the model will embed; every tenth is held out and measured on.
+        limit: The number of pieces to keep, or the share of occurrences to cover.
+        keep_up_to_padding: Keep all ids up to the padding id, so that this does not change; None keeps them if
+            positions are counted from it.
+
+    Raises:
+        RecipeError: The limit is below the number of pieces that must be kept.
+        DataError: The corpus contains no text.
+        EncoderError: The tokenizer or the encoder cannot be trimmed.
     """
     encoder = encoder_of(model)
     parsed = tokenizer_json(model.tokenizer)
     pieces = read_pieces(parsed)
     if pieces.ids[-1] >= token_table(encoder).num_embeddings:
         raise EncoderError(
-            f"The tokenizer's pieces go up to {pieces.ids[-1]}, the encoder has {token_table(encoder).num_embeddings} rows. "
-            "They do not belong together; put the model's own tokenizer beside its weights."
+            f"The tokenizer's pieces go up to {pieces.ids[-1]}, the encoder has {token_table(encoder).num_embeddings} "
+            "rows. They do not belong together; put the model's own tokenizer beside its weights."
         )
     full = bare_tokenizer(parsed)
     required = named_ids(parsed) | ids_in_config(encoder.config) | _prompt_ids(model, full)
     if counts_positions_from_padding(encoder) if keep_up_to_padding is None else keep_up_to_padding:
         required.update(range((encoder.config.pad_token_id or 0) + 1))
     required.intersection_update(pieces.ids)
-    must_stay(pieces, limit, required)  # a mistake is told before a large corpus is counted
+    must_stay(pieces, limit, required)  # raises before a large corpus is counted
     counts = count_pieces(full, texts)
     rows = token_table(encoder).weight.detach().float().cpu().numpy()
     kept = choose_pieces(pieces, counts.occurrences, limit, required, rows)
-    trimmed = _repack(model, kept)
+    trimmed = _trimmed_copy(model, kept)
     small = bare_tokenizer(tokenizer_json(trimmed.tokenizer))
-    return trimmed, report_of((encoder, encoder_of(trimmed)), (full, small), counts, pieces, kept)
+    return trimmed, _report((encoder, encoder_of(trimmed)), (full, small), counts, pieces, kept)
 
 
 def _prompt_ids(model: SentenceTransformer, tokenizer: Tokenizer) -> set[int]:
-    """The pieces of the model's prompts, which stand before every sentence."""
+    """Return the pieces of the model's prompts, which are put before every sentence."""
     encodings = tokenizer.encode_batch_fast([text for text in model.prompts.values() if text], add_special_tokens=False)
     return {number for encoding in encodings for number in encoding.ids}
 
 
-def _repack(model: SentenceTransformer, kept: tuple[int, ...]) -> SentenceTransformer:
-    """A copy with the kept pieces and their rows, both in the order of `kept`."""
+def _trimmed_copy(model: SentenceTransformer, kept: tuple[int, ...]) -> SentenceTransformer:
+    """Return a copy with the kept pieces and their rows, both in the order of `kept`."""
     encoder = encoder_of(model)
     new_ids = {old: new for new, old in enumerate(kept)}
     pad = encoder.config.pad_token_id
     if counts_positions_from_padding(encoder) and new_ids.get(pad) != pad:
         raise EncoderError(
-            f"This {type(encoder).__name__} counts positions from its padding id {pad}, which would move to {new_ids.get(pad)}. "
-            "Leave keep_up_to_padding as it is; where the ids below it have gaps, the vocabulary cannot be trimmed."
+            f"This {type(encoder).__name__} counts positions from its padding id {pad}, which would move to "
+            f"{new_ids.get(pad)}. Leave keep_up_to_padding unset; if the ids below it have gaps, the vocabulary cannot "
+            "be trimmed."
         )
-    memo = {**substitute(encoder, list(kept)), id(model.tokenizer): trim_tokenizer(model.tokenizer, new_ids, encoder.config)}
+    memo = {
+        **substitute(encoder, list(kept)),
+        id(model.tokenizer): trim_tokenizer(model.tokenizer, new_ids, encoder.config),
+    }
     trimmed = deepcopy(model, memo)  # deepcopy finds rows and tokenizer here, wherever the model refers to them
     renumber(encoder_of(trimmed), new_ids, token_table(encoder).num_embeddings)
     return trimmed

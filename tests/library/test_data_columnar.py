@@ -1,4 +1,4 @@
-"""Formats that know their columns come back as records, with the words behind their numbers."""
+"""Formats that store their columns are read as records, with the class names of labels."""
 
 import gzip
 
@@ -35,7 +35,7 @@ WRITERS = {
 
 @pytest.mark.parametrize(("name", "write"), WRITERS.items(), ids=WRITERS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_all_formats_hold_the_same_records(tmp_path, name, write, packed):
+def test_all_formats_give_the_same_records(tmp_path, name, write, packed):
     path = tmp_path / name
     write(path, pyarrow.table(ROWS))
     if packed:
@@ -49,7 +49,7 @@ def test_all_formats_hold_the_same_records(tmp_path, name, write, packed):
         (1, ("A man sleeps.", "He rests.", 2)),
         (2, ("He runs.", "He moves.", 0)),
     ]
-    assert list(table.records()) == list(table.records())  # read anew
+    assert list(table.records()) == list(table.records())  # a second reading
 
 
 @pytest.mark.parametrize("name", ["rows.arrow", "stream.arrow"])
@@ -62,7 +62,9 @@ def test_a_truncated_arrow_file_is_refused(tmp_path, name):
 
 
 def dataset(names):
-    return Dataset.from_dict(ROWS, features=Features(premise=Value("string"), hypothesis=Value("string"), label=ClassLabel(names=names)))
+    return Dataset.from_dict(
+        ROWS, features=Features(premise=Value("string"), hypothesis=Value("string"), label=ClassLabel(names=names))
+    )
 
 
 ORDERS = [
@@ -93,7 +95,9 @@ def test_a_folder_of_datasets_is_read_as_it_was_selected(tmp_path):
 
 def test_a_dict_of_datasets_is_a_folder_of_splits(tmp_path):
     pairs = Dataset.from_dict({"sentence1": ["a", "b", "c"], "sentence2": ["d", "e", "f"], "score": [1.0, 2.0, 5.0]})
-    DatasetDict(train=pairs, validation=pairs.select([0]), test=pairs.select([1, 2])).save_to_disk(str(tmp_path / "sts"))
+    DatasetDict(train=pairs, validation=pairs.select([0]), test=pairs.select([1, 2])).save_to_disk(
+        str(tmp_path / "sts")
+    )
 
     data = load_sts(str(tmp_path / "sts"))
 
@@ -104,5 +108,5 @@ def test_a_damaged_folder_of_datasets_is_refused(tmp_path):
     dataset(ORDERS[0][0]).save_to_disk(str(tmp_path / "saved"))
     next((tmp_path / "saved").glob("*.arrow")).unlink()
 
-    with pytest.raises(DataError, match="saved is not a readable folder as datasets saves them"):
+    with pytest.raises(DataError, match="saved is not a readable folder saved by datasets"):
         load_nli(str(tmp_path / "saved"))

@@ -1,4 +1,4 @@
-"""Files that cannot be used are refused with their name, the place, and what would be right."""
+"""Unusable files raise errors with the file's name, the place, and what was expected."""
 
 import gzip
 import io
@@ -36,7 +36,11 @@ DAMAGES = {
     "compressed without a format": ("rows.gz", b"x", ["it ends in ''", ".csv"]),
     "truncated gzip": ("rows.csv.gz", gzip.compress(TEXT)[:-20], ["rows.csv.gz is truncated or not a .gz file"]),
     "truncated xz": ("rows.csv.xz", lzma.compress(TEXT)[:-20], ["rows.csv.xz is truncated or not a .xz file"]),
-    "truncated zstd": ("rows.csv.zst", pyarrow.compress(TEXT, "zstd", asbytes=True)[:-4], ["rows.csv.zst is truncated or not a .zst file"]),
+    "truncated zstd": (
+        "rows.csv.zst",
+        pyarrow.compress(TEXT, "zstd", asbytes=True)[:-4],
+        ["rows.csv.zst is truncated or not a .zst file"],
+    ),
     "plain text named zstd": ("rows.csv.zst", TEXT, ["rows.csv.zst is truncated or not a .zst file", "Copy it again"]),
     "plain text named gzip": ("rows.csv.gz", TEXT, ["rows.csv.gz is truncated or not a .gz file", "Copy it again"]),
     "empty gzip": ("rows.csv.gz", gzip.compress(b""), ["rows.csv.gz holds no text"]),
@@ -44,15 +48,27 @@ DAMAGES = {
     "Excel named csv": ("rows.csv", b"PK\x03\x04rest", ["a zip or Excel file", "save it as csv"]),
     "parquet named csv": ("rows.csv", b"PAR1....", ["a parquet file", ".parquet"]),
     "UTF-16 without a mark": ("rows.csv", "a,b,c".encode("utf-16-le"), ["NUL byte", "UTF-16 needs a byte order mark"]),
-    "UTF-16 cut in a character": ("rows.csv", "a,b,c\n".encode("utf-16")[:-1], ["line 1: begins as UTF-16, but this line is none"]),
+    "UTF-16 cut in a character": (
+        "rows.csv",
+        "a,b,c\n".encode("utf-16")[:-1],
+        ["line 1: begins as UTF-16, but this line is none"],
+    ),
     "Latin-1": ("rows.csv", b"a,b,c\ncaf\xe9,e,f\n", ["rows.csv, line 2, byte 4", "0xe9 is not UTF-8", "Latin-1"]),
     "NUL byte": ("rows.tsv", b"a\tb\tc\nd\t\0e\tf\n", ["rows.tsv, line 2, byte 3", "NUL byte"]),
     "no readable csv line": ("rows.csv", b'"a" b,c\n', ["rows.csv, line 1", "not doubled", "No line of the file"]),
-    "text named json lines": ("rows.jsonl", b"a,b\nc,d\n", ["rows.jsonl, line 1", "invalid JSON", "expected one object"]),
+    "text named json lines": (
+        "rows.jsonl",
+        b"a,b\nc,d\n",
+        ["rows.jsonl, line 1", "invalid JSON", "expected one object"],
+    ),
     "a JSON array": ("rows.jsonl", b'[{"a": 1}]\n', ["rows.jsonl, line 1", "a JSON array; expected one object", "jq"]),
     "deep JSON": ("rows.jsonl", b'{"a":' * 200_000, ["rows.jsonl, line 1", "JSON that cannot be read"]),
     "corrupt parquet": ("rows.parquet", b"PAR1 and no more PAR1", ["rows.parquet is not a readable parquet file"]),
-    "truncated parquet": ("rows.parquet", parquet_bytes()[:-9], ["rows.parquet is not a readable parquet file", "Write it again"]),
+    "truncated parquet": (
+        "rows.parquet",
+        parquet_bytes()[:-9],
+        ["rows.parquet is not a readable parquet file", "Write it again"],
+    ),
     "text named parquet": ("rows.parquet", TEXT, ["rows.parquet is not a readable parquet file"]),
 }
 

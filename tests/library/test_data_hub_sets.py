@@ -22,21 +22,28 @@ def table(*premises):
 
 
 def named(*paths):
-    """Files of which only the names matter; each says its own."""
+    """Files of which only the names matter; each contains its name."""
     return {path: path.encode() for path in paths}
 
 
 @pytest.fixture
 def indicxnli(hub):
-    """Shaped as Divyanshu/indicxnli: a program, and its conversion by language."""
+    """A data set like Divyanshu/indicxnli: a loading script, and its conversion by language."""
     hub.add_dataset("Divyanshu/indicxnli", SCRIPT)
     splits = ("train", "validation", "test")
-    files = {f"{language}/{split}/0000.parquet": table(f"{language} {split}") for language in ("hi", "mr") for split in splits}
+    files = {
+        f"{language}/{split}/0000.parquet": table(f"{language} {split}")
+        for language in ("hi", "mr")
+        for split in splits
+    }
     return hub.add_dataset("Divyanshu/indicxnli", {**files, "mr/train/0001.parquet": table("more")}, revision=CONVERTED)
 
 
-def relative(found):
-    return {split: [str(path).partition(found.commit + "/")[2] for path in paths] for split, paths in found.files.items()}
+def relative(fetched):
+    return {
+        split: [str(path).partition(fetched.commit + "/")[2] for path in paths]
+        for split, paths in fetched.files.items()
+    }
 
 
 def refusal(setting, *wanted, error=DataError):
@@ -76,18 +83,21 @@ def test_a_setting_reads_like_a_data_set_of_a_hub_or_it_does_not(setting, expect
 def test_a_language_of_a_conversion_is_fetched_with_its_wanted_splits_only(hub, indicxnli):
     found = fetch_splits(f"Divyanshu/indicxnli:mr@{CONVERTED}", ("train", "dev"))
 
-    assert relative(found) == {"train": ["mr/train/0000.parquet", "mr/train/0001.parquet"], "dev": ["mr/validation/0000.parquet"]}
+    assert relative(found) == {
+        "train": ["mr/train/0000.parquet", "mr/train/0001.parquet"],
+        "dev": ["mr/validation/0000.parquet"],
+    }
     assert pyarrow.parquet.read_table(found.files["train"][0])["premise"].to_pylist() == ["mr train"]
     assert (found.source, found.commit, found.note) == (f"Divyanshu/indicxnli:mr@{indicxnli}", indicxnli, "")
     assert hub.fetched == [f"Divyanshu/indicxnli/{path}" for paths in relative(found).values() for path in paths]
 
 
-def test_a_program_is_read_through_its_conversion_and_says_so(hub, indicxnli):
+def test_a_loading_script_is_replaced_by_its_conversion_with_a_note(hub, indicxnli):
     found = fetch_splits("Divyanshu/indicxnli:hi", ("test",))
 
     assert relative(found) == {"test": ["hi/test/0000.parquet"]}
     assert found.commit == indicxnli
-    assert found.note == "Divyanshu/indicxnli is a program; read from the hub's conversion, refs/convert/parquet"
+    assert found.note == "Divyanshu/indicxnli is a loading script; read from the hub's conversion, refs/convert/parquet"
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -102,7 +112,7 @@ def test_without_a_network_the_cache_serves_what_was_fetched_before(hub, indicxn
     assert (found.files, found.source) == (before.files, before.source)
     assert "the cache has no test split" in found.note
     assert ("the hub is out of reach" in found.note) is not offline
-    assert "Give the command once with the hub in reach." in refusal("Divyanshu/indicxnli:mr", "test")
+    assert "Run the command once with the hub in reach." in refusal("Divyanshu/indicxnli:mr", "test")
 
 
 def test_an_old_commit_is_found_by_its_name(hub, indicxnli):
@@ -128,32 +138,40 @@ configs:
 ---
 # A data set
 """
-OF_CARD = {"README.md": CARD, **named("raw/a-1.csv", "raw/a-2.csv", "raw/b.csv", "raw/c.csv", "other/x.jsonl", "other/deep/y.jsonl")}
+OF_CARD = {
+    "README.md": CARD,
+    **named("raw/a-1.csv", "raw/a-2.csv", "raw/b.csv", "raw/c.csv", "other/x.jsonl", "other/deep/y.jsonl"),
+}
 
 
 @pytest.mark.parametrize(
     ("setting", "files", "expected"),
     [
-        ("o/n", named("train.csv", "test.tsv", "README.md", "extra.csv"), {"train": ["train.csv"], "test": ["test.tsv"]}),
+        ("o/n", named("train.csv", "test.tsv", "README.md", "extra.csv"),
+         {"train": ["train.csv"], "test": ["test.tsv"]}),
         ("o/n", named("train.parquet", "train.csv", "train.jsonl"), {"train": ["train.parquet"]}),
         ("o/n", named("train.csv", "train.csv.gz"), {"train": ["train.csv"]}),
-        ("o/n", named("validation.jsonl.gz", "training.jsonl.gz"), {"train": ["training.jsonl.gz"], "dev": ["validation.jsonl.gz"]}),
+        ("o/n", named("validation.jsonl.gz", "training.jsonl.gz"),
+         {"train": ["training.jsonl.gz"], "dev": ["validation.jsonl.gz"]}),
         ("o/n", named("data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"),
          {"train": ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]}),
         ("o/n", named("data/train-00000-of-00001-a09b74b3ef9c3b56.parquet"),
          {"train": ["data/train-00000-of-00001-a09b74b3ef9c3b56.parquet"]}),
         ("o/n", named("default/train/0000.parquet"), {"train": ["default/train/0000.parquet"]}),
         ("o/n:default", named("train.csv"), {"train": ["train.csv"]}),
-        ("o/n", named("train/0000.parquet", "val/0000.parquet"), {"train": ["train/0000.parquet"], "dev": ["val/0000.parquet"]}),
+        ("o/n", named("train/0000.parquet", "val/0000.parquet"),
+         {"train": ["train/0000.parquet"], "dev": ["val/0000.parquet"]}),
         ("o/n", named("only/dev.csv", "only/train.csv"), {"train": ["only/train.csv"], "dev": ["only/dev.csv"]}),
         ("o/n:mr", named("mr/indicxnli-train.parquet", "mr/indicxnli-test.parquet", "hi/indicxnli-train.parquet"),
          {"train": ["mr/indicxnli-train.parquet"], "test": ["mr/indicxnli-test.parquet"]}),
         ("o/n:pair-class", named("pair-class/train-00000-of-00001.parquet", "pair/train-00000-of-00001.parquet"),
          {"train": ["pair-class/train-00000-of-00001.parquet"]}),
         ("o/n", named("train.csv", "more/train.csv"), {"train": ["train.csv"]}),
-        ("o/n:de", named("data/sts-de-train.csv", "data/sts-en-train.csv", "data/sts-de-dev.csv", "data/sts-en-dev.csv"),
+        ("o/n:de",
+         named("data/sts-de-train.csv", "data/sts-en-train.csv", "data/sts-de-dev.csv", "data/sts-en-dev.csv"),
          {"train": ["data/sts-de-train.csv"], "dev": ["data/sts-de-dev.csv"]}),
-        ("o/n:mismatched", named("default/train/0.parquet", "default/val_matched/0.parquet", "default/val_mismatched/0.parquet"),
+        ("o/n:mismatched",
+         named("default/train/0.parquet", "default/val_matched/0.parquet", "default/val_mismatched/0.parquet"),
          {"train": ["default/train/0.parquet"], "dev": ["default/val_mismatched/0.parquet"]}),
         ("o/n", named("train.csv", "train_hard.csv"), {"train": ["train.csv"]}),
         ("o/n", named("pairs.csv"), {"train": ["pairs.csv"]}),
@@ -168,12 +186,16 @@ def test_a_layout_is_understood(hub, setting, files, expected):
 
     assert relative(found) == expected
     assert found.source.rpartition("@")[2] == found.commit == commit
-    assert sorted(set(hub.fetched) - {"o/n/README.md"}) == sorted(f"o/n/{path}" for paths in expected.values() for path in paths)
+    assert sorted(set(hub.fetched) - {"o/n/README.md"}) == sorted(
+        f"o/n/{path}" for paths in expected.values() for path in paths
+    )
     assert ("o/n/README.md" in hub.fetched) is (files is OF_CARD)
 
 
-def test_a_split_that_the_hub_converted_in_part_is_told(hub):
-    hub.add_dataset("o/n", {"mr/partial-train/0000.parquet": table("a"), "mr/test/0000.parquet": table("b")}, revision=CONVERTED)
+def test_a_split_that_the_hub_converted_in_part_is_noted(hub):
+    hub.add_dataset(
+        "o/n", {"mr/partial-train/0000.parquet": table("a"), "mr/test/0000.parquet": table("b")}, revision=CONVERTED
+    )
 
     found = fetch_splits(f"o/n:mr@{CONVERTED}", ("train", "test"))
 
@@ -192,14 +214,16 @@ MR_AND_HI = named("mr/train.csv", "hi/train.csv", "pa/train.csv")
         ("o/n:xx", MR_AND_HI, "o/n has no config 'xx'. It has hi, mr, pa."),
         ("o/n:xx", named("train.csv"), "o/n has no config 'xx'. It has none at all: give o/n."),
         ("o/n:mr", named("mr/test.csv", "mr/dev.csv", "hi/train.csv"),
-         "config mr, has no train split; it has dev, test (mr/dev.csv, mr/test.csv). Give another config or data set, or local files."),
+         "config mr, has no train split; it has dev, test (mr/dev.csv, mr/test.csv). Give another config or data set, "
+         "or local files."),
         ("o/n", named("data/sts-de-train.csv", "data/sts-en-train.csv"),
          "could each be the split train. Name one as the config, by a word that the others lack: de, en."),
-        ("o/n@main", SCRIPT, "that can be read; it has .gitattributes, README.md, indicxnli.py. The hub's conversion is o/n@"),
-        ("o/n:mr@main", SCRIPT, "The hub's conversion is o/n:mr@refs/convert/parquet, where there is one."),
+        ("o/n@main", SCRIPT,
+         "that can be read; it has .gitattributes, README.md, indicxnli.py. The hub's conversion is o/n@"),
+        ("o/n:mr@main", SCRIPT, "The hub's conversion is o/n:mr@refs/convert/parquet, if there is one."),
     ],
 )  # fmt: skip
-def test_what_a_data_set_does_not_have_is_answered_with_what_it_has(hub, setting, files, expected):
+def test_a_missing_config_or_split_is_refused_with_those_that_exist(hub, setting, files, expected):
     hub.add_dataset("o/n", files)
 
     assert expected in refusal(setting)
@@ -213,7 +237,8 @@ def test_a_program_without_a_conversion_is_not_run(hub):
 
     assert "its conversion was not found: The data set o/indicxnli has no revision 'refs/convert/parquet'." in message
     assert message.endswith(
-        "Programs of others are not run here: write o/indicxnli as parquet, csv or jsonl where you trust it, and give the folder."
+        "Loading scripts are not run here: convert o/indicxnli to parquet, csv or jsonl where you trust its script, "
+        "and give the folder."
     )
 
 
@@ -226,7 +251,7 @@ def test_a_readme_that_declares_nothing_is_left_alone(hub, card):
     assert refusal("o/n").startswith("o/n has 3 configs: hi, mr, pa.")
 
 
-def test_what_the_hub_refuses_is_told_in_its_words(hub):
+def test_a_refusal_of_the_hub_is_reported_in_its_words(hub):
     hub.add_dataset("o/gated", named("train.csv"))
     hub.close("dataset", "o/gated", gated=True)
     hub.add_dataset("o/broken", named("train.csv"))

@@ -1,4 +1,4 @@
-"""Files of labelled texts become checked rows, whatever their format, and what no classifier can be judged by is refused."""
+"""Files of labelled texts of all formats become checked rows; data that are not a classification are refused."""
 
 import csv
 import io
@@ -18,7 +18,12 @@ from sbert_prune.data.rows import LabelledRow
 from sbert_prune.data.splits import deal_rows
 from sbert_prune.errors import DataError, RecipeError
 
-ROWS = [("Where is Rome?", "place"), ("Who was Bach?", "person"), ("Where is Bonn, please?", "place"), ("Who was Mozart?", "person")]
+ROWS = [
+    ("Where is Rome?", "place"),
+    ("Who was Bach?", "person"),
+    ("Where is Bonn, please?", "place"),
+    ("Who was Mozart?", "person"),
+]
 TEST = [("Where is Oslo?", "place"), ("Who was Haydn?", "person")]
 
 
@@ -55,11 +60,15 @@ def many(num, num_classes=2):
         ("a.csv", csv_of(ROWS), "columns text, label"),
         ("a.csv", csv_of(ROWS, ("Text", "Label")), "columns text, label"),
         ("a.csv", csv_of(ROWS, ("headline", "category")), "columns headline, category"),
-        ("a.csv", csv_of(ROWS, None), "no header: text, label (told by 2 different values)"),
+        ("a.csv", csv_of(ROWS, None), "no header: text, label (the label column has 2 different values)"),
         ("a.csv", csv_of(ROWS, None, ";"), "no header: text, label"),
         ("a.csv", csv_of(ROWS, delimiter=";"), "semicolon-separated"),
         ("a.tsv", csv_of([(label, text) for text, label in ROWS], None, "\t"), "no header: label, text"),
-        ("a.jsonl", "\n".join(json.dumps({"class": label, "id": 3, "review": text}) for text, label in ROWS), "one JSON object"),
+        (
+            "a.jsonl",
+            "\n".join(json.dumps({"class": label, "id": 3, "review": text}) for text, label in ROWS),
+            "one JSON object",
+        ),
         ("a.txt", "\n".join(f"{label} {text}" for text, label in ROWS), "one label and text a line"),
         ("a.txt", "\r\n".join(f"__label__{label} {text}" for text, label in ROWS), "one label and text a line"),
         ("a.txt", "\n".join(f"{text}\t{label}" for text, label in ROWS), "no header: text, label"),
@@ -87,7 +96,11 @@ def test_a_tab_separated_file_of_long_texts_with_commas_is_no_csv(tmp_path):
 
 
 @settings(deadline=None)
-@given(rows=st.lists(st.tuples(st.from_regex(r"[a-z ,\"']{3,12}x", fullmatch=True), st.sampled_from("ab")), min_size=1, max_size=9))
+@given(
+    rows=st.lists(
+        st.tuples(st.from_regex(r"[a-z ,\"']{3,12}x", fullmatch=True), st.sampled_from("ab")), min_size=1, max_size=9
+    )
+)
 def test_rows_and_digest_are_the_same_from_csv_and_parquet(tmp_path_factory, rows):
     rows = [
         *(("base one", "a"), ("base two", "a"), ("base three", "b"), ("base four", "b")),
@@ -149,9 +162,13 @@ def test_a_data_set_of_a_hub_is_fetched(hub, tmp_path):
     assert data.test.source.startswith("org/set@")
 
 
-@pytest.mark.parametrize(("cells", "labels"), [([0.0, 1.0, 0.0, 1.0], "0101"), ([0, 1, 0, 1], "0101"), ([True, False, True, False], None)])
+@pytest.mark.parametrize(
+    ("cells", "labels"), [([0.0, 1.0, 0.0, 1.0], "0101"), ([0, 1, 0, 1], "0101"), ([True, False, True, False], None)]
+)
 def test_numbers_are_labels_however_they_are_stored(tmp_path, cells, labels):
-    pyarrow.parquet.write_table(pyarrow.table({"text": [text for text, _ in ROWS], "label": cells}), tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": [text for text, _ in ROWS], "label": cells}), tmp_path / "a.parquet"
+    )
 
     found = load_labelled(str(tmp_path / "a.parquet")).test.labels
 
@@ -166,7 +183,10 @@ def test_numbers_are_labels_however_they_are_stored(tmp_path, cells, labels):
         (",person", "line 6: the text is empty; expected a sentence"),
         ("nan,person", "line 6: the text is 'nan', which stands for a missing value; expected a sentence"),
         ("Who?,person,extra", "line 6: 3 cells; expected 2 (columns text, label)"),
-        ("Who?," + "long " * 40, "line 6: the label is 'long long long long long long long long '... of 199 characters, a text"),
+        (
+            "Who?," + "long " * 40,
+            "line 6: the label is 'long long long long long long long long '... of 199 characters, a text",
+        ),
     ],
 )
 def test_a_bad_row_is_refused_with_its_place_or_left_out(tmp_path, row, message):
@@ -177,7 +197,7 @@ def test_a_bad_row_is_refused_with_its_place_or_left_out(tmp_path, row, message)
     data = load_labelled(path, on_bad_rows="skip")
 
     assert message in str(caught.value)
-    assert "It is the only bad row of 5; mend the file, or leave such rows out with on_bad_rows=skip." in str(caught.value)
+    assert "It is the only bad row of 5; fix the file, or skip such rows with on_bad_rows=skip." in str(caught.value)
     assert (pairs(data.test), data.test.num_skipped) == (ROWS, 1)
     assert "1 bad row skipped" in describe_labelled(data)[0]
 
@@ -217,15 +237,27 @@ def test_lines_that_repeat_the_header_are_no_rows(tmp_path):
     [
         ("", "is empty (0 bytes)"),
         ("text,label\n", "a header and no rows; expected rows of text and label"),
-        (csv_of([(text, "place") for text, _ in ROWS]), "all 4 rows have the label 'place'; a classification needs two classes or more"),
-        (csv_of([*ROWS, ("When?", "time")]), "the class 'time' has a single row, so it cannot be both learned and tested"),
-        (csv_of([*ROWS, ("When?", "time"), ("when", "time")]), "the class 'time' has 2 rows of the same text, so it cannot be both"),
+        (
+            csv_of([(text, "place") for text, _ in ROWS]),
+            "all 4 rows have the label 'place'; a classification needs two classes or more",
+        ),
+        (
+            csv_of([*ROWS, ("When?", "time")]),
+            "the class 'time' has a single row, so it cannot be both learned and tested",
+        ),
+        (
+            csv_of([*ROWS, ("When?", "time"), ("when", "time")]),
+            "the class 'time' has 2 rows of the same text, so it cannot be both",
+        ),
         (
             csv_of([(str(n), f"free text {n}") for n in range(9)]),
             "its 9 rows have 9 different labels, such as 'free text 0', 'free text 1'",
         ),
         (csv_of(many(100, 60)), "100 rows have 60 different labels"),
-        (csv_of([(str(n), f"x{n}") for n in range(9)], None), "both columns have 9 different values in 9 rows, so it cannot be told which"),
+        (
+            csv_of([(str(n), f"x{n}") for n in range(9)], None),
+            "both columns have 9 different values in 9 rows, so it is not clear which",
+        ),
         (
             csv_of(many(20), ("was gesagt", "art")),
             "its first line, 'was gesagt', 'art', looks like a header: no other row has the label 'art'",
@@ -234,7 +266,7 @@ def test_lines_that_repeat_the_header_are_no_rows(tmp_path):
         (csv_of([(*row, "x") for row in ROWS], None), "without a header two columns are expected, not 3"),
     ],
 )
-def test_what_is_no_classification_is_refused(tmp_path, text, message):
+def test_data_that_are_not_a_classification_are_refused(tmp_path, text, message):
     with pytest.raises(DataError) as caught:
         load_labelled(str(saved(tmp_path, "a.csv", text)))
 
@@ -252,7 +284,7 @@ def test_what_is_no_classification_is_refused(tmp_path, text, message):
         ([], "has no train and no test split; it holds no data file"),
     ],
 )
-def test_a_folder_without_train_and_test_says_what_it_holds(tmp_path, names, message):
+def test_a_folder_without_train_and_test_is_refused_with_its_contents(tmp_path, names, message):
     for name in names:
         saved(tmp_path, name, csv_of(ROWS))
 
@@ -283,28 +315,30 @@ def test_an_unknown_choice_for_bad_rows_is_refused():
         load_labelled("x", on_bad_rows="maybe")
 
 
-def test_train_rows_whose_text_stands_in_test_are_left_out(tmp_path):
+def test_train_rows_whose_text_is_in_test_are_left_out(tmp_path):
     data = load_labelled(split(tmp_path, [*ROWS, ("  WHERE is oslo", "place")]))
 
     assert pairs(data.train) == ROWS
     assert data.train.num_leaks == 1
-    assert "1 whose text stands in test too left out" in describe_labelled(data)[0]
+    assert "1 whose text is also in test left out" in describe_labelled(data)[0]
 
 
 def test_a_class_that_has_no_other_texts_keeps_them(tmp_path):
-    data = load_labelled(split(tmp_path, [*ROWS, ("When?", "time"), ("Where is Oslo?", "place")], [*TEST, ("When?", "time")]))
+    data = load_labelled(
+        split(tmp_path, [*ROWS, ("When?", "time"), ("Where is Oslo?", "place")], [*TEST, ("When?", "time")])
+    )
 
     assert pairs(data.train) == [*ROWS, ("When?", "time")]
     assert data.train.num_leaks == 1
-    assert "all 1 rows of 'time' stand in test too; they stay" in " ".join(data.train.notes)
+    assert "all 1 rows of 'time' are also in test; they are kept" in " ".join(data.train.notes)
 
 
 def test_a_train_split_that_is_the_test_split_is_refused(tmp_path):
-    with pytest.raises(DataError, match="4 of its 4 rows stand in test too, so too little would be left to learn from"):
+    with pytest.raises(DataError, match="4 of its 4 rows are also in test, so too little would be left to train on"):
         load_labelled(split(tmp_path, ROWS, ROWS))
 
 
-def test_labels_that_train_never_has_are_told(tmp_path):
+def test_labels_that_train_does_not_have_are_noted(tmp_path):
     data = load_labelled(split(tmp_path, ROWS, [*TEST, ("When?", "time"), ("Since when?", "time")]))
 
     assert data.notes == ("2 test rows have labels that no train row has and count as wrong: time",)
@@ -313,23 +347,25 @@ def test_labels_that_train_never_has_are_told(tmp_path):
 
 def test_splits_without_a_common_label_are_refused(tmp_path):
     with pytest.raises(
-        DataError, match=r"No label of .*test.csv \(0, 1\) stands in .*train.csv \(person, place\). Write the labels of both"
+        DataError,
+        match=r"No label of .*test.csv \(0, 1\) occurs in .*train.csv \(person, place\). Write the labels of both",
     ):
         load_labelled(split(tmp_path, ROWS, [("Where is Oslo?", "0"), ("Who was Haydn?", "1")]))
 
 
-def test_labels_that_differ_by_case_or_blanks_are_told(tmp_path):
+def test_labels_that_differ_by_case_or_blanks_are_noted(tmp_path):
     rows = [("One.", "Crime News"), ("Two.", "crime  news"), ("Three.", " crimenews "), ("Four.", "sport")]
 
     data = load_labelled(split(tmp_path, [*ROWS, *rows], [*TEST, ("Five.", "sport")]))
 
     assert data.notes == (
-        "the labels 'Crime News', 'crime  news', 'crimenews' differ by case or blanks only and count as different classes",
+        "the labels 'Crime News', 'crime  news', 'crimenews' differ by case or blanks only and count as different "
+        "classes",
     )
 
 
 def test_a_large_file_is_split_once(tmp_path):
-    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))), most_for_folds=100)
+    data = load_labelled(str(saved(tmp_path, "a.csv", csv_of(many(200, 4)))), max_rows_for_folds=100)
 
     assert sorted(pairs(data.train) + pairs(data.test)) == sorted(many(200, 4))
     assert set(Counter(data.test.labels).values()) == {5}
@@ -349,11 +385,13 @@ def test_a_row_cannot_be_empty(text, label):
 
 
 @pytest.mark.parametrize("character", ["\ud800", "\0"])
-def test_a_label_that_no_file_can_hold_is_refused_with_its_line_and_left_out(tmp_path, character):
+def test_a_label_with_an_invalid_character_is_refused_with_its_line_and_left_out(tmp_path, character):
     rows = [*ROWS, ("Why?", f"pl{character}ce")]
-    path = str(saved(tmp_path, "a.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in rows)))
+    path = str(
+        saved(tmp_path, "a.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in rows))
+    )
 
-    with pytest.raises(DataError, match="line 5: the label holds the character") as caught:
+    with pytest.raises(DataError, match="line 5: the label contains the character") as caught:
         load_labelled(path)
 
     assert str(caught.value).encode()
@@ -361,7 +399,10 @@ def test_a_label_that_no_file_can_hold_is_refused_with_its_line_and_left_out(tmp
 
 
 @settings(deadline=None)
-@given(rows=st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), st.sampled_from("xyz")), min_size=1, max_size=60), data=st.data())
+@given(
+    rows=st.lists(st.tuples(st.text("abc", min_size=1, max_size=3), st.sampled_from("xyz")), min_size=1, max_size=60),
+    data=st.data(),
+)
 def test_parts_are_even_and_the_same_in_any_order_and_keep_a_text_together(rows, data):
     order = data.draw(st.permutations(range(len(rows))))
     texts, labels = [text for text, _ in rows], [label for _, label in rows]

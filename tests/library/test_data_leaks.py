@@ -1,4 +1,4 @@
-"""What train shares with dev and test is found in one pass, and gone once its rows are dropped."""
+"""Leaks between train and dev or test are found in one pass, and are gone once the rows are dropped."""
 
 import tracemalloc
 
@@ -61,7 +61,7 @@ def test_nothing_is_shared_without_the_rows_to_drop_and_no_row_is_dropped_for_no
 
 @settings(deadline=None)
 @given(train=pairs, test=pairs)
-def test_what_is_shared_letter_for_letter_is_shared_normalised(train, test):
+def test_exact_leaks_are_also_normalised_leaks(train, test):
     found = find_leaks(train, {"test": test}).splits["test"]
 
     assert found.exact_pairs == sum(pair in test or pair[::-1] in test for pair in train)
@@ -77,7 +77,8 @@ def test_people_read_counts_and_three_examples_with_pairs_first():
 
     assert lines == [
         "shared with dev: 0 of 7 train rows by their pair (0 letter for letter), 2 by a sentence (2 letter for letter)",
-        "shared with test: 4 of 7 train rows by their pair (2 letter for letter), 5 by a sentence (2 letter for letter)",
+        "shared with test: 4 of 7 train rows by their pair (2 letter for letter), 5 by a sentence (2 letter for "
+        "letter)",
         "  row 2 of train, also in test: 'एक माणूस गातो.' / 'एक माणूस नाचतो.'",
         "  row 3 of train, also in test: 'A man sings.' / 'The sun is up.'",
         "  row 5 of train, also in test: 'the SUN is up' / 'a man sings'",

@@ -31,7 +31,8 @@ def saved(folder, name, text):
     [
         "premise,hypothesis,label\nA man sleeps.,A person rests.,entailment\nA cat runs.,It sits.,contradiction\n",
         "Label,Hypothesis,Premise\nentailment,A person rests.,A man sleeps.\nCONTRADICTION,It sits.,A cat runs.\n",
-        "gold_label,id,sentence1,sentence2\nentailment,7,A man sleeps.,A person rests.\ncontradiction,8,A cat runs.,It sits.\n",
+        "gold_label,id,sentence1,sentence2\nentailment,7,A man sleeps.,A person rests.\n"
+        "contradiction,8,A cat runs.,It sits.\n",
         " Sentence 1 ,Sentence-2,LABEL\nA man sleeps., A person rests. ,0\nA cat runs.,It sits.,2.0\n",
         "A man sleeps.,A person rests.,Entailment\nA cat runs.,It sits.,contradictory\n",
         "A man sleeps.;A person rests.;0\nA cat runs.;It sits.;2\n",
@@ -71,7 +72,9 @@ def test_the_digest_does_not_depend_on_the_format(tmp_path):
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(rows)
     as_csv = saved(tmp_path, "a.csv", buffer.getvalue())
-    as_json = saved(tmp_path, "b.jsonl", "".join(json.dumps({"label": c, "premise": a, "hypothesis": b}) + "\n" for a, b, c in rows))
+    as_json = saved(
+        tmp_path, "b.jsonl", "".join(json.dumps({"label": c, "premise": a, "hypothesis": b}) + "\n" for a, b, c in rows)
+    )
 
     digests = {parse_nli(as_csv).digest, parse_nli(as_json).digest}
 
@@ -81,7 +84,9 @@ def test_the_digest_does_not_depend_on_the_format(tmp_path):
 def test_the_digest_depends_on_order_and_content():
     one, two = NliRow("a", "b", E), NliRow("a", "b", N)
 
-    digests = {RowSet("x", rows, "x").digest for rows in [(one, two), (two, one), (one,), (), (NliRow("a1:b", "b", E),)]}
+    digests = {
+        RowSet("x", rows, "x").digest for rows in [(one, two), (two, one), (one,), (), (NliRow("a1:b", "b", E),)]
+    }
 
     assert len(digests) == 5
 
@@ -110,7 +115,9 @@ def test_a_bad_row_is_refused_with_file_line_and_reason(tmp_path, bad, expected)
     with pytest.raises(DataError) as caught:
         parse_nli(path)
 
-    assert not [part for part in [*expected, str(path), "on_bad_rows=skip"] if part not in str(caught.value)], str(caught.value)
+    assert not [part for part in [*expected, str(path), "on_bad_rows=skip"] if part not in str(caught.value)], str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("bad", [bad for bad, _ in BAD_ROWS.values()], ids=BAD_ROWS)
@@ -131,8 +138,11 @@ BAD_OBJECTS = {
     "NaN": ({"premise": float("nan"), "hypothesis": "b", "label": 0}, "the premise is missing"),
     "NaN label": ({"premise": "a", "hypothesis": "b", "label": float("nan")}, "the label is missing"),
     "true": ({"premise": "a", "hypothesis": "b", "label": True}, "the label is 'True'"),
-    "half a surrogate pair": ({"premise": "a\ud800", "hypothesis": "b", "label": 0}, "the premise holds the character"),
-    "NUL": ({"premise": "a", "hypothesis": "b\0", "label": 0}, "the hypothesis holds the character"),
+    "half a surrogate pair": (
+        {"premise": "a\ud800", "hypothesis": "b", "label": 0},
+        "the premise contains the character",
+    ),
+    "NUL": ({"premise": "a", "hypothesis": "b\0", "label": 0}, "the hypothesis contains the character"),
 }
 
 
@@ -151,17 +161,20 @@ def test_a_bad_json_row_is_refused_with_its_line(tmp_path, bad, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("premise,hypothesis,score\na,b,1\n", ["no column 'label'", "'premise', 'hypothesis', 'score'", "label or gold_label"]),
+        (
+            "premise,hypothesis,score\na,b,1\n",
+            ["no column 'label'", "'premise', 'hypothesis', 'score'", "label or gold_label"],
+        ),
         ("premise,premise,hypothesis,label\na,b,c,0\n", ["2 columns 'premise'", "expected one"]),
         ("one,two,three\na,b,0\n", ["'one', 'two', 'three'", "premise, hypothesis, label", "no header"]),
         ("a,b\nc,d\n", ["2 cells", "premise, hypothesis, label"]),
         ("premise,hypothesis,label\n", ["holds a header and no rows"]),
         ("premise,hypothesis,label\na,b,-1\nc,d,-\n", ["none of its 2 rows has a gold label"]),
-        ('"a" x,b,c\na,b,neutral\n', ["line 1", "the columns cannot be told"]),
+        ('"a" x,b,c\na,b,neutral\n', ["line 1", "the columns cannot be identified"]),
         ("premise\thypothesis\tlabel\n", ["no rows"]),
     ],
 )
-def test_a_file_that_is_not_nli_is_refused_with_what_it_holds(tmp_path, text, expected):
+def test_a_file_that_is_not_nli_is_refused_with_its_contents(tmp_path, text, expected):
     path = saved(tmp_path, "nli.csv", text)
 
     with pytest.raises(DataError) as caught:
@@ -202,7 +215,11 @@ def test_rows_written_as_csv_are_read_back_equal(tmp_path_factory, rows):
 
 
 @pytest.mark.parametrize(
-    "header", ["premise,hypothesis,entailment,neutral,contradiction", "contradiction,Label_Neutral,is_entailment,hypothesis,premise"]
+    "header",
+    [
+        "premise,hypothesis,entailment,neutral,contradiction",
+        "contradiction,Label_Neutral,is_entailment,hypothesis,premise",
+    ],
 )
 def test_labels_may_be_one_hot(tmp_path, header):
     cells = {"premise": "p", "hypothesis": "h", "entailment": "1", "neutral": "0.0", "contradiction": "false"}
@@ -219,11 +236,13 @@ def test_labels_may_be_one_hot(tmp_path, header):
 def test_a_row_that_is_not_one_hot_is_refused(tmp_path, flags):
     path = saved(tmp_path, "nli.csv", f"premise,hypothesis,entailment,neutral,contradiction\np,h,1,0,0\np,h,{flags}\n")
 
-    with pytest.raises(DataError, match=r"line 3: the columns entailment, neutral, contradiction hold .* expected a 1 in one of them"):
+    with pytest.raises(
+        DataError, match=r"line 3: the columns entailment, neutral, contradiction hold .* expected a 1 in one of them"
+    ):
         parse_nli(path)
 
 
-def test_numbers_as_labels_are_told_with_their_meaning(tmp_path):
+def test_numbers_as_labels_are_noted_with_their_meaning(tmp_path):
     path = saved(tmp_path, "nli.csv", "premise,hypothesis,label\np,h,0\np,i,2\n")
 
     assert "labels 0, 1, 2 read as entailment, neutral, contradiction" in parse_nli(path).notes

@@ -1,4 +1,4 @@
-"""Sentences are the same whatever their spelling on the keyboard; cleaning keeps every letter."""
+"""Sentences that differ only in how they were typed are the same; cleaning keeps every letter."""
 
 import unicodedata
 
@@ -30,7 +30,7 @@ mixed = st.text(alphabet=LETTERS + BETWEEN, max_size=14)
         "plain, with  two spaces and a tab\tinside",
     ],
 )
-def test_what_is_spelling_stays(text):
+def test_characters_of_the_spelling_stay(text):
     assert clean(text) == text
 
 
@@ -52,7 +52,7 @@ def test_what_is_spelling_stays(text):
         ("\u200b\ufeff", ""),
     ],
 )
-def test_what_is_invisible_goes(text, expected):
+def test_invisible_characters_are_removed(text, expected):
     assert clean(text) == expected
 
 

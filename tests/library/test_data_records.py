@@ -36,7 +36,7 @@ def saved(folder, name, content):
 
 @settings(deadline=None)
 @given(rows=st.lists(st.tuples(ANY_CELL, ANY_CELL, PLAIN_CELL), min_size=1, max_size=8))
-def test_what_a_csv_writer_writes_is_read_back_equal(rows):
+def test_rows_of_a_csv_writer_are_read_back_unchanged(rows):
     buffer = io.StringIO(newline="")
     csv.writer(buffer).writerows(rows)
 
@@ -106,7 +106,11 @@ def test_many_unclosed_quotes_are_read_in_linear_time():
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 def test_byte_order_marks_and_line_ends_change_nothing(tmp_path, start, end, last, suffix):
     mark = b"," if suffix == ".csv" else b"\t"
-    content = start + end.join([mark.join([b"a", b"b", b"c"]), mark.join([b"d", b"e", "ल".encode()])]) + (end if last else b"")
+    content = (
+        start
+        + end.join([mark.join([b"a", b"b", b"c"]), mark.join([b"d", b"e", "ल".encode()])])
+        + (end if last else b"")
+    )
     path = saved(tmp_path, f"rows{suffix}", content)
 
     cells = cells_of(path)
@@ -152,7 +156,9 @@ def test_json_lines_take_their_columns_from_all_lines(tmp_path):
 
 def test_parquet_counts_rows_and_leaves_out_times(tmp_path):
     times = pyarrow.array([2**63 - 1, 1], pyarrow.timestamp("ns"))
-    pyarrow.parquet.write_table(pyarrow.table({"a": ["x", None], "when": times, "b": [1, 2]}), tmp_path / "rows.parquet")
+    pyarrow.parquet.write_table(
+        pyarrow.table({"a": ["x", None], "when": times, "b": [1, 2]}), tmp_path / "rows.parquet"
+    )
 
     table = read_table(tmp_path / "rows.parquet")
 
@@ -180,7 +186,8 @@ def test_one_bad_json_line_is_a_fault_of_that_line(tmp_path, content, fault):
 @settings(deadline=None)
 @given(
     rows=st.lists(
-        st.dictionaries(st.sampled_from("ab"), st.one_of(st.none(), PLAIN_CELL, st.integers()), min_size=2, max_size=2), min_size=1
+        st.dictionaries(st.sampled_from("ab"), st.one_of(st.none(), PLAIN_CELL, st.integers()), min_size=2, max_size=2),
+        min_size=1,
     )
 )
 def test_json_lines_come_back_equal(tmp_path_factory, rows):

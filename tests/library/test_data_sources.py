@@ -45,7 +45,15 @@ def test_an_nli_file_is_the_train_split(tmp_path):
 )
 def test_the_splits_of_a_folder_are_found_by_name(tmp_path, train, dev):
     setting = fill(
-        tmp_path, {train: NLI, dev: NLI, "test.csv": "not read", "notes.txt": "", ".train.csv": "hidden", "trained.csv": "no split"}
+        tmp_path,
+        {
+            train: NLI,
+            dev: NLI,
+            "test.csv": "not read",
+            "notes.txt": "",
+            ".train.csv": "hidden",
+            "trained.csv": "no split",
+        },
     )
 
     data = load_nli(setting)
@@ -54,7 +62,9 @@ def test_the_splits_of_a_folder_are_found_by_name(tmp_path, train, dev):
 
 
 def test_an_sts_folder_gives_train_dev_and_test_with_one_range(tmp_path):
-    setting = fill(tmp_path, {"train.csv": sts_rows(3, "4.5"), "dev.csv": sts_rows(2, "0.5"), "test.csv": sts_rows(1, "1")})
+    setting = fill(
+        tmp_path, {"train.csv": sts_rows(3, "4.5"), "dev.csv": sts_rows(2, "0.5"), "test.csv": sts_rows(1, "1")}
+    )
 
     data = load_sts(setting)
 
@@ -70,7 +80,7 @@ def test_a_given_range_is_kept(tmp_path):
     assert (data.score_range, data.range_was_given, data.train.rows[0].score) == ((0, 100), True, 0.4)
 
 
-def test_an_sts_file_is_split_and_says_so(tmp_path):
+def test_an_sts_file_is_split_and_the_notes_say_so(tmp_path):
     fill(tmp_path, {"pairs.csv": sts_rows(100)})
 
     data = load_sts(str(tmp_path / "pairs.csv"))
@@ -127,11 +137,13 @@ def test_a_missing_sts_split_is_named_with_what_is_there(tmp_path, missing):
         load_sts(setting)
 
 
-def test_a_folder_of_folders_says_which_there_are(tmp_path):
+def test_a_folder_of_folders_is_refused_with_their_names(tmp_path):
     (tmp_path / "en").mkdir()
     (tmp_path / "mr").mkdir()
 
-    with pytest.raises(DataError, match="no train and no dev and no test split; it holds no data file, but the folders en, mr"):
+    with pytest.raises(
+        DataError, match="no train and no dev and no test split; it holds no data file, but the folders en, mr"
+    ):
         load_sts(str(tmp_path))
 
 
@@ -155,16 +167,19 @@ def test_an_unknown_way_with_bad_rows_is_refused_before_anything_is_read(load):
         load("quickstart", on_bad_rows="drop")
 
 
-def test_the_description_tells_files_rows_ranges_and_what_was_left_out(tmp_path):
+def test_the_description_lists_files_rows_ranges_and_skipped_rows(tmp_path):
     text = "sentence1,sentence2,score\n" + sts_rows(4) + "a,b,9\n"
     setting = fill(tmp_path, {"train.csv": text, "dev.csv": sts_rows(1), "test.csv": "x,y,1\n"})
 
     lines = describe_rows("train", load_sts(setting, on_bad_rows="skip").train)
 
-    assert lines[0].startswith(f"train: {tmp_path / 'train.csv'}: 4 rows, 1 bad row skipped (comma-separated, quoted; columns sentence1")
+    assert lines[0].startswith(
+        f"train: {tmp_path / 'train.csv'}: 4 rows, 1 bad row skipped (comma-separated, quoted; columns sentence1"
+    )
     assert lines[0].endswith("scores 0-5, inferred from 1 to 9)")
     assert lines[1].endswith(
-        "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)."
+        "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets "
+        "it)."
     )
 
 

@@ -1,4 +1,4 @@
-"""One STS file is split so that no sentence stands on two sides."""
+"""An STS file is split so that no sentence is in two splits."""
 
 import pytest
 from hypothesis import given, settings
@@ -34,12 +34,15 @@ def test_the_shares_are_the_user_s():
 
 @settings(deadline=None)
 @given(links=st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=15))
-def test_no_sentence_stands_on_two_sides(links):
+def test_no_sentence_is_in_two_splits(links):
     rows = pairs(151) + [StsRow(f"LEFT  {one}", f"right {other}", 0.1) for one, other in links]
 
     splits = split(rows)
 
-    sides = [{" ".join(text.lower().split()) for row in part for text in (row.sentence1, row.sentence2)} for part in splits.values()]
+    sides = [
+        {" ".join(text.lower().split()) for row in part for text in (row.sentence1, row.sentence2)}
+        for part in splits.values()
+    ]
     assert sum(map(len, splits.values())) == len(rows)
     assert not sides[0] & sides[1]
     assert not sides[0] & sides[2]

@@ -1,4 +1,4 @@
-"""Rows on disk behave as a list of them would."""
+"""Rows on disk behave like a list of rows."""
 
 import gc
 from concurrent.futures import ProcessPoolExecutor
@@ -19,12 +19,12 @@ NLI_ROWS = st.lists(st.builds(NliRow, WORDS, WORDS, st.sampled_from(Label)), max
 
 def stored(kind, rows):
     """The rows on disk in several batches."""
-    return StoredRows(kind, rows, at_once=3)
+    return StoredRows(kind, rows, batch_rows=3)
 
 
 @settings(deadline=None)
 @given(rows=NLI_ROWS, data=st.data())
-def test_stored_rows_are_what_was_given(rows, data):
+def test_stored_rows_equal_the_rows(rows, data):
     kept = stored(NliRow, iter(rows))
 
     assert list(kept) == rows
@@ -62,7 +62,7 @@ def row_set(*pairs):
     return RowSet("rows", stored(StsRow, rows), "rows.csv")
 
 
-def test_train_loses_what_dev_or_test_holds_too():
+def test_train_loses_the_rows_that_are_in_dev_or_test():
     train = row_set(("A b.", "c"), ("d", "e"), ("f", "g"), ("h", "i"))
     held_out = {"dev": row_set(("C", "a  B")), "test": row_set(("x", "G!"))}
 

@@ -35,7 +35,11 @@ def saved(folder, name, text):
         ("s.csv", "One.,Two.,4\nThree.,Four.,2.5\n", "no header: sentence1, sentence2, score"),
         ("s.csv", "4,One.,Two.\n2.5,Three.,Four.\n", "no header: score, sentence1, sentence2"),
         ("s.csv", "Score,Sentence2,Sentence1\n4,Two.,One.\n2.5,Four.,Three.\n", "columns score, sentence2, sentence1"),
-        ("s.csv", "id,sent_1,sent_2,similarity\n1,One.,Two.,4\n2,Three.,Four.,2.5\n", "columns id, sent_1, sent_2, similarity"),
+        (
+            "s.csv",
+            "id,sent_1,sent_2,similarity\n1,One.,Two.,4\n2,Three.,Four.,2.5\n",
+            "columns id, sent_1, sent_2, similarity",
+        ),
         ("s.csv", "s1;s2;label\nOne.;Two.;4,0\nThree.;Four.;2,5\n", "columns s1, s2, label"),
         ("s.csv", "One.;Two.;4,0\nThree.;Four.;2,5\n", "no header: sentence1, sentence2, score"),
         (
@@ -50,12 +54,13 @@ def saved(folder, name, text):
         ),
         (
             "s.jsonl",
-            '{"sentence1": "One.", "sentence2": "Two.", "score": 4}\n{"score": "2.5", "sentence2": "Four.", "sentence1": "Three."}\n',
+            '{"sentence1": "One.", "sentence2": "Two.", "score": 4}\n'
+            '{"score": "2.5", "sentence2": "Four.", "sentence1": "Three."}\n',
             "columns",
         ),
     ],
 )
-def test_columns_are_told_by_their_names_or_by_what_they_hold(tmp_path, name, text, layout):
+def test_columns_are_identified_by_their_names_or_contents(tmp_path, name, text, layout):
     path = saved(tmp_path, name, text)
 
     rows = parse_sts(path)
@@ -68,13 +73,17 @@ def test_columns_are_told_by_their_names_or_by_what_they_hold(tmp_path, name, te
 @pytest.mark.parametrize(
     ("name", "text", "origins"),
     [
-        ("s.tsv", "news\tf\t2012\t1\t4\tOne.\tTwo.\nweb\tg\t2012\t2\t2.5\tThree.\tFour.\n", [("news", "f"), ("web", "g")]),
+        (
+            "s.tsv",
+            "news\tf\t2012\t1\t4\tOne.\tTwo.\nweb\tg\t2012\t2\t2.5\tThree.\tFour.\n",
+            [("news", "f"), ("web", "g")],
+        ),
         ("s.csv", "Genre,sentence1,sentence2,score\nnews,One.,Two.,4\n,Three.,Four.,2.5\n", [("news", ""), ("", "")]),
         ("s.csv", "sentence1,sentence2,score\nOne.,Two.,4\nThree.,Four.,2.5\n", [("", ""), ("", "")]),
         ("s.csv", "One.,Two.,4\nThree.,Four.,2.5\n", [("", ""), ("", "")]),
     ],
 )
-def test_where_a_pair_comes_from_is_kept_and_does_not_change_what_it_says(tmp_path, name, text, origins):
+def test_the_origin_of_a_pair_is_kept_and_does_not_change_its_digest(tmp_path, name, text, origins):
     rows = parse_sts(saved(tmp_path, name, text))
 
     assert [(row.genre, row.file) for row in rows.rows] == origins
@@ -135,11 +144,14 @@ def test_a_given_range_scales_the_scores(tmp_path):
 @pytest.mark.parametrize("bounds", [(5, 0), (1, 1), (0, float("inf")), (float("nan"), 1)])
 def test_a_range_that_does_not_ascend_is_refused(bounds):
     with pytest.raises(DataError, match="not ascending; write it as LOW-HIGH"):
-        ScoreRange(*bounds, given=True)
+        ScoreRange(*bounds, is_given=True)
 
 
 BAD_SCORES = {
-    "above the range": ("7", "the score is 7; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)"),
+    "above the range": (
+        "7",
+        "the score is 7; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)",
+    ),
     "negative": ("-0.5", "the score is -0.5; expected 0 to 5"),
     "NaN": ("nan", "the score is nan; expected 0 to 5"),
     "infinite": ("inf", "the score is inf; expected 0 to 5"),
@@ -166,8 +178,10 @@ def test_a_bad_score_is_refused_with_its_line_and_skipped_alone(tmp_path, score,
 
 @pytest.mark.parametrize("field", ["genre", "file"])
 @pytest.mark.parametrize("character", ["\\ud800", "\\u0000"])
-def test_an_origin_that_no_file_can_hold_is_refused_with_its_line_and_skipped_alone(tmp_path, field, character):
-    rows = [f'{{"genre": "news", "file": "x", "sentence1": "{text}", "sentence2": "b", "score": {text}}}' for text in "1234"]
+def test_an_origin_with_an_invalid_character_is_refused_with_its_line_and_skipped_alone(tmp_path, field, character):
+    rows = [
+        f'{{"genre": "news", "file": "x", "sentence1": "{text}", "sentence2": "b", "score": {text}}}' for text in "1234"
+    ]
     bad = rows[1].replace(f'"{field}": "', f'"{field}": "a{character}')
     path = saved(tmp_path, "s.jsonl", "\n".join([rows[0], bad, *rows[2:]]))
 
@@ -175,7 +189,7 @@ def test_an_origin_that_no_file_can_hold_is_refused_with_its_line_and_skipped_al
         parse_sts(path)
     found = parse_sts(path, on_bad_rows="skip")
 
-    assert f"{path}, line 2: the {field} holds the character" in str(caught.value)
+    assert f"{path}, line 2: the {field} contains the character" in str(caught.value)
     assert [row.sentence1 for row in found.rows] == ["1", "3", "4"]
 
 
@@ -202,7 +216,9 @@ def test_a_bad_row_of_a_file_without_header_is_refused_with_its_line(tmp_path, b
 def test_a_wrong_given_range_is_named_as_given(tmp_path):
     path = saved(tmp_path, "s.csv", GOOD * 3)
 
-    with pytest.raises(DataError, match=r"3 of 3 rows cannot be used.*the score is 3\.5; expected 0 to 1 \(the given range\)"):
+    with pytest.raises(
+        DataError, match=r"3 of 3 rows cannot be used.*the score is 3\.5; expected 0 to 1 \(the given range\)"
+    ):
         parse_sts(path, score_range=(0, 1), on_bad_rows="skip")
 
 
@@ -216,7 +232,7 @@ def test_a_wrong_given_range_is_named_as_given(tmp_path):
         ("sentence1,sentence2,score\n", ["a header and no rows"]),
     ],
 )
-def test_a_file_that_is_not_sts_is_refused_with_what_it_holds(tmp_path, text, expected):
+def test_a_file_that_is_not_sts_is_refused_with_its_contents(tmp_path, text, expected):
     path = saved(tmp_path, "s.csv", text)
 
     with pytest.raises(DataError) as caught:
@@ -247,8 +263,14 @@ def test_numbers_are_read_as_people_and_files_write_them(cell, number):
 
 def test_the_digest_does_not_depend_on_the_format_or_the_float_size(tmp_path):
     as_csv = saved(tmp_path, "a.csv", "One.,Two.,3.8\nThree.,Four.,-0.0\n")
-    as_json = saved(tmp_path, "b.jsonl", '{"s1": "One.", "s2": "Two.", "score": 3.8}\n{"s1": "Three.", "s2": "Four.", "score": 0}\n')
-    columns = {"sentence1": ["One.", "Three."], "sentence2": ["Two.", "Four."], "score": pyarrow.array([3.8, 0], pyarrow.float32())}
+    as_json = saved(
+        tmp_path, "b.jsonl", '{"s1": "One.", "s2": "Two.", "score": 3.8}\n{"s1": "Three.", "s2": "Four.", "score": 0}\n'
+    )
+    columns = {
+        "sentence1": ["One.", "Three."],
+        "sentence2": ["Two.", "Four."],
+        "score": pyarrow.array([3.8, 0], pyarrow.float32()),
+    }
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "c.parquet")
 
     digests = {parse_sts(path).digest for path in (as_csv, as_json, tmp_path / "c.parquet")}
@@ -274,7 +296,9 @@ def test_rows_written_as_csv_are_read_back_equal(tmp_path_factory, rows):
 
 def test_json_null_scores_are_missing(tmp_path):
     path = saved(
-        tmp_path, "s.jsonl", json.dumps({"s1": "a", "s2": "b", "score": 1}) + "\n" + json.dumps({"s1": "a", "s2": "b", "score": None})
+        tmp_path,
+        "s.jsonl",
+        json.dumps({"s1": "a", "s2": "b", "score": 1}) + "\n" + json.dumps({"s1": "a", "s2": "b", "score": None}),
     )
 
     with pytest.raises(DataError, match="line 2: the score is missing"):

@@ -1,4 +1,4 @@
-"""Plain text is streamed line by line; what is no text is refused with its name, the place, and what would be right."""
+"""Plain text is streamed line by line; other files raise errors with the name, the place, and what was expected."""
 
 import gzip
 import lzma
@@ -35,7 +35,7 @@ def test_text_is_read_plain_and_compressed_with_and_without_a_mark(tmp_path, nam
 
 
 @given(sentences=st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1))
-def test_sentences_that_hold_no_line_end_come_back(tmp_path_factory, sentences):
+def test_sentences_without_a_line_end_come_back(tmp_path_factory, sentences):
     path = saved(tmp_path_factory.mktemp("texts"), "corpus.txt", "\n".join(sentences).encode())
 
     assert list(load_texts(path)) == [clean(sentence) for sentence in sentences]
@@ -62,15 +62,23 @@ MISTAKES = {
     "gzip named text": ("corpus.txt", gzip.compress(TEXT.encode()), ["a gzip file", ".gz"]),
     "text named gzip": ("corpus.gz", TEXT.encode(), ["corpus.gz is truncated or not a .gz file", "Copy it again"]),
     "text named xz": ("corpus.txt.xz", TEXT.encode(), ["is truncated or not a .xz file"]),
-    "UTF-16 without a mark": ("corpus.txt", TEXT.encode("utf-16-le"), ["is not UTF-8", "it may be in UTF-16 without a byte order mark"]),
-    "truncated zstd": ("corpus.zst", pyarrow.compress(TEXT.encode(), "zstd", asbytes=True)[:-4], ["truncated or not a .zst file"]),
+    "UTF-16 without a mark": (
+        "corpus.txt",
+        TEXT.encode("utf-16-le"),
+        ["is not UTF-8", "it may be in UTF-16 without a byte order mark"],
+    ),
+    "truncated zstd": (
+        "corpus.zst",
+        pyarrow.compress(TEXT.encode(), "zstd", asbytes=True)[:-4],
+        ["truncated or not a .zst file"],
+    ),
     "Latin-1": ("corpus.txt", b"\ncaf\xe9\n", ["line 2, byte 4", "0xe9 is not UTF-8", "Latin-1"]),
     "NUL byte": ("corpus.txt", b"a\0b\n", ["line 1, byte 2", "NUL byte"]),
 }
 
 
-@pytest.mark.parametrize(("name", "content", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_refused_at_the_call(tmp_path, name, content, said):
+@pytest.mark.parametrize(("name", "content", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_at_the_call(tmp_path, name, content, expected):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -78,10 +86,10 @@ def test_a_mistake_is_refused_at_the_call(tmp_path, name, content, said):
     with pytest.raises(DataError) as refused:
         load_texts(path)
 
-    assert all(part in str(refused.value) for part in said), str(refused.value)
+    assert all(part in str(refused.value) for part in expected), str(refused.value)
 
 
-def test_a_folder_and_a_near_name_are_told(tmp_path):
+def test_a_folder_and_a_similar_name_are_reported(tmp_path):
     saved(tmp_path, "corpus-en.txt", b"x")
 
     with pytest.raises(DataError, match="is a folder; expected one text file"):
@@ -92,7 +100,11 @@ def test_a_folder_and_a_near_name_are_told(tmp_path):
 
 LATER = {
     "Latin-1": ("corpus.txt", b"one\ntwo\ncaf\xe9\n", "line 3, byte 4: the byte 0xe9 is not UTF-8"),
-    "half of UTF-16": ("corpus.txt", "one\ntwo\n".encode("utf-16")[:-1], "line 2: begins as UTF-16, but this line is none"),
+    "half of UTF-16": (
+        "corpus.txt",
+        "one\ntwo\n".encode("utf-16")[:-1],
+        "line 2: begins as UTF-16, but this line is none",
+    ),
     "NUL byte": ("corpus.txt", b"one\ntwo\nt\0\n", "line 3, byte 2: a NUL byte"),
     "truncated gzip": (
         "corpus.gz",
@@ -102,11 +114,11 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "said"), LATER.values(), ids=LATER)
-def test_damage_behind_the_first_sentence_is_refused_with_its_place(tmp_path, name, content, said):
+@pytest.mark.parametrize(("name", "content", "expected"), LATER.values(), ids=LATER)
+def test_damage_behind_the_first_sentence_is_refused_with_its_place(tmp_path, name, content, expected):
     path = saved(tmp_path, name, content)
 
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=expected):
         list(load_texts(path))
 
 

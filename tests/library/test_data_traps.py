@@ -1,4 +1,4 @@
-"""Files that look right and would be read wrong: nothing is lost, doubled or turned round in silence."""
+"""Files that look right but could be misread: no row is silently lost, duplicated or swapped."""
 
 import csv
 import io
@@ -28,7 +28,14 @@ def rows(first, last):
 
 
 def test_a_quotation_over_two_rows_of_a_plain_file_is_text(tmp_path):
-    text = HEADER + rows(0, 4) + '"I went home.,He left.,neutral\n' + rows(4, 6) + 'Then I slept.",She slept.,entailment\n' + rows(6, 9)
+    text = (
+        HEADER
+        + rows(0, 4)
+        + '"I went home.,He left.,neutral\n'
+        + rows(4, 6)
+        + 'Then I slept.",She slept.,entailment\n'
+        + rows(6, 9)
+    )
 
     found = parse_nli(saved(tmp_path, "nli.csv", text))
 
@@ -46,12 +53,18 @@ def test_a_quotation_over_two_rows_of_a_quoted_file_is_a_fault(tmp_path, delimit
         + rows(0, 3)
         + 'shut",h,neutral\n'
     )
-    path = saved(tmp_path, "nli.csv", text.replace("premise,hypothesis,label", delimiter.join(("premise", "hypothesis", "label"))))
+    path = saved(
+        tmp_path,
+        "nli.csv",
+        text.replace("premise,hypothesis,label", delimiter.join(("premise", "hypothesis", "label"))),
+    )
     if delimiter != ",":
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join([*lines[:2], *(line.replace(",", delimiter) for line in lines[2:])]))
 
-    with pytest.raises(DataError, match=r"line 3: a quoted cell is opened here and closed on line 7, so that it would swallow rows"):
+    with pytest.raises(
+        DataError, match=r"line 3: a quoted cell is opened here and closed on line 7, so that it would swallow rows"
+    ):
         parse_nli(path)
     assert len(parse_nli(path, on_bad_rows="skip")) == 5
 
@@ -66,7 +79,9 @@ def test_a_tab_separated_file_that_is_quoted_throughout_swallows_nothing(tmp_pat
 
 def test_a_cell_of_several_lines_is_kept(tmp_path):
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([("premise", "hypothesis", "label"), ("one\ntwo", "h", "neutral"), ("a, b, c\nd", "h", "neutral")])
+    csv.writer(buffer).writerows(
+        [("premise", "hypothesis", "label"), ("one\ntwo", "h", "neutral"), ("a, b, c\nd", "h", "neutral")]
+    )
 
     found = parse_nli(saved(tmp_path, "nli.csv", buffer.getvalue()))
 
@@ -78,7 +93,9 @@ def dataset(column, names):
     return Dataset.from_dict({"premise": ["a", "b"], "hypothesis": ["c", "d"], column: [0, 1]}, features=features)
 
 
-@pytest.mark.parametrize("names", [["refuted", "not enough info", "entailed"], ["entailment", "not_entailment"], ["c", "n", "e"]])
+@pytest.mark.parametrize(
+    "names", [["refuted", "not enough info", "entailed"], ["entailment", "not_entailment"], ["c", "n", "e"]]
+)
 def test_words_behind_labels_that_are_none_are_refused(tmp_path, names):
     dataset("label", names).to_parquet(str(tmp_path / "nli.parquet"))
 
@@ -120,9 +137,13 @@ def test_parts_that_are_not_all_of_one_set_are_refused(tmp_path, names):
 
 
 @pytest.mark.parametrize("name", ["snli_1.0_{}.csv", "stsb.{}.csv", "xnli.{}.hi.csv"])
-def test_a_split_is_told_by_the_whole_name(tmp_path, name):
+def test_a_split_is_recognised_by_the_whole_name(tmp_path, name):
     for split in ("train", "dev", "test"):
-        saved(tmp_path, name.format(split), "sentence1,sentence2,score\n" + "".join(f"{split} {n},other,{n}\n" for n in range(6)))
+        saved(
+            tmp_path,
+            name.format(split),
+            "sentence1,sentence2,score\n" + "".join(f"{split} {n},other,{n}\n" for n in range(6)),
+        )
 
     data = load_sts(str(tmp_path))
 
@@ -130,27 +151,33 @@ def test_a_split_is_told_by_the_whole_name(tmp_path, name):
 
 
 def pairs(highest, count=40):
-    return "sentence1,sentence2,score\n" + "".join(f"left {n},right {n},{highest * n / (count - 1):.3f}\n" for n in range(count))
+    return "sentence1,sentence2,score\n" + "".join(
+        f"left {n},right {n},{highest * n / (count - 1):.3f}\n" for n in range(count)
+    )
 
 
 def test_splits_with_different_ranges_of_scores_are_refused(tmp_path):
     for split, highest in (("train", 1), ("dev", 5), ("test", 5)):
         saved(tmp_path, f"{split}.csv", pairs(highest))
 
-    with pytest.raises(DataError, match=r"different ranges: .*train\.csv from 0 to 1, .*dev\.csv from 0 to 5.*sts_score_range=0-5"):
+    with pytest.raises(
+        DataError, match=r"different ranges: .*train\.csv from 0 to 1, .*dev\.csv from 0 to 5.*sts_score_range=0-5"
+    ):
         load_sts(str(tmp_path))
     assert load_sts(str(tmp_path), score_range=(0, 5)).score_range == (0, 5)
 
 
 def test_nli_labels_are_no_scores(tmp_path):
-    path = saved(tmp_path, "nli.csv", "sentence1,sentence2,label\n" + "".join(f"a {n},b {n},{n % 3}\n" for n in range(60)))
+    path = saved(
+        tmp_path, "nli.csv", "sentence1,sentence2,label\n" + "".join(f"a {n},b {n},{n % 3}\n" for n in range(60))
+    )
 
     with pytest.raises(DataError, match="the scores are 0, 1 and 2 alone, as NLI labels are"):
         load_sts(str(path))
     assert load_sts(str(path), score_range=(0, 2)).score_range == (0, 2)
 
 
-def test_the_scores_seen_are_told_beside_the_range(tmp_path):
+def test_the_observed_scores_are_noted_beside_the_range(tmp_path):
     path = saved(tmp_path, "sts.csv", pairs(4))
 
     assert "scores 0-5, inferred from 0 to 4" in load_sts(str(path)).train.notes
@@ -158,15 +185,18 @@ def test_the_scores_seen_are_told_beside_the_range(tmp_path):
 
 def test_a_stream_cut_between_two_batches_is_refused(tmp_path):
     table = pyarrow.table({"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]})
-    with pyarrow.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+    with (
+        pyarrow.OSFile(str(tmp_path / "rows.arrow"), "wb") as sink,
+        pyarrow.ipc.new_stream(sink, table.schema) as writer,
+    ):
         writer.write_table(table, max_chunksize=1)
     (tmp_path / "rows.arrow").write_bytes((tmp_path / "rows.arrow").read_bytes()[:-8])
 
-    with pytest.raises(DataError, match="it has no end, so it was cut off"):
+    with pytest.raises(DataError, match="its end is missing, so it was cut off"):
         read_table(tmp_path / "rows.arrow")
 
 
-def test_columns_that_nobody_wants_may_be_vectors_or_stand_twice(tmp_path):
+def test_unused_columns_may_be_vectors_or_have_the_same_name(tmp_path):
     vectors = pyarrow.array([[1.0, 2.0]], pyarrow.list_(pyarrow.float32()))
     table = pyarrow.Table.from_arrays(
         [pyarrow.array(["a"]), vectors, pyarrow.array(["x"]), pyarrow.array(["y"])], names=["a", "v", "x", "x"]
@@ -187,10 +217,11 @@ def test_an_empty_folder_of_datasets_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "setting", ["org/name:", "org/name@", "org/name:a@b@c", "datasets/org/name", "https://huggingface.co/datasets/org/name"]
+    "setting",
+    ["org/name:", "org/name@", "org/name:a@b@c", "datasets/org/name", "https://huggingface.co/datasets/org/name"],
 )
-def test_a_name_that_no_hub_has_is_told_with_the_right_form(setting):
-    with pytest.raises(DataError, match="Expected org/name, org/name:config, or either with @revision behind it"):
+def test_an_invalid_hub_name_is_refused_with_the_right_form(setting):
+    with pytest.raises(DataError, match="Expected org/name, org/name:config, or either with @revision after it"):
         load_nli(setting)
 
 

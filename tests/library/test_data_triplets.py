@@ -38,7 +38,7 @@ def test_a_hypothesis_judged_both_ways_contradicts_nothing():
     assert made == [Triplet("p", "h", "c")]
 
 
-def test_rows_without_a_triplet_say_what_is_there_and_what_would_do():
+def test_rows_without_a_triplet_are_refused_with_counts_and_advice():
     rows = [NliRow("p", "e", E), NliRow("q", "c", C), NliRow("q", "n", N)]
 
     with pytest.raises(DataError, match=r"2 premises with 1 entailments and 1 contradictions.*softmax loss"):

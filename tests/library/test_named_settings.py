@@ -1,4 +1,4 @@
-"""Several named values in one setting are told apart, and mistakes in it are named."""
+"""Several named values in one setting are separated, and mistakes in it are reported."""
 
 import pytest
 from hypothesis import given
@@ -8,11 +8,13 @@ from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.values import named_settings
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True)
-VALUES = st.text(st.sampled_from("ab/.-_@: ,=é"), min_size=1).map(str.strip).filter(lambda value: value and "," not in value)
+VALUES = (
+    st.text(st.sampled_from("ab/.-_@: ,=é"), min_size=1).map(str.strip).filter(lambda value: value and "," not in value)
+)
 
 
 @given(settings=st.dictionaries(NAMES, VALUES, max_size=5))
-def test_what_is_joined_with_commas_is_told_apart_again(settings):
+def test_settings_joined_with_commas_are_separated_again(settings):
     text = ",".join(f"{name}={value}" for name, value in settings.items())
 
     assert named_settings(text) == settings
@@ -39,11 +41,13 @@ def test_a_comma_separates_only_before_a_name(text, expected):
     [
         (
             "data/en-trec",
-            "'data/en-trec' has no name. Expected NAME=FOLDER or NAME=FILE, several with a comma between them, for example en-",
+            "'data/en-trec' has no name. Expected NAME=FOLDER or NAME=FILE, several with a comma between them, "
+            "for example en-",
         ),
         (
             "my set=x",
-            "'my set' cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', and begins",
+            "'my set' cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', "
+            "and begins",
         ),
         ("a=x,=y", "'' cannot be a name"),
         ("-a=x", "'-a' cannot be a name"),

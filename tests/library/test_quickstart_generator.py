@@ -1,4 +1,4 @@
-"""Laws of the quickstart's generated data."""
+"""Properties of the quickstart's generated data."""
 
 import hashlib
 import os
@@ -23,8 +23,8 @@ from sbert_prune.errors import DataError
 
 Rows = tuple[list[NliRow], list[StsRow]]
 
-# The rows of the default sets. Scores in the README, the model cards and the benchmarks were measured on exactly these rows, so a change of
-# the lexicon or the grammar must be seen, and those numbers measured again, before this line is changed.
+# The rows of the default sets. Scores in the README, the model cards and the benchmarks were measured on exactly these
+# rows: before this line is changed, check the change of the lexicon or the grammar, and measure those numbers again.
 DIGEST = "b8a9d7934c9756f225dcdcd590a7941d76da5597e67adc43032556dad6c20d5b"
 
 _DIGEST_PROGRAM = """
@@ -55,7 +55,11 @@ def _content_words(rows: Rows) -> Counter[str]:
 def test_the_rows_are_the_same_in_every_process() -> None:
     digests = {
         subprocess.run(
-            [sys.executable, "-c", _DIGEST_PROGRAM], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", _DIGEST_PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in ("0", "1", "12345")
     }
@@ -72,21 +76,23 @@ def test_the_default_rows_are_the_ones_that_our_numbers_were_measured_on(generat
 
 
 def test_generating_imports_neither_torch_nor_numpy() -> None:
-    program = "import sys, sbert_prune.quickstart.generator; print({'torch', 'numpy'} & set(sys.modules))"
+    program = "import sys, sbert_prune.data.quickstart.generator; print({'torch', 'numpy'} & set(sys.modules))"
 
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
     assert printed.strip() == "set()"
 
 
-def test_no_sentence_stands_in_two_splits(generated: dict[Split, Rows]) -> None:
+def test_no_sentence_is_in_two_splits(generated: dict[Split, Rows]) -> None:
     leaks = find_leaks({split: _sentences(rows) for split, rows in generated.items()})
 
     assert leaks == set()
 
 
-def test_no_sentence_stands_in_two_splits_whatever_the_seeds() -> None:
-    leaks = find_leaks({split: _sentences(([], generate_sts(split, num_pairs=300, seed=seed))) for seed, split in enumerate(SPLITS)})
+def test_no_sentence_is_in_two_splits_for_any_seeds() -> None:
+    leaks = find_leaks(
+        {split: _sentences(([], generate_sts(split, num_pairs=300, seed=seed))) for seed, split in enumerate(SPLITS)}
+    )
 
     assert leaks == set()
 
@@ -134,7 +140,7 @@ def test_scores_are_graded_over_the_whole_range(generated: dict[Split, Rows], sp
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_no_pair_stands_twice(generated: dict[Split, Rows], split: Split) -> None:
+def test_no_pair_occurs_twice(generated: dict[Split, Rows], split: Split) -> None:
     pairs = [frozenset((normalise(row.sentence1), normalise(row.sentence2))) for row in generated[split][1]]
 
     assert len(set(pairs)) == len(pairs)
@@ -160,7 +166,9 @@ def test_train_has_thousands_of_distinct_sentences(generated: dict[Split, Rows])
     ],
 )
 def test_no_sentence_has_a_slip(generated: dict[Split, Rows], wrong: str) -> None:
-    slips = [sentence for sentence in chain.from_iterable(map(_sentences, generated.values())) if re.search(wrong, sentence)]
+    slips = [
+        sentence for sentence in chain.from_iterable(map(_sentences, generated.values())) if re.search(wrong, sentence)
+    ]
 
     assert slips == []
 
@@ -173,7 +181,15 @@ def test_sentences_have_5_to_18_words(generated: dict[Split, Rows]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rewrite", [rewrites.change_agent, rewrites.change_verb, rewrites.change_patient, rewrites.swap, rewrites.negate, rewrites.oppose_any]
+    "rewrite",
+    [
+        rewrites.change_agent,
+        rewrites.change_verb,
+        rewrites.change_patient,
+        rewrites.swap,
+        rewrites.negate,
+        rewrites.oppose_any,
+    ],
 )
 def test_a_paraphrase_scores_more_than_a_changed_role(rewrite: rewrites.Rewrite) -> None:
     rng, lexicon = Random("scenes"), load_lexicon("test")
@@ -206,7 +222,12 @@ def test_similarity_is_symmetric() -> None:
     ],
 )
 def test_verbs_are_inflected(verb: str, forms: tuple[str, ...]) -> None:
-    assert (grammar.third_person(verb), grammar.progressive(verb), grammar.past(verb), grammar.participle(verb)) == forms
+    assert (
+        grammar.third_person(verb),
+        grammar.progressive(verb),
+        grammar.past(verb),
+        grammar.participle(verb),
+    ) == forms
 
 
 @pytest.mark.parametrize(

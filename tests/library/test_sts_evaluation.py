@@ -88,7 +88,7 @@ def test_each_distinct_sentence_is_embedded_once(tiny_model, sentences, monkeypa
     [
         ([], "dev has 0 pairs; a correlation needs 3 or more, a useful one hundreds."),
         ([0.1, 0.9], "dev has 2 pairs; a correlation needs 3 or more, a useful one hundreds."),
-        ([0.5] * 5, "dev: all 5 pairs have the same score, so nothing can correlate with it. Check the score column."),
+        ([0.5] * 5, "dev: all 5 pairs have the same score, so no correlation can be computed. Check the score column."),
     ],
 )
 def test_pairs_that_nothing_can_correlate_with_are_refused(tiny_model, pairs, scores, message):

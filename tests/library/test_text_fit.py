@@ -1,4 +1,4 @@
-"""A tokenizer of the language passes; one of another language is named, with the reason."""
+"""A tokenizer of the language passes; one of another language gives warnings with the reason."""
 
 import itertools
 import unicodedata
@@ -12,9 +12,21 @@ from sbert_prune.models.sources import locate_base
 from sbert_prune.vocabulary.fit import measure_fit
 
 WORDS = {
-    "Latin": (("the farmer", "my sister", "a teacher"), ("at home", "in the village"), ("reads a book", "cooks rice", "waters the trees")),
-    "Devanagari": (("शेतकरी", "माझी बहीण", "एक शिक्षिका"), ("घरी", "गावामध्ये"), ("पुस्तक वाचते", "भात शिजवतो", "झाडांना पाणी घालते")),
-    "Tamil": (("விவசாயி", "என் தங்கை", "ஒரு ஆசிரியர்"), ("வீட்டில்", "கிராமத்தில்"), ("புத்தகம் படிக்கிறார்", "சோறு சமைக்கிறார்", "மரங்களுக்கு நீர் ஊற்றுகிறார்")),
+    "Latin": (
+        ("the farmer", "my sister", "a teacher"),
+        ("at home", "in the village"),
+        ("reads a book", "cooks rice", "waters the trees"),
+    ),
+    "Devanagari": (
+        ("शेतकरी", "माझी बहीण", "एक शिक्षिका"),
+        ("घरी", "गावामध्ये"),
+        ("पुस्तक वाचते", "भात शिजवतो", "झाडांना पाणी घालते"),
+    ),
+    "Tamil": (
+        ("விவசாயி", "என் தங்கை", "ஒரு ஆசிரியர்"),
+        ("வீட்டில்", "கிராமத்தில்"),
+        ("புத்தகம் படிக்கிறார்", "சோறு சமைக்கிறார்", "மரங்களுக்கு நீர் ஊற்றுகிறார்"),
+    ),
 }
 HINDI = ["मेरी बहन घर में किताब पढ़ती है।", "किसान गाँव में पेड़ों को पानी देता है।", "अध्यापिका चावल पकाती है।"]
 TEXTS = {script: [" ".join(parts) + "." for parts in itertools.product(*words)] for script, words in WORDS.items()}
@@ -25,7 +37,9 @@ def wordpiece(texts, **normaliser):
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(**({"lowercase": False, "strip_accents": False} | normaliser))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=SPECIALS, show_progress=False))
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=SPECIALS, show_progress=False)
+    )
     return finished(tokenizer)
 
 
@@ -33,7 +47,11 @@ def unigram(texts):
     """Whole words, and letters for the rest; the trainer would want more text than this."""
     words = sorted({f"▁{word}" for text in texts for word in text.split()})
     letters = sorted({letter for text in texts for letter in text})
-    vocabulary = [*((piece, 0.0) for piece in SPECIALS), *((word, -4.0) for word in words), *((letter, -9.0) for letter in letters)]
+    vocabulary = [
+        *((piece, 0.0) for piece in SPECIALS),
+        *((word, -4.0) for word in words),
+        *((letter, -9.0) for letter in letters),
+    ]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=1))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -43,9 +61,13 @@ def unigram(texts):
 def byte_level(texts):
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(" ", "merged_with_next")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=900, initial_alphabet=alphabet, special_tokens=SPECIALS, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, initial_alphabet=alphabet, special_tokens=SPECIALS, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return finished(tokenizer)
 
@@ -53,12 +75,21 @@ def byte_level(texts):
 def finished(tokenizer):
     ends = [(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
 
 
 def uncased_with_letters():
-    """As English uncased BERTs are: whole English words, single Devanagari letters, no accents or vowel signs."""
-    letters = sorted({letter for text in [*TEXTS["Devanagari"], *HINDI] for letter in text if unicodedata.category(letter) in ("Lo", "Mc")})
+    """Return a tokenizer like English uncased BERTs: English words, Devanagari letters, no accents or vowel signs."""
+    letters = sorted(
+        {
+            letter
+            for text in [*TEXTS["Devanagari"], *HINDI]
+            for letter in text
+            if unicodedata.category(letter) in ("Lo", "Mc")
+        }
+    )
     english = sorted({word.strip(".") for text in TEXTS["Latin"] for word in text.split()})
     pieces = [*SPECIALS, "[MASK]", *english, ".", "।", *letters, *(f"##{letter}" for letter in letters)]
     return BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)})
@@ -66,7 +97,12 @@ def uncased_with_letters():
 
 def named(fit):
     """Which of the four warnings are given."""
-    beginnings = {"unknown": "unknown piece", "lost": "drops", "pieces": "A word of", "cut": "of the texts have more than"}
+    beginnings = {
+        "unknown": "unknown piece",
+        "lost": "drops",
+        "pieces": "A word of",
+        "cut": "of the texts have more than",
+    }
     return {name for name, text in beginnings.items() if any(text in warning for warning in fit.warnings())}
 
 
@@ -114,7 +150,11 @@ def test_shares_are_counted_by_piece_and_by_word():
     assert fit.unknown_rate == 2 / 7
     assert fit.pieces_per_word == 1.0
     assert fit.num_texts == 2
-    assert fit.line() == "2 Latin texts: 28.6% unknown pieces, 1.00 pieces a word, 50.0% of the texts cut at 5 pieces (95% need 6 or fewer)"
+    assert (
+        fit.line()
+        == "2 Latin texts: 28.6% unknown pieces, 1.00 pieces a word, 50.0% of the texts cut at 5 pieces (95% need 6 or "
+        "fewer)"
+    )
 
 
 @pytest.mark.parametrize("build", [uncased_with_letters, lambda: byte_level(TEXTS["Latin"])])

@@ -1,4 +1,4 @@
-"""A text whose pieces are all kept is cut into the same pieces again, whatever the kind of tokenizer."""
+"""A text whose pieces are all kept is cut into the same pieces again, for every kind of tokenizer."""
 
 import json
 from collections import Counter
@@ -23,7 +23,9 @@ strange = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sam
     ["☃", "雪", "a雪b", "🙂🙂", "aaaaaaa", "......", "[MASK]", "<s>", "ß"]
 )
 sentences = st.lists(words | words | words | strange, max_size=8).map(" ".join)
-limits = st.floats(0.05, 1).map(lambda share: VocabularyLimit(coverage=share)) | st.integers(50, 500).map(VocabularyLimit)
+limits = st.floats(0.05, 1).map(lambda share: VocabularyLimit(coverage=share)) | st.integers(50, 500).map(
+    VocabularyLimit
+)
 
 
 def parsed(model_type):
@@ -35,7 +37,7 @@ def bare(tokenizer):
 
 
 def trimmed(tokenizer, corpus, limit):
-    """The tokenizer with only the pieces chosen, and how they were numbered before."""
+    """Return the tokenizer with only the chosen pieces, and their old ids."""
     pieces = read_pieces(tokenizer)
     counts = count_pieces(bare(tokenizer), corpus)
     try:
@@ -62,7 +64,11 @@ def test_a_text_whose_pieces_all_survive_is_cut_as_before(kind):
     tokenizer = parsed(KINDS[kind])
 
     @settings(max_examples=60, deadline=None)
-    @given(corpus=st.lists(sentences, min_size=1, max_size=30), limit=limits, texts=st.lists(sentences, min_size=5, max_size=20))
+    @given(
+        corpus=st.lists(sentences, min_size=1, max_size=30),
+        limit=limits,
+        texts=st.lists(sentences, min_size=5, max_size=20),
+    )
     def law(corpus, limit, texts):
         assume(any(text.strip() for text in corpus))
         small, kept = trimmed(tokenizer, [*corpus, "a"], limit)
@@ -73,7 +79,9 @@ def test_a_text_whose_pieces_all_survive_is_cut_as_before(kind):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    corpus=st.lists(st.text("abc ", min_size=1, max_size=12), min_size=3, max_size=12).filter(lambda texts: any(map(str.strip, texts))),
+    corpus=st.lists(st.text("abc ", min_size=1, max_size=12), min_size=3, max_size=12).filter(
+        lambda texts: any(map(str.strip, texts))
+    ),
     size=st.integers(265, 330),
     texts=st.lists(st.text("abcd ☃", max_size=16), min_size=5, max_size=20),
 )
@@ -111,8 +119,17 @@ def test_words_in_the_vocabulary_stay_whole_where_merges_are_ignored():
 
 
 def test_the_price_of_an_unknown_character_stays():
-    """Without "rare", whose score it is counted from, the unknown snowman and "a☃b" would cost less than the two pieces."""
-    scores = [("<unk>", 0.0), ("a", -1.0), ("b", -1.0), ("☃a", -12.0), ("☃b", -12.0), ("a☃b", -1.0), ("rare", -20.0), ("other", -3.0)]
+    """Without "rare", which sets its score, the unknown snowman and "a☃b" would cost less than the two pieces."""
+    scores = [
+        ("<unk>", 0.0),
+        ("a", -1.0),
+        ("b", -1.0),
+        ("☃a", -12.0),
+        ("☃b", -12.0),
+        ("a☃b", -1.0),
+        ("rare", -20.0),
+        ("other", -3.0),
+    ]
     tokenizer = json.loads(Tokenizer(models.Unigram(scores, unk_id=0)).to_str())
 
     small, _ = trimmed(tokenizer, ["☃a☃b a☃b"], VocabularyLimit(coverage=1.0))
@@ -176,9 +193,11 @@ def test_every_kept_piece_can_still_be_built(kind):
     assert pieces.irreplaceable() <= set(kept)
 
 
-def test_what_a_piece_needs_is_what_its_own_merges_pass_through():
+def test_a_piece_needs_the_pieces_that_its_merges_pass_through():
     """Of the ways to split "abcd", merging in order of rank takes only one."""
-    merges = Merges({"merges": [["b", "c"], ["a", "bc"], ["ab", "c"], ["a", "b"], ["abc", "d"], ["ab", "cd"], ["c", "d"]]})
+    merges = Merges(
+        {"merges": [["b", "c"], ["a", "bc"], ["ab", "c"], ["a", "b"], ["abc", "d"], ["ab", "cd"], ["c", "d"]]}
+    )
 
     assert merges.steps("abcd") == {"a", "b", "c", "d", "bc", "abc"}
     assert merges.steps("a") == set()
@@ -192,7 +211,9 @@ def test_a_piece_that_its_characters_do_not_build_needs_every_half():
 
 def test_single_characters_stay_in_all_their_forms():
     pieces = numbered(["<unk>", "a", "##a", "a</w>", "##a</w>", "ab", "##ab", "ab</w>", "<0x0A>", "▁", "▁a"])
-    model = models.BPE(vocab=pieces, merges=[], unk_token="<unk>", continuing_subword_prefix="##", end_of_word_suffix="</w>")
+    model = models.BPE(
+        vocab=pieces, merges=[], unk_token="<unk>", continuing_subword_prefix="##", end_of_word_suffix="</w>"
+    )
 
     kept = read_pieces(json.loads(Tokenizer(model).to_str())).irreplaceable()
 
@@ -203,7 +224,9 @@ def test_a_limit_below_what_must_stay_is_refused_with_the_least_that_works():
     pieces = read_pieces(parsed("bert"))
     least = len(pieces.irreplaceable())
 
-    with pytest.raises(RecipeError, match=rf"vocabulary=7: {least} of this tokenizer's .* have to stay .*Ask for {least} or more"):
+    with pytest.raises(
+        RecipeError, match=rf"vocabulary=7: {least} of this tokenizer's .* have to stay .*Ask for {least} or more"
+    ):
         choose_pieces(pieces, Counter(), VocabularyLimit(pieces=7), ())
 
 
@@ -216,7 +239,9 @@ def test_a_kind_of_tokenizer_that_cannot_be_trimmed_is_named():
 
 def test_every_tenth_text_is_held_out_and_blank_ones_count_for_nothing():
     texts = [text for number in range(25) for text in (f"a{number}", "  ")]
-    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, **{f"##{digit}": 2 + digit for digit in range(10)}}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        models.WordPiece({"[UNK]": 0, "a": 1, **{f"##{digit}": 2 + digit for digit in range(10)}}, unk_token="[UNK]")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 
     counts = count_pieces(tokenizer, iter(texts))
@@ -231,14 +256,14 @@ def test_every_tenth_text_is_held_out_and_blank_ones_count_for_nothing():
 def test_counting_goes_on_beyond_the_texts_that_are_held_out():
     tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
 
-    counts = count_pieces(tokenizer, ("a" for _ in range(50)), most_held_out=2, batch_texts=3)
+    counts = count_pieces(tokenizer, ("a" for _ in range(50)), max_held_out=2, batch_texts=3)
 
     assert (len(counts.held_out), counts.num_counted, counts.occurrences[1]) == (2, 48, 48)
 
 
 @pytest.mark.parametrize("texts", [[], [" ", "\n"]])
 def test_a_corpus_without_text_is_refused(texts):
-    with pytest.raises(DataError, match=r"holds no text \(0 texts\)"):
+    with pytest.raises(DataError, match=r"contains no text \(0 texts\)"):
         count_pieces(bare(parsed("bert")), texts)
 
 
@@ -254,7 +279,7 @@ PROCESSORS = {
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_what_is_put_around_a_text_is_renumbered_with_it(name):
+def test_special_pieces_around_a_text_are_renumbered(name):
     pieces = numbered(("aa", "b", "[CLS]", "[SEP]", "[UNK]", "cc", "[PAD]"))
     full = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
     full.post_processor = PROCESSORS[name]

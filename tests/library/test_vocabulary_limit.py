@@ -1,4 +1,4 @@
-"""A limit of a vocabulary cannot be wrong, and reads back as it was written."""
+"""A vocabulary limit is valid, and parsing inverts str."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,14 @@ def test_parse_inverts_str(limit):
 
 @pytest.mark.parametrize(
     ("text", "pieces", "coverage"),
-    [("all", None, None), ("8000", 8000, None), ("0.999", None, 0.999), ("1.0", None, 1.0), ("1", 1, None), (" .5 ", None, 0.5)],
+    [
+        ("all", None, None),
+        ("8000", 8000, None),
+        ("0.999", None, 0.999),
+        ("1.0", None, 1.0),
+        ("1", 1, None),
+        (" .5 ", None, 0.5),
+    ],
 )
 def test_a_whole_number_is_a_count_and_a_decimal_point_makes_a_share(text, pieces, coverage):
     limit = VocabularyLimit.parse(text)
@@ -34,9 +41,27 @@ def test_a_whole_number_is_a_count_and_a_decimal_point_makes_a_share(text, piece
 
 @pytest.mark.parametrize(
     "text",
-    ["", "abc", "ALL", "0", "-5", "0.0", "1.5", "nan", "inf", "1e3", "1.", "8,000", "8 000", "٨٠٠٠", "1" * 5000, "0." + "9" * 5000, "50%"],
+    [
+        "",
+        "abc",
+        "ALL",
+        "0",
+        "-5",
+        "0.0",
+        "1.5",
+        "nan",
+        "inf",
+        "1e3",
+        "1.",
+        "8,000",
+        "8 000",
+        "٨٠٠٠",
+        "1" * 5000,
+        "0." + "9" * 5000,
+        "50%",
+    ],
 )
-def test_anything_else_is_refused_with_what_would_be_right(text):
+def test_anything_else_is_refused_with_the_right_form(text):
     with pytest.raises(RecipeError, match=r"vocabulary=.*(8000|at least 1)") as refused:
         VocabularyLimit.parse(text)
 

@@ -1,4 +1,4 @@
-"""What stands for a piece that is gone is what the tokenizer itself would put there, and pieces that it stands for badly stay longer."""
+"""A removed piece is replaced as the tokenizer itself does it, and pieces with a bad replacement are kept longer."""
 
 import json
 from collections import Counter
@@ -16,11 +16,15 @@ KINDS = {"WordPiece": "bert", "Unigram": "xlm-roberta", "byte-level BPE": "rober
 
 
 @pytest.mark.parametrize("model_type", KINDS.values(), ids=KINDS)
-def test_the_replacement_is_what_the_tokenizer_puts_there(model_type):
-    """Random rows: no two sequences of pieces have the same mean, so the distance tells which stood there."""
+def test_the_replacement_is_the_one_of_the_tokenizer(model_type):
+    """Random rows: no two sequences of pieces have the same mean, so the distance identifies the replacement."""
     tokenizer = json.loads(TOKENIZERS[model_type]().backend_tokenizer.to_str())
     pieces = read_pieces(tokenizer)
-    replaceable = {number: text for text, number in pieces.numbers if number not in pieces.irreplaceable() and not text.startswith("##")}
+    replaceable = {
+        number: text
+        for text, number in pieces.numbers
+        if number not in pieces.irreplaceable() and not text.startswith("##")
+    }
     rows = np.random.default_rng(0).normal(size=(max(pieces.ids) + 1, 64)).astype(np.float32)
 
     for number, text in replaceable.items():
@@ -41,7 +45,7 @@ def wordpieces(*texts):
     return read_pieces(tokenizer), vocabulary
 
 
-def test_a_rare_piece_that_nothing_stands_for_is_kept_before_a_frequent_one_that_is_the_sum_of_its_parts():
+def test_a_rare_piece_without_replacement_is_kept_before_a_frequent_one_that_is_the_sum_of_its_parts():
     pieces, vocabulary = wordpieces("ab", "bc")
     rows = np.eye(len(vocabulary), dtype=np.float32)
     rows[vocabulary["ab"]] = rows[vocabulary["a"]] + rows[vocabulary["##b"]]
@@ -62,10 +66,12 @@ def test_an_inner_piece_is_replaced_by_inner_pieces():
     assert distances(pieces, rows, [vocabulary["##bc"]], pieces.ids)[vocabulary["##bc"]] == pytest.approx(0, abs=1e-6)
 
 
-def test_what_nothing_can_stand_for_is_far():
+def test_a_piece_without_replacement_has_a_distance_of_one():
     pieces, vocabulary = wordpieces("xyz")
 
-    assert distances(pieces, np.eye(len(vocabulary), dtype=np.float32), [vocabulary["xyz"]], pieces.ids) == {vocabulary["xyz"]: 1.0}
+    assert distances(pieces, np.eye(len(vocabulary), dtype=np.float32), [vocabulary["xyz"]], pieces.ids) == {
+        vocabulary["xyz"]: 1.0
+    }
 
 
 def test_a_share_to_cover_goes_by_frequency_alone():

@@ -1,4 +1,4 @@
-"""Trimming leaves a sentence whose pieces survive its embedding, bit for bit, in every family of encoders, saved and reloaded."""
+"""A sentence whose pieces are all kept has bitwise the same embedding, in every encoder family, also when reloaded."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def trimmed(tmp_path_factory):
 
 
 def covered(before, after):
-    """The sentences all of whose pieces survived, and the others."""
+    """Return the sentences whose pieces are all kept, and the others."""
     known = set(after.tokenizer.get_vocab())
     split = {True: [], False: []}
     for sentence in CORPUS:
@@ -79,7 +79,9 @@ def test_every_number_names_the_piece_that_it_named(trimmed, model_type):
     assert len(new) == configs[1]["vocab_size"] == report.pieces_after == token_table(encoder_of(after)).num_embeddings
     assert getattr(encoder_of(after), "vocab_size", report.pieces_after) == report.pieces_after
     if (padding := token_table(encoder_of(before)).padding_idx) is not None:
-        assert new.convert_ids_to_tokens(token_table(encoder_of(after)).padding_idx) == old.convert_ids_to_tokens(padding)
+        assert new.convert_ids_to_tokens(token_table(encoder_of(after)).padding_idx) == old.convert_ids_to_tokens(
+            padding
+        )
 
 
 def test_pieces_that_the_config_names_stay(tmp_path):
@@ -96,7 +98,14 @@ def test_pieces_that_the_config_names_stay(tmp_path):
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_settings_stay(trimmed, model_type):
     before, after, _ = trimmed(model_type)
-    names = ("model_max_length", "padding_side", "truncation_side", "model_input_names", "chat_template", "clean_up_tokenization_spaces")
+    names = (
+        "model_max_length",
+        "padding_side",
+        "truncation_side",
+        "model_input_names",
+        "chat_template",
+        "clean_up_tokenization_spaces",
+    )
 
     assert [type(module) for module in after] == [type(module) for module in before]
     assert type(encoder_of(after)) is type(encoder_of(before))
@@ -114,7 +123,8 @@ texts = json.load(open(sys.argv[1]))
 for folder in sys.argv[2:]:
     model = SentenceTransformer(folder, device="cpu")
     np.save(folder + "/vectors.npy", model.encode(texts))
-    json.dump([AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts], open(folder + "/ids.json", "w"))
+    ids = [AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in texts]
+    json.dump(ids, open(folder + "/ids.json", "w"))
 """
 
 
@@ -126,11 +136,15 @@ def test_a_fresh_process_cuts_and_embeds_as_in_memory(trimmed, tmp_path):
     for model_type, folder in folders.items():
         trimmed(model_type)[1].save(str(folder), create_model_card=False)
 
-    subprocess.run([sys.executable, "-c", FRESH, tmp_path / "texts.json", *folders.values()], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", FRESH, tmp_path / "texts.json", *folders.values()], check=True, capture_output=True
+    )
 
     for model_type, folder in folders.items():
         after = trimmed(model_type)[1]
-        assert json.loads((folder / "ids.json").read_text()) == [after.tokenizer(text)["input_ids"] for text in texts], model_type
+        assert json.loads((folder / "ids.json").read_text()) == [
+            after.tokenizer(text)["input_ids"] for text in texts
+        ], model_type
         assert np.array_equal(np.load(folder / "vectors.npy"), after.encode(texts)), model_type
         names = {path.name for path in folder.iterdir()}
         assert not names & {
@@ -160,7 +174,11 @@ def test_settings_come_back_from_the_folder(trimmed, tmp_path):
 def test_the_given_model_stays_and_shares_nothing(tmp_path, model_type):
     model = build_model(model_type, tmp_path)
     model.tokenizer.backend_tokenizer.enable_truncation(5)
-    state, config, tokenizer = states(model), encoder_of(model).config.to_dict(), model.tokenizer.backend_tokenizer.to_str()
+    state, config, tokenizer = (
+        states(model),
+        encoder_of(model).config.to_dict(),
+        model.tokenizer.backend_tokenizer.to_str(),
+    )
 
     after, _ = trim_vocabulary(model, COUNTED, LIMIT)
     with torch.no_grad():
@@ -229,7 +247,12 @@ def test_a_limit_above_the_vocabulary_keeps_every_piece_and_drops_spare_rows(tri
 
     assert after.tokenizer.get_vocab() == before.tokenizer.get_vocab()
     assert token_table(encoder_of(before)).num_embeddings == len(after.tokenizer) + 7
-    assert token_table(encoder_of(after)).num_embeddings == len(after.tokenizer) == report.pieces_before == report.pieces_after
+    assert (
+        token_table(encoder_of(after)).num_embeddings
+        == len(after.tokenizer)
+        == report.pieces_before
+        == report.pieces_after
+    )
     assert np.array_equal(before.encode(list(CORPUS)), after.encode(list(CORPUS)))
 
 
@@ -243,7 +266,7 @@ def test_the_pieces_of_prompts_stay(trimmed):
     assert pieces <= set(after.tokenizer.get_vocab())
 
 
-def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
+def test_the_report_equals_a_count_by_hand(tmp_path):
     model = build_model("bert", tmp_path)
     vocabulary = wordpiece()
     counted, held_out = ["the singer ☃"] * 9, "the baker baker ☃"
@@ -269,7 +292,7 @@ def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
     assert (report.num_counted, report.num_held_out, report.measured_on) == (9, 1, "1 held-out texts")
 
 
-def test_few_texts_are_measured_on_themselves_and_the_report_says_so(trimmed):
+def test_few_texts_are_measured_on_themselves_as_the_report_states(trimmed):
     _, report = trim_vocabulary(trimmed("bert")[0], CORPUS[:9], VocabularyLimit(coverage=1.0))
 
     assert (report.num_counted, report.num_held_out) == (9, 0)
@@ -291,8 +314,8 @@ def test_mistakes_are_refused(trimmed):
     model, _, _ = trimmed("bert")
 
     with pytest.raises(RecipeError, match=r"vocabulary=10: \d+ of this tokenizer's \d+ pieces have to stay"):
-        trim_vocabulary(model, iter(()), VocabularyLimit(pieces=10))  # said before the corpus is looked at
-    with pytest.raises(DataError, match="holds no text"):
+        trim_vocabulary(model, iter(()), VocabularyLimit(pieces=10))  # raised before the corpus is read
+    with pytest.raises(DataError, match="contains no text"):
         trim_vocabulary(model, ["", " "], LIMIT)
 
 
@@ -325,7 +348,11 @@ def test_a_tokenizer_that_its_class_would_rebuild_otherwise_becomes_one_of_the_p
 
     same, _ = covered(model, after)
     assert type(after.tokenizer) is type(loaded.tokenizer) is PreTrainedTokenizerFast
-    assert after.tokenizer.tokenize("the singer") == loaded.tokenizer.tokenize("the singer") == model.tokenizer.tokenize("the baker")
+    assert (
+        after.tokenizer.tokenize("the singer")
+        == loaded.tokenizer.tokenize("the singer")
+        == model.tokenizer.tokenize("the baker")
+    )
     assert after.tokenizer.model_input_names == loaded.tokenizer.model_input_names == model.tokenizer.model_input_names
     assert np.array_equal(model.encode(same), after.encode(same))
     assert np.array_equal(loaded.encode(same), after.encode(same))
@@ -352,7 +379,7 @@ def test_ids_with_gaps_are_refused(tmp_path):
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
     model = build_model("bert", tmp_path, tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names))
 
-    with pytest.raises(EncoderError, match=r"does not come back from its folder as it was: added_tokens"):
+    with pytest.raises(EncoderError, match=r"changes when it is saved and loaded: added_tokens"):
         trim_vocabulary(model, COUNTED, LIMIT)
 
 

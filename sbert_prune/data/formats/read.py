@@ -1,4 +1,4 @@
-"""One data file read into records, whatever its format."""
+"""Data files of all formats, read as tables of records."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,18 +10,19 @@ from typing import Any
 from sbert_prune.data.formats.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
 from sbert_prune.data.formats.delimited import DELIMITERS, choose_delimiter, choose_quoting, parse_lines
 from sbert_prune.data.formats.table import Record, Table
-from sbert_prune.data.formats.text import COMPRESSIONS, TextLines, check_file, opened, split_suffixes
+from sbert_prune.data.formats.text import COMPRESSIONS, TextLines, check_file, open_bytes, split_suffixes
 from sbert_prune.errors import DataError
 
 _SAMPLE = 1_000
-"""JSON objects that tell which columns there are."""
+"""The columns of a jsonl file are the keys of so many objects."""
 
 
 def read_table(path: Path) -> Table:
     """Read a csv, tsv, jsonl, parquet or Arrow file, also .gz, .xz or .zst, or a folder that `datasets` saved.
 
-    Raises DataError for a file that is missing, empty, damaged, not UTF-8 or UTF-16, or of an unknown format; damage behind the
-    first record is told while the records are read.
+    Raises:
+        DataError: The file is missing, empty, damaged, not UTF-8 or UTF-16, or of an unknown format. Damage after the
+            first record raises while the records are read.
     """
     if is_dataset_folder(path):
         return _checked(read_dataset_folder(path))
@@ -33,17 +34,17 @@ def read_table(path: Path) -> Table:
 
 
 def is_data_file(path: Path) -> bool:
-    """Whether the name ends as a known format does."""
+    """Return whether the name ends with the suffix of a known format."""
     return split_suffixes(path)[0] in FORMATS
 
 
 def known_formats() -> str:
-    """What can be read, for people."""
+    """Return a sentence that lists the known formats."""
     return f"The formats are {', '.join(FORMATS)}, each also with {' or '.join(COMPRESSIONS)}."
 
 
 def _checked(table: Table) -> Table:
-    """Refuse a table without any record that can be read."""
+    """Return the table. Raises DataError if it has no readable record."""
     records = table.records()
     first = next(records, None)
     if first is None:
@@ -58,23 +59,26 @@ def _read_delimited(likely: str, path: Path) -> Table:
     if not any(line.strip() for line in lines):
         raise DataError(f"{path} holds no text, only blank lines at most; expected rows.")
     delimiter = choose_delimiter(lines, likely=likely)
-    reading = choose_quoting(lines, delimiter)
-    if reading.quoted:
-        quoting = "quoted"
+    quoting = choose_quoting(lines, delimiter)
+    if quoting.quoted:
+        note = "quoted"
     else:
-        held = sum('"' in line for line in lines)
-        quoting = f"quotes are text (on {held:,} lines)" if held else "no quotes"
+        num_lines = sum('"' in line for line in lines)
+        note = f"quotes are text (on {num_lines:,} lines)" if num_lines else "no quotes"
     encoding = ", UTF-16" if lines.encoding == "utf-16" else ""
-    notes = (f"{DELIMITERS[delimiter]}-separated, {quoting}{encoding}",)
-    return Table(str(path), lambda: parse_lines(lines, delimiter, **reading._asdict()), notes=notes)
+    notes = (f"{DELIMITERS[delimiter]}-separated, {note}{encoding}",)
+    return Table(str(path), lambda: parse_lines(lines, delimiter, **quoting._asdict()), notes=notes)
 
 
 def _read_jsonl(path: Path) -> Table:
     lines = TextLines.of(path)
-    with opened(path) as file:
-        begins = file.read(1024).decode(errors="replace").lstrip("\ufeff \t\r\n")
-    if begins.startswith("["):
-        raise DataError(f"{path}, line 1: a JSON array; expected one object such as {{...}} per line. Convert it: jq -c '.[]' {path.name}")
+    with open_bytes(path) as file:
+        beginning = file.read(1024).decode(errors="replace").lstrip("\ufeff \t\r\n")
+    if beginning.startswith("["):
+        raise DataError(
+            f"{path}, line 1: a JSON array; expected one object such as {{...}} per line. Convert it: jq -c '.[]' "
+            f"{path.name}"
+        )
     sample = islice((line for line in lines if line.strip()), _SAMPLE)
     header = tuple(dict.fromkeys(key for line in sample for key in _parse_object(line)[0]))
     return Table(str(path), partial(_objects, lines, header), header=header, notes=("one JSON object per line",))
@@ -83,20 +87,23 @@ def _read_jsonl(path: Path) -> Table:
 def _objects(lines: TextLines, header: tuple[str, ...]) -> Iterator[Record]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            found, fault = _parse_object(line)
-            yield Record(number, tuple(map(found.get, header)), fault)
+            parsed, fault = _parse_object(line)
+            yield Record(number, tuple(map(parsed.get, header)), fault)
 
 
 def _parse_object(line: str) -> tuple[dict[str, Any], str]:
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except json.JSONDecodeError as error:
-        return {}, f"invalid JSON ({error.msg} at character {error.pos + 1}); expected one object such as {{...}} per line"
+        return (
+            {},
+            f"invalid JSON ({error.msg} at character {error.pos + 1}); expected one object such as {{...}} per line",
+        )
     except (ValueError, RecursionError) as error:
         return {}, f"JSON that cannot be read ({error}); expected one object such as {{...}} per line"
-    if not isinstance(found, dict):
-        return {}, f"JSON {type(found).__name__} {line.strip()[:40]!r}; expected an object such as {{...}}"
-    return found, ""
+    if not isinstance(parsed, dict):
+        return {}, f"JSON {type(parsed).__name__} {line.strip()[:40]!r}; expected an object such as {{...}}"
+    return parsed, ""
 
 
 FORMATS: dict[str, Callable[[Path], Table]] = {

@@ -1,4 +1,4 @@
-"""Records of one file with their places, whatever the file's format."""
+"""Tables and records, the common form of all file formats."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 
 class Record(NamedTuple):
-    """One line of a table.
+    """One record of a table.
 
-    line: 1-based; the physical line on which the record starts, or the row of a parquet or Arrow file.
-    fault: why the record could not be read; empty when it could.
-    num_lines: how many lines it spans.  swallows: whether each of several lines could be a record of its own.
+    Attributes:
+        line: 1-based; the physical line on which the record starts, or the row of a parquet or Arrow file.
+        cells: The values of the columns.
+        fault: Why the record could not be read; "" if it could.
+        num_lines: How many lines it spans.
+        swallows: Whether it spans several lines each of which could be a record of its own.
     """
 
     line: int
@@ -22,13 +25,17 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A file's records, not yet understood as NLI or STS; they are never all in memory.
+    """A file's records, before they are parsed as NLI or STS rows; they are never all in memory.
 
-    read: reads the file from its beginning.
-    header: the column names where the format has them (jsonl, parquet, Arrow); None where the first record may be a header.
-    unit: "line" or "row": what `Record.line` counts.
-    notes: what was understood about the format, for people.
-    names: of a column whose numbers stand for words (a ClassLabel of `datasets`), the words in the order of the numbers.
+    Attributes:
+        path: The file.
+        read: Reads the file from its beginning.
+        header: The column names if the format has them (jsonl, parquet, Arrow); None if the first record may be a
+            header.
+        unit: "line" or "row": what `Record.line` counts.
+        notes: A description of the format, for the user.
+        names: By column with numbers for class names (a ClassLabel of `datasets`), the class names in the order of the
+            numbers.
     """
 
     path: str
@@ -39,9 +46,9 @@ class Table:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def records(self) -> Iterator[Record]:
-        """All records, read anew."""
+        """Read all records, from the beginning of the file."""
         return self.read()
 
     def place(self, record: Record) -> str:
-        """Where the record stands, as every message about it begins."""
+        """Return path and number of a record, with which every message about it begins."""
         return f"{self.path}, {self.unit} {record.line}"

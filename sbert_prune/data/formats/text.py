@@ -1,4 +1,4 @@
-"""The lines of a text file, decoded as they are read, however large the file is."""
+"""Text files of any size: open_bytes with or without compression, checked, and read as decoded lines or sentences."""
 
 import gzip
 import lzma
@@ -15,6 +15,30 @@ from typing import IO, Self, cast
 from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+_NOT_TEXT = {
+    b"\xff\xfe\0\0": "text in UTF-32; save it again as UTF-8",
+    b"\0\0\xfe\xff": "text in UTF-32; save it again as UTF-8",
+    b"BZh": "a bzip2 file; unpack it, or pack it as .gz, .xz or .zst",
+    b"\x1f\x8b": "a gzip file; let its name end in .gz",
+    b"\xfd7zXZ": "an xz file; let its name end in .xz",
+    b"\x28\xb5\x2f\xfd": "a zstd file; let its name end in .zst",
+    b"PK\x03\x04": "a zip or Excel file; unpack it, or save it as csv",
+    b"PAR1": "a parquet file; let its name end in .parquet",
+    b"ARROW1": "an Arrow file; let its name end in .arrow",
+}
+"""The first bytes of files that are not text, and what these files are."""
+
+_HEAD_BYTES = 1 << 20
+"""The line end is detected in so many bytes."""
+
+_MAX_LINE_LENGTH = 1 << 24
+"""In characters: a longer line is neither a row nor a sentence, and would fill the memory."""
+
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
+_PACKED = (".zip", ".bz2", ".7z", ".tar", ".tgz")
+
 
 def _open_zst(path: Path) -> IO[bytes]:
     import pyarrow
@@ -24,7 +48,7 @@ def _open_zst(path: Path) -> IO[bytes]:
 
 _OPENERS: dict[str, Callable[[Path], IO[bytes]]] = {
     "": lambda path: path.open("rb"),
-    ".gz": lambda path: cast("IO[bytes]", gzip.open(path, "rb")),  # noqa: SIM115 - `opened` closes it
+    ".gz": lambda path: cast("IO[bytes]", gzip.open(path, "rb")),  # noqa: SIM115 - `open_bytes` closes it
     ".xz": lambda path: lzma.open(path, "rb"),  # noqa: SIM115 - likewise
     ".zst": _open_zst,
 }
@@ -34,34 +58,39 @@ COMPRESSIONS = tuple(suffix for suffix in _OPENERS if suffix)
 
 
 def split_suffixes(path: Path) -> tuple[str, str]:
-    """The suffix of the format and of the compression: "train.csv.gz" gives (".csv", ".gz")."""
+    """Return the suffixes of format and compression: "train.csv.gz" gives (".csv", ".gz")."""
     inner = path.with_suffix("")
     last = path.suffix.lower()
     return (inner.suffix.lower(), last) if last in COMPRESSIONS else (last, "")
 
 
 def stem_of(name: str) -> str:
-    """A file's name without its format and compression: "snli_1.0_train.csv.gz" gives "snli_1.0_train"."""
+    """Return a file's name without format and compression: "snli_1.0_train.csv.gz" gives "snli_1.0_train"."""
     path = Path(name)
     suffix, compression = split_suffixes(path)
     return path.name[: len(path.name) - len(suffix) - len(compression)]
 
 
 def names_like(path: Path) -> str:
-    """A hint for a path that does not exist: near names in the nearest folder that does, or what stands there."""
+    """Return a hint for a path that does not exist: similar names in the nearest existing folder, or its contents."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    wanted = path.absolute().relative_to(folder).parts[0]
+    missing = path.absolute().relative_to(folder).parts[0]
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    near = get_close_matches(wanted, names, n=2)
+    near = get_close_matches(missing, names, n=2)
     if near:
         return f"Did you mean {' or '.join(str(folder / name) for name in near)}?"
     return f"{folder} holds {', '.join(names[:8]) + (', ...' if len(names) > 8 else '') if names else 'nothing'}."
 
 
 def check_file(path: Path, *, expected: str) -> None:
-    """Refuse what cannot be read at all. expected: what should be there, such as "rows".
+    """Check that a file can be read.
 
-    Raises DataError for a missing, unreadable or empty file, and for a folder.
+    Args:
+        path: The file.
+        expected: The contents that a message asks for, such as "rows".
+
+    Raises:
+        DataError: The file is missing, unreadable or empty, or a folder.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected {expected}.")
@@ -79,10 +108,11 @@ def check_file(path: Path, *, expected: str) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed as they are read when its name ends in .gz, .xz or .zst.
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file as bytes, decompressed while they are read if its name ends in .gz, .xz or .zst.
 
-    Raises DataError, also while reading, for a file that is damaged or cannot be read.
+    Raises:
+        DataError: The file is damaged or cannot be read; also raised while reading.
     """
     _, compression = split_suffixes(path)
     try:
@@ -90,59 +120,37 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield file
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         what = f"truncated or not a {compression} file" if compression else "not readable"
-        raise DataError(f"{path} is {what} ({error}). Copy it again from where it came from.") from error
-
-
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-
-_NOT_TEXT = {
-    b"\xff\xfe\0\0": "text in UTF-32; save it again as UTF-8",
-    b"\0\0\xfe\xff": "text in UTF-32; save it again as UTF-8",
-    b"BZh": "a bzip2 file; unpack it, or pack it as .gz, .xz or .zst",
-    b"\x1f\x8b": "a gzip file; let its name end in .gz",
-    b"\xfd7zXZ": "an xz file; let its name end in .xz",
-    b"\x28\xb5\x2f\xfd": "a zstd file; let its name end in .zst",
-    b"PK\x03\x04": "a zip or Excel file; unpack it, or save it as csv",
-    b"PAR1": "a parquet file; let its name end in .parquet",
-    b"ARROW1": "an Arrow file; let its name end in .arrow",
-}
-"""What a file is that begins so."""
-
-_HEAD = 1 << 20
-"""Bytes that tell how lines end."""
-
-_LONGEST = 1 << 24
-"""Characters of the longest line: what is longer is neither a row nor a sentence, and would fill the memory."""
+        raise DataError(f"{path} is {what} ({error}). Copy it again from its source.") from error
 
 
 @dataclass(frozen=True)
 class TextLines:
-    """A text file's physical lines with their ends, read anew by each iteration.
+    """A text file's physical lines with their line ends; each iteration reads the file again.
 
     Attributes:
         path: The file.
         encoding: UTF-8 with or without a byte order mark, or UTF-16 with one.
-        end: What ends a line; only real line ends count, not the other separators that str.splitlines knows.
+        end: The line end, "\\n" or "\\r"; the other separators of str.splitlines do not end a line.
         longest: How many characters a line may have.
     """
 
     path: Path
     encoding: str
     end: str
-    longest: int = _LONGEST
+    longest: int = _MAX_LINE_LENGTH
 
     @classmethod
-    def of(cls, path: Path, *, longest: int = _LONGEST) -> Self:
-        """Look at the beginning of a file, decompressed when its name says so. Raises DataError for what is no text."""
-        with opened(path) as file:
-            head = file.read(_HEAD)
+    def of(cls, path: Path, *, longest: int = _MAX_LINE_LENGTH) -> Self:
+        """Detect encoding and line end of a file, compressed or not. Raises DataError for a file that is not text."""
+        with open_bytes(path) as file:
+            head = file.read(_HEAD_BYTES)
         if other := next((kind for start, kind in _NOT_TEXT.items() if head.startswith(start)), None):
             raise DataError(f"{path}, line 1, byte 1: expected text in UTF-8, but the file begins like {other}.")
         encoding = "utf-16" if head.startswith(_UTF_16) else "utf-8-sig"
         return cls(path, encoding, "\n" if b"\n" in head or b"\r" not in head else "\r", longest)
 
     def __iter__(self) -> Iterator[str]:
-        """The lines. Raises DataError, with line and byte, for another encoding, a NUL byte, or a line without an end."""
+        """Yield the lines. Raises DataError, with the place, for another encoding, a NUL byte, or an overlong line."""
         try:
             for number, line in enumerate(self.decoded(errors="strict"), start=1):
                 if "\0" in line:
@@ -151,45 +159,46 @@ class TextLines:
                     raise DataError(f"{self.path}, {place}: a NUL byte; expected text in UTF-8. {advice}")
                 if len(line) > self.longest:
                     raise DataError(
-                        f"{self.path}, line {number} is longer than {self.longest >> 20} MiB; expected a row or a sentence a line."
+                        f"{self.path}, line {number} is longer than {self.longest >> 20} MiB; expected a row or a "
+                        "sentence a line."
                     )
                 yield line
         except UnicodeDecodeError as error:
             raise DataError(self._undecodable()) from error
 
     def decoded(self, errors: str) -> Iterator[str]:
-        """The lines, unchecked; what is not in the file's encoding is marked as `errors` says (see `codecs`)."""
-        with opened(self.path) as file, TextIOWrapper(file, encoding=self.encoding, errors=errors, newline=self.end) as text:
+        """Yield the lines unchecked; `errors` is the codec's error handler for wrong bytes (see `codecs`)."""
+        with (
+            open_bytes(self.path) as file,
+            TextIOWrapper(file, encoding=self.encoding, errors=errors, newline=self.end) as text,
+        ):
             while line := text.readline(self.longest + 1):
                 yield line
 
     def _undecodable(self) -> str:
-        """Where the first wrong byte stands: read again, with wrong bytes marked, because the decoder counts no lines."""
+        """Return a message about the first wrong byte; reads the file again, because the decoder counts no lines."""
         marks = "\ufffd" if self.encoding == "utf-16" else "".join(map(chr, range(0xDC80, 0xDD00)))
         errors = "replace" if self.encoding == "utf-16" else "surrogateescape"
         for number, line in enumerate(self.decoded(errors), start=1):
-            found = next((place for place, character in enumerate(line) if character in marks), None)
-            if found is not None and errors == "surrogateescape":
-                place = f"line {number}, byte {len(line[:found].encode(errors='surrogateescape')) + 1}"
-                wrong = f"the byte 0x{ord(line[found]) - 0xDC00:02x} is not UTF-8"
+            index = next((index for index, character in enumerate(line) if character in marks), None)
+            if index is not None and errors == "surrogateescape":
+                place = f"line {number}, byte {len(line[:index].encode(errors='surrogateescape')) + 1}"
+                wrong = f"the byte 0x{ord(line[index]) - 0xDC00:02x} is not UTF-8"
                 guess = "UTF-16 without a byte order mark" if "\0" in line else "Latin-1 or Windows-1252"
                 return f"{self.path}, {place}: {wrong}. Save the file again as UTF-8 (it may be in {guess})."
-            if found is not None:
+            if index is not None:
                 break
         return f"{self.path}, line {number}: begins as UTF-16, but this line is none. Save the file again as UTF-8."
 
 
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
-_PACKED = (".zip", ".bz2", ".7z", ".tar", ".tgz")
-
-
 def load_texts(path: Path) -> Iterator[str]:
-    """The sentences of a text file, decompressed when its name ends in .gz, .xz or .zst; blank lines are skipped.
+    """Return the sentences of a text file, decompressed if its name ends in .gz, .xz or .zst; blank lines are skipped.
 
-    Raises DataError at once for a path that is no text file, an empty file, or damage before the first sentence;
-    later, with line and byte, for damage behind it.
+    Raises:
+        DataError: The path is not a text file, the file is empty, or it is damaged before the first sentence. Damage
+            after it raises while the sentences are read, with line and byte.
     """
-    _check_path(path)
+    _check_text_file(path)
     sentences = _sentences(path)
     try:
         first = next(sentences)
@@ -198,11 +207,14 @@ def load_texts(path: Path) -> Iterator[str]:
     return chain((first,), sentences)
 
 
-def _check_path(path: Path) -> None:
+def _check_text_file(path: Path) -> None:
     check_file(path, expected="one text file, one sentence a line")
     suffix, _ = split_suffixes(path)
     if suffix in _TABLES:
-        raise DataError(f"{path} is a table ({suffix}); expected plain text. Write its sentences into a .txt file, one sentence a line.")
+        raise DataError(
+            f"{path} is a table ({suffix}); expected plain text. Write its sentences into a .txt file, one sentence a "
+            "line."
+        )
     if suffix in _PACKED:
         raise DataError(f"{path} is packed as {suffix}; expected text, plain or as .gz, .xz or .zst. Unpack it first.")
 

@@ -1,10 +1,10 @@
-"""The words for details: who else, which traits, how and when (the notation is that of topics_indoors.py)."""
+"""The words for details: further people, traits, manners and times, in the notation of topics_indoors.py."""
 
 PEOPLE = """
     man=guy=fellow <> woman=lady, boy=lad <> girl=schoolgirl, child=kid=youngster <> adult=grown-up, teenager=adolescent,
     villager=local resident, stranger=outsider, husband=spouse, friend=companion
 """
-"""People who may take part in any topic that people take part in."""
+"""People who may take part in any topic that has people."""
 
 TRAITS = {
     "person": """

@@ -16,16 +16,21 @@ NUM_SCENES: dict[Split, int] = {"train": 2000, "dev": 200, "test": 400}
 NUM_PAIRS: dict[Split, int] = {"train": 3000, "dev": 500, "test": 1000}
 
 _NUM_WORDS = range(5, 19)
-# A sentence may stand in its own split only (splits.py), so words are drawn again until a frame gives one; after some tries the scene is
-# given up.
+# A sentence belongs to one split (splits.py), so words are drawn again until a sentence belongs to the right one. After
+# some tries the scene is discarded.
 _NUM_WORDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row of a table of relations: how often, by which rewrites, and how often a word gives way to a synonym.
+    """A row of a table of relations.
 
-    Where the meaning stays, the words mostly change; where it changes, they mostly stay: so counting common words misleads.
+    If the meaning stays the same, most words change; if it changes, most words stay: so counting common words misleads.
+
+    Attributes:
+        weight: How often the row is drawn, relative to others.
+        rewrites: The changes to the scene.
+        contrast: The probability with which a word is replaced by a synonym.
     """
 
     weight: int
@@ -80,7 +85,7 @@ _NLI: dict[Label, tuple[_Row, ...]] = {
 
 
 def generate_nli(split: str, *, num_scenes: int | None = None, seed: int = 0) -> list[NliRow]:
-    """Three rows a premise: entailment, neutral and contradiction, so that each premise gives a triplet.
+    """Return three rows for each premise: entailment, neutral and contradiction, so that each premise gives a triplet.
 
     Raises DataError for an unknown split.
     """
@@ -95,12 +100,14 @@ def generate_nli(split: str, *, num_scenes: int | None = None, seed: int = 0) ->
         hypotheses = {label: writer.rewrite(premise, writer.choose(table)) for label, table in _NLI.items()}
         if all(hypotheses.values()):
             seen.add(normalise(premise.text))
-            rows += [NliRow(premise.text, hypothesis.text, label) for label, hypothesis in hypotheses.items() if hypothesis]
+            rows += [
+                NliRow(premise.text, hypothesis.text, label) for label, hypothesis in hypotheses.items() if hypothesis
+            ]
     return rows
 
 
 def generate_sts(split: str, *, num_pairs: int | None = None, seed: int = 0) -> list[StsRow]:
-    """Pairs with a score computed from the roles in which their scenes differ (similarity.py).
+    """Return pairs with a score computed from the roles in which their scenes differ (similarity.py).
 
     Raises DataError for an unknown split.
     """
@@ -127,7 +134,7 @@ class _Sentence:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes sentences that may stand in one split."""
+    """Writes sentences that belong to one split."""
 
     split: Split
     rng: Random
@@ -135,14 +142,14 @@ class _Writer:
 
     @classmethod
     def open(cls, split: Split, purpose: str) -> "_Writer":
-        # A string seeds by its SHA-512, the same in every process and Python version.
+        # Random seeds from a string by its SHA-512, which is the same in every process and Python version.
         return cls(split, Random(f"{purpose} {split}"), load_lexicon(split))
 
     def choose(self, table: tuple[_Row, ...]) -> _Row:
         return self.rng.choices(table, weights=[row.weight for row in table])[0]
 
     def draw(self) -> _Sentence | None:
-        """A new sentence of two details or more; in dev and test, about things that train did not show."""
+        """Return a new sentence of two details or more, in dev and test about concepts not in train, or None."""
         scene = draw_scene(self.rng, self.lexicon)
         core = [concept for concept in (scene.agent, scene.verb, scene.patient) if concept]
         is_new = self.split == "train" or sum(concept.is_reserved for concept in core) > len(core) / 2
@@ -150,7 +157,7 @@ class _Writer:
         return self._write(scene, None, 1.0) if is_new and is_rich else None
 
     def rewrite(self, sentence: _Sentence, row: _Row) -> _Sentence | None:
-        """The sentence for what the rewrites make of a scene, or None where they do not apply."""
+        """Return a sentence for the rewritten scene, or None if the rewrites do not apply."""
         scene: Scene | None = sentence.scene
         for rewrite in row.rewrites:
             scene = rewrite(scene, self.rng, self.lexicon) if scene else None

@@ -33,13 +33,13 @@ _PLURALS = {
     "deer": "deer",
 }
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
-# Said with a consonant ("a uniform") or without one ("an hour"), whatever the spelling.
+# Pronounced with a consonant first ("a uniform") or a vowel first ("an hour"), regardless of the spelling.
 _AS_CONSONANT = ("uniform", "use", "one")
 _AS_VOWEL = ("hour", "honest", "x-ray")
 
 
 def article(phrase: str) -> str:
-    """The indefinite article that goes before the phrase."""
+    """Return the indefinite article for a phrase."""
     starts_with_vowel = phrase[0] in "aeiou" and not phrase.startswith(_AS_CONSONANT)
     return "an" if starts_with_vowel or phrase.startswith(_AS_VOWEL) else "a"
 
@@ -56,7 +56,7 @@ def _with_s(word: str) -> str:
 
 @cache
 def plural(noun: str) -> str:
-    """More than one of a noun."""
+    """Return the plural of a noun."""
     if noun in _PLURALS:
         return _PLURALS[noun]
     for singular, many in (("person", "people"), ("man", "men")):

@@ -14,10 +14,13 @@ from sbert_prune.data.quickstart.topics_outdoors import OUTDOORS
 class Concept:
     """One meaning and the words for it.
 
-    opposite: the name of the concept that excludes this one, or "".
-    general: the concept that this one falls under.
-    kind: which traits fit ("" where none do).
-    acts_on: for a verb, the class of things that it takes; "-" for none.
+    Attributes:
+        name: The first of the words.
+        words: The synonyms.
+        opposite: The name of the concept that excludes this one, or "".
+        general: The hypernym: the concept that this one falls under.
+        kind: Which traits fit; "" if none do.
+        acts_on: For a verb, the class of things that it takes; "-" for none.
     """
 
     name: str
@@ -29,7 +32,7 @@ class Concept:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether some word for it, or some pair of words, is unseen in training."""
+        """Whether the concept or one of its words is not in train."""
         return is_reserved_concept(self.name) or any(map(is_reserved_word, self.words))
 
 
@@ -38,7 +41,7 @@ Concepts = tuple[Concept, ...]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What can happen together: agents do deeds to things (by class) in places."""
+    """Concepts that fit together in a scene: agents do deeds to things (by class) in places."""
 
     name: str
     agents: Concepts
@@ -62,7 +65,7 @@ _PERSON = Concept("person", ("person",), kind="person")
 
 
 def _parse(items: str) -> Concepts:
-    """Read "a=b <> c, d": the concepts a (with its synonym b) and c, opposites of each other, and d."""
+    """Parse "a=b <> c, d": the concepts a (with its synonym b) and c, opposites of each other, and d."""
     concepts = []
     for item in items.split(","):
         sides = [tuple(side.split("=")) for side in " ".join(item.split()).split(" <> ")]
@@ -102,7 +105,7 @@ def _parse_topic(text: str) -> Topic:
 
 @cache
 def load_lexicon(split: Split) -> Lexicon:
-    """The whole lexicon for dev and test; for train without the reserved concepts and words."""
+    """Return the whole lexicon for dev and test; for train, the lexicon without the reserved concepts and words."""
     topics = (INDOORS + OUTDOORS).split("\ntopic ")[1:]
     full = Lexicon(
         topics=tuple(map(_parse_topic, topics)),

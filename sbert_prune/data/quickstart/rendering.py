@@ -1,4 +1,4 @@
-"""Scenes as English sentences: words chosen for the concepts, then one of several syntactic frames."""
+"""Scenes rendered as English sentences: words are chosen for the concepts, then one of several syntactic frames."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ Words = Mapping[str, str]
 
 
 def choose_words(scene: Scene, rng: Random, *, earlier: Words | None = None, contrast: float = 1.0) -> Words:
-    """A word for each concept; for one that was already named, another word with the probability `contrast`, else the same."""
+    """Choose a word for each concept.
+
+    Args:
+        scene: The scene.
+        rng: The source of randomness.
+        earlier: The words of an earlier sentence.
+        contrast: The probability of another word for a concept with a word in `earlier`; else the word is the same.
+    """
     words = {}
     for role in ROLES:
         concept = scene.role(role)
@@ -27,7 +34,7 @@ def choose_words(scene: Scene, rng: Random, *, earlier: Words | None = None, con
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A clause in pieces; a piece that the scene lacks is empty."""
+    """The parts of a clause; a part that the scene does not have is empty."""
 
     subject: str
     object_: str
@@ -48,7 +55,7 @@ class _Parts:
 
     @property
     def done(self) -> str:
-        """ "being slowly stirred by a chef"; "it_be" goes before it, since what is acted on is always one."""
+        """ "being slowly stirred by a chef"; it follows `it_be`, because the patient is always singular."""
         return f"being {self.early_manner} {grammar.participle(self.verb)} by {self.subject}"
 
     @property
@@ -71,7 +78,7 @@ def _has_new_subject(p: _Parts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One way to order the pieces, how often to take it, and what it cannot do without."""
+    """A syntactic frame: how often it is chosen, the sentence for the parts, and whether it fits them."""
 
     weight: int
     say: Callable[[_Parts], str]
@@ -86,7 +93,10 @@ _FRAMES = (
     _Frame(1, lambda p: f"it {p.it_be} {p.subject} that {p.be} {p.doing} {p.circumstances}", lambda p: not p.is_plural),
     _Frame(
         1,
-        lambda p: f"it {p.it_be} {p.object_} that {p.subject} {p.be} {p.early_manner} {grammar.progressive(p.verb)} {p.circumstances}",
+        lambda p: (
+            f"it {p.it_be} {p.object_} that {p.subject} {p.be} {p.early_manner} {grammar.progressive(p.verb)} "
+            f"{p.circumstances}"
+        ),
         # "that a girl is waiting for in the park" reads badly, "putting on on a sunny day" worse.
         lambda p: _has_object(p) and " " not in p.verb,
     ),
@@ -96,14 +106,18 @@ _FRAMES = (
 _NEGATED_FRAMES = (
     _Frame(4, lambda p: f"{p.subject} {p.be} not {p.doing} {p.circumstances}"),
     _Frame(2, lambda p: f"{p.object_} {p.it_be} not {p.done} {p.circumstances}", _has_object),
-    _Frame(2, lambda p: f"no {p.subject.split(' ', 1)[1]} {p.be} {p.doing} {p.circumstances}", lambda p: not p.is_plural),
+    _Frame(
+        2, lambda p: f"no {p.subject.split(' ', 1)[1]} {p.be} {p.doing} {p.circumstances}", lambda p: not p.is_plural
+    ),
     _Frame(1, lambda p: f"it is not true that {p.subject} {p.be} {p.doing} {p.circumstances}"),
-    _Frame(2, lambda p: f"{p.place}, {p.subject} {p.be} not {p.doing} {p.late_manner} {p.time}", lambda p: p.place != ""),
+    _Frame(
+        2, lambda p: f"{p.place}, {p.subject} {p.be} not {p.doing} {p.late_manner} {p.time}", lambda p: p.place != ""
+    ),
 )
 
 
 def render(scene: Scene, words: Words, rng: Random, *, is_past: bool) -> Iterator[str]:
-    """The sentences that say the scene in the given words, the frames in a random order that favours the plain ones."""
+    """Yield sentences for the scene in the given words, in random order but heavy frames more likely first."""
     parts = _parts(scene, words, rng, is_past=is_past)
     frames = _NEGATED_FRAMES if scene.negated else _FRAMES
     for frame in sorted(frames, key=lambda frame: rng.random() / frame.weight):
@@ -125,7 +139,7 @@ def _parts(scene: Scene, words: Words, rng: Random, *, is_past: bool) -> _Parts:
         object_ = f"the {word(scene.owner)}'s {word(scene.look)} {word(scene.patient).rstrip('~')}"
     else:
         object_ = _noun_phrase(word(scene.patient), word(scene.look), rng) if scene.patient else ""
-    # "On purpose" and its like follow the verb; what ends in -ly goes before it.
+    # Adverbs in -ly precede the verb; phrases such as "on purpose" follow it.
     is_early = manner.endswith("ly")
     singular_be, plural_be = ("was", "were") if is_past else ("is", "are")
     present = verb if number else grammar.third_person(verb)

@@ -44,18 +44,18 @@ def oppose_any(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
 
 
 def generalise(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
-    """Say "person" for "chef", or "food" for "stew"."""
+    """Replace a concept by its hypernym: "chef" by "person", or "stew" by "food"."""
     return _generalise(rng.choice(("agent", "patient")), scene, rng, lexicon)
 
 
 def lose_detail(scene: Scene, rng: Random, _lexicon: Lexicon) -> Scene | None:
-    """Leave an attribute or a circumstance out."""
+    """Remove an attribute or a circumstance."""
     filled = [role for role in DETAILS if scene.role(role)]
     return scene.fill(rng.choice(filled), None) if filled else None
 
 
 def add_detail(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
-    """Claim an attribute or a circumstance that the scene does not tell."""
+    """Add an attribute or a circumstance that the scene does not have."""
     empty = [role for role in DETAILS if role != "number" and not scene.role(role) and options(scene, role, lexicon)]
     if not empty:
         return None
@@ -65,12 +65,12 @@ def add_detail(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
 
 
 def negate(scene: Scene, _rng: Random, _lexicon: Lexicon) -> Scene | None:
-    """Deny the scene."""
+    """Negate the scene, or remove its negation."""
     return replace(scene, negated=not scene.negated)
 
 
 def swap(scene: Scene, _rng: Random, _lexicon: Lexicon) -> Scene | None:
-    """Let the patient do to the agent what the agent did to it."""
+    """Swap agent and patient."""
     if scene.verb.acts_on != "person" or scene.patient is None:
         return None
     return (
@@ -81,17 +81,19 @@ def swap(scene: Scene, _rng: Random, _lexicon: Lexicon) -> Scene | None:
 
 
 def same_agent_elsewhere(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
-    """Another scene of the topic with the same agent."""
-    return replace(draw_scene(rng, lexicon, topic=scene.topic), agent=scene.agent, trait=scene.trait, number=scene.number)
+    """Return another scene of the topic with the same agent."""
+    return replace(
+        draw_scene(rng, lexicon, topic=scene.topic), agent=scene.agent, trait=scene.trait, number=scene.number
+    )
 
 
 def same_topic(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
-    """Another scene of the topic."""
+    """Return another scene of the topic."""
     return draw_scene(rng, lexicon, topic=scene.topic)
 
 
 def unrelated(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
-    """A scene of another topic."""
+    """Return a scene of another topic."""
     other = draw_scene(rng, lexicon)
     return None if other.topic.name == scene.topic.name else other
 

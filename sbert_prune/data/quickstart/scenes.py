@@ -12,7 +12,11 @@ from sbert_prune.data.quickstart.lexicon import Concept, Concepts, Lexicon, Topi
 class Scene:
     """The meaning of one sentence; every role but agent and verb may be empty.
 
-    trait: an attribute of the agent. look: an attribute of the patient. owner: whose the patient is. number: how many agents.
+    Attributes:
+        trait: An attribute of the agent.
+        look: An attribute of the patient.
+        owner: The owner of the patient.
+        number: The number of agents.
     """
 
     topic: Topic
@@ -29,12 +33,12 @@ class Scene:
     negated: bool = False
 
     def role(self, name: str) -> Concept | None:
-        """What fills a role."""
+        """Return the concept in a role."""
         concept: Concept | None = getattr(self, name)
         return concept
 
     def fill(self, name: str, concept: Concept | None) -> "Scene":
-        """The scene with something else in a role."""
+        """Return the scene with another concept in a role."""
         change: dict[str, Any] = {name: concept}
         return replace(self, **change)
 
@@ -45,7 +49,16 @@ ROLES = ("agent", "verb", "patient", *DETAILS)
 _PEOPLE = ("agent", "patient", "owner")
 
 # How often a scene has each role; the patient first, since its look and owner depend on it.
-_CHANCES = {"patient": 1.0, "trait": 0.35, "look": 0.4, "owner": 0.2, "number": 0.15, "place": 0.6, "time": 0.3, "manner": 0.25}
+_CHANCES = {
+    "patient": 1.0,
+    "trait": 0.35,
+    "look": 0.4,
+    "owner": 0.2,
+    "number": 0.15,
+    "place": 0.6,
+    "time": 0.3,
+    "manner": 0.25,
+}
 
 
 def _owners(scene: Scene, _lexicon: Lexicon) -> Concepts:
@@ -53,9 +66,9 @@ def _owners(scene: Scene, _lexicon: Lexicon) -> Concepts:
     return scene.topic.agents if is_owned and scene.agent.kind == "person" else ()
 
 
-# A person is nobody's, and a wild animal or a plant seldom somebody's.
+# People have no owner, and wild animals and plants rarely do.
 _UNOWNED_KINDS = {"person", "animal", "plant"}
-# What could fill a role of a scene and still make sense.
+# The concepts that make sense in a role of a scene.
 _OPTIONS: dict[str, Callable[[Scene, Lexicon], Concepts]] = {
     "agent": lambda scene, _: scene.topic.agents,
     "verb": lambda scene, _: tuple(deed for deed in scene.topic.deeds if deed.acts_on == scene.verb.acts_on),
@@ -71,12 +84,12 @@ _OPTIONS: dict[str, Callable[[Scene, Lexicon], Concepts]] = {
 
 
 def options(scene: Scene, role: str, lexicon: Lexicon) -> Concepts:
-    """What could fill a role of the scene and still make sense."""
+    """Return the concepts that make sense in a role of the scene."""
     return _OPTIONS[role](scene, lexicon)
 
 
 def draw_scene(rng: Random, lexicon: Lexicon, *, topic: Topic | None = None) -> Scene:
-    """A scene that makes sense, with some of the details."""
+    """Return a random scene that makes sense, with some of the details."""
     topic = topic or rng.choice(lexicon.topics)
     scene = Scene(topic, agent=rng.choice(topic.agents), verb=rng.choice(topic.deeds))
     for role, chance in _CHANCES.items():
@@ -86,6 +99,6 @@ def draw_scene(rng: Random, lexicon: Lexicon, *, topic: Topic | None = None) -> 
 
 
 def others(scene: Scene, role: str, lexicon: Lexicon) -> Concepts:
-    """The options for a role that share no word with what fills the people's roles or the role itself."""
+    """Return the options for a role that share no word with its current concept or with agent, patient and owner."""
     taken = {word for name in {role, *_PEOPLE} if (filler := scene.role(name)) for word in filler.words}
     return tuple(option for option in options(scene, role, lexicon) if taken.isdisjoint(option.words))

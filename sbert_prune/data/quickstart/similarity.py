@@ -1,4 +1,4 @@
-"""How alike two scenes are, computed from the roles in which they differ."""
+"""The similarity of two scenes, computed from the roles in which they differ."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -16,9 +16,9 @@ class Difference(StrEnum):
     OPPOSED = "two things that exclude each other"
 
 
-# What a difference takes away from 1.0, the score of the same meaning: the one place where scores come from.
-# The core (agent, verb, patient) weighs most, and any two changes in it leave little; an attribute or a circumstance costs less; a detail
-# that one scene merely leaves out costs less than one that contradicts the other scene's.
+# What is subtracted for a difference from 1.0, the score of the same meaning; all scores are computed from this table.
+# The core (agent, verb, patient) weighs most, and two changes in it leave a low score; an attribute or a circumstance
+# costs less; a detail that one scene does not have costs less than one that contradicts the other scene's.
 _COSTS: dict[str, dict[Difference, float]] = {
     "agent": {Difference.GENERAL: 0.10, Difference.CHANGED: 0.40, Difference.OPPOSED: 0.45},
     "verb": {Difference.CHANGED: 0.40, Difference.OPPOSED: 0.50},
@@ -34,11 +34,11 @@ _COSTS: dict[str, dict[Difference, float]] = {
 _NEGATION_COST = 0.55
 _SWAP_COST = 0.45
 _SAME_TOPIC_FLOOR = 0.10
-"""What is left when nothing but the topic is the same."""
+"""The lowest score of two scenes of the same topic."""
 
 
 def similarity(left: Scene, right: Scene) -> float:
-    """0 (unrelated) to 1 (the same meaning), in steps of 0.05; symmetric."""
+    """Return a symmetric score from 0 (unrelated) to 1 (the same meaning), in steps of 0.05."""
     cost = 0.0
     if _is_swapped(left, right):
         cost += _SWAP_COST

@@ -1,7 +1,8 @@
-"""Which split a sentence belongs to, and which words train never shows.
+"""The split of each sentence, and the words that are reserved for dev and test.
 
-Two walls stand between the splits. A sentence's split follows from a digest of its letters, so no sentence can stand in two splits,
-whatever the sizes and seeds. And a part of the lexicon is reserved for dev and test: who knows those words knows them from pre-training.
+The splits are separated in two ways. A sentence's split is computed from a digest of its letters, so no sentence can be
+in two splits, for all sizes and seeds. And a part of the lexicon is reserved for dev and test: a model can know those
+words only from pre-training.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,17 +16,18 @@ Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 RESERVED_WORDS = 0.30
-"""The share of the words that only dev and test show: a concept with a reserved and a common word is a synonym pair unseen in training."""
+"""The share of the words that are only in dev and test: a concept with a reserved and a common word gives a synonym
+pair that is not in train."""
 RESERVED_CONCEPTS = 0.12
 """The share of the concepts whose words are all reserved."""
 
-# Twelfths of all sentences; train's is the largest since it has the most rows to fill.
+# Twelfths of all sentences; train has the most, since it has the most rows.
 _TWELFTHS: tuple[Split, ...] = ("train",) * 5 + ("dev",) * 3 + ("test",) * 4
 _LETTERS = str.maketrans("", "", ".,'-")
 
 
 def parse_split(text: str) -> Split:
-    """Raises DataError for a split that is not generated."""
+    """Return the split with this name. Raises DataError for a split that is not generated."""
     for split in SPLITS:
         if text == split:
             return split
@@ -33,12 +35,12 @@ def parse_split(text: str) -> Split:
 
 
 def normalise(sentence: str) -> str:
-    """What two sentences must share to count as the same one: the words, without case or punctuation."""
+    """Return a sentence without case or punctuation, as sentences are compared."""
     return sentence.lower().translate(_LETTERS)
 
 
 def split_of(sentence: str) -> Split:
-    """The one split where the sentence may stand."""
+    """Return the split that the sentence belongs to."""
     return _TWELFTHS[crc32(normalise(sentence).encode()) % len(_TWELFTHS)]
 
 
@@ -48,16 +50,16 @@ def _fraction(text: str) -> float:
 
 
 def is_reserved_word(word: str) -> bool:
-    """Whether train never shows the word."""
+    """Return whether the word is reserved for dev and test."""
     return _fraction(f"word {word}") < RESERVED_WORDS
 
 
 def is_reserved_concept(name: str) -> bool:
-    """Whether train shows none of the words of the concept."""
+    """Return whether the concept, with all its words, is reserved for dev and test."""
     return _fraction(f"concept {name}") < RESERVED_CONCEPTS
 
 
 def find_leaks(sentences: Mapping[str, Iterable[str]]) -> set[str]:
-    """The normalised sentences that stand in more than one split."""
+    """Return the normalised sentences that are in more than one split."""
     seen = [{normalise(sentence) for sentence in split} for split in sentences.values()]
     return set().union(*(left & right for left, right in combinations(seen, 2)))

@@ -1,8 +1,8 @@
-"""The topics that happen under a roof: who is there, where, what can be done to what.
+"""Indoor topics: the agents, places, things and deeds of each.
 
-How to read a line (the parser is lexicon.py):
-  agents GENERAL | ...                       people or animals of the topic; GENERAL is the word that they all fall under
-  places | ...                               where the deeds of the topic happen
+The notation (parsed by lexicon.py):
+  agents GENERAL | ...                       people or animals of the topic; GENERAL is their hypernym
+  places | ...                               where the deeds happen
   things CLASS KIND GENERAL=GENERAL | ...    what the deeds are done to; KIND chooses the adjectives that fit
   deeds CLASS | ...                          verbs that take the things of CLASS ("-" takes none)
   a=b are words for one concept, a <> b are opposites, x~ cannot be counted.

@@ -1,4 +1,4 @@
-"""The topics that happen under the sky: who is there, where, what can be done to what (topics_indoors.py explains the lines)."""
+"""Outdoor topics: the agents, places, things and deeds of each, in the notation of topics_indoors.py."""
 
 OUTDOORS = """
 topic garden
