@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipelines.doctor.device import ask_torch, judge
-from pipelines.doctor.findings import Finding, refused
 
-from pipelines.doctor.findings import Check, run_checks
+from pipelines.doctor.device import ask_torch, judge
+from pipelines.doctor.findings import Check, Finding, refused, run_checks
 from sbert_prune.errors import DataError
 from tests.in_process import call
 

@@ -9,11 +9,10 @@ from importlib.metadata import version
 from runpy import run_module
 
 import pytest
-from pipelines.doctor.base import check_model, num_parameters
+
+from pipelines.doctor.base import check_layers, check_model, num_parameters
 from pipelines.doctor.data import check_rows, check_text
 from pipelines.doctor.hub import check_hub
-
-from pipelines.doctor.base import check_layers
 from sbert_prune.recipe.files import load_recipe
 from tests.hub import Hub, use_hub, wait_for_no_hub
 
