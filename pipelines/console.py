@@ -34,7 +34,8 @@ _PLAIN_EVERY_S = 10.0
 class Command(click.Command):
     """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs.
 
-    Where it has done its work, but something could not be recorded, it ends with exit status 3; where a gate refused, with 4.
+    It ends with exit status 3 where it has done its work but could not record all of it, and with 4 where a gate refused. `verify` ends
+    with 5 on findings.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
