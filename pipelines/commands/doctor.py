@@ -1,6 +1,8 @@
 """`doctor`: whether machine, store, base and data are fit for a recipe, and the commands that mend what is not."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -16,8 +18,20 @@ def doctor(recipe: Recipe) -> None:
     from pipelines.doctor.checks import checks_for
     from pipelines.doctor.findings import print_findings, run_checks
 
-    logging.getLogger("sbert_prune.hub.retry").setLevel(logging.ERROR)  # that it asks twice is no finding
-    findings = run_checks(checks_for(recipe))
+    with _without_retry_messages():
+        findings = run_checks(checks_for(recipe))
     print_findings(findings)
     if any(finding.state == "fail" for finding in findings):
         click.get_current_context().exit(2)
+
+
+@contextmanager
+def _without_retry_messages() -> Iterator[None]:
+    """Silence the messages about repeated requests to a hub: a retry is not a finding."""
+    logger = logging.getLogger("sbert_prune.hub.retry")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -26,8 +26,7 @@ def doctor(tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     asked_here = lambda device, precision, parameters: judge(ask_torch(device, precision), parameters, has_driver=False)  # noqa: E731
     monkeypatch.setattr("pipelines.doctor.checks.check_device", asked_here)
-    yield partial(call, tmp_path, "doctor", HF_HUB_OFFLINE="1")
-    logging.getLogger("sbert_prune.hub.retry").setLevel(logging.NOTSET)
+    return partial(call, tmp_path, "doctor", HF_HUB_OFFLINE="1")
 
 
 @pytest.fixture
@@ -76,6 +75,23 @@ def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_sho
     assert done.exit_code == 2, done.exception
     assert f"http://127.0.0.1:{silent} does not answer in time" in done.stdout
     assert "secret" not in done.output
+
+
+def test_the_logger_of_retries_has_its_level_back_afterwards(doctor, monkeypatch):
+    logger, during = logging.getLogger("sbert_prune.hub.retry"), []
+
+    def check_level():
+        during.append(logger.level)
+        return [Finding("level", "ok", "")]
+
+    monkeypatch.setattr("pipelines.doctor.checks.checks_for", lambda _: [Check("level", check_level)])
+    before = logger.level
+
+    done = doctor()
+
+    assert done.exit_code == 0, done.output
+    assert during == [logging.ERROR]
+    assert logger.level == before != logging.ERROR
 
 
 def test_one_check_that_fails_or_hangs_takes_no_other_along():
