@@ -64,7 +64,9 @@ def test_layers_that_the_base_cannot_have_fail(given, found):
     assert found in finding.found + finding.advice
 
 
-@pytest.mark.parametrize(("given", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")])
+@pytest.mark.parametrize(
+    ("given", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")]
+)
 def test_layers_that_the_base_has_are_told(given, state):
     assert check_layers(load_recipe("quickstart", given)).state == state
 
@@ -247,7 +249,10 @@ def test_texts_are_told_by_their_first_line_and_tables_are_none(project):
     assert "'a man sings'" in check_text("distil_data", "corpus.txt").found
     assert check_text("distil_data", "missing.txt").state == "fail"
     assert check_text("distil_data", "empty.txt").state == "fail"
-    assert check_text("vocabulary_corpus", str(project.nli)).command == "mlflow run . -e doctor -P vocabulary_corpus=FILE.txt"
+    assert (
+        check_text("vocabulary_corpus", str(project.nli)).command
+        == "mlflow run . -e doctor -P vocabulary_corpus=FILE.txt"
+    )
 
 
 def test_the_answer_of_torch_is_json(monkeypatch, capsys):

@@ -103,7 +103,7 @@ def test_a_store_of_this_mlflow_is_well_and_untouched(tmp_path, store, made_stor
 
 
 def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
-    """A shell runs it; in place of `mlflow` stands a program that writes down how it was called, and MLflow does that in this process."""
+    """A shell runs it with a fake `mlflow` that records its arguments; MLflow then runs with them in this process."""
     path = tmp_path / "my store.db"
     old = make_store_of_the_schema_before(path)
     programs = tmp_path / "bin"
@@ -112,7 +112,12 @@ def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
     (programs / "mlflow").chmod(0o755)
 
     finding = store(path)
-    subprocess.run(finding.command, shell=True, check=True, env=os.environ | {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))})
+    subprocess.run(
+        finding.command,
+        shell=True,
+        check=True,
+        env=os.environ | {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))},
+    )
     CliRunner().invoke(mlflow_command, (programs / "called").read_text().splitlines(), catch_exceptions=False)
 
     assert finding.state == "fail"
@@ -217,7 +222,9 @@ def test_what_a_server_answers_is_understood(store, server, state, expected):
 
 def test_a_server_is_told_who_asks_as_mlflows_client_does(tmp_path, store, monkeypatch):
     (tmp_path / ".mlflow").mkdir()
-    (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = se%cret\n")
+    (tmp_path / ".mlflow" / "credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = se%cret\n"
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     seen = []
 
@@ -273,7 +280,7 @@ def test_what_waits_to_be_delivered_is_counted_by_store(tmp_path, store):
     finding = check_undelivered()
 
     assert finding.state == "warn"
-    assert f"2 for http://elsewhere; 3 for {here}, 1 command to go on with" in finding.found
+    assert f"2 for http://elsewhere; 3 for {here}, 1 unfinished command" in finding.found
     assert finding.command == "mlflow run . -e full"
 
 
