@@ -1,4 +1,4 @@
-"""`doctor`: whether machine, store, base and data are fit for a recipe, and the commands that mend what is not."""
+"""`doctor`: check machine, store, base and data for a recipe, and print the commands that fix problems."""
 
 import logging
 from collections.abc import Iterator
@@ -12,9 +12,11 @@ from sbert_prune.recipe.recipe import Recipe
 
 
 @click.command("doctor", cls=Command)
-@recipe_options("base_model", "convert_pickle", "nli_data", "sts_data", "distil_data", "distil_teacher", "vocabulary_corpus")
+@recipe_options(
+    "base_model", "convert_pickle", "nli_data", "sts_data", "distil_data", "distil_teacher", "vocabulary_corpus"
+)
 def doctor(recipe: Recipe) -> None:
-    """Look at Python, packages, hardware, disks, store, base and data; nothing is trained, recorded or fetched."""
+    """Check Python, packages, hardware, disks, store, base and data; train, record and download nothing."""
     from pipelines.doctor.checks import checks_for
     from pipelines.doctor.findings import print_findings, run_checks
 

@@ -6,8 +6,8 @@ from pipelines.commands.options import Parameter, flag, option
 from pipelines.console import Command, echo
 from sbert_prune.tracking.store_uri import check_store
 
-NAME = Parameter(None, "The registered model; left out, every one that sbert-prune has made.")
-REPAIR = Parameter(None, "true mends what can be mended from what is still there.")
+NAME = Parameter(None, "The registered model; all that sbert-prune has made when left out.")
+REPAIR = Parameter(None, "true repairs what can be restored from the other records.")
 
 EXIT_FINDINGS = 5  # not 1, with which Python ends on an uncaught exception
 
