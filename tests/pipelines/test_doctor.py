@@ -1,4 +1,4 @@
-"""`doctor` looks at each thing for real, says what is wrong with the command that mends it, and nothing holds it up."""
+"""`doctor` runs every check, prints the commands that fix problems, and never hangs."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ def doctor(tmp_path, monkeypatch):
 
 @pytest.fixture
 def silent():
-    """The port of a server that takes connections and never answers."""
+    """Return the port of a server that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -42,7 +42,7 @@ def silent():
 
 
 def test_a_fresh_folder_with_the_quickstart_has_nothing_to_mend(tmp_path):
-    """In a process of its own, as a user gives it."""
+    """The command runs in a separate process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HF_"))}
     environment = {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "pipelines", "doctor"]

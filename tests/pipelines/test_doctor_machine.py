@@ -1,4 +1,4 @@
-"""`doctor` on Python, packages, torch, cores, memory, disks, and what launches."""
+"""`doctor` on Python, packages, torch, cores, memory, disks, git and environment managers."""
 
 import os
 import platform
@@ -98,7 +98,7 @@ def test_torch_of_this_process_answers_as_the_one_in_a_process_of_its_own():
 
 
 def groups(folder, files):
-    """Control groups as Linux mounts them; version 2 where no controller is named."""
+    """Write control groups as Linux mounts them: version 2, or version 1 where a file names a controller."""
     for name, text in files.items():
         path = folder / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,18 +38,18 @@ def test_bases_that_are_missing_damaged_or_pickled_fail_with_a_command(tmp_path,
 
     missing = check_model("base_model", "nowhere", recipe)
     damaged = check_model("base_model", str(cut), recipe)
-    refused_ = check_model("base_model", str(pickled), recipe)
+    refused = check_model("base_model", str(pickled), recipe)
     converted = check_model("base_model", str(pickled), recipe.model_copy(update={"convert_pickle": True}))
 
-    assert [finding.state for finding in (missing, damaged, refused_, converted)] == ["fail", "fail", "fail", "ok"]
+    assert [finding.state for finding in (missing, damaged, refused, converted)] == ["fail", "fail", "fail", "ok"]
     assert "no folder of this name" in missing.found
     assert "cut off" in damaged.found + damaged.advice
-    assert refused_.command == f"mlflow run . -e doctor -P base_model={pickled} -P convert_pickle=true"
+    assert refused.command == f"mlflow run . -e doctor -P base_model={pickled} -P convert_pickle=true"
     assert check_model("base_model", "models:/m-1", recipe).state == "-"
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("settings", "message"),
     [
         ({"strategy": "drop-tpo"}, "Did you mean 'drop-top'?"),
         ({"layers": "13"}, "layers=13 cannot be kept: the encoder has 12 layers"),
@@ -57,18 +57,18 @@ def test_bases_that_are_missing_damaged_or_pickled_fail_with_a_command(tmp_path,
         ({"strategy": "drop-tpo", "base_model": "org/not-fetched"}, "Did you mean 'drop-top'?"),
     ],
 )
-def test_layers_that_the_base_cannot_have_fail(given, found):
-    finding = check_layers(load_recipe("quickstart", given))
+def test_layers_that_the_base_cannot_have_fail(settings, message):
+    finding = check_layers(load_recipe("quickstart", settings))
 
     assert (finding.state, finding.command) == ("fail", "mlflow run . -e recipes -P name=quickstart")
-    assert found in finding.found + finding.advice
+    assert message in finding.found + finding.advice
 
 
 @pytest.mark.parametrize(
-    ("given", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")]
+    ("settings", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")]
 )
-def test_layers_that_the_base_has_are_told(given, state):
-    assert check_layers(load_recipe("quickstart", given)).state == state
+def test_layers_that_the_base_has_are_told(settings, state):
+    assert check_layers(load_recipe("quickstart", settings)).state == state
 
 
 @pytest.fixture
