@@ -1,4 +1,4 @@
-"""`python -m pipelines COMMAND`; a command's module is imported only when it is called."""
+"""Run `python -m pipelines COMMAND`; the module of a command is imported only when it is called."""
 
 import os
 import signal
@@ -18,34 +18,34 @@ class Row:
 
 
 COMMANDS = {
-    "doctor": Row("doctor", "Look whether machine, store and data are fit for a recipe."),
+    "doctor": Row("doctor", "Check that machine, store, base and data are ready for a recipe."),
     "recipes": Row("recipes", "List the recipes, or show one with every value."),
     "full": Row("full", "Prune, train NLI, train STS, evaluate, register: one variant."),
     "sweep": Row("sweep", "Make a variant of every depth: quality against size and speed."),
     "prune": Row("prune", "Cut a base to the layers to keep."),
     "train_nli": Row("train", "First phase: natural language inference."),
     "train_sts": Row("train", "Second phase: semantic textual similarity."),
-    "distil": Row("train", "Learn a teacher's embeddings, sentence by sentence."),
-    "evaluate": Row("evaluate", "Judge any sentence model: STS, classification, search, robustness, speed."),
-    "compare": Row("compare", "Judge several models on the same rows, side by side."),
-    "register": Row("register", "Make a sentence model a version in the registry."),
+    "distil": Row("train", "Train on a teacher's embeddings of sentences."),
+    "evaluate": Row("evaluate", "Evaluate any sentence model: STS, classification, search, robustness, speed."),
+    "compare": Row("compare", "Evaluate several models on the same rows."),
+    "register": Row("register", "Register a sentence model as a version."),
     "promote": Row("promote", "Move a stage and its alias to a version that is good enough."),
-    "rollback": Row("promote", "Take the last promotion to Production back."),
-    "verify": Row("verify", "Look whether every registered version is what it says."),
-    "cleanup": Row("cleanup", "Tell what nobody needs any more, and delete it where asked."),
-    "history": Row("promote", "Tell every promotion, refusal and rollback."),
+    "rollback": Row("promote", "Undo the last promotion to Production."),
+    "verify": Row("verify", "Check every registered version against its files, runs and history."),
+    "cleanup": Row("cleanup", "List what is no longer needed, and delete it on request."),
+    "history": Row("promote", "List every promotion, refusal and rollback."),
 }
 
 
 class Commands(click.Group):
-    """Lists the commands without importing them."""
+    """A group that lists its commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Their names, in the order of the work."""
+        """Return their names, in the order in which they are used."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command's module; dashes do for underscores."""
+        """Import the module of a command and return it; dashes and underscores in its name are equivalent."""
         name = cmd_name.replace("-", "_")
         if name not in COMMANDS:
             near = get_close_matches(name, COMMANDS, n=1)
@@ -55,7 +55,7 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """One line a command."""
+        """Write one line a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
 
@@ -66,12 +66,12 @@ def main() -> None:
 
 
 def run() -> None:
-    """The command; or, where torchrun started several processes, all but the first help that one to train."""
+    """Run the command; where torchrun started several processes, the first runs it and the others are its workers."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         main(prog_name="python -m pipelines")
     elif int(os.environ.get("RANK", "0")) > 0:
-        for told in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and takes the others along
-            signal.signal(told, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and ends the others
+            signal.signal(number, signal.SIG_IGN)
         from sbert_prune.training.loop import run_worker
 
         run_worker()
@@ -82,9 +82,9 @@ def run() -> None:
 def _lead() -> None:
     try:
         main(prog_name="python -m pipelines")
-    except SystemExit as end:
-        if end.code not in {None, 0, 3}:
-            raise  # the helpers may be in the middle of a batch: torchrun ends them
+    except SystemExit as exit_:
+        if exit_.code not in {None, 0, 3}:
+            raise  # the workers may be in the middle of a batch: torchrun ends them
         from sbert_prune.training.distributed import leave_group
 
         leave_group()

@@ -1,4 +1,4 @@
-"""What a command says to the person at the terminal, and how it ends."""
+"""Console output, exit status and signals of commands."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-"""Set for a command's own process, and only where the user has not: our lines are the ones worth reading."""
+"""Environment variables that reduce the output of libraries; set only where the user has not set them."""
 
-_PLAIN_EVERY_S = 10.0
+_LINE_INTERVAL_S = 10.0
 
 
 class Command(click.Command):
-    """A command whose mistakes by the user end in one paragraph and exit status 2, and whose signals end its runs.
+    """A command that answers a user's mistake with one paragraph and exit status 2, and closes its runs on a signal.
 
-    Where it has done its work, but something could not be recorded, it ends with exit status 3; where a gate refused, with 4.
+    It ends with exit status 3 where it has done its work but could not record all of it, and with 4 where a gate
+    refused. `verify` ends with 5 on findings.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command and set its exit status."""
         prepare_process()
         try:
             with _scratch():
-                done = super().invoke(ctx)
+                result = super().invoke(ctx)
             if _unrecorded:
                 ctx.exit(3)
-            return done
+            return result
         except UnrecordedError as error:
             click.echo(f"Not recorded: {error}", err=True)
             ctx.exit(3)
@@ -54,7 +55,8 @@ class Command(click.Command):
             click.echo(f"{'Refused' if refused else 'Error'}: {error}", err=True)
             ctx.exit(4 if refused else 2)
         except PermissionError as error:
-            click.echo(f"Error: {error.filename}: this user may not read or write it. Change its permissions, or work elsewhere.", err=True)
+            message = "this user may not read or write it. Change its permissions, or work elsewhere."
+            click.echo(f"Error: {error.filename}: {message}", err=True)
             ctx.exit(2)
         finally:
             click.echo("".join(f"Warning: {line}\n" for line in _unrecorded), err=True, nl=False)
@@ -66,12 +68,15 @@ def _scratch() -> Iterator[None]:
         try:
             stack.enter_context(scratch_folder())
         except OSError as error:
-            raise RecipeError(f"There is no room for temporary files ({error.strerror}). Set TMPDIR to a folder that has some.") from error
+            raise RecipeError(
+                f"There is no disk space for temporary files ({error.strerror}). "
+                "Set TMPDIR to a folder on another disk."
+            ) from error
         yield
 
 
 def prepare_process() -> None:
-    """Quieten the libraries, and turn signals into an exit, so that runs are closed on the way out."""
+    """Reduce the output of libraries, and turn signals into SystemExit, so that runs are closed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     _signals.clear()
@@ -81,52 +86,52 @@ def prepare_process() -> None:
 
 
 _signals: list[int] = []
-"""The signals that this process was sent."""
+"""The signals that this process has received."""
 
 
 _unrecorded: list[str] = []
-"""What could not be recorded, in words."""
+"""Messages about what could not be recorded."""
 
 
 def report_unrecorded(line: str) -> None:
-    """Say at the very end that something could not be recorded; the command then ends with exit status 3."""
+    """Print a warning at the end of the command about what could not be recorded; it then ends with exit status 3."""
     _unrecorded.append(line)
 
 
-_waiting = False
-"""Whether a phase is in training, which asks for signals itself, between two optimizer steps."""
+_deferring = False
+"""Whether a phase is in training, which checks for signals itself between two optimizer steps."""
 
 
 def _stop(number: int, _frame: object) -> None:
     _signals.append(number)
-    # A second one, as MLflow's launcher sends it, would interrupt the closing of the runs.
-    if len(_signals) == 1 and not _waiting:
+    # A second signal, which MLflow's launcher sends, would interrupt the closing of the runs.
+    if len(_signals) == 1 and not _deferring:
         exit_if_interrupted()
 
 
 @contextmanager
 def deferring_signals() -> Iterator[None]:
-    """Signals end nothing in here until `exit_if_interrupted` is asked: an optimizer step is done whole, and a checkpoint follows it."""
-    global _waiting  # noqa: PLW0603 - signals are the process's
-    _waiting = True
+    """Defer signals until `exit_if_interrupted` is called: after an optimizer step and its checkpoint."""
+    global _deferring  # noqa: PLW0603 - signal handlers are global
+    _deferring = True
     try:
         yield
     finally:
-        _waiting = False
+        _deferring = False
 
 
 def exit_if_interrupted() -> None:
-    """Exit when a signal has asked for it.
+    """Exit if a signal has been received.
 
-    Requested again between steps and while training: where the signal came in a destructor or in a library that catches everything, the
-    first exit was swallowed, and the command would go on as if nobody had spoken.
+    Called between steps and while training: SystemExit is lost where the signal arrives in a destructor, or in a
+    library that catches every exception, and the command would continue.
     """
     if _signals:
         sys.exit(128 + _signals[0])
 
 
 def silence_libraries() -> None:
-    """Silence what only an import makes reachable; called by commands once they import the heavy parts."""
+    """Silence loggers and progress bars of heavy libraries; commands call it once they import those."""
     import logging
 
     from transformers.utils import logging as transformers_logging
@@ -134,16 +139,20 @@ def silence_libraries() -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for name in ("alembic", "mlflow.store", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # a store that does not answer: ours is one line, theirs a traceback
+    # Where a store does not answer, these log a traceback; the error message of the command is one line.
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def warn_if_busy() -> None:
-    """Say so when other programs use the cores: threads that wait for each other then take many times as long."""
+    """Print a hint when other programs use the cores: threads that wait for each other then take many times as long."""
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > cores and "OMP_NUM_THREADS" not in os.environ:
-        echo(f"this machine is busy (load {load:.1f} on {cores} cores): OMP_NUM_THREADS=1 in front of the command may be faster")
+        echo(
+            f"this machine is busy (load {load:.1f} on {cores} cores): "
+            "OMP_NUM_THREADS=1 in front of the command may be faster"
+        )
 
 
 def echo(*lines: str) -> None:
@@ -154,7 +163,11 @@ def echo(*lines: str) -> None:
 
 @contextmanager
 def phase_progress(label: str) -> Iterator[Any]:
-    """Show a phase: a bar with rate and time left on a terminal, a line now and then elsewhere. Yields a Report."""
+    """Show the progress of a phase: a bar on a terminal, else a line every few seconds.
+
+    Yields:
+        A function that takes a `Progress`.
+    """
     if not sys.stdout.isatty():
         yield _plain_reporter(label)
         return
@@ -179,16 +192,17 @@ def phase_progress(label: str) -> Iterator[Any]:
 
 
 def _plain_reporter(label: str) -> Any:
-    began = shown = told = time.monotonic()
-    told_step = 0
+    began = printed = last_report = time.monotonic()
+    last_step = 0
 
     def report(progress: Progress) -> None:
-        nonlocal shown, told, told_step
+        nonlocal printed, last_report, last_step
         now, step, steps = time.monotonic(), progress.optimizer_step, progress.num_optimizer_steps
-        left = (now - told) / (step - told_step) * (steps - step)  # by the last steps: what came before them, a teacher say, is no measure
-        told, told_step = now, step
-        if step == steps or progress.dev_score is not None or now - shown >= _PLAIN_EVERY_S:
-            shown = now
+        # By the last steps alone: the time before the first step, embedding by a teacher say, would spoil the estimate.
+        left = (now - last_report) / (step - last_step) * (steps - step)
+        last_report, last_step = now, step
+        if step == steps or progress.dev_score is not None or now - printed >= _LINE_INTERVAL_S:
+            printed = now
             ending = f"{now - began:.0f} s" if step == steps else f"{left:.0f} s left"
             echo(
                 f"{label}: optimizer step {step}/{steps}, loss {progress.loss:.4f}, "

@@ -1,4 +1,4 @@
-"""Commands in processes of their own that start in a blink: forked from one that has imported the libraries and done nothing else.
+"""Start commands in separate processes quickly: they are forked from a process that has imported the libraries.
 
 command = start(folder, "full", "--layers", "2")
 command.wait_for("step train_nli")
@@ -23,12 +23,12 @@ from tests.disk import wait_for_no_disk
 from tests.quick import be_quick_here
 
 PRELOADED = ["tests.preloaded"]
-_PATIENCE_S = 300
+_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
 class Started:
-    """A command that was started. log: what it prints."""
+    """A command that was started, and the file with its output."""
 
     process: BaseProcess
     log: Path
@@ -42,10 +42,10 @@ class Started:
         return self.process.is_alive()
 
     def wait_for(self, sign: str | Callable[[], object], *, every_s: float = 0.01) -> None:
-        """Wait until it prints this, or until this comes true; not longer than it runs."""
-        seen = sign if callable(sign) else lambda: sign in self.output
-        deadline = time.monotonic() + _PATIENCE_S
-        while self.is_running and not seen():
+        """Wait until it prints `sign` or `sign()` is true, or until it ends."""
+        is_met = sign if callable(sign) else lambda: sign in self.output
+        deadline = time.monotonic() + _TIMEOUT_S
+        while self.is_running and not is_met():
             assert time.monotonic() < deadline, self.output
             self.process.join(every_s)
 
@@ -54,12 +54,12 @@ class Started:
             os.kill(self.process.pid, number)
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """End it with SIGKILL."""
         self.send(signal.SIGKILL)
         self.process.join()
 
-    def end(self, *, within_s: float = _PATIENCE_S) -> int:
-        """Wait for its end; its exit status, or the negative number of the signal that ended it."""
+    def end(self, *, within_s: float = _TIMEOUT_S) -> int:
+        """Wait for its end, and return its exit status, or the negative number of the signal that ended it."""
         self.process.join(within_s)
         assert self.process.exitcode is not None, self.output
         return self.process.exitcode
@@ -73,23 +73,37 @@ def start(
     prepare: Callable[[], None] = be_quick_here,
     **environment: str,
 ) -> Started:
-    """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and what is given beside it.
+    """Start `python -m MODULE ARGUMENTS` in a folder, with this process's environment and `environment`.
 
-    without: the variables whose names begin like this are left out.  prepare: is called in the process first.
+    Args:
+        folder: The working folder.
+        arguments: Command and options.
+        module: The module to run.
+        without: Variables whose names begin with this are left out.
+        prepare: Called in the process first.
+        environment: Further variables.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    handle, log = tempfile.mkstemp(prefix="command-", suffix=".log", dir=os.environ["XDG_CACHE_HOME"])  # pytest's, see conftest
+    handle, log = tempfile.mkstemp(
+        prefix="command-", suffix=".log", dir=os.environ["XDG_CACHE_HOME"]
+    )  # pytest's, see conftest
     os.close(handle)
     inherited = {name: value for name, value in os.environ.items() if without is None or not name.startswith(without)}
-    given = {"folder": str(folder), "module": module, "arguments": arguments, "log": log, "prepare": prepare}
-    process = context.Process(target=_run, kwargs=given | {"environment": inherited | environment})
+    options = {"folder": str(folder), "module": module, "arguments": arguments, "log": log, "prepare": prepare}
+    process = context.Process(target=_run, kwargs=options | {"environment": inherited | environment})
     process.start()
     return Started(process, Path(log))
 
 
 def _run(
-    *, folder: str, module: str, arguments: tuple[str, ...], environment: Mapping[str, str], log: str, prepare: Callable[[], None]
+    *,
+    folder: str,
+    module: str,
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    log: str,
+    prepare: Callable[[], None],
 ) -> None:
     os.environ.clear()
     os.environ.update(environment)

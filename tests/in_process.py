@@ -1,4 +1,4 @@
-"""Commands in the process of the tests: its libraries are imported already, and nothing of a command stays behind.
+"""Run commands in the process of the tests, whose libraries are imported already, and restore its state afterwards.
 
 done = call(folder, "full", "--layers", "abc")
 assert (done.exit_code, done.stdout) == (2, ""), done.stderr
@@ -16,14 +16,14 @@ from click.testing import CliRunner, Result
 from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
 
 _STORE_OF_MLFLOW = "mlflow.tracking._tracking_service.utils._tracking_uri"
-"""What mlflow.set_tracking_uri sets."""
+"""The variable that mlflow.set_tracking_uri sets."""
 
 
 def call(folder: Path, *arguments: str, module: str = "pipelines", **environment: str) -> Result:
-    """Do in a folder what `python -m MODULE ARGUMENTS` does there, with no settings of MLflow but those that are given."""
+    """Run `python -m MODULE ARGUMENTS` in a folder, with no settings of MLflow other than those in `environment`."""
     main = import_module(f"{module}.__main__").main
-    with _as_before(), MonkeyPatch.context() as here:
-        here.chdir(folder)
+    with _restored_process(), MonkeyPatch.context() as patches:
+        patches.chdir(folder)
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             del os.environ[name]
         os.environ.update(environment)
@@ -31,8 +31,8 @@ def call(folder: Path, *arguments: str, module: str = "pipelines", **environment
 
 
 @contextmanager
-def _as_before() -> Iterator[None]:
-    """Put back what commands change in their process: the environment, MLflow's store, and what signals do."""
+def _restored_process() -> Iterator[None]:
+    """Restore what commands change in their process: the environment, MLflow's store, and the signal handlers."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with patch.dict(os.environ), patch(_STORE_OF_MLFLOW, None):
         try:

@@ -1,4 +1,4 @@
-"""What the process has imported that tests fork commands from: all that commands import, and nothing has been computed."""
+"""The imports of the process from which tests fork commands; they compute nothing."""
 
 import mlflow
 import mlflow.pyfunc

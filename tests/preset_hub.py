@@ -1,8 +1,10 @@
-"""What the presets name on the hub, in small: encoders of twelve narrow layers and data sets of a few hundred rows, by their real names.
+"""Small copies of the models and data sets that the presets name on the hub, under their real names.
 
-with filled_hub(tmp_path) as hub:       # depth=4 gives encoders of fewer layers: they are trained in a third of the time
+The encoders have twelve narrow layers, the data sets a few hundred rows.
+
+with filled_hub(tmp_path) as hub:       # depth=4 makes encoders of fewer layers, which train in a third of the time
     ...
-NEEDED["Divyanshu/indicxnli:mr"]        # the files that a preset which names it has to fetch, and no others
+NEEDED["Divyanshu/indicxnli:mr"]        # the files that a preset which names it downloads
 """
 
 import csv
@@ -45,38 +47,49 @@ NEEDED: dict[str, set[str]] = {
     f"{ALL_NLI}:pair-class": {"pair-class/train-00000-of-00001.parquet"},
     STSB: {f"{split}-00000-of-00001.parquet" for split in ("train", "validation", "test")},
 }
-"""By model, or data set with its config: the files that its commit has and that are needed."""
+"""The files that a preset downloads, by model, or by data set and config."""
 
-_UNWANTED = {"README.md": b"# In small", ".gitattributes": b"", "tf_model.h5": b"no", "flax_model.msgpack": b"no", "onnx/model.onnx": b"no"}
+_UNWANTED = {
+    "README.md": b"# In small",
+    ".gitattributes": b"",
+    "tf_model.h5": b"no",
+    "flax_model.msgpack": b"no",
+    "onnx/model.onnx": b"no",
+}
 
 
 def named(setting: str) -> tuple[str, str]:
-    """The repository of a setting, and the revision that it asks for."""
+    """Return the repository and the revision of a setting."""
     place, _, revision = setting.partition("@")
     return place.partition(":")[0], revision or "main"
 
 
 @contextmanager
 def filled_hub(folder: Path, *, depth: int = DEPTH) -> Iterator[Hub]:
-    """A hub that has all of it at the revisions that the presets ask for, with what nobody asks for beside it."""
-    asked = _asked_for()
+    """Start a hub with all of them at the revisions of the presets, and with files that no preset needs."""
+    revisions = _preset_revisions()
     with Hub(folder) as hub:
         for name, files in _encoders(depth).items():
-            if asked[name] != "main":
+            if revisions[name] != "main":
                 hub.add_model(name, {"README.md": b"# Newer than what is pinned, and without weights"})
-            hub.add_model(name, {**_UNWANTED, **files}, revision=asked[name])
-        hub.add_dataset(INDICXNLI, {"README.md": b"# IndicXNLI", "indicxnli.py": b"raise SystemExit('a program of others')"})
+            hub.add_model(name, {**_UNWANTED, **files}, revision=revisions[name])
+        hub.add_dataset(
+            INDICXNLI, {"README.md": b"# IndicXNLI", "indicxnli.py": b"raise SystemExit('a program of others')"}
+        )
         for name, files in _data_sets().items():
-            hub.add_dataset(name, files, revision=asked[name])
+            hub.add_dataset(name, files, revision=revisions[name])
         hub.add_dataset(STSB, _data_sets()[STSB] | {"README.md": b"# Newer than what is pinned"})
         yield hub
 
 
-def _asked_for() -> dict[str, str]:
-    """The revision of every repository that a preset names. None is asked for in two."""
+def _preset_revisions() -> dict[str, str]:
+    """Return the revision of every repository that a preset names; all presets name the same one."""
     recipes = [load_recipe(name) for name in presets()]
     settings = {
-        setting for recipe in recipes for setting in (recipe.base_model, recipe.nli.data, recipe.sts.data) if "/" in (setting or "")
+        setting
+        for recipe in recipes
+        for setting in (recipe.base_model, recipe.nli.data, recipe.sts.data)
+        if "/" in (setting or "")
     }
     revisions = dict(map(named, settings))
     assert sorted(revisions.items()) == sorted(set(map(named, settings)))
@@ -85,8 +98,10 @@ def _asked_for() -> dict[str, str]:
 
 @cache
 def _encoders(depth: int) -> dict[str, dict[str, bytes]]:
-    """The files of each encoder as they lie on the hub: by today's names with an MLM head (MahaBERT, HindBERT), as a pickle beside a bare
-    vocabulary (MuRIL), and by the names of old with both heads (BERT).
+    """Return the files of each encoder in its format on the hub.
+
+    MahaBERT and HindBERT have current tensor names and an MLM head, MuRIL a pickle and a bare vocabulary, BERT old
+    tensor names and both heads.
     """
     with TemporaryDirectory() as folder:
         return {
@@ -102,9 +117,13 @@ def _data_sets() -> dict[str, dict[str, bytes]]:
     return {INDICXNLI: _indicxnli(), ALL_NLI: _all_nli(), STSB: _stsb()}
 
 
-def _encoder(folder: Path, depth: int, *, seed: int, lower_case: bool = False, kind: type = BertForMaskedLM) -> dict[str, bytes]:
+def _encoder(
+    folder: Path, depth: int, *, seed: int, lower_case: bool = False, kind: type = BertForMaskedLM
+) -> dict[str, bytes]:
     pieces = _pieces(lower_case=lower_case)
-    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=lower_case, model_max_length=512)
+    tokenizer = BertTokenizer(
+        vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=lower_case, model_max_length=512
+    )
     tokenizer.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     sizes = {"hidden_size": WIDTH, "intermediate_size": 2 * WIDTH, "num_hidden_layers": depth, "num_attention_heads": 2}
@@ -134,36 +153,57 @@ def _muril(folder: Path, depth: int) -> dict[str, bytes]:
 def _bert(folder: Path, depth: int) -> dict[str, bytes]:
     files = _encoder(folder, depth, seed=4, lower_case=True, kind=BertForPreTraining)
     tensors = BertForPreTraining.from_pretrained(folder).state_dict()
-    of_old = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): name for name in tensors}
-    save_file({old: tensors[name].clone() for old, name in of_old.items()}, folder / "old.safetensors", metadata={"format": "pt"})
-    return files | {"model.safetensors": (folder / "old.safetensors").read_bytes(), "pytorch_model.bin": b"a pickle of the same"}
+    old_names = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): name
+        for name in tensors
+    }
+    save_file(
+        {old: tensors[name].clone() for old, name in old_names.items()},
+        folder / "old.safetensors",
+        metadata={"format": "pt"},
+    )
+    return files | {
+        "model.safetensors": (folder / "old.safetensors").read_bytes(),
+        "pytorch_model.bin": b"a pickle of the same",
+    }
 
 
 def _pieces(*, lower_case: bool) -> list[str]:
-    """Special pieces, every word whole, and every character at a word's beginning and inside of it."""
+    """Return special pieces, all words, and all characters, at the beginning and inside of words."""
     words = [word.lower() for word in words_of_all()] if lower_case else words_of_all()
     letters = sorted({letter for word in words for letter in word} | set('abcdefghijklmnopqrstuvwxyz0123456789.,:%!"'))
-    return list(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]))
+    return list(
+        dict.fromkeys(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]
+        )
+    )
 
 
 _NUM_ROWS = {"train": None, "dev": 6, "validation": 6, "test": 3}
-"""Of NLI splits, None for all. No two files are the same: what the cache has by another name would not be fetched."""
+"""Rows of NLI splits; None for all. No two files are equal: the cache would not download the second."""
 
 
 def _indicxnli() -> dict[str, bytes]:
-    """As the hub's conversion keeps it: a folder a language."""
+    """Return the files as the hub's conversion to parquet names them: a folder a language."""
     languages, splits = sorted(LANGUAGES.keys() - {"en"}), ("train", "validation", "test")
-    return {f"{language}/{split}/0000.parquet": _nli_table(language, _NUM_ROWS[split]) for language in languages for split in splits}
+    return {
+        f"{language}/{split}/0000.parquet": _nli_table(language, _NUM_ROWS[split])
+        for language in languages
+        for split in splits
+    }
 
 
 def _all_nli() -> dict[str, bytes]:
-    files = {f"pair-class/{split}-00000-of-00001.parquet": _nli_table("en", _NUM_ROWS[split]) for split in ("train", "dev", "test")}
+    files = {
+        f"pair-class/{split}-00000-of-00001.parquet": _nli_table("en", _NUM_ROWS[split])
+        for split in ("train", "dev", "test")
+    }
     triplets = {f"triplet/{split}-00000-of-00001.parquet": split.encode() for split in ("train", "dev", "test")}
     return {"README.md": b"# AllNLI", **files, **triplets}
 
 
 def _stsb() -> dict[str, bytes]:
-    """Scores lie between 0 and 1."""
+    """Return the files; scores are between 0 and 1."""
     files = {"README.md": b"# STSb"}
     for name, split in (("train", "train"), ("validation", "dev"), ("test", "test")):
         pairs = list(sts_pairs("en", split))
@@ -178,10 +218,16 @@ def _stsb() -> dict[str, bytes]:
 
 def _nli_table(language: str, num_rows: int | None) -> bytes:
     rows = list(nli_rows(language))[:num_rows]
-    columns = {"premise": [row[0] for row in rows], "hypothesis": [row[1] for row in rows], "label": [row[2] for row in rows]}
+    columns = {
+        "premise": [row[0] for row in rows],
+        "hypothesis": [row[1] for row in rows],
+        "label": [row[2] for row in rows],
+    }
     text = {"dtype": "string", "_type": "Value"}
     features = {"premise": text, "hypothesis": text, "label": {"names": list(LABELS), "_type": "ClassLabel"}}
-    return _parquet(pyarrow.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}))
+    return _parquet(
+        pyarrow.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    )
 
 
 def _parquet(table: pyarrow.Table) -> bytes:
@@ -191,17 +237,20 @@ def _parquet(table: pyarrow.Table) -> bytes:
 
 
 def write_sts(folder: Path, language: str) -> Path:
-    """A folder as STSb-translated is shaped: no header, no quoting, and quotation marks that open and never close."""
+    """Write a folder in the format of STSb-translated: no header, no quoting, and unbalanced quotation marks."""
     folder.mkdir(parents=True)
     for split in ("train", "dev", "test"):
         with (folder / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:
             for number, (first, second, score) in enumerate(sts_pairs(language, split)):
-                file.write("\t".join(("main-news", "MSRpar", "2012", f"{number:04}", f"{score:.3f}", f'"{first}', second)) + "\n")
+                file.write(
+                    "\t".join(("main-news", "MSRpar", "2012", f"{number:04}", f"{score:.3f}", f'"{first}', second))
+                    + "\n"
+                )
     return folder
 
 
 def write_sts_file(path: Path, language: str) -> Path:
-    """One file with a header; only sentences of one deed are paired, so that there is something to split between."""
+    """Write one file with a header; it pairs only sentences of one topic, so that it can be split without leaks."""
     pairs = [pair for pair in sts_pairs(language, "train", "dev", "test") if pair[2] > 1]
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("sentence1", "sentence2", "score"), *pairs])

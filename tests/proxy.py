@@ -1,4 +1,4 @@
-"""Between a client and a real tracking server: passes everything on, and does to some requests what a bad network does."""
+"""A proxy between a client and a tracking server that forwards requests, and delays or fails some of them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_NOT_PASSED_ON = {"host", "transfer-encoding", "connection"}
+_NOT_FORWARDED = {"host", "transfer-encoding", "connection"}
 
 
 @dataclass
 class Proxy:
-    """port: of the real server.  status: what to answer with for a path instead of asking; None asks.  delay_s: before each answer."""
+    """A running proxy.
+
+    Args:
+        port: Port of the real server.
+        status: Status to answer a path with instead of forwarding the request; None forwards it.
+        delay_s: Delay before each answer in seconds.
+        requests: Paths requested so far.
+        address: Its URL.
+    """
 
     port: int
     status: Callable[[str], int | None] = lambda _: None
     delay_s: float = 0.0
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     address: str = ""
 
 
 @contextmanager
 def proxy_to(port: int) -> Iterator[Proxy]:
-    """Start one on a free port of this machine."""
+    """Start a proxy on a free port of this machine."""
     proxy = Proxy(port)
 
     class Handler(BaseHTTPRequestHandler):
-        def _pass_on(self) -> None:
-            proxy.asked.append(self.path)
+        def _forward(self) -> None:
+            proxy.requests.append(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             time.sleep(proxy.delay_s)
             instead = proxy.status(self.path)
@@ -39,17 +47,17 @@ def proxy_to(port: int) -> Iterator[Proxy]:
                 self._answer(instead, {}, b"not today")
                 return
             server = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
-            kept = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
-            server.request(self.command, self.path, body, kept)
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_FORWARDED}
+            server.request(self.command, self.path, body, headers)
             answer = server.getresponse()
             self._answer(answer.status, dict(answer.getheaders()), answer.read())
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _pass_on  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _forward  # noqa: N815 - http.server's names
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():
-                if name.lower() not in _NOT_PASSED_ON | {"content-length"}:
+                if name.lower() not in _NOT_FORWARDED | {"content-length"}:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -1,4 +1,4 @@
-"""What tests that run whole commands leave out of them, as it has tests of its own."""
+"""Leave slow parts, which have tests of their own, out of the commands that tests run."""
 
 from functools import cache, partial
 
@@ -12,7 +12,7 @@ from sbert_prune.tracking.runs import render
 
 
 def draw_nothing(_figure: Figure, name: str) -> bytes:
-    """Return an empty picture: the figure was made, and laying it out takes as long as training here."""
+    """Return an empty picture: laying out the figure would take as long as training here."""
     return _empty(name.rpartition(".")[2])
 
 
@@ -22,7 +22,7 @@ def _empty(kind: str) -> bytes:
 
 
 def be_quick(patch: MonkeyPatch) -> None:
-    """Measure speed by the fewest calls that it takes, draw no pictures, and reload a saved model here, not in a fresh process."""
+    """Measure speed with few calls, draw no pictures, and reload a saved model in this process."""
     for module in ("pipelines.flows.compare", "pipelines.steps.evaluate"):
         patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.01, singles=6, batches=1))
     for module in ("pipelines.steps.judgement_log", "sbert_prune.tracking.runs"):
@@ -32,5 +32,5 @@ def be_quick(patch: MonkeyPatch) -> None:
 
 
 def be_quick_here() -> None:
-    """Be quick to the end of this process."""
+    """Apply `be_quick` until the end of this process."""
     be_quick(MonkeyPatch())

@@ -1,6 +1,6 @@
-"""What is made once for a test run, and copied by every test that needs it: tracking stores, a small base.
+"""Tracking stores and a small base that are made once for a test run, and copied by every test that needs them.
 
-The workers of a run share one folder. `.ci/run` names it in SBERT_PRUNE_TEST_CACHE, so that its runs of pytest share it as well.
+The workers of a run share one folder. `.ci/run` sets SBERT_PRUNE_TEST_CACHE, so that its runs of pytest share one too.
 """
 
 import os
@@ -18,7 +18,7 @@ STORE = "mlflow.db"
 
 
 def made_once(factory: TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that `make` fills, once for all workers. What it holds is copied, never changed."""
+    """Return a folder that `make` fills, once for all workers. Copy its contents, never change them."""
     folder = _shared_folder(factory) / name
     done = folder.with_suffix(".done")
     with FileLock(folder.with_suffix(".lock")):
@@ -31,17 +31,18 @@ def made_once(factory: TempPathFactory, name: str, make: Callable[[Path], object
 
 
 def _shared_folder(factory: TempPathFactory) -> Path:
-    given = os.environ.get("SBERT_PRUNE_TEST_CACHE")
-    own = factory.getbasetemp()
-    folder = Path(given) if given else (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    cache = os.environ.get("SBERT_PRUNE_TEST_CACHE")
+    temporary = factory.getbasetemp()
+    shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+    folder = Path(cache) if cache else shared / "made-once"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def migrate(folder: Path) -> None:
-    """Make a store with MLflow's tables and nothing in them: migrating a fresh one takes seconds.
+    """Make a store with MLflow's tables and no rows: migrating a fresh one takes seconds.
 
-    Without an experiment, whoever opens a copy first makes one whose artifacts lie beside the copy.
+    It has no experiment, so that the first client of a copy makes one, with its artifacts beside the copy.
     """
     path = folder / STORE
     SqlAlchemyStore(f"sqlite:///{path}", str(folder / "mlruns"))
@@ -56,13 +57,16 @@ _LOCATIONS = {
     "logged_models": ["artifact_location"],
     "model_versions": ["source", "storage_location"],
 }
-"""The columns in which MLflow names the places of artifacts, by table."""
+"""The columns with locations of artifacts, by table."""
 
 
 def copy_store(source: Path, target: Path, *, made_in: str | None = None) -> None:
-    """Copy the folder of a SQLite store, and let it name its artifacts at the new place; what its records say stays.
+    """Copy the folder of a SQLite store, and change the locations of its artifacts to the copy.
 
-    made_in: where it was when it was made, if not in source.
+    Args:
+        source: The folder to copy.
+        target: The new folder.
+        made_in: The folder that the store's locations name, if not `source`.
     """
     shutil.copytree(source, target, dirs_exist_ok=True)
     before, now = made_in or str(source), str(target)

@@ -1,4 +1,4 @@
-"""Another user than root."""
+"""Run code as another user than root."""
 
 import os
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def as_nobody():
-    """Root may write everywhere, so it becomes somebody who may not."""
+    """Become the user nobody where this is root, who may write everywhere."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,1 +1,1 @@
-"""The commands: each parses, calls one flow and prints; heavy imports stand inside the functions."""
+"""The commands: each parses its parameters, calls one flow and prints; heavy imports are inside the functions."""

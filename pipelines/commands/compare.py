@@ -1,4 +1,4 @@
-"""`compare`: several models on the same rows, one table, one chart, and their paired differences."""
+"""`compare`: evaluate several models on the same rows, with their paired differences."""
 
 from string import ascii_uppercase
 
@@ -17,14 +17,22 @@ MODELS = "MODEL [MODEL ...]"
 
 @click.command("compare", cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar=MODELS)
-@recipe_options("sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows")
+@recipe_options(
+    "sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows"
+)
 def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
-    """Compare models on the same rows, all with the first. Folders, hub ids, runs:/ or models:/ URIs; versions such as 3; @champion."""
+    """Compare models with the first one, on the same rows.
+
+    MODEL is a folder, a hub id, a runs:/ or models:/ URI, a version such as 3, or @champion.
+    """
     check_machine(recipe)
-    names = [full_name(name, recipe) for given in models for name in given.split(",") if name.strip()]
+    names = [full_name(name, recipe) for argument in models for name in argument.split(",") if name.strip()]
     if not 1 < len(set(names)) == len(names) <= len(ascii_uppercase):
-        told = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        raise RecipeError(f"compare wants 2 to {len(ascii_uppercase)} different models; given: {told}. Name them one after the other.")
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise RecipeError(
+            f"compare needs 2 to {len(ascii_uppercase)} different models; given: {shown}. "
+            "Name them one after the other."
+        )
     exam = find_exam(recipe, find_sts_splits(recipe))
     sources = [find_sentence_model(name, recipe, parameter="models") for name in names]
 
@@ -38,7 +46,7 @@ def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
 
 
 def full_name(name: str, recipe: Recipe) -> str:
-    """A model as all commands name it: 3 is version 3 of the recipe's registered model, @champion the version with that alias."""
+    """Expand the short names 3 and @champion to URIs of the recipe's registered model; return other names unchanged."""
     name = name.strip()
     if name.isdecimal():
         return f"models:/{recipe.registered_model}/{name}"

@@ -1,4 +1,4 @@
-"""`evaluate`: judge any sentence model."""
+"""`evaluate`: evaluate any sentence model."""
 
 import click
 
@@ -11,23 +11,38 @@ from sbert_prune.data.describe import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.recipe import Recipe
 
-REFERENCE = Parameter(None, "A model to hold it against, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI.")
+REFERENCE = Parameter(
+    None, "A model to compare it with, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI."
+)
 
 
 @click.command("evaluate", cls=Command)
 @option("model", MODEL, required=True)
 @option("reference", REFERENCE)
-@recipe_options("sts_data", "sts_score_range", *JUDGING, "convert_pickle", "max_seq_length", "registered_model", "device", "on_bad_rows")
+@recipe_options(
+    "sts_data",
+    "sts_score_range",
+    *JUDGING,
+    "convert_pickle",
+    "max_seq_length",
+    "registered_model",
+    "device",
+    "on_bad_rows",
+)
 @flag("force", FORCE)
 def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
-    """Judge any sentence model: similarity, classification, search, robustness, speed, memory, layers; beside its base and the champion."""
+    """Evaluate any sentence model: similarity, classification, search, robustness, speed, memory, layers.
+
+    It is compared with its base and the champion.
+    """
     check_machine(recipe)
     splits = find_sts_splits(recipe)
     exam = find_exam(recipe, splits)
     echo(*(f"sts {line}" for split, rows in splits.items() for line in describe_rows(split, rows)), *exam.lines)
     if reference and "test" not in splits:
         raise RecipeError(
-            f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. Add test.*, or leave it out."
+            f"reference={reference}: retention is measured on test pairs, and {recipe.sts.data} has none. "
+            "Add test.*, or leave it out."
         )
     source = find_sentence_model(model, recipe)
     against = find_sentence_model(reference, recipe, parameter="reference") if reference else None

@@ -1,4 +1,4 @@
-"""`full`: one variant from base to registered version."""
+"""`full`: make one variant, from the base to a registered version."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
+from pipelines.commands.options import (
+    FORCE,
+    KEEP_INTERMEDIATE,
+    PLAN,
+    RECIPE_PARAMETERS,
+    SEEDS,
+    WRITE_RECIPE,
+    flag,
+    option,
+    recipe_options,
+)
 from pipelines.console import Command, echo
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
 from sbert_prune.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("full", cls=Command)
@@ -28,9 +34,9 @@ if TYPE_CHECKING:
 @flag("plan", PLAN)
 @flag("force", FORCE)
 @flag("keep_intermediate", KEEP_INTERMEDIATE)
-def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **how: bool) -> None:
-    """Prune, train NLI, train STS, evaluate, register: one variant, and its reference where there is none yet."""
-    chosen = parse_seeds(seeds) if seeds else ()
+def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **options: bool) -> None:
+    """Prune, train NLI, train STS, evaluate and register one variant, and its reference if there is none yet."""
+    seed_values = parse_seeds(seeds) if seeds else ()
     echo(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
@@ -38,15 +44,15 @@ def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool
         check_disk_space(recipe, inputs)
         from pipelines.flows.full import run_full
 
-        echo(*run_full(recipe, inputs, chosen, **how))
+        echo(*run_full(recipe, inputs, seed_values, **options))
         return
     echo(*format_plan([(recipe, inputs)]))
-    if chosen:
-        echo(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
+    if seed_values:
+        echo(f"seeds     all of this {len(seed_values)} times, once for each of {seeds}")
 
 
 def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
-    """What making these would take, in lines for people."""
+    """Return lines that estimate what making these variants would take."""
     from pipelines.flows.plan import plan
 
     with TemporaryDirectory() as scratch:
@@ -54,9 +60,11 @@ def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Two or more different seeds. Raises RecipeError."""
+    """Parse two or more different seeds. Raises RecipeError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     are_seeds = all(part.isascii() and part.isdecimal() and int(part) < 2**32 for part in parts)
     if not are_seeds or len(parts) < 2 or len(set(map(int, parts))) < len(parts):
-        raise RecipeError(f"seeds={text}: write two or more different whole numbers, such as 1,2,3. For a single one there is seed=1.")
+        raise RecipeError(
+            f"seeds={text}: write two or more different whole numbers, such as 1,2,3. For a single seed, use seed=1."
+        )
     return tuple(map(int, parts))

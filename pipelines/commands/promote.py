@@ -1,4 +1,4 @@
-"""`promote`: move a stage and its alias to a version that is good enough."""
+"""`promote`, `rollback` and `history`: move stages and aliases between versions."""
 
 from difflib import get_close_matches
 
@@ -13,13 +13,15 @@ from sbert_prune.tracking.store_uri import check_store
 
 DEFAULT_STAGE = "Production"
 STAGES = ("Production", "Staging")
-VERSION = Parameter(None, "The version to promote; left out, the smallest variant that is good enough.")
+VERSION = Parameter(None, "The version to promote; the smallest variant that qualifies when left out.")
 STAGE = Parameter(None, f"Production (alias champion) or Staging (alias challenger); {DEFAULT_STAGE} when left out.")
-MARGIN = Parameter(None, "By how much of dev Spearman a variant may be worse than its reference, at 95 %; 0.01 when left out.")
-MAX_SIZE = Parameter(None, "Megabytes on disk that it may have at most.")
-MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most (speed/latency_p50_ms).")
-MIN_RETENTION = Parameter(None, "Share of the reference's test score that it must keep, such as 0.97.")
-AGAINST_ALL = Parameter(None, "true promotes a version against all refusals; wants version and reason.")
+MARGIN = Parameter(
+    None, "How much lower than its reference's the dev Spearman of a variant may be, at 95 %; 0.01 when left out."
+)
+MAX_SIZE = Parameter(None, "Largest size on disk in megabytes.")
+MAX_LATENCY = Parameter(None, "Largest latency of one sentence in milliseconds (speed/latency_p50_ms).")
+MIN_RETENTION = Parameter(None, "Smallest share of the reference's test score that it must keep, such as 0.97.")
+FORCED = Parameter(None, "true promotes a version although it does not qualify; needs version and reason.")
 
 
 @click.command("promote", cls=Command)
@@ -30,18 +32,27 @@ AGAINST_ALL = Parameter(None, "true promotes a version against all refusals; wan
 @number("max_size_mb", MAX_SIZE, low=0)
 @number("max_latency_ms", MAX_LATENCY, low=0)
 @number("min_retention", MIN_RETENTION, low=0, high=2)
-@flag("force", AGAINST_ALL)
+@flag("force", FORCED)
 @option("reason", REASON)
 def promote(
-    registered_model: str | None, version: str | None, stage: str | None, force: bool, reason: str | None, **limits: float | None
+    registered_model: str | None,
+    version: str | None,
+    stage: str | None,
+    force: bool,
+    reason: str | None,
+    **limits: float | None,
 ) -> None:
-    """Move a stage and its alias to a version; the one before becomes `previous` and Archived. Refuses what is not good enough."""
-    wanted = parse_stage(stage or DEFAULT_STAGE)
+    """Move a stage and its alias to a version that qualifies; the version before becomes `previous` and Archived."""
+    target = parse_stage(stage or DEFAULT_STAGE)
     if version is not None and not (version.isdecimal() and int(version) > 0):
-        raise RecipeError(f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best.")
-    why = one_line(reason or "")
-    if force and (version is None or not why):
-        raise RecipeError("force=true promotes one version against all refusals: give version, its number, and reason, in words.")
+        raise RecipeError(
+            f"version={version} is not the number of a version. Give a number such as 3, or leave it out for the best."
+        )
+    text = one_line(reason or "")
+    if force and (version is None or not text):
+        raise RecipeError(
+            "force=true promotes a version although it does not qualify: give its number as version, and a reason."
+        )
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
@@ -49,23 +60,25 @@ def promote(
     from sbert_prune.registry.policy import Policy
 
     policy = Policy(**{key: value for key, value in limits.items() if value is not None})
-    echo(*promote(Requested(name, version, wanted, why or None, force), policy))
+    echo(*promote(Requested(name, version, target, text or None, force), policy))
 
 
 def parse_stage(text: str) -> str:
-    """A stage in MLflow's spelling, whatever the case. Raises RecipeError with the nearest one."""
+    """Return a stage in MLflow's spelling, ignoring case. Raises RecipeError, with the nearest stage."""
     for stage in STAGES:
         if text.lower() == stage.lower():
             return stage
     near = get_close_matches(text.capitalize(), STAGES, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise RecipeError(f"stage={text}: there is no such stage to promote to.{hint} The stages are {' and '.join(STAGES)}.")
+    raise RecipeError(
+        f"stage={text}: there is no such stage to promote to.{hint} The stages are {' and '.join(STAGES)}."
+    )
 
 
 @click.command("history", cls=Command)
 @option("registered_model", RECIPE_PARAMETERS["registered_model"])
 def history(registered_model: str | None) -> None:
-    """Print who moved which version to which stage, when, why, on which numbers, and instead of whom; and what was refused."""
+    """Print every promotion, refusal and rollback: who, when, why, on which metrics, and which version was replaced."""
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 
@@ -78,7 +91,7 @@ def history(registered_model: str | None) -> None:
 @option("registered_model", RECIPE_PARAMETERS["registered_model"])
 @option("reason", REASON)
 def rollback(registered_model: str | None, reason: str | None) -> None:
-    """Give Production and the alias champion back to the version that held them before."""
+    """Move Production and the alias champion back to the version that had them before."""
     name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
     check_store(must_exist=True)
 

@@ -1,4 +1,4 @@
-"""`prune`: cut a base to the layers to keep, and trim its vocabulary."""
+"""`prune`: remove layers of a base, and trim its vocabulary."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from pipelines.inputs.texts import TrainingTexts
 from sbert_prune.recipe.recipe import Recipe
 
 _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_bad_rows")
-"""What a measured strategy chooses by, and what a vocabulary is trimmed to."""
+"""Parameters of the data by which a measured strategy chooses, and to which a vocabulary is trimmed."""
 
 
 @click.command("prune", cls=Command)
@@ -22,9 +22,11 @@ _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_b
 )  # fmt: skip
 @flag("force", FORCE)
 def prune(recipe: Recipe, force: bool) -> None:
-    """Cut a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
+    """Prune a base to the layers to keep, trim its vocabulary, and log it as a sentence model, not yet fine-tuned."""
     check_machine(recipe)
-    inputs = replace(find_base(recipe), cuts=(recipe.layers.strip(),))  # one cut: what a schedule heals in between, `full` heals
+    inputs = replace(
+        find_base(recipe), cuts=(recipe.layers.strip(),)
+    )  # a single cut: only `full` trains between the cuts of a schedule
     if needs_texts(recipe):
         sts = find_sts(recipe).value
         texts = TrainingTexts(find_nli(recipe, sts, trains=False).value, sts)

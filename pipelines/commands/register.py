@@ -1,4 +1,4 @@
-"""`register`: make a sentence model a version in the registry."""
+"""`register`: register a sentence model as a version."""
 
 import click
 
@@ -13,7 +13,7 @@ from sbert_prune.recipe.recipe import Recipe
 @recipe_options("registered_model", "seed")
 @flag("force", FORCE)
 def register(recipe: Recipe, model: str, force: bool) -> None:
-    """Prove that a model reloads as it was, and make it a version with its lineage and its newest judgement."""
+    """Check that a model reloads with the same embeddings, and register it with its lineage and newest evaluation."""
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
 
@@ -26,4 +26,5 @@ def register(recipe: Recipe, model: str, force: bool) -> None:
         check_may_register(context.store, recipe.registered_model)
         version = register_once(context, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)
-    echo(f"model    {version.uri}", f"promote  mlflow run . -e promote -P registered_model={version.name} -P version={version.version}")
+    parameters = f"-P registered_model={version.name} -P version={version.version}"
+    echo(f"model    {version.uri}", f"promote  mlflow run . -e promote {parameters}")

@@ -1,4 +1,4 @@
-"""`sweep`: the depth curve, one variant for each strategy and depth."""
+"""`sweep`: make a variant for each strategy and depth."""
 
 from __future__ import annotations
 
@@ -31,41 +31,53 @@ _SHARES = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 12)
 @flag("plan", PLAN)
 @flag("force", FORCE)
 def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool, force: bool) -> None:
-    """Make a variant of every depth by every strategy, and draw quality against size and speed."""
+    """Make a variant for every depth and strategy, and plot quality against size and speed."""
     check_machine(recipe)
     variants = find_variants(recipe, depths, strategies)
     echo(*describe_recipe(variants[0][0]))
     inputs = load_inputs(variants[0][0])
-    swept = [(one, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for one, pruning in variants]
+    swept = [(variant, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for variant, pruning in variants]
     if plan:
         echo(*format_plan(swept))
         return
-    check_disk_space(*max(swept, key=lambda one: one[1].pruning.num_layers))
+    check_disk_space(*max(swept, key=lambda variant: variant[1].pruning.num_layers))
     echo(*run_sweep(swept, force=force))
 
 
 def find_variants(recipe: Recipe, depths: str | None, strategies: str | None) -> list[tuple[Recipe, PruneInputs]]:
-    """A recipe for each depth and strategy, the deepest first, with its base. Raises RecipeError, SelectionError."""
+    """Return a recipe for each depth and strategy, the deepest first, with its base.
+
+    Raises:
+        RecipeError: A value of `depths` or `strategies` is not valid.
+        SelectionError: The base cannot have these layers.
+    """
     depth = find_base(recipe.keeping("1", "drop-top")).base.checkpoint.depth
     counts = _counts(depths, depth)
     names = [name.strip() for name in (strategies or recipe.strategy).split(",")]
     if len(set(names)) < len(names) or "" in names:
-        raise RecipeError(f"strategies={strategies}: write each strategy once, with commas between them, such as drop-top,drop-alternate.")
+        raise RecipeError(
+            f"strategies={strategies}: write each strategy once, "
+            "with commas between them, such as drop-top,drop-alternate."
+        )
     recipes = [recipe.keeping(str(count), name) for count in sorted(counts, reverse=True) for name in names]
-    return [(one, find_base(one)) for one in recipes]
+    return [(variant, find_base(variant)) for variant in recipes]
 
 
 def _counts(depths: str | None, depth: int) -> list[int]:
     if depths is None:
         return sorted({max(1, round(share * depth)) for share in _SHARES})
     parts = [part.strip() for part in depths.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise RecipeError(f"depths={depths}: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1.")
+    if not all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts) or len(
+        set(map(int, parts))
+    ) < len(parts):
+        raise RecipeError(
+            f"depths={depths}: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1."
+        )
     return list(map(int, parts))
 
 
 def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> list[str]:
-    """Make the variants and the curve; returns the lines that `sweep` ends with."""
+    """Make the variants and the plot; return the last lines that `sweep` prints."""
     from pipelines.flows.sweep import sweep
     from pipelines.steps.context import open_context
     from sbert_prune.registry.versions import check_may_register

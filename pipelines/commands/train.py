@@ -1,4 +1,4 @@
-"""`train_nli`: the first phase."""
+"""`train_nli`, `distil` and `train_sts`: one training phase as a command."""
 
 import click
 
@@ -21,7 +21,7 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     recipe = recipe.model_copy(update={"phases": ("nli",)})
     check_machine(recipe)
     held_out = find_held_out(recipe)
-    found = find_nli(recipe, held_out)  # before a model is fetched: data are wrong more often
+    found = find_nli(recipe, held_out)  # before a model is downloaded: errors in the data are more common
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
     echo(*found.lines)
 
@@ -39,13 +39,15 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
 @recipe_options(*settings_of("distil"), "nli_data", "nli_max_rows", "sts_data", "sts_score_range", *TRAINING)
 @flag("force", FORCE)
 def distil(recipe: Recipe, model: str, force: bool) -> None:
-    """Teach a sentence model the embeddings of another one, sentence by sentence, and log the result."""
+    """Train a sentence model on a teacher's embeddings of sentences, and log the result."""
     recipe = recipe.model_copy(update={"phases": ("distil",)})
     check_machine(recipe)
     source = find_sentence_model(model, recipe)
     teacher = find_teacher(recipe)
     if recipe.distil.data is None and recipe.sts.data is None:
-        raise RecipeError(f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data.")
+        raise RecipeError(
+            f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data."
+        )
     training = find_texts(recipe).value if recipe.sts.data is not None else None
     texts, record = distillation_texts(recipe, training)
     echo(describe_sentences(record))
@@ -67,7 +69,7 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
     recipe = recipe.model_copy(update={"phases": ("sts",)})
     check_machine(recipe)
-    found = find_sts(recipe)  # before a model is fetched: data are wrong more often
+    found = find_sts(recipe)  # before a model is downloaded: errors in the data are more common
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)
     echo(*found.lines)
 

@@ -1,4 +1,4 @@
-"""`verify`: whether every registered version is what it says."""
+"""`verify`: compare every registered version with its files, tags, runs and history."""
 
 import click
 
@@ -6,15 +6,17 @@ from pipelines.commands.options import Parameter, flag, option
 from pipelines.console import Command, echo
 from sbert_prune.tracking.store_uri import check_store
 
-NAME = Parameter(None, "The registered model; left out, every one that sbert-prune has made.")
-REPAIR = Parameter(None, "true mends what can be mended from what is still there.")
+NAME = Parameter(None, "The registered model; all that sbert-prune has made when left out.")
+REPAIR = Parameter(None, "true repairs what can be restored from the other records.")
+
+EXIT_FINDINGS = 5  # not 1, with which Python ends on an uncaught exception
 
 
 @click.command("verify", cls=Command)
 @option("registered_model", NAME)
 @flag("repair", REPAIR)
 def verify(registered_model: str | None, repair: bool) -> None:
-    """Load every version, and hold bytes, lineage, metrics, runs, stages and aliases against each other; exit status 1 on a finding."""
+    """Load every version, and compare bytes, lineage, metrics, runs, stages and aliases; exit status 5 on a finding."""
     check_store(must_exist=True)
 
     from pipelines.console import silence_libraries
@@ -24,4 +26,4 @@ def verify(registered_model: str | None, repair: bool) -> None:
     lines, is_sound = verify(registered_model, repair=repair)
     echo(*lines)
     if not is_sound:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(EXIT_FINDINGS)

@@ -1,4 +1,4 @@
-"""The base of a recipe, and a teacher of its own: found, whole, how deep and how large."""
+"""Check the base of a recipe, and its teacher: that they exist and are complete, their depth and their size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.doctor.findings import Finding, in_bytes, refused
+from pipelines.doctor.findings import Finding, finding_from_error, in_bytes
 from pipelines.doctor.hub import HubName, model_on_hub
 from sbert_prune.errors import EncoderError, HubError, SbertPruneError, SelectionError
 from sbert_prune.models.architectures import check_selection
@@ -23,42 +23,48 @@ _SCHEMES = ("models:/", "runs:/")
 
 
 def check_model(check: str, name: str, recipe: Recipe) -> Finding:
-    """The row of a model by any name that users give. check: its parameter, base_model or distil_teacher."""
+    """Check a model.
+
+    Args:
+        check: The parameter that names it, base_model or distil_teacher.
+        name: A folder, a name of the package, a hub id, or a runs:/ or models:/ URI.
+        recipe: Its setting convert_pickle counts.
+    """
     if name.startswith(_SCHEMES):
-        return Finding(check, "-", f"{name}: looked up in the tracking store once a command needs it")
+        return Finding(check, "-", f"{name}: read from the tracking store by the first command that needs it")
     hub = model_on_hub(name)
     if hub is not None:
         return _check_hub(check, hub, recipe)
     try:
         return _local(check, name, recipe)
     except EncoderError as error:
-        wanted = str(error).partition(" Run: ")[2] or f"mlflow run . -e doctor -P {check}=FOLDER"
+        command = str(error).partition(" Run: ")[2] or f"mlflow run . -e doctor -P {check}=FOLDER"
         if holds_pickles_alone(Path(name)):
-            wanted = f"mlflow run . -e doctor -P {check}={name} -P convert_pickle=true"
-        return refused(check, error, wanted)
+            command = f"mlflow run . -e doctor -P {check}={name} -P convert_pickle=true"
+        return finding_from_error(check, error, command)
 
 
 def num_parameters(recipe: Recipe) -> int | None:
-    """Parameters of the base, as far as that can be told without a network: by its weights, else by the recipe's note."""
+    """Return the number of parameters of the base, without a network: from its weights, else from `downloads`."""
     name = recipe.base_model
     hub = None if name.startswith(_SCHEMES) else model_on_hub(name)
     try:
         if hub is not None:
             snapshot = hub.in_cache()
-            found = _cached(snapshot, recipe) if snapshot else None
+            checkpoint = _cached(snapshot, recipe) if snapshot else None
         else:
             pickled = name.startswith(_SCHEMES) or holds_pickles_alone(Path(name))
-            found = None if pickled else locate_base(name).checkpoint
+            checkpoint = None if pickled else locate_base(name).checkpoint
     except SbertPruneError:
-        found = None
-    if found is not None:
-        return sum(prod(tensor.shape) for tensor in found.tensors.values())
+        checkpoint = None
+    if checkpoint is not None:
+        return sum(prod(tensor.shape) for tensor in checkpoint.tensors.values())
     megabytes = recipe.downloads.get("base_model", 0.0)
     return int(megabytes * 1e6 / 4) or None
 
 
 def holds_pickles_alone(folder: Path) -> bool:
-    """Whether a folder has to be converted first; a damaged one says so later."""
+    """Return whether the weights of a folder must be converted first; False for a damaged folder, which fails later."""
     try:
         return folder.is_dir() and holds_pickles(folder)
     except SbertPruneError:
@@ -70,13 +76,15 @@ def _local(check: str, name: str, recipe: Recipe) -> Finding:
     if recipe.convert_pickle and holds_pickles_alone(folder):
         size = sum(path.stat().st_size for path in folder.rglob("*.bin"))
         return Finding(check, "ok", f"{folder}: pickled weights of {in_bytes(size)}, which commands convert each time")
-    return Finding(check, "ok", f"{name}: {_told(locate_base(name).checkpoint)}")
+    return Finding(check, "ok", f"{name}: {_describe(locate_base(name).checkpoint)}")
 
 
-def _told(checkpoint: Checkpoint) -> str:
+def _describe(checkpoint: Checkpoint) -> str:
     parameters = sum(prod(tensor.shape) for tensor in checkpoint.tensors.values())
     kind = checkpoint.config["model_type"]
-    return f"{kind}, {checkpoint.depth} layers, {parameters / 1e6:,.1f} M parameters, {in_bytes(checkpoint.num_bytes())}"
+    return (
+        f"{kind}, {checkpoint.depth} layers, {parameters / 1e6:,.1f} M parameters, {in_bytes(checkpoint.num_bytes())}"
+    )
 
 
 def _check_hub(check: str, hub: HubName, recipe: Recipe) -> Finding:
@@ -84,49 +92,62 @@ def _check_hub(check: str, hub: HubName, recipe: Recipe) -> Finding:
     try:
         checkpoint = _cached(cached, recipe) if cached else None
     except SbertPruneError:
-        checkpoint = None  # the hub may have what the cache lacks
+        checkpoint = None  # the hub may have the missing files
     if cached and checkpoint:
-        return Finding(check, "ok", f"{hub.repo_id}: {_told(checkpoint)}, in the cache as of commit {cached.commit[:8]}")
+        return Finding(
+            check, "ok", f"{hub.repo_id}: {_describe(checkpoint)}, in the cache as of commit {cached.commit[:8]}"
+        )
     if cached and recipe.convert_pickle and any(file.path.endswith(".bin") for file in cached.files):
-        return Finding(check, "ok", f"{hub.repo_id}: pickled weights in the cache as of commit {cached.commit[:8]}, converted each time")
+        return Finding(
+            check,
+            "ok",
+            f"{hub.repo_id}: pickled weights in the cache as of commit {cached.commit[:8]}, converted each time",
+        )
     try:
         return _listed(check, hub, hub.on_hub(), recipe)
     except HubError as error:
-        return refused(check, error, hub.command)
+        return finding_from_error(check, error, hub.command)
 
 
 def _cached(snapshot: Snapshot, recipe: Recipe) -> Checkpoint | None:
-    """The checkpoint in the cache; None for one that has to be converted. Raises HubError or EncoderError where something lacks."""
+    """Return the checkpoint in the cache; None for a pickled one.
+
+    Raises:
+        HubError: Files are missing.
+        EncoderError: Files are missing or damaged.
+    """
     folder = fetch_model(snapshot, convert_pickle=recipe.convert_pickle)
     return None if holds_pickles(folder) else inspect_checkpoint(folder)
 
 
 def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Finding:
-    """What the hub would give."""
+    """Return the finding for a model that the hub lists and the cache lacks."""
     sizes = {file.path: file.size for file in snapshot.files if "/" not in file.path}
     weights = [name for name in sizes if name.endswith(".safetensors")]
     pickles = [name for name in sizes if name.endswith(".bin")]
     at = f"{hub.repo_id} at commit {snapshot.commit[:8]}"
     if not weights and not (recipe.convert_pickle and pickles):
         if pickles:
-            advice = "Have its weights converted, where you trust them: nothing but tensors is read."
+            advice = "Convert its weights, if you trust them: only tensors are read."
             command = f"mlflow run . -e doctor -P {check}={hub.repo_id} -P convert_pickle=true"
             return Finding(check, "fail", f"{at} has pickled weights only", advice, command)
-        advice = "It has no weights that can be taken: give a model that has some."
-        return Finding(check, "fail", f"{at} has no model.safetensors", advice, f"mlflow run . -e doctor -P {check}=ORG/NAME")
+        advice = "It has no weights in a supported format: use another model."
+        return Finding(
+            check, "fail", f"{at} has no model.safetensors", advice, f"mlflow run . -e doctor -P {check}=ORG/NAME"
+        )
     size = sum(sizes[name] for name in weights or pickles)
     return Finding(check, "ok", f"{at}: on the hub, {in_bytes(size)} are fetched by the first command")
 
 
 def check_layers(recipe: Recipe) -> Finding:
-    """The row of the layers. Of a base that is not here yet the depth is not known, of its strategy whether there is such a one."""
+    """Check the layers against the depth of the base; where the base is not downloaded yet, check only the strategy."""
     command = f"mlflow run . -e recipes -P name={recipe.name}"
     cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
-    told = f"{', then '.join(cuts)} ({recipe.strategy})"
+    request = f"{', then '.join(cuts)} ({recipe.strategy})"
     try:
         choose_layers("1", strategy=recipe.strategy, depth=1)
         if recipe.base_model.startswith(("models:/", "runs:/")) or model_on_hub(recipe.base_model) is not None:
-            return Finding("layers", "-", f"{told}: held against the base once that is here")
+            return Finding("layers", "-", f"{request}: checked once the base is downloaded")
         base = locate_base(recipe.base_model, convert_pickle=recipe.convert_pickle).checkpoint
         depth = base.depth
         for layers in cuts:
@@ -135,7 +156,7 @@ def check_layers(recipe: Recipe) -> Finding:
                 check_selection(str(base.config["model_type"]), chosen)
             depth = int(layers) if layers.isdecimal() else depth
     except SelectionError as error:
-        return refused("layers", error, command)
+        return finding_from_error("layers", error, command)
     except EncoderError:
-        return Finding("layers", "-", f"{told}: the base's own row says why it cannot be told")
-    return Finding("layers", "ok", f"{told} of {base.depth}")
+        return Finding("layers", "-", f"{request}: not checked, see base_model")
+    return Finding("layers", "ok", f"{request} of {base.depth}")

@@ -1,6 +1,6 @@
-"""What torch can compute on, asked in a process of its own: an installation that is broken may end it, or take long.
+"""Check torch and its device in a separate process: importing a broken installation may crash, or take long.
 
-`python -m pipelines.doctor.device DEVICE PRECISION` writes the answer as JSON.
+`python -m pipelines.doctor.device DEVICE PRECISION` prints the properties of torch as JSON.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ from pipelines.doctor.findings import Finding, in_bytes
 from pipelines.doctor.machine import needed_memory
 from sbert_prune.errors import RecipeError
 
-_PATIENCE_S = 30.0
+_TIMEOUT_S = 30.0
 _NVIDIA = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
 class Torch:
-    """version: with its build, 2.13.0+cpu.  cuda: the CUDA that it was built for; None without.
+    """Properties of an installation of torch.
 
-    hardware: what the recipe would run on; `refusal` says why where it would not.  gpu, gpu_free: its name and bytes; "" and 0 without.
+    Args:
+        version: With its build, such as 2.13.0+cpu.
+        cuda: The CUDA version that it was built for; None for a CPU build.
+        hardware: Device and precision that the recipe would use; empty where it cannot run.
+        refusal: Why the recipe cannot run here; else empty.
+        gpu: Name of the GPU; empty without one.
+        gpu_free: Free memory of the GPU in bytes.
     """
 
     version: str
@@ -36,41 +42,70 @@ class Torch:
 
 
 def check_device(device: str, precision: str, parameters: int | None) -> Finding:
-    """device, precision: the recipe's.  parameters: of the base; None where that is not known."""
+    """Check that torch can be imported and has the device of the recipe.
+
+    Args:
+        device: The recipe's.
+        precision: The recipe's.
+        parameters: Number of parameters of the base; None where unknown.
+    """
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     command = [sys.executable, "-m", __name__, device, precision]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         return judge(Torch(**json.loads(done.stdout)), parameters, has_driver=_NVIDIA.exists())
     except subprocess.TimeoutExpired:
-        reason = f"was not imported within {_PATIENCE_S:g} s"
+        reason = f"was not imported within {_TIMEOUT_S:g} s"
     except (ValueError, TypeError):
         reason = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
-    return Finding("torch", "fail", reason, "torch cannot be imported: install it anew.", 'pip install --force-reinstall "torch==2.13.0"')
+    return Finding(
+        "torch",
+        "fail",
+        reason,
+        "torch cannot be imported: reinstall it.",
+        'pip install --force-reinstall "torch==2.13.0"',
+    )
 
 
 def judge(torch: Torch, parameters: int | None, *, has_driver: bool) -> Finding:
-    """The row for what torch says of itself. has_driver: whether this machine has NVIDIA's."""
+    """Return the finding for an installation of torch.
+
+    Args:
+        torch: Its properties.
+        parameters: Number of parameters of the base; None where unknown.
+        has_driver: Whether this machine has NVIDIA's driver.
+    """
     built = f"CUDA {torch.cuda}" if torch.cuda else "CPU build"
     gpu = f"; {torch.gpu}, {in_bytes(torch.gpu_free)} free" if torch.gpu else ""
-    told = f"{torch.version} ({built}); {torch.hardware or 'not what the recipe asks for'}{gpu}"
+    summary = f"{torch.version} ({built}); {torch.hardware or 'cannot run this recipe'}{gpu}"
     if torch.refusal:
-        return Finding("torch", "fail", told, torch.refusal, "mlflow run . -e full -P device=auto")
+        return Finding("torch", "fail", summary, torch.refusal, "mlflow run . -e full -P device=auto")
     if has_driver and torch.cuda is None:
-        advice = "This machine has an NVIDIA driver, and torch is built without CUDA: install the build of PyPI to train on the GPU."
+        advice = (
+            "This machine has an NVIDIA driver, and torch is built without CUDA: "
+            "install the build of PyPI to train on the GPU."
+        )
         release = torch.version.partition("+")[0]
-        return Finding("torch", "warn", told, advice, f'pip install --force-reinstall "torch=={release}"')
+        return Finding("torch", "warn", summary, advice, f'pip install --force-reinstall "torch=={release}"')
     if has_driver and not torch.gpu and torch.hardware.startswith("cpu"):
-        return Finding("torch", "warn", told, "This machine has an NVIDIA driver, and torch sees no GPU: see what it says.", "nvidia-smi")
+        return Finding(
+            "torch",
+            "warn",
+            summary,
+            "This machine has an NVIDIA driver, and torch sees no GPU: run nvidia-smi.",
+            "nvidia-smi",
+        )
     if torch.gpu and parameters is not None and needed_memory(parameters) > torch.gpu_free:
-        advice = f"Training takes about {in_bytes(needed_memory(parameters))} on the GPU. See what holds its memory, and end that."
-        return Finding("torch", "warn", told, advice, "nvidia-smi")
-    return Finding("torch", "ok", told)
+        advice = (
+            f"Training takes about {in_bytes(needed_memory(parameters))} on the GPU. End programs that use its memory."
+        )
+        return Finding("torch", "warn", summary, advice, "nvidia-smi")
+    return Finding("torch", "ok", summary)
 
 
-def ask_torch(device: str, precision: str) -> Torch:
-    """What the torch of this process says."""
+def inspect_torch(device: str, precision: str) -> Torch:
+    """Return the properties of torch in this process."""
     import torch
 
     from sbert_prune.training.device import choose_hardware
@@ -87,4 +122,4 @@ def ask_torch(device: str, precision: str) -> Torch:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(ask_torch(*sys.argv[1:3]))))
+    sys.stdout.write(json.dumps(asdict(inspect_torch(*sys.argv[1:3]))))

@@ -1,4 +1,4 @@
-"""The places that commands write to: whether they may, and whether there is room."""
+"""Check the folders that commands write to: permissions and free disk space."""
 
 from __future__ import annotations
 
@@ -21,42 +21,53 @@ from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_pas
 
 
 def may_write(folder: Path) -> bool:
-    """Whether this user may make files in a folder that exists; the effective user, where the system can tell."""
-    return _is_dir(folder) and os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+    """Return whether the effective user may create files in an existing folder."""
+    return _is_dir(folder) and os.access(
+        folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+    )
 
 
 def nearest(path: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
+    """Return the folder itself, or its nearest existing parent."""
     absolute = path.expanduser().absolute()
     return next(folder for folder in (absolute, *absolute.parents) if _is_dir(folder))
 
 
 def free_bytes(folder: Path) -> int:
-    """What this user may still write there."""
+    """Return the free disk space for this user."""
     return shutil.disk_usage(folder).free
 
 
 def file_system(folder: Path) -> str:
-    """Its kind, such as ext4 or tmpfs; "" where the system does not tell."""
+    """Return the type of the file system, such as ext4 or tmpfs; "" where it is unknown."""
     real = folder.resolve()
     mounted = [part for part in psutil.disk_partitions(all=True) if real.is_relative_to(part.mountpoint)]
     return max(mounted, key=lambda part: len(part.mountpoint)).fstype if mounted else ""
 
 
 def _is_dir(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - pathlib raises where a folder above may not be entered
+    return os.path.isdir(path)  # noqa: PTH112 - pathlib raises where a parent may not be entered
 
 
-_LEAST = 200_000_000
-"""Bytes: with less, nothing of use can be done."""
+_MIN_FREE = 200_000_000
+"""Bytes without which no command can work."""
 
-_KEPT, _CHECKPOINT = 2, 4
-"""Copies of the base: the reference and a variant. A checkpoint has the weights, AdamW's two moments and the best weights; two stay."""
+_MODELS, _CHECKPOINT = 2, 4
+"""Sizes in copies of the base: the reference and a variant; and a checkpoint, which has the weights, AdamW's two
+moments and the best weights. Two checkpoints are kept.
+"""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder, which need not exist. needed: bytes, roughly.  elsewhere: the command that lets commands use another one."""
+    """A folder that commands write to.
+
+    Args:
+        name: Name of its check.
+        folder: It need not exist.
+        needed: Approximate bytes.
+        elsewhere: The shell command that selects another folder.
+    """
 
     name: str
     folder: Path
@@ -65,66 +76,93 @@ class Place:
 
 
 def places(parameters: int | None, downloads: int) -> list[Place]:
-    """Where commands write. parameters: of the base; None where that is not known.  downloads: bytes that come from a hub."""
-    base, found = 4 * (parameters or 0), []
+    """Return the folders that commands write to.
+
+    Args:
+        parameters: Number of parameters of the base; None where unknown.
+        downloads: Bytes to download from a hub.
+    """
+    base, result = 4 * (parameters or 0), []
     store = own_folder().parent
-    found.append(Place("disk: store", store, (_KEPT + 2 * _CHECKPOINT) * base, f"du -sh {shlex.quote(str(store))}/* | sort -h | tail -5"))
-    found.append(Place("disk: cache", cache_folder(), 0, "mkdir -p ~/cache && export XDG_CACHE_HOME=~/cache"))
+    result.append(
+        Place(
+            "disk: store",
+            store,
+            (_MODELS + 2 * _CHECKPOINT) * base,
+            f"du -sh {shlex.quote(str(store))}/* | sort -h | tail -5",
+        )
+    )
+    result.append(Place("disk: cache", cache_folder(), 0, "mkdir -p ~/cache && export XDG_CACHE_HOME=~/cache"))
     if downloads:
         from huggingface_hub import constants
 
-        found.append(Place("disk: hub", Path(constants.HF_HUB_CACHE), downloads, "mkdir -p ~/hub && export HF_HOME=~/hub"))
+        result.append(
+            Place("disk: hub", Path(constants.HF_HUB_CACHE), downloads, "mkdir -p ~/hub && export HF_HOME=~/hub")
+        )
     temporary = Path(tempfile.gettempdir())
-    if temporary.name.startswith("sbert-prune-"):  # the command's own, which goes with it
+    if temporary.name.startswith("sbert-prune-"):  # this command's own, which it removes at its end
         temporary = temporary.parent
-    found.append(Place("disk: temporary", temporary, _KEPT * base, "mkdir -p ~/tmp && export TMPDIR=~/tmp"))
-    return found
+    result.append(Place("disk: temporary", temporary, _MODELS * base, "mkdir -p ~/tmp && export TMPDIR=~/tmp"))
+    return result
 
 
-def check_places(asked: Sequence[Place]) -> list[Finding]:
-    """A row a place; those that lie on one disk share its room."""
-    devices = [nearest(place.folder).stat().st_dev for place in asked]
+def check_places(folders: Sequence[Place]) -> list[Finding]:
+    """Check each folder; those on one disk share its free space."""
+    devices = [nearest(place.folder).stat().st_dev for place in folders]
     needed: Counter[int] = Counter()
-    for place, device in zip(asked, devices, strict=True):
+    for place, device in zip(folders, devices, strict=True):
         needed[device] += place.needed
-    return [_check(place, needed[device]) for place, device in zip(asked, devices, strict=True)]
+    return [_check(place, needed[device]) for place, device in zip(folders, devices, strict=True)]
 
 
 def _check(place: Place, needed: int) -> Finding:
     folder = nearest(place.folder)
     free, kind = free_bytes(folder), file_system(folder)
     takes = f", about {in_bytes(needed)} needed on this disk" if needed else ""
-    told = f"{folder}: {in_bytes(free)} free{takes}{f' ({kind})' if kind else ''}"
+    summary = f"{folder}: {in_bytes(free)} free{takes}{f' ({kind})' if kind else ''}"
     if not may_write(folder):
-        return Finding(place.name, "fail", f"{folder} cannot be written", "Make it yours to write, or take another place.", place.elsewhere)
-    if free < max(needed, _LEAST):
-        state: State = "fail" if free < _LEAST else "warn"
-        return Finding(place.name, state, told, "There is too little room: make some, or take another place.", place.elsewhere)
+        return Finding(
+            place.name,
+            "fail",
+            f"{folder} cannot be written",
+            "Change its permissions, or use another folder.",
+            place.elsewhere,
+        )
+    if free < max(needed, _MIN_FREE):
+        state: State = "fail" if free < _MIN_FREE else "warn"
+        return Finding(
+            place.name,
+            state,
+            summary,
+            "There is too little disk space: free some, or use another folder.",
+            place.elsewhere,
+        )
     if kind == "tmpfs" and "temporary" in place.name:
-        advice = "It lies in memory, and rows and models on their way are written there: take a place on a disk."
-        return Finding(place.name, "warn", told, advice, place.elsewhere)
-    return Finding(place.name, "ok", told)
+        advice = "It is in memory, and temporary copies of rows and models are written there: use a folder on a disk."
+        return Finding(place.name, "warn", summary, advice, place.elsewhere)
+    return Finding(place.name, "ok", summary)
 
 
 def check_undelivered() -> Finding:
-    """One row."""
+    """Check for entries that are not yet delivered to a tracking store, and for unfinished commands."""
     folder = own_folder()
     waiting = Counter(store for path in sorted((folder / "spool").glob("*.jsonl")) for store in _stores(path))
-    begun_before = [path for path in (folder / "unfinished").glob("*") if path.is_dir()]
-    begun = f"{len(begun_before)} command{'s' * (len(begun_before) != 1)} to go on with" if begun_before else ""
+    folders = [path for path in (folder / "unfinished").glob("*") if path.is_dir()]
+    unfinished = f"{len(folders)} unfinished command{'s' * (len(folders) != 1)}" if folders else ""
     if not waiting:
-        return Finding("left over", "ok", begun or "nothing")
+        return Finding("left over", "ok", unfinished or "nothing")
     entries = [f"{number:,} for {store}" for store, number in sorted(waiting.items())]
-    found = ", ".join(filter(None, (f"entries not recorded yet in {folder / 'spool'}: {'; '.join(entries)}", begun)))
-    here = without_password(tracking_uri())
-    if here in waiting:
-        advice = "They are delivered at the beginning of the next command that records something, once the store answers."
-        return Finding("left over", "warn", found, advice, "mlflow run . -e full")
-    advice = "They are for another store than the one in use now: the next command that is given that one delivers them."
-    return Finding("left over", "warn", found, advice, f"MLFLOW_TRACKING_URI={min(waiting)} mlflow run . -e full")
+    summary = ", ".join(
+        filter(None, (f"entries not recorded yet in {folder / 'spool'}: {'; '.join(entries)}", unfinished))
+    )
+    if without_password(tracking_uri()) in waiting:
+        advice = "The next command that records something delivers them at its start, if the store answers."
+        return Finding("left over", "warn", summary, advice, "mlflow run . -e full")
+    advice = "They are for another store than the one in use now: the next command that uses that store delivers them."
+    return Finding("left over", "warn", summary, advice, f"MLFLOW_TRACKING_URI={min(waiting)} mlflow run . -e full")
 
 
 def _stores(path: Path) -> list[str]:
-    """The store of every whole entry of a file."""
+    """Return the store of every complete entry of a file."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return [str(json.loads(line).get("store", "a store")) for line in file if Entry.parse(line) is not None]

@@ -1,4 +1,4 @@
-"""A tracking server: whether it answers, as what, and to whom."""
+"""Check a tracking server: its version, its database, and this user's access."""
 
 from __future__ import annotations
 
@@ -16,63 +16,83 @@ from sbert_prune.tracking.store_uri import without_password
 if TYPE_CHECKING:
     import requests
 
-_PATIENCE_S = 2.0
-_PASSWORD_S = 8.0  # checking a password is slow on purpose, and slower on a machine at work
-_ASK = "api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-"""A question that every user of a store may ask; what it answers shows whether it works."""
+_TIMEOUT_S = 2.0
+_PASSWORD_TIMEOUT_S = 8.0  # checking a password is slow on purpose, and slower on a busy machine
+_REQUEST = "api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+"""A request that every user may make; its status shows whether the server and its database work."""
 
 
 def check_server(uri: str) -> Finding:
-    """The row for an http(s) address; nothing in it shows a password."""
+    """Check the server at an http(s) address; the finding shows no password."""
     import requests
 
     shown = without_password(uri).rstrip("/")
     try:
         with _session() as session:
-            health = session.get(f"{uri.rstrip('/')}/health", timeout=_PATIENCE_S)
+            health = session.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
             if health.status_code != 200 or health.text.strip() != "OK":
-                advice = "Something else than MLflow answers there: correct the address."
-                return _fail(f"{shown}/health answers {health.status_code}", advice, "export MLFLOW_TRACKING_URI=http://HOST:PORT")
-            answer = session.get(f"{uri.rstrip('/')}/{_ASK}", timeout=_PASSWORD_S)
-            if answer.status_code in {401, 403}:  # it would not tell its version either
-                return _refused(shown, answer.status_code, session.auth)
-            running = session.get(f"{uri.rstrip('/')}/version", timeout=_PASSWORD_S).text.strip()
+                advice = "The program there is not MLflow: correct the address."
+                return _fail(
+                    f"{shown}/health answers {health.status_code}",
+                    advice,
+                    "export MLFLOW_TRACKING_URI=http://HOST:PORT",
+                )
+            answer = session.get(f"{uri.rstrip('/')}/{_REQUEST}", timeout=_PASSWORD_TIMEOUT_S)
+            if answer.status_code in {401, 403}:  # it refuses to give its version as well
+                return _denied(shown, answer.status_code, session.auth)
+            running = session.get(f"{uri.rstrip('/')}/version", timeout=_PASSWORD_TIMEOUT_S).text.strip()
     except requests.exceptions.SSLError as error:
-        advice = f"Its certificate is not trusted here ({_last(error)}): name the file of the authority that signed it."
+        advice = (
+            f"Its certificate is not trusted here ({_root_cause(error)}): give the file of the certificate authority."
+        )
         return _fail(shown, advice, "export MLFLOW_TRACKING_SERVER_CERT_PATH=FILE.pem")
     except requests.exceptions.Timeout:
-        return _fail(f"{shown} does not answer in time", "It hangs, or is far too busy: start it anew.", _start(uri))
+        return _fail(f"{shown} does not answer in time", "It hangs or is overloaded: restart it.", _start(uri))
     except requests.exceptions.RequestException as error:
-        return _fail(f"{shown}: {_last(error)}", "Nobody listens there: start the server, or correct MLFLOW_TRACKING_URI.", _start(uri))
-    return _judge(shown, running, answer)
+        return _fail(
+            f"{shown}: {_root_cause(error)}",
+            "Nothing listens there: start the server, or correct MLFLOW_TRACKING_URI.",
+            _start(uri),
+        )
+    return _assess(shown, running, answer)
 
 
-def _judge(shown: str, running: str, answer: requests.Response) -> Finding:
-    here, told = version("mlflow"), f"{shown}: MLflow {running[:20]}"
+def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
+    installed, summary = version("mlflow"), f"{shown}: MLflow {running[:20]}"
     if answer.status_code >= 500:
-        advice = f"It answers with status {answer.status_code}, so its database does not: on its machine, bring that up to date."
-        return _fail(told, advice, "mlflow db upgrade BACKEND_STORE_URI")
-    if running.partition(".")[0] != here.partition(".")[0]:
-        advice = f"Models are logged as MLflow {here} does it, which this server does not know: on its machine, bring it up to date."
-        return _fail(told, advice, f'pip install "mlflow=={here}"')
-    return Finding("store", "ok", f"{told}{f' (here: {here})' if running != here else ''}, answers")
+        advice = (
+            f"It answers with status {answer.status_code}, so its database does not work: upgrade it, on the server."
+        )
+        return _fail(summary, advice, "mlflow db upgrade BACKEND_STORE_URI")
+    if running.partition(".")[0] != installed.partition(".")[0]:
+        advice = f"It cannot store models in the format of MLflow {installed}: upgrade it, on the server."
+        return _fail(summary, advice, f'pip install "mlflow=={installed}"')
+    return Finding("store", "ok", f"{summary}{f' (here: {installed})' if running != installed else ''}, answers")
 
 
-def _refused(shown: str, status: int, auth: object) -> Finding:
+def _denied(shown: str, status: int, auth: object) -> Finding:
     user = auth[0] if isinstance(auth, tuple) else None
     if status == 401:
-        advice = f"It does not know {user} by this password." if user else "It wants to know who asks: say who you are."
-        return _fail(f"{shown}: status 401", advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD")
-    advice = f"Its administrator has to let {user or 'you'} read the experiment Default, or you take another one."
+        advice = (
+            f"It does not accept this password of {user}."
+            if user
+            else "It requires a user name and a password: set them."
+        )
+        return _fail(
+            f"{shown}: status 401", advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD"
+        )
+    advice = f"Ask its administrator to let {user or 'you'} read the experiment Default, or use another experiment."
     return _fail(f"{shown}: status 403", advice, "export MLFLOW_EXPERIMENT_NAME=NAME")
 
 
 def _session() -> requests.Session:
-    """As MLflow's client asks: who one is by variables or its file, trust by variables."""
+    """Return a session with the credentials and certificates that MLflow's client would use."""
     import requests
 
     session = requests.Session()
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") or _stored(name) for name in ("USERNAME", "PASSWORD"))
+    user, password = (
+        os.environ.get(f"MLFLOW_TRACKING_{name}") or _stored_credential(name) for name in ("USERNAME", "PASSWORD")
+    )
     if user and password:
         session.auth = (user, password)
     elif token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
@@ -84,7 +104,7 @@ def _session() -> requests.Session:
     return session
 
 
-def _stored(name: str) -> str | None:
+def _stored_credential(name: str) -> str | None:
     stored = ConfigParser(interpolation=None)
     try:
         stored.read(Path.home() / ".mlflow" / "credentials", encoding="utf-8")
@@ -93,8 +113,8 @@ def _stored(name: str) -> str | None:
     return stored.get("mlflow", f"mlflow_tracking_{name.lower()}", fallback=None)
 
 
-def _fail(found: str, advice: str, command: str) -> Finding:
-    return Finding("store", "fail", found, advice, command)
+def _fail(summary: str, advice: str, command: str) -> Finding:
+    return Finding("store", "fail", summary, advice, command)
 
 
 def _start(uri: str) -> str:
@@ -103,7 +123,7 @@ def _start(uri: str) -> str:
     return f"mlflow server --backend-store-uri sqlite:///mlflow.db --host {parts.hostname} --port {port}"
 
 
-def _last(error: BaseException) -> str:
-    """What lies at the bottom of an error that other errors are wrapped around."""
+def _root_cause(error: BaseException) -> str:
+    """Return the message of the innermost error."""
     reason: object = getattr(error.args[0], "reason", error.args[0]) if error.args else error
     return without_password(str(reason).rpartition(": ")[2] or type(error).__name__)[:160]

@@ -1,4 +1,4 @@
-"""The tracking store: where it is, and who looks at it."""
+"""Check the tracking store: a SQLite file, another database, or a server."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from urllib.parse import quote, urlsplit
 from pipelines.doctor.disk import may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.store_uri import check_store, open_database, package_of, reason_of, sqlite_path, tracking_uri, without_password
+from sbert_prune.tracking.store_uri import (
+    check_store,
+    open_database,
+    package_of,
+    reason_of,
+    sqlite_path,
+    tracking_uri,
+    without_password,
+)
 
-_PATIENCE_S = 0.5
+_TIMEOUT_S = 0.5
 
 
 def check_file(path: Path) -> Finding:
-    """The row for a file that need not be there yet."""
+    """Check a SQLite file, which need not exist yet."""
     if not may_write(path.parent):
         return _unwritable(f"the folder {path.parent} cannot be written", path.parent)
     if not path.exists():
-        return Finding("store", "ok", f"{path}: not there yet, the first command makes it")
+        return Finding("store", "ok", f"{path}: does not exist yet, the first command creates it")
     try:
         path.open("r+b").close()
     except OSError as error:
@@ -36,23 +44,25 @@ def check_file(path: Path) -> Finding:
 
 def _open(path: Path) -> Finding:
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_PATIENCE_S)) as database:
-            return _look(database, path)
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_TIMEOUT_S)) as database:
+            return _check_contents(database, path)
     except sqlite3.DatabaseError as error:
         if "locked" not in str(error):
             return _no_database(path, str(error))
-        advice = "Another program writes to it, or holds it open. Commands wait for 20 s each time; see which one it is."
+        advice = "Another program is writing to it or has locked it. Commands wait up to 20 s each time; find it."
         return Finding("store", "warn", f"{path}: locked", advice, f"fuser -v {shlex.quote(str(path))}")
 
 
-def _look(database: sqlite3.Connection, path: Path) -> Finding:
+def _check_contents(database: sqlite3.Connection, path: Path) -> Finding:
     tables = {str(row[0]) for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    found = database.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
-    database.execute("BEGIN IMMEDIATE")  # what every write begins with: refused while somebody else writes
+    row = (
+        database.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
+    )
+    database.execute("BEGIN IMMEDIATE")  # the start of every write: refused while another program writes
     database.execute("ROLLBACK")
     shell = shlex.quote(str(path))
     return check_schema(
-        str(found[0]) if found else None,
+        str(row[0]) if row else None,
         {name for name in tables if not name.startswith(("sqlite_", "alembic_"))},
         where=f"{path} ({in_bytes(path.stat().st_size)})",
         uri=f"sqlite:///{shell}",
@@ -60,61 +70,85 @@ def _look(database: sqlite3.Connection, path: Path) -> Finding:
     )
 
 
-def _unwritable(found: str, place: Path) -> Finding:
-    advice = "Make it yours to write, or work in a folder of your own."
-    return Finding("store", "fail", found, advice, f"chmod u+rwX {shlex.quote(str(place))}")
+def _unwritable(problem: str, path: Path) -> Finding:
+    advice = "Change its permissions, or work in a folder of your own."
+    return Finding("store", "fail", problem, advice, f"chmod u+rwX {shlex.quote(str(path))}")
 
 
 def _no_database(path: Path, reason: str) -> Finding:
     shell, aside = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
-    advice = "It is no SQLite database, or a damaged one: restore it from a copy, or put it aside, and the next command makes a new one."
-    return Finding(
-        "store", "fail", f"{path} {reason}" if reason.startswith("begins") else f"{path}: {reason}", advice, f"mv {shell} {aside}"
+    advice = (
+        "It is not a SQLite database, or it is damaged: "
+        "restore a backup, or rename it, and the next command creates a new one."
     )
+    problem = f"{path} {reason}" if reason.startswith("begins") else f"{path}: {reason}"
+    return Finding("store", "fail", problem, advice, f"mv {shell} {aside}")
 
 
 _REVISION = re.compile(r"^revision\s*(?::[^=]+)?=\s*[\"'](\w+)[\"']", re.MULTILINE)
-_DOWN = re.compile(r"^down_revision\s*(?::[^=]+)?=\s*(.+)$", re.MULTILINE)
+_DOWN_REVISION = re.compile(r"^down_revision\s*(?::[^=]+)?=\s*(.+)$", re.MULTILINE)
 
 
 @lru_cache(maxsize=1)
 def revisions() -> tuple[frozenset[str], str | None]:
-    """All revisions that the installed MLflow knows, and the one that no other follows; None where its scripts say something else."""
+    """Return all schema revisions of the installed MLflow, and the newest; None where there is no single newest one.
+
+    The scripts are read as text: importing MLflow takes seconds.
+    """
     spec = find_spec("mlflow")
-    places = spec.submodule_search_locations if spec else None
-    scripts = sorted(Path(places[0]).glob("store/db_migrations/versions/*.py")) if places else []
+    folders = spec.submodule_search_locations if spec else None
+    scripts = sorted(Path(folders[0]).glob("store/db_migrations/versions/*.py")) if folders else []
     texts = [script.read_text(encoding="utf-8") for script in scripts]
     known = {match[1] for text in texts if (match := _REVISION.search(text))}
-    followed = {name for text in texts if (match := _DOWN.search(text)) for name in re.findall(r"\w+", match[1])}
+    followed = {
+        name for text in texts if (match := _DOWN_REVISION.search(text)) for name in re.findall(r"\w+", match[1])
+    }
     heads = known - followed
     return frozenset(known), heads.pop() if len(heads) == 1 else None
 
 
-def check_schema(found: str | None, tables: set[str], *, where: str, uri: str, backup: str) -> Finding:
-    """The row for a database that can be read.
+def check_schema(revision: str | None, tables: set[str], *, where: str, uri: str, backup: str) -> Finding:
+    """Check the schema of a database.
 
-    found: its revision; None without one.  tables: by name.  where: for people.  uri: for a shell, without password.
-    backup: a command that copies the database; empty where there is none to give.
+    Args:
+        revision: Its revision; None without one.
+        tables: The names of its tables.
+        where: Description of the database, for the finding.
+        uri: Quoted for a shell, without password.
+        backup: A command that copies the database, ending in " && "; or empty.
     """
     known, head = revisions()
     upgrade = f"{backup}mlflow db upgrade {uri}"
-    if found is None and not tables:
-        return Finding("store", "ok", f"{where}: empty, MLflow fills it")
-    if found is None and "experiments" not in tables:
-        advice = f"It holds tables of something else ({', '.join(sorted(tables)[:4])}); MLflow would put its own beside them. Take another."
-        return Finding("store", "warn", where, advice, f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow.db")
-    if head is None or found == head:
-        return Finding("store", "ok", f"{where}: schema {found}{', as this MLflow has it' * (head is not None)}")
-    if found is not None and found not in known:
-        advice = f"A newer MLflow than this one ({version('mlflow')}) has written it: use that one, or another store."
-        told = f"{where}: schema {found}, unknown to MLflow {version('mlflow')}"
-        return Finding("store", "fail", told, advice, f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow-new.db")
-    told = f"{where}: schema {found or 'of old'}, MLflow {version('mlflow')} needs {head}"
-    return Finding("store", "fail", told, "An older MLflow has made it: bring it up to date, with a copy kept.", upgrade)
+    if revision is None and not tables:
+        return Finding("store", "ok", f"{where}: empty, MLflow creates its tables")
+    if revision is None and "experiments" not in tables:
+        names = ", ".join(sorted(tables)[:4])
+        advice = f"It has tables of another program ({names}), and MLflow would add its own: use another database."
+        return Finding(
+            "store",
+            "warn",
+            where,
+            advice,
+            f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow.db",
+        )
+    if head is None or revision == head:
+        return Finding("store", "ok", f"{where}: schema {revision}{', that of this MLflow' * (head is not None)}")
+    if revision is not None and revision not in known:
+        advice = f"A newer MLflow than this one ({version('mlflow')}) wrote it: use that version, or another store."
+        summary = f"{where}: schema {revision}, unknown to MLflow {version('mlflow')}"
+        return Finding(
+            "store",
+            "fail",
+            summary,
+            advice,
+            f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow-new.db",
+        )
+    summary = f"{where}: schema {revision or 'without a revision'}, MLflow {version('mlflow')} needs {head}"
+    return Finding("store", "fail", summary, "An older MLflow created it: upgrade it, after a backup.", upgrade)
 
 
 def check_database(uri: str) -> Finding:
-    """The row for a database URI; nothing in it shows a password."""
+    """Check the database at a URI; the finding shows no password."""
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,13 +156,16 @@ def check_database(uri: str) -> Finding:
     try:
         with open_database(uri).connect() as connection:
             tables = set(sqlalchemy.inspect(connection).get_table_names())
-            asked = sqlalchemy.text("SELECT version_num FROM alembic_version")
-            found = connection.execute(asked).scalar() if "alembic_version" in tables else None
+            query = sqlalchemy.text("SELECT version_num FROM alembic_version")
+            revision = connection.execute(query).scalar() if "alembic_version" in tables else None
     except ModuleNotFoundError as error:
-        advice = f"The driver that this address asks for is not installed ({error.name})."
+        advice = f"The database driver {error.name} is not installed."
         return Finding("store", "fail", shown, advice, f"pip install {package_of(error.name)}")
     except (SQLAlchemyError, ValueError) as error:
-        advice = "The database does not answer, or not to this user: correct the address; %40 stands for an @ in a password, %2F for a /."
+        advice = (
+            "The database does not answer or refuses this user: correct the address; "
+            "write %40 for an @ in a password, %2F for a /."
+        )
         return Finding(
             "store",
             "fail",
@@ -136,9 +173,9 @@ def check_database(uri: str) -> Finding:
             advice,
             f"export MLFLOW_TRACKING_URI={shown.partition('://')[0]}://USER:PASSWORD@HOST/NAME",
         )
-    named = '"$MLFLOW_TRACKING_URI"' if os.environ.get("MLFLOW_TRACKING_URI") else shown
+    address = '"$MLFLOW_TRACKING_URI"' if os.environ.get("MLFLOW_TRACKING_URI") else shown
     tables = {name for name in tables if not name.startswith("alembic_")}
-    return check_schema(str(found) if found else None, tables, where=shown, uri=named, backup="")
+    return check_schema(str(revision) if revision else None, tables, where=shown, uri=address, backup="")
 
 
 _ELSEWHERE = "export MLFLOW_TRACKING_URI=sqlite:///$HOME/mlflow.db"
@@ -148,7 +185,7 @@ _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 
 
 def check_tracking_store() -> Finding:
-    """One row for the store that commands would use now."""
+    """Check the store that commands would use now."""
     uri = tracking_uri()
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme in {"http", "https"} and _has_port(uri):
@@ -163,12 +200,12 @@ def check_tracking_store() -> Finding:
         check_store()
     except TrackingError as error:
         return Finding("store", "fail", without_password(uri), str(error), _ELSEWHERE)
-    return finding if path is not None else Finding("store", "-", f"{without_password(uri)}: not looked at")
+    return finding if path is not None else Finding("store", "-", f"{without_password(uri)}: not checked")
 
 
 def _has_port(uri: str) -> bool:
     try:
-        urlsplit(uri).port  # noqa: B018 - it is the asking that fails
+        urlsplit(uri).port  # noqa: B018 - the attribute raises
     except ValueError:
         return False
     return True

@@ -1,1 +1,1 @@
-"""What a flow starts from: base, rows and texts, read and checked."""
+"""The inputs of a flow: base, rows and texts, loaded and checked."""

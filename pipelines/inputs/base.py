@@ -1,4 +1,4 @@
-"""What a command works on, found and checked before anything heavy is imported."""
+"""Locate and check the models that a command works on, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ _SCHEMES = ("models:/", "runs:/")
 
 @dataclass(frozen=True)
 class PruneInputs:
-    """A base and how it is made smaller.
+    """A base and how to prune it.
 
-    cuts: the layers to keep, cut by cut: counts for the strategy, or one list.  strategy: the rule, or "explicit".
-    texts: what choosing or trimming looks at; None where neither does.
+    Args:
+        base: The model to prune.
+        cuts: The layers to keep after each cut: counts for the strategy, or one list.
+        strategy: Name of the strategy, or "explicit".
+        texts: Texts for a measured strategy or for trimming; None where neither needs them.
     """
 
     base: SavedModel
@@ -45,13 +48,13 @@ class PruneInputs:
 
     @property
     def num_layers(self) -> int:
-        """How many layers are left in the end."""
+        """The number of layers after the last cut."""
         last, depth = self.cuts[-1], self.base.checkpoint.depth
         return int(last) if last.isdecimal() else LayerSelection.parse(last, depth=depth).num_layers
 
     @property
     def selection(self) -> LayerSelection | None:
-        """Which layers a single cut keeps; None where that is measured, or a schedule leads there."""
+        """The layers that a single cut keeps; None for a measured strategy and for a schedule."""
         depth = self.base.checkpoint.depth
         if len(self.cuts) > 1:
             return None
@@ -61,21 +64,22 @@ class PruneInputs:
 
     @property
     def drops_layers(self) -> bool:
-        """Whether any layer goes."""
+        """Whether any layer is dropped."""
         return self.num_layers < self.base.checkpoint.depth
 
 
 def check_machine(recipe: Recipe) -> None:
-    """Refuse early what this machine cannot do: a store that is not there, CUDA on a build of torch without it."""
+    """Refuse what this machine cannot do: a tracking store that is not there, CUDA with a CPU build of torch."""
     check_store()
     if recipe.device.startswith("cuda") and version("torch").endswith("+cpu"):
         raise RecipeError(
-            f"device={recipe.device}: the torch that is installed here ({version('torch')}) has no CUDA. Use device=auto or device=cpu."
+            f"device={recipe.device}: the torch that is installed here ({version('torch')}) has no CUDA. "
+            "Use device=auto or device=cpu."
         )
 
 
 def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
-    """Locate a base or a sentence model by any of the names that users give."""
+    """Locate a base or a sentence model by a folder, a name of the package, a hub id, or a runs:/ or models:/ URI."""
     if not uri.startswith(_SCHEMES):
         return locate_base(uri, convert_pickle=convert_pickle)
     check_store(must_exist=True)
@@ -87,84 +91,97 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
 
 
 def find_sentence_model(uri: str, recipe: Recipe, *, parameter: str = "model") -> SavedModel:
-    """Locate what a step works on; a bare encoder gets the recipe's pooling and length, and must have room for it.
+    """Locate the model that a step works on.
 
-    parameter: what the user calls it, for errors.
+    A bare encoder gets the recipe's pooling and length, and must have enough positions for that length.
+
+    Args:
+        uri: As for `find_model`.
+        recipe: Its pooling, length and permission to convert pickles count.
+        parameter: Name of the parameter in error messages.
     """
     try:
-        found = find_model(uri, convert_pickle=recipe.convert_pickle)
+        model = find_model(uri, convert_pickle=recipe.convert_pickle)
     except (EncoderError, HubError) as error:
         raise type(error)(str(error).replace("base_model=", f"{parameter}=")) from error
-    if not found.is_sentence_model:
-        check_length(found, recipe)
-    return found
+    if not model.is_sentence_model:
+        check_length(model, recipe)
+    return model
 
 
 def check_length(model: SavedModel, recipe: Recipe) -> None:
-    """Refuse sentences longer than a model has positions for."""
+    """Refuse a `max_seq_length` larger than the number of positions of a model."""
     limit = model.checkpoint.max_positions
     if limit is not None and recipe.max_seq_length > limit:
-        raise RecipeError(f"max_seq_length={recipe.max_seq_length}: {model.uri} takes at most {limit} pieces. Ask for {limit} or fewer.")
+        raise RecipeError(
+            f"max_seq_length={recipe.max_seq_length}: {model.uri} takes at most {limit} pieces. "
+            f"Ask for {limit} or fewer."
+        )
 
 
 def find_base_of(model: SavedModel) -> SavedModel | None:
-    """The base that a variant was cut from, to hold it against; None when it has no lineage, or its base is not at hand, which is said."""
+    """Locate the base of a variant; None without a lineage, and, with a message, where the base cannot be loaded."""
     lineage = read_lineage(model.folder)
     if lineage is None:
         return None
     revision = f"@{lineage.base.revision}" if lineage.base.revision else ""
     try:
-        return find_model(lineage.base.id + revision, convert_pickle=True)  # who made the variant has allowed it
+        return find_model(lineage.base.id + revision, convert_pickle=True)  # allowed when the variant was made
     except SbertPruneError as error:
-        echo(f"without its base there is no speed-up and no difference to it: {error}")
+        echo(f"the base cannot be loaded, so no speed-up over it and no difference to it is measured: {error}")
         return None
 
 
 def find_base(recipe: Recipe) -> PruneInputs:
-    """Locate the recipe's base, and check how it is to be made smaller."""
+    """Locate the recipe's base, and check its length, vocabulary limit and layers."""
     base = find_model(recipe.base_model, convert_pickle=recipe.convert_pickle)
     check_length(base, recipe)
     _check_vocabulary(recipe, base)
     cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
     depth, model_type = base.checkpoint.depth, str(base.checkpoint.config["model_type"])
     for layers in cuts:
-        chosen = choose_layers(layers, strategy=recipe.strategy, depth=depth)
-        if chosen is not None:
-            check_selection(model_type, chosen)
+        selection = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+        if selection is not None:
+            check_selection(model_type, selection)
         depth = int(layers) if layers.isdecimal() else depth
     return PruneInputs(base, cuts, recipe.strategy if cuts[-1].isdecimal() else EXPLICIT)
 
 
 def _check_vocabulary(recipe: Recipe, base: SavedModel) -> None:
-    """Refuse what trimming would refuse later, as far as it can be told without loading the base."""
+    """Refuse what trimming would refuse later, as far as that can be checked without loading the base."""
     limit = recipe.vocabulary_limit
     if recipe.vocabulary_corpus is not None:
         if not limit.trims:
             raise RecipeError(
                 f"vocabulary_corpus={recipe.vocabulary_corpus}: with vocabulary=all nothing is trimmed to it. "
-                "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; or leave the corpus out."
+                "Give vocabulary as well, a number of pieces such as 8000 or a share such as 0.999; "
+                "or leave the corpus out."
             )
         for _ in load_texts(Path(recipe.vocabulary_corpus)):
-            pass  # to the end: a line that cannot be read is told now, not when the reference has been trained
+            pass  # to the end: report an unreadable line now, not after the reference has been trained
     path = base.folder / "tokenizer.json"
     if limit.pieces is not None and path.is_file():
         parsed = {"added_tokens": [], "post_processor": None} | json.loads(path.read_bytes())
-        if "type" in parsed["model"]:  # files of old do not say
-            merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in parsed["model"].get("merges", [])]
+        if "type" in parsed["model"]:  # missing in old files
+            merges = [
+                merge.split(" ") if isinstance(merge, str) else merge for merge in parsed["model"].get("merges", [])
+            ]
             must_stay(read_pieces(parsed | {"model": parsed["model"] | {"merges": merges}}), limit, named_ids(parsed))
 
 
 def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
-    """What will be kept, for people."""
+    """Return a line about the layers and the vocabulary to keep."""
     depth = inputs.base.checkpoint.depth
-    kept = f"keep {inputs.selection or ', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
+    layers = f"keep {inputs.selection or ', then '.join(inputs.cuts)} of {depth} layers ({inputs.strategy})"
     limit = recipe.vocabulary_limit
-    trimmed = f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
-    return f"base {inputs.base.uri}: {kept}{trimmed}"
+    trimmed = (
+        f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
+    )
+    return f"base {inputs.base.uri}: {layers}{trimmed}"
 
 
-def find_given_teacher(recipe: Recipe) -> SavedModel | None:
-    """The teacher, where the recipe names one of its own; None where it is the reference, or nobody teaches."""
+def find_named_teacher(recipe: Recipe) -> SavedModel | None:
+    """Locate the teacher that the recipe names; None where the teacher is the reference, or there is none."""
     if not recipe.has_teacher or recipe.distil.teacher == REFERENCE_TEACHER:
         return None
     return find_sentence_model(recipe.distil.teacher, recipe, parameter="distil_teacher")

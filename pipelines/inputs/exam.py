@@ -1,4 +1,4 @@
-"""What a model is judged on: rows, found and checked before anything heavy is imported."""
+"""Load and check the rows that a model is evaluated on, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exam:
-    """splits: of sts_data, by name.  sts: further sets of pairs, by name.  classification: labelled texts, by name.  lines: for people."""
+    """The rows that a model is evaluated on.
+
+    Args:
+        splits: The splits of sts_data, by name.
+        sts: Further sets of pairs, by name.
+        classification: Labelled texts, by name.
+        lines: Their description, to print.
+    """
 
     splits: dict[str, RowSet[StsRow]]
     sts: dict[str, RowSet[StsRow]] = field(default_factory=dict)
@@ -29,18 +36,24 @@ class Exam:
 
     @property
     def tested(self) -> tuple[str, RowSet[StsRow]]:
-        """The split that reports, by its name: test, or the only one that there is."""
+        """The split whose score is reported, with its name: test, or the only split."""
         name = "test" if "test" in self.splits else next(iter(self.splits))
         return name, self.splits[name]
 
     @property
     def looked_at(self) -> tuple[str, RowSet[StsRow]]:
-        """The split to look at the layers on, by its name: dev, which may choose, or the only one that there is."""
+        """The split to analyse the layers on, with its name: dev, or the only split."""
         return ("dev", self.splits["dev"]) if "dev" in self.splits else self.tested
 
 
 def find_exam(recipe: Recipe, splits: dict[str, RowSet[StsRow]]) -> Exam:
-    """The splits with all else that the recipe names. Raises DataError, HubError or RecipeError for what cannot be used."""
+    """Load all other data to evaluate on that the recipe names.
+
+    Raises:
+        DataError: Rows cannot be used.
+        HubError: A hub does not give them.
+        RecipeError: A setting is not valid.
+    """
     lines: list[str] = []
     sts: dict[str, RowSet[StsRow]] = {}
     classification: dict[str, LabelledData] = {}
@@ -58,25 +71,29 @@ def find_exam(recipe: Recipe, splits: dict[str, RowSet[StsRow]]) -> Exam:
 
 
 def _pairs(recipe: Recipe, name: str, setting: str) -> RowSet[StsRow]:
-    """The test pairs of a further set, or its only split's."""
+    """Load the test pairs of a further set, or those of its only split."""
     try:
-        found = load_sts_for_evaluation(setting, on_bad_rows=recipe.on_bad_rows)
-        rows = found["test"] if "test" in found else next(iter(found.values()))
+        splits = load_sts_for_evaluation(setting, on_bad_rows=recipe.on_bad_rows)
+        rows = splits["test"] if "test" in splits else next(iter(splits.values()))
         check_pairs(rows.rows, f"{name} ({rows.name})")
     except DataError as error:
-        told = _ABOUT_RANGES.sub(_NO_RANGE, str(error))
-        raise type(error)(f"sts_eval {name}: {told}") from error
+        message = _RANGE_ADVICE.sub(_NO_RANGE, str(error))
+        raise type(error)(f"sts_eval {name}: {message}") from error
     return rows
 
 
-_ABOUT_RANGES = re.compile(r"(?:give (?:it: )?)?sts_score_range=[\w-]+(?: sets it)?")
-_NO_RANGE = "further sets have no range of their own: bring their scores to 0-1 or 0-5"
+_RANGE_ADVICE = re.compile(r"(?:give (?:it: )?)?sts_score_range=[\w-]+(?: sets it)?")
+_NO_RANGE = "further sets have no range of their own: scale their scores to 0-1 or 0-5"
 
 
 def check_mteb(recipe: Recipe) -> None:
-    """Refuse tasks of `mteb` that are unknown or whose data are out of reach, and all where it is not installed.
+    """Check that mteb is installed, and that the tasks and their data exist; import nothing where no task is given.
 
-    Importing mteb takes seconds: nothing is imported where no task is asked for. Raises RecipeError or HubError.
+    Importing mteb takes seconds.
+
+    Raises:
+        RecipeError: mteb is not installed, or has no such task.
+        HubError: The data of a task cannot be downloaded.
     """
     from importlib.util import find_spec
 
@@ -84,8 +101,8 @@ def check_mteb(recipe: Recipe) -> None:
         return
     if find_spec("mteb") is None:
         raise RecipeError(
-            f"mteb={','.join(recipe.mteb)}: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]', "
-            "or leave the parameter out."
+            f"mteb={','.join(recipe.mteb)}: the package mteb is not installed here. "
+            "Install it: pip install 'sbert-prune[mteb]', or leave the parameter out."
         )
     from sbert_prune.evaluation.mteb import check_data, find_tasks
 

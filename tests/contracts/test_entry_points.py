@@ -1,4 +1,4 @@
-"""MLproject, the click commands and the recipe say the same."""
+"""MLproject, the click commands and the recipe declare the same parameters."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ PROMISED = {
 
 
 PACKAGES = dict.fromkeys(COMMANDS, "pipelines") | {"search": "tuning"}
-"""Where each command is at home."""
+"""The package of each command."""
 
 
 def options_of(command: str) -> dict[str, click.Parameter]:
@@ -84,6 +84,17 @@ def test_every_parameter_overrides_a_setting_that_the_recipe_has(name, parameter
 
 
 def test_search_takes_the_parameters_that_users_were_promised():
-    promised = {"trials", "workers", "storage", "keep_models", "max_gb", "rebuild", "max_size_mb", "max_latency_ms", "plan", "layers"}
+    promised = {
+        "trials",
+        "workers",
+        "storage",
+        "keep_models",
+        "max_gb",
+        "rebuild",
+        "max_size_mb",
+        "max_latency_ms",
+        "plan",
+        "layers",
+    }
 
     assert promised <= set(options_of("search"))

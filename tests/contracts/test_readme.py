@@ -13,7 +13,9 @@ ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 
 def matches(pattern: str) -> list[tuple[str, ...]]:
     found = [
-        match if isinstance(match, tuple) else (match,) for page in PAGES for match in re.findall(pattern, page.read_text(), re.MULTILINE)
+        match if isinstance(match, tuple) else (match,)
+        for page in PAGES
+        for match in re.findall(pattern, page.read_text(), re.MULTILINE)
     ]
     assert found, f"{pattern} matches nothing: the test has lost its subject"
     return sorted(set(found))

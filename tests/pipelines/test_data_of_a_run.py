@@ -57,7 +57,7 @@ def test_leaks_stay_where_the_user_says_so(leaky):
     found = find_texts(leaky.recipe(keep_leaks="true"))
 
     assert len(found.value.sts.train) == 99
-    assert any("3 rows that stand in dev or test too are trained on (keep_leaks=true)" in line for line in found.lines)
+    assert any("3 rows that are in dev or test too are trained on (keep_leaks=true)" in line for line in found.lines)
 
 
 def test_nli_rows_are_kept_apart_from_the_test_pairs_too(project):

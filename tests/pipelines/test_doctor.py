@@ -1,4 +1,4 @@
-"""`doctor` looks at each thing for real, says what is wrong with the command that mends it, and nothing holds it up."""
+"""`doctor` runs every check, prints the commands that fix problems, and never hangs."""
 
 import logging
 import os
@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipelines.doctor.device import ask_torch, judge
-from pipelines.doctor.findings import Finding, refused
 
-from pipelines.doctor.findings import Check, run_checks
+from pipelines.doctor.device import inspect_torch, judge
+from pipelines.doctor.findings import Check, Finding, Remedy, finding_from_error, run_checks
 from sbert_prune.errors import DataError
 from tests.in_process import call
 
@@ -22,18 +21,20 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def doctor(tmp_path, monkeypatch):
-    """A function that runs the command in this process, in a folder of its own and away from any network; torch is asked here as well."""
+    """Return a function that runs the command in this process, in an empty folder, offline; torch is checked here."""
     for name in [name for name in os.environ if name.startswith("HF_")]:
         monkeypatch.delenv(name)
-    asked_here = lambda device, precision, parameters: judge(ask_torch(device, precision), parameters, has_driver=False)  # noqa: E731
-    monkeypatch.setattr("pipelines.doctor.checks.check_device", asked_here)
-    yield partial(call, tmp_path, "doctor", HF_HUB_OFFLINE="1")
-    logging.getLogger("sbert_prune.hub.retry").setLevel(logging.NOTSET)
+
+    def inspect_here(device, precision, parameters):
+        return judge(inspect_torch(device, precision), parameters, has_driver=False)
+
+    monkeypatch.setattr("pipelines.doctor.checks.check_device", inspect_here)
+    return partial(call, tmp_path, "doctor", HF_HUB_OFFLINE="1")
 
 
 @pytest.fixture
 def silent():
-    """The port of a server that takes connections and never answers."""
+    """Return the port of a server that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -41,7 +42,7 @@ def silent():
 
 
 def test_a_fresh_folder_with_the_quickstart_has_nothing_to_mend(tmp_path):
-    """In a process of its own, as a user gives it."""
+    """The command runs in a separate process."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HF_"))}
     environment = {**kept, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "pipelines", "doctor"]
@@ -61,7 +62,7 @@ def test_what_fails_is_listed_with_its_command_and_ends_with_2_while_everything_
 
     assert done.exit_code == 2, done.exception
     assert "Traceback" not in done.stderr
-    rows = {line.split()[0]: line.split()[1] for line in done.stdout.split("To mend")[0].splitlines() if line}
+    rows = {line.split()[0]: line.split()[1] for line in done.stdout.split("To fix")[0].splitlines() if line}
     assert [rows[name] for name in ("python", "packages", "torch")] == ["ok", "ok", "ok"]
     assert [rows[name] for name in ("store", "base_model", "nli_data", "sts_data")] == ["fail"] * 4
     assert f"\n      mv {tmp_path}/mlflow.db {tmp_path}/mlflow.db.damaged\n" in done.stdout
@@ -70,7 +71,7 @@ def test_what_fails_is_listed_with_its_command_and_ends_with_2_while_everything_
 
 
 def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_shown(doctor, silent, monkeypatch):
-    monkeypatch.setattr("pipelines.doctor.server._PATIENCE_S", 0.2)
+    monkeypatch.setattr("pipelines.doctor.server._TIMEOUT_S", 0.2)
 
     done = doctor(MLFLOW_TRACKING_URI=f"http://ann:secret@127.0.0.1:{silent}")  # it comes back at all
 
@@ -79,12 +80,29 @@ def test_a_server_that_never_answers_holds_nobody_up_and_its_password_is_not_sho
     assert "secret" not in done.output
 
 
+def test_the_logger_of_retries_has_its_level_back_afterwards(doctor, monkeypatch):
+    logger, during = logging.getLogger("sbert_prune.hub.retry"), []
+
+    def check_level():
+        during.append(logger.level)
+        return [Finding("level", "ok", "")]
+
+    monkeypatch.setattr("pipelines.doctor.checks.checks_for", lambda _: [Check("level", check_level)])
+    before = logger.level
+
+    done = doctor()
+
+    assert done.exit_code == 0, done.output
+    assert during == [logging.ERROR]
+    assert logger.level == before != logging.ERROR
+
+
 def test_one_check_that_fails_or_hangs_takes_no_other_along():
     never = threading.Event()
     checks = [
         Check("broken", partial(_raise, KeyError("x"))),
-        Check("refused", partial(_raise, DataError("x.csv is empty. Fill it.")), ("", "")),
-        Check("hangs", lambda: never.wait() and [], ("It hangs.", "kill it"), within_s=0.2),
+        Check("refused", partial(_raise, DataError("x.csv is empty. Fill it.")), Remedy("", "")),
+        Check("hangs", lambda: never.wait() and [], Remedy("It hangs.", "kill it"), timeout_s=0.2),
         Check("sound", lambda: [Finding("sound", "ok", "well")]),
     ]
 
@@ -97,7 +115,7 @@ def test_one_check_that_fails_or_hangs_takes_no_other_along():
         ("hangs", "fail"),
         ("sound", "ok"),
     ]
-    assert found[0].found == "could not be looked at (KeyError: 'x')"
+    assert found[0].found == "could not be checked (KeyError: 'x')"
     assert (found[2].found, found[2].command) == ("no answer within 0.2 s", "kill it")
 
 
@@ -106,6 +124,10 @@ def _raise(error):
 
 
 def test_an_error_is_told_as_what_was_found_and_what_to_do():
-    finding = refused("sts_data", DataError("x.csv is empty (0 bytes); expected rows. Copy it again. Then try."), "cp a b")
+    finding = finding_from_error(
+        "sts_data", DataError("x.csv is empty (0 bytes); expected rows. Copy it again. Then try."), "cp a b"
+    )
 
-    assert finding == Finding("sts_data", "fail", "x.csv is empty (0 bytes); expected rows.", "Copy it again. Then try.", "cp a b")
+    assert finding == Finding(
+        "sts_data", "fail", "x.csv is empty (0 bytes); expected rows.", "Copy it again. Then try.", "cp a b"
+    )

@@ -1,4 +1,4 @@
-"""`doctor` on Python, packages, torch, cores, memory, disks, and what launches."""
+"""`doctor` on Python, packages, torch, cores, memory, disks, git and environment managers."""
 
 import os
 import platform
@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.doctor.device import Torch, ask_torch, check_device, judge
+from pipelines.doctor.device import Torch, check_device, inspect_torch, judge
 from pipelines.doctor.disk import Place, check_places, file_system, free_bytes, places
-from pipelines.doctor.machine import check_cores, check_git, check_managers, check_memory, check_packages, check_python, wanted
+from pipelines.doctor.machine import (
+    check_cores,
+    check_git,
+    check_managers,
+    check_memory,
+    check_packages,
+    check_python,
+    requirements,
+)
 from sbert_prune.system.limits import Limits
 from tests.users import as_nobody
 
@@ -18,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_another_python_is_refused_with_the_command_that_takes_a_right_one():
-    range_, _ = wanted()
+    range_, _ = requirements()
 
     assert check_python(range_).found.startswith(platform.python_version())
     assert check_python(range_).state == "ok"
@@ -32,7 +40,7 @@ def test_missing_and_mismatching_packages_are_named_in_one_command_and_the_other
     assert finding.state == "fail"
     assert finding.found == f"torch {version('torch')}; no-such-package is missing"
     assert finding.command == 'pip install "torch==1.0" "no-such-package<3,>=2"'
-    assert check_packages(wanted()[1]).state == "ok"
+    assert check_packages(requirements()[1]).state == "ok"
 
 
 def test_torch_says_what_the_recipe_would_run_on():
@@ -68,7 +76,12 @@ GPU = Torch("2.13.0", "12.8", "cuda, bfloat16", "", "NVIDIA H100", 80 * 10**9)
     [
         (GPU, 10**8, "ok", ""),
         (GPU, 10**10, "warn", "nvidia-smi"),
-        (replace(GPU, version="2.13.0+cpu", cuda=None, hardware="cpu, float32", gpu=""), 10**8, "warn", "torch==2.13.0"),
+        (
+            replace(GPU, version="2.13.0+cpu", cuda=None, hardware="cpu, float32", gpu=""),
+            10**8,
+            "warn",
+            "torch==2.13.0",
+        ),
         (replace(GPU, hardware="cpu, float32", gpu=""), 10**8, "warn", "nvidia-smi"),
     ],
     ids=["fits", "too small", "built without", "not seen"],
@@ -81,17 +94,19 @@ def test_a_gpu_that_is_not_used_or_too_small_is_told_of(torch, parameters, state
 
 
 def test_torch_of_this_process_answers_as_the_one_in_a_process_of_its_own():
-    assert ask_torch("cpu", "float32").hardware == "cpu, float32"
+    assert inspect_torch("cpu", "float32").hardware == "cpu, float32"
 
 
 def groups(folder, files):
-    """Control groups as Linux mounts them; version 2 where no controller is named."""
+    """Write control groups as Linux mounts them: version 2, or version 1 where a file names a controller."""
     for name, text in files.items():
         path = folder / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     of_process = folder / "self"
-    of_process.write_text("4:memory:/job\n2:cpu,cpuacct:/job\n" if any(name.startswith("memory/") for name in files) else "0::/job\n")
+    of_process.write_text(
+        "4:memory:/job\n2:cpu,cpuacct:/job\n" if any(name.startswith("memory/") for name in files) else "0::/job\n"
+    )
     return Limits(folder / "cgroup", of_process)
 
 
@@ -148,7 +163,9 @@ def test_places_on_one_disk_share_its_room(tmp_path):
     half = free_bytes(tmp_path) * 2 // 3
 
     alone = check_places([Place("disk: store", tmp_path / "new" / "folder", half, "make room")])
-    both = check_places([Place("disk: store", tmp_path, half, "make room"), Place("disk: cache", tmp_path, half, "go elsewhere")])
+    both = check_places(
+        [Place("disk: store", tmp_path, half, "make room"), Place("disk: cache", tmp_path, half, "go elsewhere")]
+    )
 
     assert [finding.state for finding in alone] == ["ok"]
     assert [(finding.state, finding.command) for finding in both] == [("warn", "make room"), ("warn", "go elsewhere")]
@@ -164,7 +181,9 @@ def test_a_place_that_cannot_be_written_fails(everybodys):
     assert (finding.state, finding.command) == ("fail", "export XDG_CACHE_HOME=~/cache")
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir() or file_system(Path("/dev/shm")) != "tmpfs", reason="needs a folder in memory")
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or file_system(Path("/dev/shm")) != "tmpfs", reason="needs a folder in memory"
+)
 def test_temporary_files_in_memory_are_told_of(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/dev/shm")
 

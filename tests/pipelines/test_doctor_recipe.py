@@ -9,11 +9,10 @@ from importlib.metadata import version
 from runpy import run_module
 
 import pytest
-from pipelines.doctor.base import check_model, num_parameters
+
+from pipelines.doctor.base import check_layers, check_model, num_parameters
 from pipelines.doctor.data import check_rows, check_text
 from pipelines.doctor.hub import check_hub
-
-from pipelines.doctor.base import check_layers
 from sbert_prune.recipe.files import load_recipe
 from tests.hub import Hub, use_hub, wait_for_no_hub
 
@@ -39,18 +38,18 @@ def test_bases_that_are_missing_damaged_or_pickled_fail_with_a_command(tmp_path,
 
     missing = check_model("base_model", "nowhere", recipe)
     damaged = check_model("base_model", str(cut), recipe)
-    refused_ = check_model("base_model", str(pickled), recipe)
+    refused = check_model("base_model", str(pickled), recipe)
     converted = check_model("base_model", str(pickled), recipe.model_copy(update={"convert_pickle": True}))
 
-    assert [finding.state for finding in (missing, damaged, refused_, converted)] == ["fail", "fail", "fail", "ok"]
+    assert [finding.state for finding in (missing, damaged, refused, converted)] == ["fail", "fail", "fail", "ok"]
     assert "no folder of this name" in missing.found
     assert "cut off" in damaged.found + damaged.advice
-    assert refused_.command == f"mlflow run . -e doctor -P base_model={pickled} -P convert_pickle=true"
+    assert refused.command == f"mlflow run . -e doctor -P base_model={pickled} -P convert_pickle=true"
     assert check_model("base_model", "models:/m-1", recipe).state == "-"
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("settings", "message"),
     [
         ({"strategy": "drop-tpo"}, "Did you mean 'drop-top'?"),
         ({"layers": "13"}, "layers=13 cannot be kept: the encoder has 12 layers"),
@@ -58,16 +57,18 @@ def test_bases_that_are_missing_damaged_or_pickled_fail_with_a_command(tmp_path,
         ({"strategy": "drop-tpo", "base_model": "org/not-fetched"}, "Did you mean 'drop-top'?"),
     ],
 )
-def test_layers_that_the_base_cannot_have_fail(given, found):
-    finding = check_layers(load_recipe("quickstart", given))
+def test_layers_that_the_base_cannot_have_fail(settings, message):
+    finding = check_layers(load_recipe("quickstart", settings))
 
     assert (finding.state, finding.command) == ("fail", "mlflow run . -e recipes -P name=quickstart")
-    assert found in finding.found + finding.advice
+    assert message in finding.found + finding.advice
 
 
-@pytest.mark.parametrize(("given", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")])
-def test_layers_that_the_base_has_are_told(given, state):
-    assert check_layers(load_recipe("quickstart", given)).state == state
+@pytest.mark.parametrize(
+    ("settings", "state"), [({}, "ok"), ({"schedule": "12,6,2"}, "ok"), ({"base_model": "org/not-fetched"}, "-")]
+)
+def test_layers_that_the_base_has_are_told(settings, state):
+    assert check_layers(load_recipe("quickstart", settings)).state == state
 
 
 @pytest.fixture
@@ -248,7 +249,10 @@ def test_texts_are_told_by_their_first_line_and_tables_are_none(project):
     assert "'a man sings'" in check_text("distil_data", "corpus.txt").found
     assert check_text("distil_data", "missing.txt").state == "fail"
     assert check_text("distil_data", "empty.txt").state == "fail"
-    assert check_text("vocabulary_corpus", str(project.nli)).command == "mlflow run . -e doctor -P vocabulary_corpus=FILE.txt"
+    assert (
+        check_text("vocabulary_corpus", str(project.nli)).command
+        == "mlflow run . -e doctor -P vocabulary_corpus=FILE.txt"
+    )
 
 
 def test_the_answer_of_torch_is_json(monkeypatch, capsys):

@@ -30,7 +30,7 @@ OLD = "181f10493468"  # a revision of MLflow 1
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A function that lets commands use a store: a path is a SQLite file."""
+    """Return a function that checks a store after setting it: a path is a SQLite file."""
 
     for name in ("USERNAME", "PASSWORD"):  # what a server's address names moves there
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
@@ -44,8 +44,8 @@ def store(tmp_path, monkeypatch):
 
 
 @contextmanager
-def answering(handler):
-    """A server on localhost that answers as told; yields its address."""
+def serving(handler):
+    """Serve with this handler on localhost; yield the address."""
     server = HTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
@@ -55,13 +55,13 @@ def answering(handler):
         server.server_close()
 
 
-def mlflow_server(*, running="3.17.2", status=200, health="OK", seen=None):
-    """A handler that answers as MLflow's server does."""
+def mlflow_server(*, running="3.17.2", status=200, health="OK", authorizations=None):
+    """Return a handler that answers as MLflow's server does."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            if seen is not None:
-                seen.append(self.headers.get("Authorization"))
+            if authorizations is not None:
+                authorizations.append(self.headers.get("Authorization"))
             asked = self.path.strip("/")
             body = {"health": health, "version": running}.get(asked, "{}").encode()
             self.send_response(200 if asked in {"health", "version"} else status)
@@ -103,7 +103,7 @@ def test_a_store_of_this_mlflow_is_well_and_untouched(tmp_path, store, made_stor
 
 
 def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
-    """A shell runs it; in place of `mlflow` stands a program that writes down how it was called, and MLflow does that in this process."""
+    """A shell runs it with a fake `mlflow` that records its arguments; MLflow then runs with them in this process."""
     path = tmp_path / "my store.db"
     old = make_store_of_the_schema_before(path)
     programs = tmp_path / "bin"
@@ -112,7 +112,12 @@ def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
     (programs / "mlflow").chmod(0o755)
 
     finding = store(path)
-    subprocess.run(finding.command, shell=True, check=True, env=os.environ | {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))})
+    subprocess.run(
+        finding.command,
+        shell=True,
+        check=True,
+        env=os.environ | {"PATH": os.pathsep.join((str(programs), os.environ["PATH"]))},
+    )
     CliRunner().invoke(mlflow_command, (programs / "called").read_text().splitlines(), catch_exceptions=False)
 
     assert finding.state == "fail"
@@ -122,7 +127,7 @@ def test_the_command_for_an_old_schema_mends_it(tmp_path, store):
 
 
 def make_store_of_the_schema_before(path):
-    """A store as the MLflow before its last migration made it; its revision."""
+    """Make a store with the schema before MLflow's last migration, and return its revision."""
     uri = f"sqlite:///{path}"
     config = _get_alembic_config(uri)
     before = ScriptDirectory.from_config(config).get_revision(_get_latest_schema_revision()).down_revision
@@ -207,7 +212,7 @@ def test_a_store_that_may_not_be_written_fails(everybodys, store, made_store):
     ids=["well", "no experiment", "old", "who are you", "broken", "another program"],
 )
 def test_what_a_server_answers_is_understood(store, server, state, expected):
-    with answering(server) as address:
+    with serving(server) as address:
         finding = store(f"http://ann:secret@{address}/")
 
     assert finding.state == state
@@ -217,14 +222,16 @@ def test_what_a_server_answers_is_understood(store, server, state, expected):
 
 def test_a_server_is_told_who_asks_as_mlflows_client_does(tmp_path, store, monkeypatch):
     (tmp_path / ".mlflow").mkdir()
-    (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = se%cret\n")
+    (tmp_path / ".mlflow" / "credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = se%cret\n"
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
-    seen = []
+    authorizations = []
 
-    with answering(mlflow_server(seen=seen)) as address:
+    with serving(mlflow_server(authorizations=authorizations)) as address:
         store(f"http://{address}")
 
-    assert set(seen) == {"Basic YW5uOnNlJWNyZXQ="}
+    assert set(authorizations) == {"Basic YW5uOnNlJWNyZXQ="}
 
 
 def test_a_port_where_nobody_listens_is_told_with_the_command_that_starts_a_server(store):
@@ -273,7 +280,7 @@ def test_what_waits_to_be_delivered_is_counted_by_store(tmp_path, store):
     finding = check_undelivered()
 
     assert finding.state == "warn"
-    assert f"2 for http://elsewhere; 3 for {here}, 1 command to go on with" in finding.found
+    assert f"2 for http://elsewhere; 3 for {here}, 1 unfinished command" in finding.found
     assert finding.command == "mlflow run . -e full"
 
 

@@ -221,8 +221,8 @@ def test_a_model_compared_with_itself_is_as_good(made):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compare", "quickstart"], "compare wants 2 to 26 different models; given: quickstart."),
-        (["compare", "quickstart,quickstart"], "compare wants 2 to 26 different models; given: quickstart, quickstart."),
+        (["compare", "quickstart"], "compare needs 2 to 26 different models; given: quickstart."),
+        (["compare", "quickstart,quickstart"], "compare needs 2 to 26 different models; given: quickstart, quickstart."),
         (["compare", "quickstart", "nowhere"], "nowhere"),
         (["evaluate", "--model", "quickstart", "--sts-eval", "nowhere.tsv"], "'nowhere.tsv' has no name"),
         (["evaluate", "--model", "quickstart", "--sts-eval", "hi=nowhere.tsv"], "sts_eval hi: nowhere.tsv does not exist"),

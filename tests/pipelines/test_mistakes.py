@@ -41,7 +41,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
 def test_a_mistake_is_answered_with_what_to_do_and_writes_nothing(tmp_path, arguments, answer):
     done = call(tmp_path, *arguments)
 
@@ -60,9 +62,13 @@ def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own, as a user does."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    """Run Python in a separate process, without settings of MLflow."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {
+        "PYTHONPATH": str(ROOT)
+    }
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
@@ -80,7 +86,8 @@ def test_help_and_mistakes_import_nothing_heavy(tmp_path):
         "for arguments in json.loads(sys.argv[1]):\n"
         "    try: main(arguments)\n"
         "    except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
 

@@ -13,5 +13,5 @@ def test_a_temporary_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
     done = call(tmp_path, "full", "--plan", "true")
 
     assert done.exit_code == 2, done.output
-    assert "There is no room for temporary files" in done.stderr
+    assert "There is no disk space for temporary files" in done.stderr
     assert "Set TMPDIR" in done.stderr

@@ -1,4 +1,4 @@
-"""`recipes` lists what the package has and shows one whole, without importing anything heavy; `full` says and writes its recipe."""
+"""`recipes` lists the recipes and shows one, without importing anything heavy; `full` prints and writes its recipe."""
 
 import os
 import subprocess
@@ -15,23 +15,29 @@ from sbert_prune.recipe.files import load_recipe, presets
 ROOT = Path(__file__).parents[2]
 
 
-def ask(*arguments):
+def run_recipes(*arguments):
     return CliRunner().invoke(recipes, list(arguments))
 
 
 def test_the_list_names_every_recipe_with_its_base_its_data_and_its_downloads():
-    lines = ask().output.splitlines()
+    lines = run_recipes().output.splitlines()
 
     rows = {line.split()[0]: line.split(maxsplit=4) for line in lines if line.split() and line.split()[0] in presets()}
     assert set(rows) == set(presets())
-    assert rows["marathi"] == ["marathi", "l3cube-pune/marathi-bert-v2", "Divyanshu/indicxnli:mr", "yours", "about 1,036 MB"]
+    assert rows["marathi"] == [
+        "marathi",
+        "l3cube-pune/marathi-bert-v2",
+        "Divyanshu/indicxnli:mr",
+        "yours",
+        "about 1,036 MB",
+    ]
     assert rows["quickstart"][1:] == ["quickstart", "quickstart", "quickstart", "nothing"]
     assert all(f"  {load_recipe(name).about}" in lines for name in presets())
 
 
 @pytest.mark.parametrize("arguments", [["tamil"], ["--name", "tamil"], ["--name", " tamil "]], ids=" ".join)
 def test_one_recipe_is_shown_so_that_it_can_be_taken_as_a_file(tmp_path, arguments):
-    shown = ask(*arguments)
+    shown = run_recipes(*arguments)
     (tmp_path / "mine.yaml").write_text(shown.output)
 
     assert shown.exit_code == 0
@@ -42,7 +48,7 @@ def test_one_recipe_is_shown_so_that_it_can_be_taken_as_a_file(tmp_path, argumen
 def test_a_file_of_ones_own_is_shown_with_what_it_extends(tmp_path):
     (tmp_path / "mine.yaml").write_text("extends: quickstart\nlayers: 3\n")
 
-    shown = ask(str(tmp_path / "mine.yaml"))
+    shown = run_recipes(str(tmp_path / "mine.yaml"))
 
     assert "name: mine\n" in shown.output
     assert "layers: 3\n" in shown.output
@@ -51,7 +57,7 @@ def test_a_file_of_ones_own_is_shown_with_what_it_extends(tmp_path):
 
 @pytest.mark.parametrize("arguments", [["marati"], ["--name", "marati"]], ids=" ".join)
 def test_an_unknown_recipe_is_answered_with_a_near_name(arguments):
-    shown = ask(*arguments)
+    shown = run_recipes(*arguments)
 
     assert shown.exit_code == 2
     assert "recipe=marati: no such recipe. Did you mean 'marathi'?" in shown.output
@@ -63,12 +69,18 @@ def test_nothing_heavy_is_imported_and_nothing_written(tmp_path):
         "for arguments in ['recipes'], ['recipes', 'marathi-modern']:\n"
         "    try: main(arguments)\n"
         "    except SystemExit as end: assert not end.code\n"
-        "heavy = {'torch', 'transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy', 'huggingface_hub', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy', 'huggingface_hub', 'rich'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr
@@ -93,10 +105,13 @@ def test_full_says_its_recipe_first_and_refuses_a_file_that_holds_something_else
 def test_full_writes_its_recipe_before_it_begins(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "pipelines.flows.full.run_full", lambda recipe, *_, **__: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or []
+        "pipelines.flows.full.run_full",
+        lambda recipe, *_, **__: seen.append(load_recipe(str(tmp_path / "mine.yaml")) == recipe) or [],
     )
 
-    done = CliRunner().invoke(full, ["--layers", "3", "--sts-epochs", "0.5", "--write-recipe", str(tmp_path / "mine.yaml")])
+    done = CliRunner().invoke(
+        full, ["--layers", "3", "--sts-epochs", "0.5", "--write-recipe", str(tmp_path / "mine.yaml")]
+    )
 
     assert done.exit_code == 0, done.output
     assert seen == [True]

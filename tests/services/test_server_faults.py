@@ -170,7 +170,7 @@ def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_comman
 def test_a_server_that_answers_500_for_a_while_misses_nothing(proxy: Proxy, tmp_path, no_pause, monkeypatch, make_project):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     project = make_project(tmp_path / "project")
-    proxy.status = lambda path: 500 if "log-batch" in path and sum("log-batch" in asked for asked in proxy.asked) < 5 else None
+    proxy.status = lambda path: 500 if "log-batch" in path and sum("log-batch" in request for request in proxy.requests) < 5 else None
 
     result = train(project)
 

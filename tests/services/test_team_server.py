@@ -276,7 +276,7 @@ def test_doctor_asks_the_server_and_the_database_as_commands_do(server: TeamServ
     database.create("looked_at")
     looks = {
         server.address_for("ann", ANN): "ok",
-        server.address_for("ann", "Rumpel"): "It does not know ann by this password.",
+        server.address_for("ann", "Rumpel"): "It does not accept this password of ann.",
         server.address.replace("//", "//ann:Rumpel/stilz@"): "its port cannot be read",
         database.uri("runs"): "ok",
         database.uri("looked_at"): "ok",
