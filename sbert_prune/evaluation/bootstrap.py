@@ -95,7 +95,9 @@ def verdict(difference: Score, margin: float = MARGIN) -> str:
         return "not told apart"
     low, high = difference.interval()
     if low > 0:
-        return f"better, within {margin:g}" if difference.negated().probability_below(-margin) <= 1 - LEVEL else "better"
+        return (
+            f"better, within {margin:g}" if difference.negated().probability_below(-margin) <= 1 - LEVEL else "better"
+        )
     as_good = difference.probability_below(-margin) <= 1 - LEVEL
     if high < 0:
         return f"worse, within {margin:g}" if as_good else "worse"
@@ -115,7 +117,8 @@ def resample(
         for name, statistic in statistics.items():
             draws[name].append(statistic(counts))
     return {
-        name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample, num_rows) for name, statistic in statistics.items()
+        name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample, num_rows)
+        for name, statistic in statistics.items()
     }
 
 
@@ -158,7 +161,11 @@ class OverSeeds:
 
     def probability_below(self, bound: float) -> float:
         """How likely the mean over all seeds and pairs is below a bound, 0 to 1."""
-        return float(student.cdf((bound - self.mean) / self.error, self.freedom)) if self.error else float(self.mean < bound)
+        return (
+            float(student.cdf((bound - self.mean) / self.error, self.freedom))
+            if self.error
+            else float(self.mean < bound)
+        )
 
 
 def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
@@ -180,4 +187,12 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
     freedom = variance**2 / (of_seeds**2 / (len(values) - 1)) if of_seeds > 0 else np.inf
     width = float(student.ppf((1 + level) / 2, freedom)) * variance**0.5
     mean = float(values.mean())
-    return OverSeeds(mean, float(values.std(ddof=1)), mean - width, mean + width, tuple(map(float, values)), variance**0.5, float(freedom))
+    return OverSeeds(
+        mean,
+        float(values.std(ddof=1)),
+        mean - width,
+        mean + width,
+        tuple(map(float, values)),
+        variance**0.5,
+        float(freedom),
+    )

@@ -10,7 +10,13 @@ import numpy as np
 
 from sbert_prune.data.splits import deal, text_keys
 from sbert_prune.evaluation.bootstrap import mean_of, resample
-from sbert_prune.evaluation.classifiers import ResampledMacroF1, choose_c, choose_k, predict_logistic, predict_neighbours
+from sbert_prune.evaluation.classifiers import (
+    ResampledMacroF1,
+    choose_c,
+    choose_k,
+    predict_logistic,
+    predict_neighbours,
+)
 from sbert_prune.evaluation.measures import Measured
 
 if TYPE_CHECKING:
@@ -82,7 +88,9 @@ class ClassificationMeasure:
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
             train = rows.once(part.train)
-            predicted[part.test] = predict_neighbours((unit[train], rows.labels[train]), unit[part.test], ks[part.choice], num_classes)
+            predicted[part.test] = predict_neighbours(
+                (unit[train], rows.labels[train]), unit[part.test], ks[part.choice], num_classes
+            )
         return ks, predicted[rows.first_test :]
 
     def _by_regression(self, embedded: Embedded) -> tuple[list[float], NDArray[np.int64]]:
@@ -92,7 +100,9 @@ class ClassificationMeasure:
         cs = [self._choose_c(vectors, places[: self.most_to_choose]) for places in self._plan.choices]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
-            predicted[part.test] = predict_logistic((vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice])
+            predicted[part.test] = predict_logistic(
+                (vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice]
+            )
         return cs, predicted[rows.first_test :]
 
     def _choose_c(self, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> float:
@@ -111,12 +121,16 @@ class ClassificationMeasure:
     def _plan(self) -> _Plan:
         """Rows stand in an order of their own throughout, so that the order of a file decides nothing."""
         rows = self._rows
-        order = np.array(sorted(range(len(rows.texts)), key=lambda place: (rows.keys[place], rows.texts[place], rows.labels[place])))
+        order = np.array(
+            sorted(range(len(rows.texts)), key=lambda place: (rows.keys[place], rows.texts[place], rows.labels[place]))
+        )
         if self.data.train is not None:
             train = order[order < rows.first_test]
             return _Plan((train,), (_Part(train, np.arange(rows.first_test, len(rows.texts)), 0),))
         fold = deal(rows.keys, rows.labels, _FOLDS)[order]
-        parts = tuple(_Part(order[fold != number], order[fold == number], number % 2) for number in np.unique(fold).tolist())
+        parts = tuple(
+            _Part(order[fold != number], order[fold == number], number % 2) for number in np.unique(fold).tolist()
+        )
         return _Plan(tuple(order[fold % 2 != side] for side in (0, 1)), parts)
 
 
@@ -130,7 +144,9 @@ class _Rows(NamedTuple):
 
     def once(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of equal text and class but for the first of them: a copy would be every row's nearest neighbour."""
-        _, first = np.unique(np.stack([self.keys[places], self.labels[places].astype(np.uint64)]), axis=1, return_index=True)
+        _, first = np.unique(
+            np.stack([self.keys[places], self.labels[places].astype(np.uint64)]), axis=1, return_index=True
+        )
         return places[np.sort(first)]
 
 

@@ -41,7 +41,9 @@ def choose_c(vectors: NDArray[np.float32], labels: NDArray[np.int64], held_out: 
     return best_c
 
 
-def predict_logistic(train: tuple[NDArray[np.float32], NDArray[np.int64]], test: NDArray[np.float32], c: float) -> NDArray[np.int64]:
+def predict_logistic(
+    train: tuple[NDArray[np.float32], NDArray[np.int64]], test: NDArray[np.float32], c: float
+) -> NDArray[np.int64]:
     """The class of each test row. train: vectors with their classes. *Shapes:* (rows, dim), (rows,), (test, dim) -> (test,)"""
     vectors, labels = train
     if (labels == labels[0]).all():
@@ -81,7 +83,9 @@ class ResampledMacroF1:
         pairs, pair = np.unique(predicted * num_classes + gold, return_inverse=True)
         classes = np.arange(num_classes)
         given, true = (side[:, None] == classes for side in np.divmod(pairs, num_classes))
-        self._pair_of_row = csr_array((np.ones(len(pair)), pair, np.arange(len(pair) + 1)), shape=(len(pair), len(pairs)))
+        self._pair_of_row = csr_array(
+            (np.ones(len(pair)), pair, np.arange(len(pair) + 1)), shape=(len(pair), len(pairs))
+        )
         self._hits = (given & true).astype(np.float64)
         self._members = given.astype(np.float64) + true
 
@@ -151,7 +155,11 @@ def nearest(
     """
     blocks = [
         _nearest_of_some(
-            queries[start : start + queries_at_once], references, num, itself=start if leave_one_out else None, at_once=references_at_once
+            queries[start : start + queries_at_once],
+            references,
+            num,
+            itself=start if leave_one_out else None,
+            at_once=references_at_once,
         )
         for start in range(0, len(queries), queries_at_once)
     ]

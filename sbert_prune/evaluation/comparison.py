@@ -22,7 +22,9 @@ class Judgement:
         """How much better the model is than a rival, draw by draw, in every score that both have."""
         theirs = self.rivals[rival].all_scores
         ours = self.own.all_scores
-        return {name: score.minus(theirs[name]) for name, score in ours.items() if name in theirs and name not in BY_SPREAD}
+        return {
+            name: score.minus(theirs[name]) for name, score in ours.items() if name in theirs and name not in BY_SPREAD
+        }
 
     def retention(self) -> Score | None:
         """Share of the reference's score on the same pairs; None without a reference, or where its score is 0 or less."""
@@ -40,7 +42,9 @@ class Judgement:
         """
         found = self.own.metrics()
         if (retention := self.retention()) is not None:
-            knows = self.rivals["reference"].scores[STS_TEST].low > 0  # else the share of a score that may be 0 has no ends
+            knows = (
+                self.rivals["reference"].scores[STS_TEST].low > 0
+            )  # else the share of a score that may be 0 has no ends
             found |= with_ends(RETENTION, retention) if knows else {RETENTION: retention.value}
         for rival in self.rivals:
             if (difference := self.differences(rival).get(STS_TEST)) is not None:

@@ -117,7 +117,9 @@ def _check(predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
         )
     for name, numbers in (("similarities", predicted), ("scores", gold)):
         if wrong := int((~np.isfinite(numbers)).sum()):
-            raise DataError(f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. RungScore at what computed them.")
+            raise DataError(
+                f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. RungScore at what computed them."
+            )
 
 
 _NOTHING = 1e-12  # of the variance of all pairs: what rounding leaves of 0; ranks have none or more than a half

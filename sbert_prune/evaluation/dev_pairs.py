@@ -50,7 +50,11 @@ class DevPairs:
         """What `to_json` wrote; None for anything else."""
         try:
             values = json.loads(text)
-            found = cls(str(values["digest"]), np.array(values["gold"], dtype=np.float64), np.array(values["cosines"], dtype=np.float64))
+            found = cls(
+                str(values["digest"]),
+                np.array(values["gold"], dtype=np.float64),
+                np.array(values["cosines"], dtype=np.float64),
+            )
         except (ValueError, KeyError, TypeError):
             return None
         fits = found.gold.shape == found.cosines.shape and found.gold.ndim == 1 and len(found.gold) > 1

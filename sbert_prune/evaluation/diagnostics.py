@@ -102,7 +102,11 @@ def _information_lost(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 def _lost_in_classes(evidence: Evidence) -> float | None:
-    names = [name for name in evidence.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
+    names = [
+        name
+        for name in evidence.own
+        if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name
+    ]
     lost = [loss for name in names if (loss := evidence.lost(name)) is not None]
     return mean(lost) if lost else None
 
@@ -140,7 +144,8 @@ def _less_robust(evidence: Evidence) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "less robust than the reference",
             ", ".join(
-                f"{name.replace('_', ' ')} cost {loss:.3f} more" for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
+                f"{name.replace('_', ' ')} cost {loss:.3f} more"
+                for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
             ),
             "distillation on sentences as your users write them (distil_data=FILE); more layers next to the embeddings",
         )

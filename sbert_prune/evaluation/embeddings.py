@@ -46,7 +46,9 @@ class Embedded:
         return vectors
 
 
-def embed_once(model: SentenceTransformer, texts: Iterable[str], what: str, *, fingerprint: str | None = None) -> Embedded:
+def embed_once(
+    model: SentenceTransformer, texts: Iterable[str], what: str, *, fingerprint: str | None = None
+) -> Embedded:
     """Embed each distinct sentence that is not kept yet, longest first.
 
     fingerprint: of all that decides the model's embeddings; what was embedded under it before is taken from the user's cache. None keeps
@@ -59,7 +61,9 @@ def embed_once(model: SentenceTransformer, texts: Iterable[str], what: str, *, f
     digests = [_digest(text) for text in distinct]
     found = {} if prefix is None else _kept(prefix, set(digests))
     missing = [place for place, digest in enumerate(digests) if digest not in found]
-    fresh = embed(model, [distinct[place] for place in missing]) if missing else None  # encode() begins with the longest
+    fresh = (
+        embed(model, [distinct[place] for place in missing]) if missing else None
+    )  # encode() begins with the longest
     if fresh is not None:
         found |= dict(zip((digests[place] for place in missing), fresh, strict=True))
     vectors = np.stack([found[digest] for digest in digests]) if distinct else np.empty((0, 0), dtype=np.float32)
@@ -70,7 +74,9 @@ def embed_once(model: SentenceTransformer, texts: Iterable[str], what: str, *, f
 
 
 def _prefix(model: SentenceTransformer, fingerprint: str) -> str:
-    return hashlib.sha256(f"{fingerprint} {model.max_seq_length} {model.device.type} {_VERSIONS}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{fingerprint} {model.max_seq_length} {model.device.type} {_VERSIONS}".encode()).hexdigest()[
+        :32
+    ]
 
 
 def _kept(prefix: str, wanted: set[bytes]) -> dict[bytes, NDArray[np.float32]]:

@@ -22,6 +22,8 @@ def find_knee(sizes: Sequence[float], scores: Sequence[float]) -> int | None:
         return None
     first, last = front[0], front[-1]
     width, height = sizes[last] - sizes[first], scores[last] - scores[first]
-    above = {place: (scores[place] - scores[first]) / height - (sizes[place] - sizes[first]) / width for place in front[1:-1]}
+    above = {
+        place: (scores[place] - scores[first]) / height - (sizes[place] - sizes[first]) / width for place in front[1:-1]
+    }
     knee = max(above, key=lambda place: above[place])
     return knee if above[knee] > 0 else None

@@ -51,7 +51,9 @@ def _variances(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squared singular values, ascending, from whichever of the two products is smaller. *Shapes:* (n, dim) -> (min(n, dim),)"""
     num, dim = centred.shape
     found = np.linalg.eigvalsh(centred.T @ centred if dim <= num else centred @ centred.T).astype(np.float64)
-    return np.where(found > max(num, dim) * np.finfo(np.float64).eps * found[-1], found, 0.0)  # the root of rounding is no direction
+    return np.where(
+        found > max(num, dim) * np.finfo(np.float64).eps * found[-1], found, 0.0
+    )  # the root of rounding is no direction
 
 
 def _effective_rank(singular: NDArray[np.float64]) -> float:
@@ -82,6 +84,10 @@ class GeometryMeasure:
     def measure(self, embedded: Embedded) -> Measured:
         """geometry/anisotropy, geometry/effective_rank and geometry/first_direction; a note where there are no two sentences."""
         if len(self.chosen) < 2:
-            return Measured(notes=(f"{self.what}: the embeddings' geometry wants 2 sentences or more, and there are {len(self.chosen)}",))
+            return Measured(
+                notes=(
+                    f"{self.what}: the embeddings' geometry wants 2 sentences or more, and there are {len(self.chosen)}",
+                )
+            )
         found = asdict(Geometry.of(embedded.unit(self.chosen)))
         return Measured(values={f"geometry/{name}": value for name, value in found.items()})

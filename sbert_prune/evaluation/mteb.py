@@ -37,7 +37,9 @@ def find_tasks(names: Sequence[str]) -> list[AbsTask]:
         own = _OWN.fullmatch(name)
         task = _own_task(Path(own["file"]), own["name"] or "") if own else _known_task(name)
         if foreign := sorted(set(task.metadata.modalities) - {"text"}):
-            raise RecipeError(f"mteb={name}: the task needs {' and '.join(foreign)}, and a sentence model reads text. Take another task.")
+            raise RecipeError(
+                f"mteb={name}: the task needs {' and '.join(foreign)}, and a sentence model reads text. Take another task."
+            )
         tasks.append(task)
     return tasks
 
@@ -89,16 +91,22 @@ def _own_task(file: Path, name: str) -> AbsTask:
         from mteb import AbsTask
 
     if not file.is_file():
-        raise RecipeError(f"mteb={file}:{name}: there is no file {file}. Give the Python file of your task, as FILE.py:CLASS.")
+        raise RecipeError(
+            f"mteb={file}:{name}: there is no file {file}. Give the Python file of your task, as FILE.py:CLASS."
+        )
     try:
         found = runpy.run_path(str(file), run_name=file.stem)
         kinds = {key: value for key, value in found.items() if _is_task(value, AbsTask)}
         if name in kinds:
             return kinds[name]()
     except Exception as error:  # the user's own program may raise anything, and it is theirs to mend
-        raise RecipeError(f"mteb={file}:{name}: {file} fails with {type(error).__name__}: {error}. Mend the file.") from error
+        raise RecipeError(
+            f"mteb={file}:{name}: {file} fails with {type(error).__name__}: {error}. Mend the file."
+        ) from error
     held = f"it has {', '.join(kinds)}" if kinds else "it has no class of a task, with its metadata and all methods"
-    raise RecipeError(f"mteb={file}:{name}: {file} has no task {name!r}; {held}. Expected FILE.py:CLASS, of a subclass of mteb.AbsTask.")
+    raise RecipeError(
+        f"mteb={file}:{name}: {file} has no task {name!r}; {held}. Expected FILE.py:CLASS, of a subclass of mteb.AbsTask."
+    )
 
 
 def _is_task(value: Any, task: type[AbsTask]) -> bool:
@@ -146,7 +154,9 @@ def run_tasks(model: SentenceTransformer, tasks: Sequence[str], scratch: Path) -
         if math.isfinite(score):
             values[f"mteb/{name}"] = score
         else:
-            notes.append(f"mteb/{name} is {score}: {task.metadata.main_score} has no value for this model on these data")
+            notes.append(
+                f"mteb/{name} is {score}: {task.metadata.main_score} has no value for this model on these data"
+            )
     return Measured(values=values, notes=tuple(notes))
 
 
@@ -155,9 +165,13 @@ def _run(model: SentenceTransformer, task: AbsTask) -> TaskResult:
 
     encoding: Any = {"show_progress_bar": False, "batch_size": 64}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old names that mteb calls, labels that no fold predicts; what concerns people it logs as well
+        warnings.simplefilter(
+            "ignore"
+        )  # old names that mteb calls, labels that no fold predicts; what concerns people it logs as well
         try:
-            found = mteb.evaluate(model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs=encoding)
+            found = mteb.evaluate(
+                model, task, co2_tracker=False, cache=None, show_progress_bar=False, encode_kwargs=encoding
+            )
         except Exception as error:  # each task computes in its own way, and may raise anything
             raise DataError(
                 f"mteb={task.metadata.name}: the task ends with {type(error).__name__}: {error}. Leave it out, or ask its authors."

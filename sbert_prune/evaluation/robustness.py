@@ -76,13 +76,19 @@ class RobustnessMeasure:
         for kind, perturbation in PERTURBATIONS.items():
             change = perturbation.change_for(self.language)
             rows = [row for row in self.chosen if perturbation.keeps_meaning or row.score >= _ALIKE]
-            pairs = [(row, sentence) for row in rows if change is not None and (sentence := change(row.sentence2)) is not None]
+            pairs = [
+                (row, sentence)
+                for row in rows
+                if change is not None and (sentence := change(row.sentence2)) is not None
+            ]
             found[kind] = _Changed([row for row, _ in pairs], [sentence for _, sentence in pairs])
         return found
 
     def texts(self) -> Iterable[str]:
         """Both sentences of the pairs that are disturbed, and all that becomes of the second ones."""
-        return chain.from_iterable((*row.sentences, text) for found in self._enough().values() for row, text in _pairs(found))
+        return chain.from_iterable(
+            (*row.sentences, text) for found in self._enough().values() for row, text in _pairs(found)
+        )
 
     def measure(self, embedded: Embedded) -> Measured:
         """For each perturbation of 20 pairs and more: `robustness/NAME_drop` with its interval, `robustness/NAME_affected` = pairs.
@@ -109,7 +115,9 @@ class RobustnessMeasure:
         first, second = (embedded.unit([row.sentences[side] for row in changed.rows]) for side in (0, 1))
         clean, disturbed = _cosines(first, second), _cosines(first, embedded.unit(changed.sentences))
         if PERTURBATIONS[kind].keeps_meaning:
-            statistics = _spearman_drop(clean, disturbed, np.array([row.score for row in changed.rows], dtype=np.float64))
+            statistics = _spearman_drop(
+                clean, disturbed, np.array([row.score for row in changed.rows], dtype=np.float64)
+            )
         else:
             statistics = _cosine_drop(clean - disturbed)
         return resample(statistics, len(changed.rows), self._sample(kind, changed), resamples=_RESAMPLES)
@@ -119,8 +127,14 @@ class RobustnessMeasure:
 
     def _notes(self) -> tuple[str, ...]:
         """What was left out, and why."""
-        unknown = [kind for kind, perturbation in PERTURBATIONS.items() if perturbation.change_for(self.language) is None]
-        few = {kind: len(found.rows) for kind, found in self.changed.items() if kind not in unknown and len(found.rows) < _FEWEST_PAIRS}
+        unknown = [
+            kind for kind, perturbation in PERTURBATIONS.items() if perturbation.change_for(self.language) is None
+        ]
+        few = {
+            kind: len(found.rows)
+            for kind, found in self.changed.items()
+            if kind not in unknown and len(found.rows) < _FEWEST_PAIRS
+        }
         notes = [
             f"{self.what}: robustness to {kind} is not measured, because the pairs' language is none of those that it is known for "
             f"({', '.join(sorted(PERTURBATIONS[kind].by_language))})."
@@ -128,7 +142,9 @@ class RobustnessMeasure:
         ]
         if few:
             counts = ", ".join(f"{kind} ({num})" for kind, num in few.items())
-            notes.append(f"{self.what}: robustness is measured on {_FEWEST_PAIRS} pairs and more; a change reaches too few with {counts}.")
+            notes.append(
+                f"{self.what}: robustness is measured on {_FEWEST_PAIRS} pairs and more; a change reaches too few with {counts}."
+            )
         return tuple(notes)
 
     def _sample(self, kind: str, changed: _Changed) -> str:
@@ -150,7 +166,9 @@ def _cosines(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
     return found
 
 
-def _spearman_drop(clean: NDArray[np.float64], disturbed: NDArray[np.float64], gold: NDArray[np.float64]) -> dict[str, Statistic]:
+def _spearman_drop(
+    clean: NDArray[np.float64], disturbed: NDArray[np.float64], gold: NDArray[np.float64]
+) -> dict[str, Statistic]:
     before, after = ResampledSpearman(clean, gold), ResampledSpearman(disturbed, gold)
     return {"drop": lambda counts: before(counts) - after(counts)}
 

@@ -72,14 +72,18 @@ class StsMeasure:
         """
         cosines = self.cosines(embedded)
         if np.ptp(cosines) == 0:
-            raise RoundTripError(f"The model gives every pair of {self.what} the same similarity, so it orders nothing. Train it again.")
+            raise RoundTripError(
+                f"The model gives every pair of {self.what} the same similarity, so it orders nothing. Train it again."
+            )
         found = _correlations(cosines, self.gold, self.sample, self.resamples)
         values = {f"{self.prefix}/num_pairs": float(len(self.rows))}
         for name, similarity in _other_similarities(*self._raw(embedded)).items():
             values[f"{self.prefix}/spearman_{name}"] = _single(spearman, similarity, self.gold)
             values[f"{self.prefix}/pearson_{name}"] = _single(correlate, similarity, self.gold)
         details, notes = self._by_genre(cosines)
-        return Measured({f"{self.prefix}/{name}_cosine": score for name, score in found.items()}, details, _finite(values), notes)
+        return Measured(
+            {f"{self.prefix}/{name}_cosine": score for name, score in found.items()}, details, _finite(values), notes
+        )
 
     def _raw(self, embedded: Embedded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         left, right = (embedded.of([row.sentences[side] for row in self.rows]).astype(np.float64) for side in (0, 1))
@@ -97,10 +101,14 @@ class StsMeasure:
             if len(places) < _FEWEST_OF_A_GENRE or np.ptp(gold) == 0 or np.ptp(predicted) == 0:
                 passed_over.append(f"{name} ({len(places)})")
                 continue
-            score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)["spearman"]
+            score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)[
+                "spearman"
+            ]
             metric = _unique(f"{self.prefix}/{_metric_name(name)}", "_spearman_cosine", details)
             details[metric] = score
-            called += [f"{name} is {metric}"] if metric != f"{self.prefix}/{name.replace(' ', '-')}_spearman_cosine" else []
+            called += (
+                [f"{name} is {metric}"] if metric != f"{self.prefix}/{name.replace(' ', '-')}_spearman_cosine" else []
+            )
         notes = [f"{self.what}: too few pairs, or no variation, in {_some(passed_over)}"] if passed_over else []
         notes += [f"{self.what}: what the names of metrics cannot hold: {_some(called)}"] if called else []
         return details, tuple(notes)
@@ -179,5 +187,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _metric_name(name: str) -> str:
-    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")  # vowel signs are no letters to MLflow
+    bare = "".join(
+        character for character in name if unicodedata.category(character)[0] != "M"
+    )  # vowel signs are no letters to MLflow
     return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

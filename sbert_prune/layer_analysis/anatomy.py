@@ -47,7 +47,9 @@ class AtDepth:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain numbers, for a JSON file."""
-        score = None if self.exit is None else {"spearman": self.exit.value, "low": self.exit.low, "high": self.exit.high}
+        score = (
+            None if self.exit is None else {"spearman": self.exit.value, "low": self.exit.low, "high": self.exit.high}
+        )
         return {"cosine_to_final": self.cosine, "cka_to_final": self.cka, "exit": score, **asdict(self.geometry)}
 
 
@@ -137,7 +139,9 @@ def _twin(encoder: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def _batches(model: SentenceTransformer, sentences: Sequence[str], token_pairs: int) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(
+    model: SentenceTransformer, sentences: Sequence[str], token_pairs: int
+) -> Iterator[dict[str, torch.Tensor]]:
     """What the encoder is given, longest sentences first."""
     tokens = _preprocess(model, sentences)["attention_mask"].sum(dim=1).tolist()
     order = sorted(range(len(sentences)), key=lambda index: -tokens[index])
@@ -148,7 +152,9 @@ def _batches(model: SentenceTransformer, sentences: Sequence[str], token_pairs: 
 
 
 def _preprocess(model: SentenceTransformer, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
-    features = model.preprocess(list(sentences), prompt=model.prompts.get(model.default_prompt_name))  # as encode() does
+    features = model.preprocess(
+        list(sentences), prompt=model.prompts.get(model.default_prompt_name)
+    )  # as encode() does
     return {name: value.to(model.device) for name, value in features.items() if isinstance(value, torch.Tensor)}
 
 
@@ -186,7 +192,12 @@ def look_at_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pai
     differ = [depth for depth, found in enumerate(geometry) if found.effective_rank > 0]
     exits = pairs.spearman({depth: unit[depth] for depth in differ})
     depths = tuple(
-        AtDepth(_mean_cosine(unit[depth], unit[-1]), linear_cka(vectors, profile.vectors[-1]), exits.get(depth), geometry[depth])
+        AtDepth(
+            _mean_cosine(unit[depth], unit[-1]),
+            linear_cka(vectors, profile.vectors[-1]),
+            exits.get(depth),
+            geometry[depth],
+        )
         for depth, vectors in enumerate(profile.vectors)
     )
     shown = pairs.texts[:_ATTENTION_SENTENCES]
@@ -216,7 +227,9 @@ class _Pairs:
 
     def spearman(self, unit: dict[int, NDArray[np.float64]]) -> dict[int, Score]:
         """Score each depth's vectors on the same resamples; a depth that scores all pairs alike has no score."""
-        cosines = {depth: np.einsum("ij,ij->i", vectors[self.left], vectors[self.right]) for depth, vectors in unit.items()}
+        cosines = {
+            depth: np.einsum("ij,ij->i", vectors[self.left], vectors[self.right]) for depth, vectors in unit.items()
+        }
         statistics = {str(depth): ResampledSpearman(found, self.gold) for depth, found in cosines.items()}
         sample = sha256("\0".join(cell for row in self.rows for cell in row.content()).encode()).hexdigest()[:16]
         scores = resample(statistics, len(self.rows), sample, resamples=_RESAMPLES)

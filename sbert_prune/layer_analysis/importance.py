@@ -48,7 +48,9 @@ class Calibration:
 def check_enough(given: Sized, *, of: str, method: str) -> None:
     """Refuse a part of a calibration that a method cannot work with. Raises DataError naming both."""
     if len(given) < 2:
-        raise DataError(f"{method} needs {of}, two or more; {len(given)} were given. Give some, or choose a method that does without.")
+        raise DataError(
+            f"{method} needs {of}, two or more; {len(given)} were given. Give some, or choose a method that does without."
+        )
 
 
 MAX_PAIRS = 1000
@@ -71,7 +73,9 @@ def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: st
     encoder = encoder_of(model)
     depth = len(layers_of(encoder))
     first_stays = depth == 1 or bool(architecture_of(str(encoder.config.model_type)).first_lacks)
-    rest = deepcopy(model, {id(encoder): encoder})  # everything around the encoder is copied once, the encoder not at all
+    rest = deepcopy(
+        model, {id(encoder): encoder}
+    )  # everything around the encoder is copied once, the encoder not at all
     gold = np.array([[row.score for row in rows]])
 
     def score(selection: LayerSelection, what: str) -> float:
@@ -85,7 +89,11 @@ def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: st
         return whole - score(LayerSelection(kept, depth), f"dev for {method}, without layer {index}")
 
     whole = score(LayerSelection.all(depth), f"dev for {method}")
-    return LayerScores(method, len({text for row in rows for text in (row.sentence1, row.sentence2)}), tuple(map(without, range(depth))))
+    return LayerScores(
+        method,
+        len({text for row in rows for text in (row.sentence1, row.sentence2)}),
+        tuple(map(without, range(depth))),
+    )
 
 
 def block_influence(model: SentenceTransformer, calibration: Calibration) -> LayerScores:
@@ -120,7 +128,9 @@ def cka_distances(model: SentenceTransformer, calibration: Calibration) -> Layer
     """1 - linear CKA between the sentence vectors before and behind each layer (Kornblith et al. 2019, arXiv 1905.00414)."""
     check_enough(calibration.sentences, of="sentences", method="cka")
     vectors = profile_layers(model, calibration.sentences).vectors
-    return LayerScores("cka", len(calibration.sentences), tuple(1 - linear_cka(before, after) for before, after in pairwise(vectors)))
+    return LayerScores(
+        "cka", len(calibration.sentences), tuple(1 - linear_cka(before, after) for before, after in pairwise(vectors))
+    )
 
 
 def losses_per_depth(model: SentenceTransformer, calibration: Calibration) -> LossCurve:

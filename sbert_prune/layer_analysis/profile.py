@@ -60,7 +60,9 @@ def profile_layers(model: SentenceTransformer, sentences: Sequence[str]) -> Laye
             for at, pooled in batch.vectors.items():
                 vectors[at].append(pooled)
     given = np.argsort(order)  # back from the sorted order
-    return LayerProfile(np.stack([torch.cat(vectors[at]).numpy()[given] for at in range(depth + 1)]), change / num_tokens)
+    return LayerProfile(
+        np.stack([torch.cat(vectors[at]).numpy()[given] for at in range(depth + 1)]), change / num_tokens
+    )
 
 
 class _Batch:
@@ -74,7 +76,10 @@ class _Batch:
         prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
         features = model.preprocess(sentences, prompt=prompt)
         self.model = model
-        self.features = {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+        self.features = {
+            name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
         self.tokens = self.features["attention_mask"].bool()
         self.num_tokens = int(self.tokens.sum())
         self.vectors: dict[int, torch.Tensor] = {}
@@ -89,8 +94,12 @@ class _Batch:
         self.vectors[len(self.change)] = self.pool(output["token_embeddings"])
 
     def see(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
-        before, after = (torch.nn.functional.normalize(state[self.tokens].double(), dim=-1) for state in (given, returned))
-        self.change[index] = float((before - after).square().sum() / 2)  # 1 - cos of unit vectors, exactly 0 for the same ones
+        before, after = (
+            torch.nn.functional.normalize(state[self.tokens].double(), dim=-1) for state in (given, returned)
+        )
+        self.change[index] = float(
+            (before - after).square().sum() / 2
+        )  # 1 - cos of unit vectors, exactly 0 for the same ones
         self.vectors[index] = self.pool(self.final_norm(given))
 
     def pool(self, state: torch.Tensor) -> torch.Tensor:

@@ -51,7 +51,12 @@ class Importance(ABC):
     @final
     def as_dict(self) -> dict[str, Any]:
         """For importance.json; a layer that was not scored, because it has to stay, is null."""
-        return {"method": self.method, "num_sentences": self.num_sentences, "scores": list(self.layer_scores()), **self._more()}
+        return {
+            "method": self.method,
+            "num_sentences": self.num_sentences,
+            "scores": list(self.layer_scores()),
+            **self._more(),
+        }
 
     @abstractmethod
     def layer_scores(self) -> tuple[float | None, ...]:
@@ -135,7 +140,11 @@ class LossCurve(Importance):
     def suggested_depths(self) -> dict[str, int]:
         """How many first layers to keep: where the loss is lowest in either half (L3Prune's small and large), and overall."""
         depth = len(self.losses) - 1
-        halves = {"lower_half": range(1, depth // 2 + 1), "upper_half": range(depth // 2 + 1, depth + 1), "overall": range(1, depth + 1)}
+        halves = {
+            "lower_half": range(1, depth // 2 + 1),
+            "upper_half": range(depth // 2 + 1, depth + 1),
+            "overall": range(1, depth + 1),
+        }
         return {name: min(depths, key=self.losses.__getitem__) for name, depths in halves.items() if depths}
 
     def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]:

@@ -43,7 +43,9 @@ def _square(matrix: NDArray[np.float64]) -> float:
 def angular_distance(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
     """arccos(cos) / pi, mean over the sentences: 0 for the same direction, 1 for opposite ones. *Shapes:* (sentences, dim) twice"""
     x, y = _unit(left), _unit(right)
-    half = np.arctan2(np.linalg.norm(x - y, axis=1), np.linalg.norm(x + y, axis=1))  # arccos loses small angles to rounding
+    half = np.arctan2(
+        np.linalg.norm(x - y, axis=1), np.linalg.norm(x + y, axis=1)
+    )  # arccos loses small angles to rounding
     return float((2 * half / np.pi).mean())
 
 
@@ -72,7 +74,9 @@ def ranking_loss_of(anchors: NDArray[np.float32], entailments: NDArray[np.float3
 
     The batches are 64 neighbours each, in the order given. *Shapes:* (pairs, dim) twice
     """
-    left, right = (torch.nn.functional.normalize(torch.from_numpy(side).double(), dim=1) for side in (anchors, entailments))
+    left, right = (
+        torch.nn.functional.normalize(torch.from_numpy(side).double(), dim=1) for side in (anchors, entailments)
+    )
     total = 0.0
     for start in range(0, len(left), BATCH):
         scores = SCALE * left[start : start + BATCH] @ right[start : start + BATCH].T

@@ -43,7 +43,9 @@ def embed_subsets(
     rest = deepcopy(model, {id(encoder): encoder})
     order = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
     starts = range(0, len(order), _BATCH)
-    batches = [_Batch(model, [sentences[index] for index in order[start : start + _BATCH]], hardware) for start in starts]
+    batches = [
+        _Batch(model, [sentences[index] for index in order[start : start + _BATCH]], hardware) for start in starts
+    ]
     given = np.argsort(order)  # back from the sorted order
     for selection in sorted(set(selections), key=lambda one: one.kept):
         with evaluating(model):
@@ -57,7 +59,10 @@ class _Batch:
 
     def __init__(self, model: SentenceTransformer, sentences: list[str], hardware: Hardware) -> None:
         features = model.preprocess(sentences, prompt=model.prompts.get(model.default_prompt_name))  # as encode() does
-        self._features = {name: value.to(hardware.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+        self._features = {
+            name: value.to(hardware.device) if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
         self._hardware = hardware
         self._kept: tuple[int, ...] = ()
         self._returned: list[Any] = []
@@ -73,7 +78,8 @@ class _Batch:
         for layer, returned in zip(layers[:alike], self._returned, strict=True):
             layer.forward = _answering(returned)
         handles = [
-            layer.register_forward_hook(lambda _layer, _given, returned: self._returned.append(returned)) for layer in layers[alike:]
+            layer.register_forward_hook(lambda _layer, _given, returned: self._returned.append(returned))
+            for layer in layers[alike:]
         ]
         features = self._features.copy()
         with self._hardware.autocast():

@@ -18,7 +18,8 @@ class _TextDumper(yaml.SafeDumper):
     """Writes texts plainly where they cannot be taken for null, as the reader takes nothing else for anything but text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own table
-        first: [rule for rule in rules if rule[0].endswith(":null")] for first, rules in yaml.SafeDumper.yaml_implicit_resolvers.items()
+        first: [rule for rule in rules if rule[0].endswith(":null")]
+        for first, rules in yaml.SafeDumper.yaml_implicit_resolvers.items()
     }
 
 
@@ -29,7 +30,9 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _TextDumper.add_representer(str, _represent_text)
-_TextDumper.add_representer(list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True))
+_TextDumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -74,7 +77,9 @@ def write_recipe_file(recipe: Recipe, path: Path) -> bool:
             file.write(text)
     except FileExistsError as error:
         if not path.is_file() or path.read_bytes() != text.encode():
-            raise RecipeError(f"write_recipe={path} exists, and holds something else. Give another name, or move it away first.") from error
+            raise RecipeError(
+                f"write_recipe={path} exists, and holds something else. Give another name, or move it away first."
+            ) from error
         return False
     except OSError as error:
         raise RecipeError(
@@ -86,7 +91,9 @@ def write_recipe_file(recipe: Recipe, path: Path) -> bool:
 def describe_recipe(recipe: Recipe) -> list[str]:
     """A recipe in a few lines, one a group: what differs from the defaults, and the data. Groups that nothing uses are left out."""
     flat, defaults = recipe.flat(), _defaults() | {"name": recipe.name, "registered_model": f"sbert-{recipe.name}"}
-    told = {key: value for key, value in flat.items() if value != defaults.get(key, "") or (value and key.endswith(".data"))}
+    told = {
+        key: value for key, value in flat.items() if value != defaults.get(key, "") or (value and key.endswith(".data"))
+    }
     used = {*recipe.phases, *(["distil"] if recipe.has_teacher else [])}
     lines = []
     for group in ("", *GROUPS):
@@ -109,6 +116,10 @@ def _defaults() -> dict[str, str]:
     trees: dict[str, Any] = {"": Recipe, **GROUPS}
     flat: dict[str, str] = {}
     for group, settings in trees.items():
-        fields = {name: field.default for name, field in settings.model_fields.items() if not field.is_required() and name not in GROUPS}
+        fields = {
+            name: field.default
+            for name, field in settings.model_fields.items()
+            if not field.is_required() and name not in GROUPS
+        }
         flat |= flatten(fields, f"{group}." if group else "")
     return flat

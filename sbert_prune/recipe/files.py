@@ -28,13 +28,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"The recipe {path} is not readable YAML: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from error
+        raise RecipeError(
+            f"The recipe {path} is not readable YAML: byte {error.start} is not UTF-8. Save it as UTF-8 text."
+        ) from error
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         raise RecipeError(f"The recipe {path} is not readable YAML{_what_is_wrong(error, text)}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value in _NULLS):
-        raise RecipeError(f"The recipe {path} is empty. Write settings, one a line, such as `extends: quickstart` and `layers: 3`.")
+        raise RecipeError(
+            f"The recipe {path} is empty. Write settings, one a line, such as `extends: quickstart` and `layers: 3`."
+        )
     if not isinstance(root, yaml.MappingNode):
         held = "a list" if isinstance(root, yaml.SequenceNode) else "a single text"
         raise RecipeError(f"The recipe {path} holds {held}, not settings. Write them as `name: value`, one a line.")
@@ -56,7 +60,9 @@ def _what_is_wrong(error: yaml.YAMLError, text: str) -> str:
 def _value(node: yaml.Node, path: Path, depth: int) -> Any:
     line = node.start_mark.line + 1
     if node.tag not in _TAGS:
-        raise RecipeError(f"The recipe {path} is not readable YAML, line {line}: a recipe has no tags such as {node.tag}. Leave it out.")
+        raise RecipeError(
+            f"The recipe {path} is not readable YAML, line {line}: a recipe has no tags such as {node.tag}. Leave it out."
+        )
     if depth > _DEEPEST:
         raise RecipeError(f"The recipe {path}, line {line}: no setting lies that deep. Indent less.")
     if isinstance(node, yaml.MappingNode):
@@ -75,7 +81,9 @@ def _mapping(node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
         if not isinstance(key, yaml.ScalarNode):
             raise RecipeError(f"The recipe {path}, line {line}: a setting's name is a word, not a list or a group.")
         if key.value in lines:
-            raise RecipeError(f"The recipe {path} gives {key.value!r} twice, in lines {lines[key.value]} and {line}. Keep one of them.")
+            raise RecipeError(
+                f"The recipe {path} gives {key.value!r} twice, in lines {lines[key.value]} and {line}. Keep one of them."
+            )
         lines[key.value] = line
         mapping[key.value] = _value(value, path, depth + 1)
     return mapping
@@ -122,7 +130,9 @@ def _resolve(path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
     if extended is None:
         return _put_over({}, own)
     if not isinstance(extended, str):
-        raise RecipeError(f"The recipe {path}: {EXTENDS} names one recipe, such as quickstart or other.yaml, not {extended}.")
+        raise RecipeError(
+            f"The recipe {path}: {EXTENDS} names one recipe, such as quickstart or other.yaml, not {extended}."
+        )
     parent = _locate(extended, path.parent, f"The recipe {path} has {EXTENDS}: {extended}")
     inherited = _resolve(parent, (*inside, path.resolve()))
     return _put_over({key: value for key, value in inherited.items() if key not in _OWN}, own)
@@ -137,7 +147,9 @@ def _locate(name: str, folder: Path, asked: str) -> Path:
         return file
     near = get_close_matches(name, presets(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(f"{asked}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own.")
+    raise RecipeError(
+        f"{asked}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own."
+    )
 
 
 def _put_over(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +162,9 @@ def _put_over(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
         settled["layers"] = _end_of(given["schedule"])
     replaced = {parameter_name(path) for path in flatten(given)}
     notes = {key: tree[key] for key in ("hints", "downloads") if isinstance(tree.get(key), dict)}
-    still_true = {key: {name: note for name, note in kept.items() if name not in replaced} for key, kept in notes.items()}
+    still_true = {
+        key: {name: note for name, note in kept.items() if name not in replaced} for key, kept in notes.items()
+    }
     return _merged({**tree, **still_true}, settled)
 
 

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe.settings import REFERENCE_TEACHER, DistilSettings, EvaluationSettings, NliSettings, StsSettings, Text, whole_numbers
+from sbert_prune.recipe.settings import (
+    REFERENCE_TEACHER,
+    DistilSettings,
+    EvaluationSettings,
+    NliSettings,
+    StsSettings,
+    Text,
+    whole_numbers,
+)
 from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, VocabularyLimit
 
 DEFAULT_POOLING = "mean"
@@ -23,7 +31,13 @@ _NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "ch
 _CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
 _NOTES = {"about", "hints", "downloads"}
 _JUDGES = set(EvaluationSettings.model_fields)
-WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
+WHOLE: dict[str, Any] = {
+    "layers": "",
+    "strategy": "drop-top",
+    "schedule": None,
+    "vocabulary": "all",
+    "vocabulary_corpus": None,
+}
 """The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
 
 
@@ -89,7 +103,12 @@ class Recipe(EvaluationSettings):
     @classmethod
     def _parse_phases(cls, value: object) -> object:
         phases = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-        if not isinstance(phases, list | tuple) or not phases or not set(phases) <= set(PHASES) or len(set(phases)) < len(phases):
+        if (
+            not isinstance(phases, list | tuple)
+            or not phases
+            or not set(phases) <= set(PHASES)
+            or len(set(phases)) < len(phases)
+        ):
             raise ValueError("write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts")
         return tuple(phases)
 
@@ -104,7 +123,9 @@ class Recipe(EvaluationSettings):
     def _schedule_ends_at_layers(self) -> Self:
         if self.schedule is not None and self.layers != str(self.schedule[-1]):
             listed = ",".join(map(str, self.schedule))
-            raise ValueError(f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out")
+            raise ValueError(
+                f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out"
+            )
         return self
 
     @field_validator("vocabulary")
@@ -214,7 +235,9 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """The leaves of a tree of settings as texts, by their path: {"nli.epochs": "1.0"}."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+        flat |= (
+            flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+        )
     return flat
 
 

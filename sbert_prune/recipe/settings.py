@@ -179,7 +179,9 @@ class EvaluationSettings(Settings):
     @classmethod
     def _names_of_their_own(cls, value: dict[str, str]) -> dict[str, str]:
         if taken := [name for name in value if name in _TAKEN]:
-            raise ValueError(f"{taken[0]!r} is the name of a split of sts_data; call the set otherwise, such as other-{taken[0]}")
+            raise ValueError(
+                f"{taken[0]!r} is the name of a split of sts_data; call the set otherwise, such as other-{taken[0]}"
+            )
         return value
 
     @field_validator("classification")

@@ -87,7 +87,9 @@ def named_settings(text: str) -> dict[str, str]:
         if not value:
             raise RecipeError(f"{name}= has no value. {_EXPECTED}.")
         if name in found:
-            raise RecipeError(f"The name {name!r} is given twice, for {found[name]} and for {value}. Give each its own.")
+            raise RecipeError(
+                f"The name {name!r} is given twice, for {found[name]} and for {value}. Give each its own."
+            )
         found[name] = value
     return found
 
@@ -113,7 +115,9 @@ def parse_shares(value: object) -> tuple[float, ...]:
     if len(shares) != 3 or not all(0 < share < math.inf for share in shares):
         raise ValueError("write three shares above 0, of train, dev and test, such as 0.8,0.1,0.1")
     if abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"the shares of train, dev and test sum to {sum(shares):g}, not to 1. Write them such as 0.8,0.1,0.1")
+        raise ValueError(
+            f"the shares of train, dev and test sum to {sum(shares):g}, not to 1. Write them such as 0.8,0.1,0.1"
+        )
     return shares
 
 

@@ -41,7 +41,9 @@ def differences(models: Sequence[Compared]) -> dict[str, dict[str, Score]]:
     first, *others = models
     theirs = first.measured.scores
     return {
-        name: {model.label: model.measured.scores[name].minus(score) for model in others if name in model.measured.scores}
+        name: {
+            model.label: model.measured.scores[name].minus(score) for model in others if name in model.measured.scores
+        }
         for name, score in theirs.items()
         if name not in BY_SPREAD
     }
@@ -51,7 +53,10 @@ def comparison_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
     """The table: a row a metric, a column a model."""
     names = dict.fromkeys(name for model in models for name in model.measured.scores)
     scores = [
-        (name, *(with_interval(model.measured.scores[name]) if name in model.measured.scores else "-" for model in models))
+        (
+            name,
+            *(with_interval(model.measured.scores[name]) if name in model.measured.scores else "-" for model in models),
+        )
         for name in names
     ]
     sizes = dict.fromkeys(name for model in models for name in model.metrics)
@@ -75,7 +80,8 @@ def comparison_page(models: Sequence[Compared], picture: str) -> str:
         f"# {' and '.join(labels)} compared",
         "\n".join(f"- {model.label}: {model.uri}" for model in models),
         "## Scores\n\n" + table(("metric", *labels), comparison_rows(models)),
-        f"## Differences to {first}\n\n" + table(("metric", "model", f"less {first}", "P(worse)", "it is"), difference_rows(models)),
+        f"## Differences to {first}\n\n"
+        + table(("metric", "model", f"less {first}", "P(worse)", "it is"), difference_rows(models)),
         "On the same rows, with the 95 % interval of a paired bootstrap; P(worse) is the probability of being worse by more than "
         f"{MARGIN:g}. Of a drop, less is better where the meaning stays.",
         f"![differences]({picture})",
@@ -94,21 +100,31 @@ def comparison_chart(models: Sequence[Compared]) -> Figure:
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(range(len(found)), [name for name, _ in found])
     axes.invert_yaxis()
-    axes.set_xlabel(f"gain over {models[0].label}, 95 % interval of a paired bootstrap: right is better; grey is within a point")
+    axes.set_xlabel(
+        f"gain over {models[0].label}, 95 % interval of a paired bootstrap: right is better; grey is within a point"
+    )
     axes.set_title(f"{models[0].label}: {models[0].uri}", fontsize=9)
     axes.grid(alpha=0.3, axis="x")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
-def _bars(axes: Axes, found: Sequence[tuple[str, Mapping[str, Score]]], model: Compared, number: int, num_models: int) -> None:
+def _bars(
+    axes: Axes, found: Sequence[tuple[str, Mapping[str, Score]]], model: Compared, number: int, num_models: int
+) -> None:
     shift = (number - (num_models - 1) / 2) * 0.8 / num_models
-    rows = [(row + shift, gain(name, by_label[model.label])) for row, (name, by_label) in enumerate(found) if model.label in by_label]
+    rows = [
+        (row + shift, gain(name, by_label[model.label]))
+        for row, (name, by_label) in enumerate(found)
+        if model.label in by_label
+    ]
     values = [score.value for _, score in rows]
     ends = [[score.value - score.low for _, score in rows], [score.high - score.value for _, score in rows]]
     color = COLORS[number % len(COLORS)]
     label = f"{model.label}: {model.uri}"
-    axes.errorbar(values, [row for row, _ in rows], xerr=ends, label=label, fmt="o", markersize=4, capsize=2, color=color)
+    axes.errorbar(
+        values, [row for row, _ in rows], xerr=ends, label=label, fmt="o", markersize=4, capsize=2, color=color
+    )
 
 
 def _number(value: float | None) -> str:

@@ -57,7 +57,9 @@ def curve_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
 def knee_of(points: Sequence[Point]) -> Point | None:
     """Where the curve bends; the dev score says, as it does wherever something is chosen."""
     scored = [point for point in points if STS_DEV in point.version.metrics]
-    place = find_knee([point.version.metrics[_SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored])
+    place = find_knee(
+        [point.version.metrics[_SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored]
+    )
     return scored[place] if place is not None else None
 
 
@@ -68,11 +70,17 @@ def depth_curve(points: Sequence[Point]) -> Figure:
     knee = knee_of(points)
     for axes, metric in ((left, _SIZE), (right, _SPEEDUP)):
         for color, strategy in zip(COLORS * len(points), _strategies(points), strict=False):
-            shown = [point for point in points if strategy in point.strategies and {metric, STS_TEST} <= set(point.version.metrics)]
+            shown = [
+                point
+                for point in points
+                if strategy in point.strategies and {metric, STS_TEST} <= set(point.version.metrics)
+            ]
             _draw(axes, sorted(shown, key=lambda point: point.num_layers), metric, color, strategy)
         if knee is not None and metric in knee.version.metrics:
             at = (knee.version.metrics[metric], knee.version.metrics[STS_TEST])
-            axes.scatter(*at, s=220, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)")
+            axes.scatter(
+                *at, s=220, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)"
+            )
         axes.grid(alpha=0.3)
         axes.margins(0.08)
     left.set_xlabel("size on disk (MB)")
@@ -88,10 +96,15 @@ def _draw(axes: Axes, points: Sequence[Point], metric: str, color: str, strategy
     at = [point.version.metrics[metric] for point in points]
     scores = [point.version.metrics[STS_TEST] for point in points]
     ends = [
-        [abs(score - point.version.metrics.get(f"{STS_TEST}_{end}", score)) for score, point in zip(scores, points, strict=True)]
+        [
+            abs(score - point.version.metrics.get(f"{STS_TEST}_{end}", score))
+            for score, point in zip(scores, points, strict=True)
+        ]
         for end in ("low", "high")
     ]
-    axes.errorbar(at, scores, yerr=ends, color=color, marker="o", markersize=4, linewidth=1, capsize=2, alpha=0.8, label=strategy)
+    axes.errorbar(
+        at, scores, yerr=ends, color=color, marker="o", markersize=4, linewidth=1, capsize=2, alpha=0.8, label=strategy
+    )
     for point, x, y in zip(points, at, scores, strict=True):
         axes.annotate(str(point.num_layers), (x, y), xytext=(4, 5), textcoords="offset points", fontsize=8, color=color)
 

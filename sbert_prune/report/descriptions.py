@@ -25,7 +25,9 @@ _SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
 
 def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str], *, longest: int = LONGEST) -> str:
     """Who holds what, then the versions, the smallest first, as many as there is room for. aliases: the version of each."""
-    holders = [f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())]
+    holders = [
+        f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())
+    ]
     first = ", ".join(holders) or "No version is promoted yet: `mlflow run . -e promote`"
     ordered = sorted(versions, key=lambda version: (version.metrics.get(_SIZE, float("inf")), int(version.version)))
     titles = {number: alias for alias, number in aliases.items()}
@@ -41,7 +43,9 @@ def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str]
 
 def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, ...]:
     tags, metrics = version.tags, version.metrics
-    role = " (reference)" if version.is_reference else f" ({titles[version.version]})" if version.version in titles else ""
+    role = (
+        " (reference)" if version.is_reference else f" ({titles[version.version]})" if version.version in titles else ""
+    )
 
     def told(metric: str, form: str) -> str:
         return form.format(metrics[metric]) if metric in metrics else "-"
@@ -83,7 +87,9 @@ def describe(store: Store, name: str) -> None:
         short = catalogue(name, found, aliases, longest=_OF_ONE)
         store.client.set_experiment_tag(store.experiment_id, _NOTE, _put(note, f" {name}", f"{heading}\n\n{short}"))
     except FAULTS as error:
-        raise TrackingError(f"The descriptions of {name} could not be brought up to date: {first_line(error)}") from error
+        raise TrackingError(
+            f"The descriptions of {name} could not be brought up to date: {first_line(error)}"
+        ) from error
 
 
 def _put(before: str, mark: str, text: str) -> str:

@@ -24,7 +24,13 @@ HEADING = (
     "effective rank",
 )  # fmt: skip
 
-_VARIANT: dict[str, Any] = {"color": "#0072B2", "marker": "s", "markersize": 6, "linewidth": 1.8, "zorder": 3}  # Okabe & Ito's blue
+_VARIANT: dict[str, Any] = {
+    "color": "#0072B2",
+    "marker": "s",
+    "markersize": 6,
+    "linewidth": 1.8,
+    "zorder": 3,
+}  # Okabe & Ito's blue
 _BASE: dict[str, Any] = {"color": "#E69F00", "marker": "o", "markersize": 5, "linewidth": 1.4}  # and orange
 _DROPPED: dict[str, Any] = {"facecolor": "0.94", "hatch": "///", "edgecolor": "0.86", "linewidth": 0}
 _MOST_LABELS = 14  # beside each other under a panel
@@ -75,7 +81,13 @@ def layers_chart(variant: Anatomy, base: Anatomy | None, selection: LayerSelecti
 
 def layer_rows(anatomy: Anatomy, layers: Sequence[int]) -> list[tuple[str, ...]]:
     """A row a depth as text, under HEADING; the embeddings first. layers: the model's, by the numbers of the base."""
-    attention = ("", *("not shown" if entropy is None else f"{entropy:.2f}" for entropy in anatomy.attention or (None,) * anatomy.depth))
+    attention = (
+        "",
+        *(
+            "not shown" if entropy is None else f"{entropy:.2f}"
+            for entropy in anatomy.attention or (None,) * anatomy.depth
+        ),
+    )
     influence = ("", *(f"{change:.3f}" for change in anatomy.influence))
     names = ("embeddings", *map(str, layers))
     return [
@@ -104,10 +116,14 @@ def _similarity(axes: Axes, seen: _Seen) -> None:
 
 
 def _exits(axes: Axes, seen: _Seen) -> None:
-    scored = [(place, at.exit) for place, at in zip(seen.places, seen.anatomy.depths, strict=True) if at.exit is not None]
+    scored = [
+        (place, at.exit) for place, at in zip(seen.places, seen.anatomy.depths, strict=True) if at.exit is not None
+    ]
     values = [score.value for _, score in scored]
     reach = [[score.value - score.low for _, score in scored], [score.high - score.value for _, score in scored]]
-    axes.errorbar([place + 0.12 * seen.side for place, _ in scored], values, yerr=reach, capsize=3, elinewidth=1, **seen.style)
+    axes.errorbar(
+        [place + 0.12 * seen.side for place, _ in scored], values, yerr=reach, capsize=3, elinewidth=1, **seen.style
+    )
 
 
 def _influence(axes: Axes, seen: _Seen) -> None:
@@ -159,7 +175,10 @@ def _name_layers(axes: Axes, depth: int) -> None:
 
 
 def _tell_lines_apart(figure: Figure, base: Anatomy | None, selection: LayerSelection) -> None:
-    shapes = [Line2D([], [], color="0.3", label="mean cosine"), Line2D([], [], color="0.3", linestyle=":", label="linear CKA")]
+    shapes = [
+        Line2D([], [], color="0.3", label="mean cosine"),
+        Line2D([], [], color="0.3", linestyle=":", label="linear CKA"),
+    ]
     figure.axes[0].legend(handles=shapes, loc="best")
     handles: list[Artist] = [Line2D([], [], label=f"variant, layers {selection}", **_VARIANT)]
     if base is not None:

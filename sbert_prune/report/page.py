@@ -110,14 +110,19 @@ def sts_tables(judgement: Judgement) -> list[str]:
 
 def _by_genre(judgement: Judgement) -> str:
     names = [name for name in judgement.own.details if name.endswith("_spearman_cosine")]
-    rows = [(name.removesuffix("_spearman_cosine"), with_interval(judgement.own.details[name]), *_held(judgement, name)) for name in names]
+    rows = [
+        (name.removesuffix("_spearman_cosine"), with_interval(judgement.own.details[name]), *_held(judgement, name))
+        for name in names
+    ]
     return table(("genre", "Spearman", "reference's", "difference"), rows)
 
 
 def _tasks(judgement: Judgement) -> str:
     names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/"))]
     rows = [(name, with_interval(judgement.own.scores[name]), *_held(judgement, name)) for name in names]
-    rows += [(name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")]
+    rows += [
+        (name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")
+    ]
     return table(("measure", "value", "reference's", "difference"), rows)
 
 

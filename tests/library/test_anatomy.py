@@ -35,7 +35,9 @@ def dev(sentences):
 
 def first_layers(model, count):
     encoder = encoder_of(model)
-    return with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder)))))
+    return with_encoder(
+        deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder))))
+    )
 
 
 @every_kind
@@ -63,7 +65,9 @@ def test_every_kind_shows_its_attention(tiny_model, dev, model_type):
     assert len(found.attention) == DEPTH
     assert all(0 < entropy < 0.999 for entropy in found.attention)
     assert found.notes == ()
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["layers"][1]["attention_entropy"] == found.attention[1]
+    assert (
+        json.loads(json.dumps(found.as_dict(), allow_nan=False))["layers"][1]["attention_entropy"] == found.attention[1]
+    )
 
 
 def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
@@ -74,7 +78,9 @@ def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
     vectors = profile_layers(model, sorted({text for row in dev for text in row.sentences})).vectors.astype(np.float64)
     assert (found.depths[-1].cosine, found.depths[-1].cka) == (pytest.approx(1), pytest.approx(1))
     for at_depth, here in zip(found.depths, vectors, strict=True):
-        assert at_depth.cosine == pytest.approx((here * vectors[-1]).sum(axis=1).mean(), abs=1e-5)  # the model normalises
+        assert at_depth.cosine == pytest.approx(
+            (here * vectors[-1]).sum(axis=1).mean(), abs=1e-5
+        )  # the model normalises
         assert at_depth.cka == pytest.approx(linear_cka(here, vectors[-1]), abs=1e-5)
     assert found.depths[1].cosine < 0.99
 
@@ -84,7 +90,9 @@ def test_the_layers_influence_is_that_of_the_profile(tiny_model, dev):
 
     found = look_at_layers(model, dev)
 
-    assert found.influence == pytest.approx(profile_layers(model, [text for row in dev for text in row.sentences]).influence, rel=0.05)
+    assert found.influence == pytest.approx(
+        profile_layers(model, [text for row in dev for text in row.sentences]).influence, rel=0.05
+    )
     assert len(found.influence) == DEPTH
 
 
@@ -106,8 +114,13 @@ def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, mod
     model = tiny_model(model_type, depth=3)
     with torch.no_grad():
         for name, parameter in layers_of(encoder_of(model)).named_parameters():
-            if any(part in name.lower() for part in ("query", "q_lin", "q_proj", ".q.", "attn.q", "wqkv", "q_norm", "relative")):
-                parameter.fill_(-1.0 if "gemma3" in model_type and "q_norm" in name else 0.0)  # gemma's norms scale by 1 + weight
+            if any(
+                part in name.lower()
+                for part in ("query", "q_lin", "q_proj", ".q.", "attn.q", "wqkv", "q_norm", "relative")
+            ):
+                parameter.fill_(
+                    -1.0 if "gemma3" in model_type and "q_norm" in name else 0.0
+                )  # gemma's norms scale by 1 + weight
         for name, parameter in encoder_of(model).named_parameters():
             if "relative_attention_bias" in name:
                 parameter.zero_()
@@ -175,7 +188,10 @@ def test_the_model_stays_as_it_was(tiny_model, dev, model_type):
     layers_of(encoder_of(model))[1].eval()
 
     def state():
-        modules = [(id(module), len(module._forward_hooks), len(module._forward_pre_hooks), module.training) for module in model.modules()]
+        modules = [
+            (id(module), len(module._forward_hooks), len(module._forward_pre_hooks), module.training)
+            for module in model.modules()
+        ]
         return modules, encoder_of(model).config.to_dict(), encoder_of(model).config._attn_implementation
 
     before, weights = state(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -258,5 +274,7 @@ def test_damaged_weights_are_refused(tiny_model, dev):
     with torch.no_grad():
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
-    with pytest.raises(RoundTripError, match="The model, on dev for a look at its layers, gives embeddings that are not finite"):
+    with pytest.raises(
+        RoundTripError, match="The model, on dev for a look at its layers, gives embeddings that are not finite"
+    ):
         look_at_layers(model, dev)

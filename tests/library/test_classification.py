@@ -90,7 +90,9 @@ def test_the_interval_holds_the_value_and_has_the_width_of_a_share(num_train):
 
     for score in found.values():
         assert score.low < score.value < score.high
-        assert score.high - score.low == pytest.approx(2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 400), rel=0.25)
+        assert score.high - score.low == pytest.approx(
+            2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 400), rel=0.25
+        )
 
 
 @pytest.mark.parametrize("num_train", [150, 0])
@@ -118,7 +120,9 @@ def test_the_order_of_the_rows_decides_nothing(num_train):
     found, expected = (ClassificationMeasure("set", one, most_to_choose=40).measure(embedded) for one in (again, data))
 
     assert found.values == expected.values
-    assert {name: score.value for name, score in found.scores.items()} == {name: score.value for name, score in expected.scores.items()}
+    assert {name: score.value for name, score in found.scores.items()} == {
+        name: score.value for name, score in expected.scores.items()
+    }
 
 
 @pytest.mark.parametrize("num_train", [200, 0])
@@ -213,7 +217,10 @@ def test_neighbours_vote_as_a_brute_force_does(seed, num, k):
 
     for row, told in zip(test, found, strict=True):
         near = sorted(range(num), key=lambda place: -float(train[place] @ row))[:k]
-        votes = {label: (sum(labels[near] == label), sum(float(train[p] @ row) for p in near if labels[p] == label)) for label in range(3)}
+        votes = {
+            label: (sum(labels[near] == label), sum(float(train[p] @ row) for p in near if labels[p] == label))
+            for label in range(3)
+        }
         assert told == max(votes, key=votes.get)
 
 
@@ -231,7 +238,10 @@ def test_k_is_the_one_that_tells_most_rows_by_the_others():
     correct = {}
     for k in neighbours.NUMBERS:
         others = [np.delete(np.arange(200), place) for place in range(200)]
-        told = [predict_neighbours((vectors[rest], labels[rest]), vectors[[place]], k, 3)[0] for place, rest in enumerate(others)]
+        told = [
+            predict_neighbours((vectors[rest], labels[rest]), vectors[[place]], k, 3)[0]
+            for place, rest in enumerate(others)
+        ]
         correct[k] = (np.array(told) == labels).sum()
 
     assert choose_k(vectors, labels, 3) == max(correct, key=correct.get)
@@ -272,7 +282,8 @@ def test_c_is_chosen_by_the_rows_held_out():
     vectors, labels = clouds(400, apart=2, dim=100)
     held_out = np.arange(400) % 5 == 0
     correct = {
-        c: (predict_logistic((vectors[~held_out], labels[~held_out]), vectors[held_out], c) == labels[held_out]).sum() for c in STRENGTHS
+        c: (predict_logistic((vectors[~held_out], labels[~held_out]), vectors[held_out], c) == labels[held_out]).sum()
+        for c in STRENGTHS
     }
 
     found = choose_c(vectors, labels, held_out)
@@ -292,7 +303,9 @@ def test_a_class_that_most_rows_have_does_not_end_the_search_for_c(num, share):
         vectors[:, :5] += labels[:, None]
         train, test = (vectors[:num], labels[:num]), (vectors[num:], labels[num:])
         scale = StandardScaler().fit(train[0])
-        fits = [LogisticRegression(C=c, max_iter=1000).fit(scale.transform(train[0]), train[1]) for c in (*STRENGTHS, 1, 10)]
+        fits = [
+            LogisticRegression(C=c, max_iter=1000).fit(scale.transform(train[0]), train[1]) for c in (*STRENGTHS, 1, 10)
+        ]
 
         c = choose_c(*train, np.arange(num) % 5 == 0)
 
@@ -310,7 +323,9 @@ def test_rows_that_can_choose_nothing_leave_c_as_it_is():
 
 
 @settings(deadline=None)
-@given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40), seed=st.integers(0, 1000))
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40), seed=st.integers(0, 1000)
+)
 def test_macro_f1_is_scikit_learns_on_each_resample_written_out(pairs, seed):
     predicted, gold = (np.array(side) for side in zip(*pairs, strict=True))
     counts = np.random.default_rng(seed).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), size=5)
@@ -339,4 +354,6 @@ def test_rows_that_stand_twice_change_nothing_for_nearest_neighbours(apart):
     once, twice = (ClassificationMeasure("set", given).measure(embedded) for given in (data, doubled))
 
     assert twice.values["classification/set_knn_k"] == once.values["classification/set_knn_k"]
-    assert (twice.scores["classification/set_knn_accuracy"].draws == once.scores["classification/set_knn_accuracy"].draws).all()
+    assert (
+        twice.scores["classification/set_knn_accuracy"].draws == once.scores["classification/set_knn_accuracy"].draws
+    ).all()

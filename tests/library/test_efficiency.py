@@ -148,7 +148,10 @@ def test_the_limit_of_the_speed_up_is_nearly_the_depth_ratio(tiny_model, sentenc
 
     assert flops.pieces == round(num_pieces(model, sentences).mean())
     assert 2.9 < flops.speedup_limit < 3
-    assert flops.metrics() == {"speed/flops_per_sentence": float(flops.of_model), "speed/speedup_limit": flops.speedup_limit}
+    assert flops.metrics() == {
+        "speed/flops_per_sentence": float(flops.of_model),
+        "speed/speedup_limit": flops.speedup_limit,
+    }
     assert measure_flops(model, None, sentences).metrics().keys() == {"speed/flops_per_sentence"}
 
 
@@ -254,7 +257,8 @@ def test_the_whole_table_is_measured_where_there_is_time(tiny_model, sentences):
 
 
 @pytest.mark.parametrize(
-    ("piece_s", "names"), [(0.0005, ["32 pieces, 32 at once"]), (0.01, ["16 pieces, 32 at once", "32 pieces, 32 at once"])]
+    ("piece_s", "names"),
+    [(0.0005, ["32 pieces, 32 at once"]), (0.01, ["16 pieces, 32 at once", "32 pieces, 32 at once"])],
 )
 def test_cells_that_take_too_long_are_left_out_and_named(tiny_model, sentences, piece_s, names):
     clock = Clock()

@@ -27,7 +27,9 @@ def test_embeddings_are_those_of_the_model_in_the_order_asked_for(tiny_model, se
 
     assert len(embedded) == 5
     assert np.allclose(
-        embedded.of([sentences[3], sentences[0], sentences[3]]), embed(model, [sentences[3], sentences[0], sentences[3]]), atol=1e-6
+        embedded.of([sentences[3], sentences[0], sentences[3]]),
+        embed(model, [sentences[3], sentences[0], sentences[3]]),
+        atol=1e-6,
     )
     assert np.allclose(np.linalg.norm(embedded.unit(sentences[:5]), axis=1), 1)
 

@@ -40,7 +40,10 @@ def test_a_count_that_no_encoder_can_have_is_refused(finding, count):
     with pytest.raises(SelectionError) as caught:
         finding.keep(count)
 
-    assert str(caught.value) == f"{count} layers cannot be kept by {finding.method}: the encoder has 4 layers. Ask for 1 to 4."
+    assert (
+        str(caught.value)
+        == f"{count} layers cannot be kept by {finding.method}: the encoder has 4 layers. Ask for 1 to 4."
+    )
 
 
 @every_finding

@@ -49,7 +49,10 @@ needs_mteb = pytest.mark.skipif(find_spec("mteb") is None, reason="mteb is not i
 def pairs(sentences):
     """Pairs with scores from 0 to 5 that have nothing to do with what a random encoder thinks."""
     scores = np.random.default_rng(3).uniform(0, 5, len(sentences))
-    return [(left, right, float(score)) for left, right, score in zip(sentences, sentences[7:] + sentences[:7], scores, strict=True)]
+    return [
+        (left, right, float(score))
+        for left, right, score in zip(sentences, sentences[7:] + sentences[:7], scores, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -67,7 +70,10 @@ def task_file(tmp_path):
 
 def our_spearman(model, pairs):
     left, right, scores = zip(*pairs, strict=True)
-    ours = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (embed(model, left), embed(model, right))]
+    ours = [
+        vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for vectors in (embed(model, left), embed(model, right))
+    ]
     return float(spearman((ours[0].astype(float) * ours[1]).sum(axis=1)[None], np.array(scores)[None])[0])
 
 
@@ -113,7 +119,9 @@ def test_a_score_that_is_no_number_is_a_note_and_no_metric(tmp_path, tiny_model,
 
 
 @needs_mteb
-def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_reach(tmp_path, monkeypatch, hub, tiny_model, pairs):
+def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_reach(
+    tmp_path, monkeypatch, hub, tiny_model, pairs
+):
     import mteb
 
     asked = mteb.get_task("STS12").metadata.dataset
@@ -175,7 +183,12 @@ def test_a_task_that_there_is_not_is_refused_with_what_there_is(tmp_path, pairs,
     own = task_file({"default": pairs})
     (tmp_path / "broken.py").write_text("nothing")
     (tmp_path / "empty.py").write_text("from mteb.abstasks.sts import AbsTaskSTS")
-    names = {"own": own, "file": own.rpartition(":")[0], "broken": tmp_path / "broken.py", "empty": tmp_path / "empty.py"}
+    names = {
+        "own": own,
+        "file": own.rpartition(":")[0],
+        "broken": tmp_path / "broken.py",
+        "empty": tmp_path / "empty.py",
+    }
 
     with pytest.raises(RecipeError) as caught:
         check_mteb(load_recipe("quickstart", {"mteb": task.format(**names)}))
@@ -210,7 +223,9 @@ def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
     done = call(tmp_path, code)
 
     assert done.returncode == 2, done.stderr
-    assert "mteb=STS12: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]'" in done.stderr
+    assert (
+        "mteb=STS12: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]'" in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,11 +249,17 @@ def test_evaluate_logs_the_score_and_writes_nothing_outside_of_its_store(tmp_pat
     own, base, work = task_file({"default": pairs}), tiny_base(), tmp_path / "work"
     work.mkdir()
     home = tmp_path / "home"
-    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "MLFLOW_TRACKING_URI": f"sqlite:///{work}/mlflow.db"}
+    environment = {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{work}/mlflow.db",
+    }
     before = {path.name for path in tmp_path.iterdir()}
 
     done = call(
-        work, f"from pipelines.__main__ import main\nmain(['evaluate', '--model', {str(base)!r}, '--mteb', {own!r}])", **environment
+        work,
+        f"from pipelines.__main__ import main\nmain(['evaluate', '--model', {str(base)!r}, '--mteb', {own!r}])",
+        **environment,
     )
 
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,10 @@ SENTENCES = {
 WITHOUT_CASE = SENTENCES.keys() - {"English"}
 
 words = st.sampled_from(
-    sorted({word for sentence in SENTENCES.values() for word in sentence.split()} | {"a", "the", "12", "don't", "(x)", "-5"})
+    sorted(
+        {word for sentence in SENTENCES.values() for word in sentence.split()}
+        | {"a", "the", "12", "don't", "(x)", "-5"}
+    )
 )
 sentences = st.one_of(st.text(max_size=40), st.lists(words, min_size=1, max_size=25).map(" ".join))
 
@@ -75,7 +78,8 @@ def test_another_process_changes_the_same_without_torch():
     command = [sys.executable, "-c", script, SENTENCES["English"]]
 
     said = [
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True) for seed in "12"
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        for seed in "12"
     ]
 
     here = [change(SENTENCES["English"]) for change in NEUTRAL.values()]
@@ -306,7 +310,9 @@ def test_what_is_denied_says_so_and_is_not_denied_again(language, who, where, de
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_language_is_told_by_many_sentences(language):
-    texts = [SMALL_TEXTS[language].sentence(who, where, deed) for who in range(6) for where in range(5) for deed in range(6)]
+    texts = [
+        SMALL_TEXTS[language].sentence(who, where, deed) for who in range(6) for where in range(5) for deed in range(6)
+    ]
 
     assert language_of(texts) == language
 

@@ -18,7 +18,9 @@ def point(number: int, num_layers: int, dev: float, *strategies: str, **left_out
     }
     kept = {name: value for name, value in metrics.items() if name not in left_out}
     return Point(
-        num_layers, strategies or ("drop-top",), Version("m", str(number), "run", "None", {"kept_layers": f"0-{num_layers - 1}"}, kept)
+        num_layers,
+        strategies or ("drop-top",),
+        Version("m", str(number), "run", "None", {"kept_layers": f"0-{num_layers - 1}"}, kept),
     )
 
 
@@ -34,7 +36,12 @@ def test_the_table_begins_with_the_largest_and_names_all_strategies_of_a_selecti
 
 
 def test_the_dev_score_says_where_the_curve_bends():
-    misleading = [point(1, 12, 0.80), point(2, 6, 0.79, **{"sts_test/spearman_cosine": None}), point(3, 2, 0.70), point(4, 1, 0.60)]
+    misleading = [
+        point(1, 12, 0.80),
+        point(2, 6, 0.79, **{"sts_test/spearman_cosine": None}),
+        point(3, 2, 0.70),
+        point(4, 1, 0.60),
+    ]
 
     assert knee_of(POINTS) is POINTS[1]
     assert knee_of(misleading) is misleading[1]

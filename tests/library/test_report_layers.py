@@ -85,7 +85,11 @@ def test_the_bars_are_the_scores_intervals(figure):
 def test_every_panel_has_its_units_and_the_models_their_names(figure):
     (legend,) = figure.legends
 
-    assert [text.get_text() for text in legend.get_texts()] == ["variant, layers 1,3", "base, 4 layers", "dropped layer"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "variant, layers 1,3",
+        "base, 4 layers",
+        "dropped layer",
+    ]
     assert all(axes.get_ylabel() for axes in figure.axes)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == ["emb.", "0", "1", "2", "3"]
     assert figure.axes[-1].get_xlabel() == "behind layer (of the base)"
@@ -115,7 +119,10 @@ def test_what_was_not_seen_is_said_or_left_out():
 
 @pytest.mark.parametrize(
     ("num_layers", "depth", "message"),
-    [(3, 4, "layers 1,3 of 4 do not fit what was seen, 3 of 4 layers"), (2, 6, "layers 1,3 of 4 do not fit what was seen, 2 of 6 layers")],
+    [
+        (3, 4, "layers 1,3 of 4 do not fit what was seen, 3 of 4 layers"),
+        (2, 6, "layers 1,3 of 4 do not fit what was seen, 2 of 6 layers"),
+    ],
 )
 def test_a_selection_of_other_models_is_refused(num_layers, depth, message):
     with pytest.raises(ValueError, match=message):

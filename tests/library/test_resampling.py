@@ -66,7 +66,9 @@ def test_the_interval_holds_the_truth_about_95_times_of_100(num_pairs, correlati
     rng = np.random.default_rng(0)
     truth = 6 / np.pi * np.arcsin(correlation / 2)  # Spearman of a normal distribution
 
-    intervals = [score(*correlated(rng, num_pairs, correlation), resamples=500, seed=draw).interval() for draw in range(300)]
+    intervals = [
+        score(*correlated(rng, num_pairs, correlation), resamples=500, seed=draw).interval() for draw in range(300)
+    ]
 
     held = np.mean([low <= truth <= high for low, high in intervals])
     assert 0.91 <= held <= 0.985
@@ -96,7 +98,10 @@ def test_a_small_but_sure_difference_is_told_as_small():
     gold = rng.random(20_000)
     predicted = gold + 0.1 * rng.standard_normal(20_000)
 
-    one, other = score(predicted, gold, resamples=300), score(predicted + 0.02 * rng.standard_normal(20_000), gold, resamples=300)
+    one, other = (
+        score(predicted, gold, resamples=300),
+        score(predicted + 0.02 * rng.standard_normal(20_000), gold, resamples=300),
+    )
 
     assert verdict(other.minus(one)) == "worse, within 0.01"
     assert verdict(one.minus(other)) == "better, within 0.01"
@@ -192,6 +197,9 @@ def test_many_rows_are_resampled_less_often():
 def test_a_handful_of_pairs_never_shows_that_two_models_are_as_good():
     rng = np.random.default_rng(10)
 
-    verdicts = {verdict(other.minus(one)) for one, other in (rivals(rng, num, (0.3, 1.0)) for num in (3, 5, 10) for _ in range(20))}
+    verdicts = {
+        verdict(other.minus(one))
+        for one, other in (rivals(rng, num, (0.3, 1.0)) for num in (3, 5, 10) for _ in range(20))
+    }
 
     assert verdicts == {"not told apart"}

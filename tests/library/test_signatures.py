@@ -29,7 +29,12 @@ def test_nothing_is_named_where_all_is_well():
     ("given", "name", "seen", "advice"),
     [
         ({"own": {"geometry/anisotropy": 0.95}}, "nearly collapsed", "0.95", "in-batch negatives"),
-        ({"base": {"sts_test/spearman_cosine": 0.81}}, "worse than the base as it was", "0.8000, the untouched base 0.8100", "more layers"),
+        (
+            {"base": {"sts_test/spearman_cosine": 0.81}},
+            "worse than the base as it was",
+            "0.8000, the untouched base 0.8100",
+            "more layers",
+        ),
         (
             {"own": {"sts_test/spearman_cosine": 0.7, "sts_dev/spearman_cosine": 0.72}},
             "similarity lost, information kept",
@@ -38,7 +43,13 @@ def test_nothing_is_named_where_all_is_well():
         ),
         ({"own": {"classification/news_accuracy": 0.75}}, "similarity kept, information lost", "0.100", "distil_data"),
         (
-            {"own": {"classification/news_accuracy": 0.744, "sts_test/spearman_cosine": 0.773, "sts_dev/spearman_cosine": 0.802}},
+            {
+                "own": {
+                    "classification/news_accuracy": 0.744,
+                    "sts_test/spearman_cosine": 0.773,
+                    "sts_dev/spearman_cosine": 0.802,
+                }
+            },
             "similarity kept, information lost",
             "0.106, STS test 0.027",
             "distil_data",
@@ -49,7 +60,12 @@ def test_nothing_is_named_where_all_is_well():
             "0.080",
             "dev pairs",
         ),
-        ({"own": {"robustness/typos_drop": 0.15}}, "less robust than the reference", "typos cost 0.100 more", "as your users write"),
+        (
+            {"own": {"robustness/typos_drop": 0.15}},
+            "less robust than the reference",
+            "typos cost 0.100 more",
+            "as your users write",
+        ),
         (
             {"siblings": {"drop-top": 0.75, "drop-alternate": 0.80}},
             "strategies disagree",

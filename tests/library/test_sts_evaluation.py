@@ -175,7 +175,10 @@ def test_a_model_that_finds_every_pair_equally_alike_is_refused():
 def test_scores_of_other_rows_are_another_sample():
     rows = [StsRow(str(k), str(k + 1), k / 30) for k in range(25)]
 
-    samples = {StsMeasure("sts_x", given, "x").sample for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])}
+    samples = {
+        StsMeasure("sts_x", given, "x").sample
+        for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])
+    }
 
     assert len(samples) == 4
 

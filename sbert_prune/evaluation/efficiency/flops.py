@@ -38,7 +38,9 @@ class Flops:
     def metrics(self) -> dict[str, float]:
         """By their names in MLflow."""
         limit = self.speedup_limit
-        return {"speed/flops_per_sentence": float(self.of_model)} | ({} if limit is None else {"speed/speedup_limit": limit})
+        return {"speed/flops_per_sentence": float(self.of_model)} | (
+            {} if limit is None else {"speed/speedup_limit": limit}
+        )
 
 
 def measure_flops(model: SentenceTransformer, base: SentenceTransformer | None, sentences: Sequence[str]) -> Flops:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbert_prune.evaluation.efficiency.lengths import LARGEST_BATCH, Bucket, length_buckets, longest, own_bucket
-from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, Conditions, Ratio, conditions_on, median_ratio, time_in_turn, wait_for
+from sbert_prune.evaluation.efficiency.timing import (
+    LEAST_PAIRS,
+    Conditions,
+    Ratio,
+    conditions_on,
+    median_ratio,
+    time_in_turn,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +139,11 @@ class Speed:
             "speed/threads": float(self.conditions.threads),
         }
         if (speedup := self.batched.speedup) is not None:
-            found |= {"speed/speedup": speedup.value, "speed/speedup_low": speedup.low, "speed/speedup_high": speedup.high}
+            found |= {
+                "speed/speedup": speedup.value,
+                "speed/speedup_low": speedup.low,
+                "speed/speedup_high": speedup.high,
+            }
         return found
 
 

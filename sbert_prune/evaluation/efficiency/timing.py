@@ -50,7 +50,9 @@ def time_in_turn(
     last = 0.0
     while _goes_on(len(passes) * len(batches), fits=clock() - begun + last <= seconds):
         start = clock()
-        passes.append([_one_turn(rivals, batch, clock, first=len(passes) + place) for place, batch in enumerate(batches)])
+        passes.append(
+            [_one_turn(rivals, batch, clock, first=len(passes) + place) for place, batch in enumerate(batches)]
+        )
         last = clock() - start
     return np.array(passes)
 

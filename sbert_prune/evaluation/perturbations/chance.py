@@ -26,7 +26,9 @@ class Chance:
     def below(self, bound: int) -> int:
         """An integer of 0 to bound - 1."""
         if self._num_drawn == len(self._numbers):  # a longer digest begins with the shorter one
-            self._numbers = np.frombuffer(self._stream.digest(_BYTES * max(32, 4 * self._num_drawn)), dtype="<u8").tolist()
+            self._numbers = np.frombuffer(
+                self._stream.digest(_BYTES * max(32, 4 * self._num_drawn)), dtype="<u8"
+            ).tolist()
         self._num_drawn += 1
         return self._numbers[self._num_drawn - 1] % bound
 

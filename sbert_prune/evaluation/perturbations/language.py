@@ -36,7 +36,8 @@ def language_of(sentences: Iterable[str]) -> str | None:
         return _OF_SCRIPT[script]
     words = Counter(word for text in texts for word in Words.of(text.lower()).words)
     shares = {
-        language: sum(words[word] for word in known) / max(words.total(), 1) for language, known in _FUNCTION_WORDS.get(script, {}).items()
+        language: sum(words[word] for word in known) / max(words.total(), 1)
+        for language, known in _FUNCTION_WORDS.get(script, {}).items()
     }
     if not shares:
         return None

@@ -72,7 +72,9 @@ PARTICIPLES = word_set(
 ADVERBS = word_set("also already always ever even just long now never often only once recently since still then")
 """What may stand between an auxiliary and its participle."""
 
-SMALL_AT_THE_START = NO_NOUNS | word_set("yes he she it they we you there many several most all both people men women if when another")
+SMALL_AT_THE_START = NO_NOUNS | word_set(
+    "yes he she it they we you there many several most all both people men women if when another"
+)
 """What no name begins with, so that it is written small inside a sentence."""
 
 
@@ -131,7 +133,9 @@ class _English:
         for place in range(1, len(self.small)):
             before, word = self.small[place - 1 : place + 1]
             is_one = len(word) > 5 and word.endswith("ing") and word not in NO_PARTICIPLES
-            stands_so = before not in NO_NOUNS and not before.endswith(("ly", "ing")) and self._are_neighbours(place - 1, place)
+            stands_so = (
+                before not in NO_NOUNS and not before.endswith(("ly", "ing")) and self._are_neighbours(place - 1, place)
+            )
             if is_one and stands_so and (place + 1 == len(self.small) or self.small[place + 1] in NO_NOUNS):
                 return self._replaced(place, "not {}")
         return None
@@ -139,7 +143,9 @@ class _English:
     def in_frame(self) -> str:
         """What is right around any statement."""
         begins_small = self.small[0] in SMALL_AT_THE_START and self.spans[0][0] == 0
-        return "It is not true that " + (self.sentence[0].lower() + self.sentence[1:] if begins_small else self.sentence)
+        return "It is not true that " + (
+            self.sentence[0].lower() + self.sentence[1:] if begins_small else self.sentence
+        )
 
     def _takes_not(self, place: int) -> bool:
         word, before = self.small[place], self.small[place - 1]

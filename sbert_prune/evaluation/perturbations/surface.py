@@ -23,7 +23,9 @@ def with_typos(sentence: str) -> str | None:
     letters, chance = clusters(sentence), Chance("typos", sentence)
     words = _words(letters)
     num_typos = max(1, sum(end - start for start, end in words) // _LETTERS_PER_TYPO)
-    for start, end in sorted(chance.shuffled(words)[:num_typos], reverse=True):  # from the end, so that places before it hold
+    for start, end in sorted(
+        chance.shuffled(words)[:num_typos], reverse=True
+    ):  # from the end, so that places before it hold
         letters[start:end] = _slip(letters[start:end], chance)
     changed = "".join(letters)
     return changed if changed != sentence else None
@@ -100,7 +102,9 @@ def with_dropped_words(sentence: str) -> str | None:
     split = Words.of(sentence)
     if len(split.words) < _FEWEST_WORDS:
         return None
-    places = sorted((place for place in range(len(split.words)) if _may_go(split, place)), key=lambda place: len(split.words[place]))
+    places = sorted(
+        (place for place in range(len(split.words)) if _may_go(split, place)), key=lambda place: len(split.words[place])
+    )
     if not places:
         return None
     longest = len(split.words[places[(len(places) - 1) // 3]])
@@ -137,7 +141,11 @@ def with_swapped_words(sentence: str) -> str | None:
     if len(split.words) < _FEWEST_WORDS:
         return None
     words = list(split.words)
-    places = [place for place in range(len(words) - 1) if words[place] != words[place + 1] and not split.gaps[place + 1].strip()]
+    places = [
+        place
+        for place in range(len(words) - 1)
+        if words[place] != words[place + 1] and not split.gaps[place + 1].strip()
+    ]
     moved: set[int] = set()
     for place in Chance("swapped_words", sentence).shuffled(places):
         if len(moved) < 2 * max(1, len(words) // _WORDS_PER_SWAP) and not moved & {place, place + 1}:

@@ -48,7 +48,9 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "swapped_words": Perturbation(with_swapped_words, keeps_meaning=True),
     "case": Perturbation(in_other_case, keeps_meaning=True),
     "punctuation": Perturbation(with_other_punctuation, keeps_meaning=True),
-    "negation": Perturbation(by_language={language: negated_in(language) for language in LANGUAGES}, keeps_meaning=False),
+    "negation": Perturbation(
+        by_language={language: negated_in(language) for language in LANGUAGES}, keeps_meaning=False
+    ),
     "scrambled": Perturbation(scrambled, keeps_meaning=False),
     "numbers": Perturbation(with_other_numbers, keeps_meaning=False),
 }

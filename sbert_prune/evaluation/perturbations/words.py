@@ -51,7 +51,9 @@ def _takes(cluster: str, character: str) -> bool:
         return character.isalpha()
     if last == "\u200d":
         return unicodedata.category(character) == "So"  # an emoji made of several
-    return (last in _WITH_THE_LETTER_BEHIND and character.isalpha()) or (_is_half_a_flag(cluster) and _is_half_a_flag(character))
+    return (last in _WITH_THE_LETTER_BEHIND and character.isalpha()) or (
+        _is_half_a_flag(cluster) and _is_half_a_flag(character)
+    )
 
 
 def _is_half_a_flag(cluster: str) -> bool:
@@ -108,7 +110,9 @@ def word_set(text: str) -> frozenset[str]:
 @cache
 def is_punctuation(character: str) -> bool:
     """Whether a sign only divides or ends."""
-    return (unicodedata.category(character)[0] == "P" and character not in _PART_OF_A_WORD) or character in _LIKE_PUNCTUATION
+    return (
+        unicodedata.category(character)[0] == "P" and character not in _PART_OF_A_WORD
+    ) or character in _LIKE_PUNCTUATION
 
 
 def _places(sentence: str) -> Iterator[tuple[int, int]]:
