@@ -112,10 +112,10 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
         dev_pairs = _report_dev_score(context, run, source, model, exam)
-        signatures = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
-        verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id, dev_pairs)
+        diagnostics = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
+        verdict = Verdict(source, judgement, looked, diagnostics, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
-    echo(*(f"look: {signature}" for signature in signatures))
+    echo(*(f"look: {diagnostic}" for diagnostic in diagnostics))
     return verdict
 
 

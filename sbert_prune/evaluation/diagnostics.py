@@ -48,7 +48,7 @@ class Evidence:
 
 def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
     """The failures that are seen, the gravest first; none where all is well."""
-    return [signature for look in _LOOKS for signature in look(evidence)]
+    return [diagnostic for check in _CHECKS for diagnostic in check(evidence)]
 
 
 def of_broken_embeddings(error: Exception) -> Diagnostic:
@@ -162,7 +162,7 @@ def _slow(evidence: Evidence) -> Iterator[Diagnostic]:
         )
 
 
-_LOOKS: Sequence[Callable[[Evidence], Iterator[Diagnostic]]] = (
+_CHECKS: Sequence[Callable[[Evidence], Iterator[Diagnostic]]] = (
     _narrow,
     _worse_than_untouched,
     _angles_lost,

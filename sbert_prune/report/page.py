@@ -38,7 +38,7 @@ class Page:
     facts: Mapping[str, str]
     judgement: Judgement
     metrics: Mapping[str, float]
-    signatures: Sequence[Diagnostic] = ()
+    diagnostics: Sequence[Diagnostic] = ()
     more: Sequence[Table] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Page:
         parts = [
             f"# {self.title}",
             "\n".join(f"- {name}: {value}" for name, value in self.facts.items()),
-            _section("What stands out", "\n".join(f"- {signature}" for signature in self.signatures)),
+            _section("What stands out", "\n".join(f"- {diagnostic}" for diagnostic in self.diagnostics)),
             _section("Similarity (STS)", *sts_tables(self.judgement), _MEANING if self.judgement.rivals else ""),
             _section("By genre and file", _by_genre(self.judgement)),
             _section("Search and classification", _tasks(self.judgement)),

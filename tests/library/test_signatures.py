@@ -16,13 +16,13 @@ WELL = {
 }
 
 
-def signatures(own=None, reference=None, base=None, siblings=None):
+def diagnose(own=None, reference=None, base=None, siblings=None):
     judged = Evidence(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
     return find_diagnostics(judged)
 
 
 def test_nothing_is_named_where_all_is_well():
-    assert signatures(base={"sts_test/spearman_cosine": 0.6}, siblings={"drop-top": 0.80, "drop-alternate": 0.81}) == []
+    assert diagnose(base={"sts_test/spearman_cosine": 0.6}, siblings={"drop-top": 0.80, "drop-alternate": 0.81}) == []
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_nothing_is_named_where_all_is_well():
     ],
 )
 def test_a_failure_is_named_with_its_numbers_and_what_to_try(given, name, seen, advice):
-    found = signatures(**given)
+    found = diagnose(**given)
 
-    assert [signature.name for signature in found] == [name]
+    assert [diagnostic.name for diagnostic in found] == [name]
     assert seen in found[0].seen
     assert advice in found[0].advice
     assert str(found[0]).startswith(f"{name}: ")
@@ -90,4 +90,4 @@ def test_what_was_not_measured_is_no_failure():
 
 
 def test_what_changes_the_meaning_may_cost_more():
-    assert signatures(own={"robustness/negation_drop": 0.5}, reference={"robustness/negation_drop": 0.1}) == []
+    assert diagnose(own={"robustness/negation_drop": 0.5}, reference={"robustness/negation_drop": 0.1}) == []
