@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.steps.records import logged_id
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.evaluation.diagnostics import of_broken_embeddings
+from sbert_prune.evaluation.diagnostics import diagnose_broken_embeddings
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.report.charts import label_of, speed_chart
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
@@ -117,7 +117,7 @@ def _layers(efficiency: Efficiency, kept: Sequence[int]) -> Table:
 
 def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
     """The report of a model whose embeddings cannot be judged."""
-    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {of_broken_embeddings(error)}\n", REPORT)
+    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {diagnose_broken_embeddings(error)}\n", REPORT)
 
 
 def _title(source: SavedModel) -> str:

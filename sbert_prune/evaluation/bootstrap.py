@@ -27,7 +27,7 @@ MARGIN = 0.01
 _CELLS = 1 << 18  # of a chunk of counts: 2 MB, which stays in a core's cache
 _MOST_CELLS = 400_000_000
 _FEWEST_RESAMPLES = 1000
-FEWEST_TO_TELL = 20
+MIN_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +91,7 @@ def verdict(difference: Score, margin: float = MARGIN) -> str:
 
     Fewer than 20 rows tell nothing: their resamples are too much like each other.
     """
-    if difference.num_rows < FEWEST_TO_TELL:
+    if difference.num_rows < MIN_ROWS:
         return "not told apart"
     low, high = difference.interval()
     if low > 0:

@@ -51,7 +51,7 @@ def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
     return [diagnostic for check in _CHECKS for diagnostic in check(evidence)]
 
 
-def of_broken_embeddings(error: Exception) -> Diagnostic:
+def diagnose_broken_embeddings(error: Exception) -> Diagnostic:
     """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
     return Diagnostic(
         "broken embeddings",

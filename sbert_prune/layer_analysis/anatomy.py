@@ -172,7 +172,7 @@ _ATTENTION_SENTENCES = 128  # 64 pairs: each layer's attention is that of thousa
 _RESAMPLES = 2000
 
 
-def look_at_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pairs: int = NUM_PAIRS) -> Anatomy:
+def inspect_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pairs: int = NUM_PAIRS) -> Anatomy:
     """Look at each layer on some of the dev pairs: those with the smallest SHA-256, whatever the order. The model stays as it was.
 
     dev: pairs that may choose; those of test only where nothing is chosen by what is seen.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sbert_prune.evaluation.bootstrap import FEWEST_TO_TELL, LEVEL, MARGIN
+from sbert_prune.evaluation.bootstrap import MIN_ROWS, LEVEL, MARGIN
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import champion
@@ -90,8 +90,8 @@ def _worse(candidate: Candidate, margin: float) -> list[str]:
 
 
 def _held_against(own: DevPairs, theirs: DevPairs, margin: float, reference: Version) -> list[str]:
-    if len(own.gold) < FEWEST_TO_TELL:
-        return [f"{len(own.gold)} dev pairs cannot tell whether it is as good as its reference: {FEWEST_TO_TELL} are the fewest"]
+    if len(own.gold) < MIN_ROWS:
+        return [f"{len(own.gold)} dev pairs cannot tell whether it is as good as its reference: {MIN_ROWS} are the fewest"]
     difference = own.score.minus(theirs.score)
     chance = difference.probability_below(-margin)
     if chance <= 1 - LEVEL:

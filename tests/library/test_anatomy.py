@@ -13,7 +13,7 @@ from sbert_prune.errors import DataError, RoundTripError
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.layer_analysis.anatomy import attention_entropy, look_at_layers
+from sbert_prune.layer_analysis.anatomy import attention_entropy, inspect_layers
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection
@@ -44,7 +44,7 @@ def first_layers(model, count):
 def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depth == DEPTH
     for count in range(1, DEPTH + 1):
@@ -60,7 +60,7 @@ def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
 def test_every_kind_shows_its_attention(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert len(found.attention) == DEPTH
     assert all(0 < entropy < 0.999 for entropy in found.attention)
@@ -73,7 +73,7 @@ def test_every_kind_shows_its_attention(tiny_model, dev, model_type):
 def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
     model = tiny_model("bert", depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     vectors = profile_layers(model, sorted({text for row in dev for text in row.sentences})).vectors.astype(np.float64)
     assert (found.depths[-1].cosine, found.depths[-1].cka) == (pytest.approx(1), pytest.approx(1))
@@ -88,7 +88,7 @@ def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
 def test_the_layers_influence_is_that_of_the_profile(tiny_model, dev):
     model = tiny_model("bert", depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.influence == pytest.approx(
         profile_layers(model, [text for row in dev for text in row.sentences]).influence, rel=0.05
@@ -173,7 +173,7 @@ def test_an_encoder_that_does_not_show_its_attention_says_so(tiny_model, dev):
     silent = Silent(encoder_of(model).config).eval()
     silent.load_state_dict(encoder_of(model).state_dict())
 
-    found = look_at_layers(with_encoder(model, silent), dev)
+    found = inspect_layers(with_encoder(model, silent), dev)
 
     assert found.attention is None
     assert found.num_attention_sentences == 0
@@ -196,7 +196,7 @@ def test_the_model_stays_as_it_was(tiny_model, dev, model_type):
 
     before, weights = state(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    look_at_layers(model, dev)
+    inspect_layers(model, dev)
 
     assert state() == before
     assert before[2] == "sdpa"
@@ -207,7 +207,7 @@ def test_the_model_stays_as_it_was(tiny_model, dev, model_type):
 def test_a_depth_that_gives_every_sentence_the_same_vector_has_no_score(tiny_model, dev):
     model = tiny_model("bert", depth=2, pooling="cls")
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depths[0].exit is None
     assert (found.depths[0].geometry.effective_rank, found.depths[0].cka) == (0, 0)
@@ -224,7 +224,7 @@ def test_vectors_that_differ_by_rounding_alone_have_no_score(tiny_model, dev):
     model = tiny_model("bert", depth=2, pooling="cls")
     model[1].register_forward_hook(add_rounding)  # as matrix products do in batches of another size
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depths[0].exit is None
     assert found.depths[1].exit is not None
@@ -234,9 +234,9 @@ def test_some_pairs_are_the_same_ones_whatever_their_order(tiny_model, dev):
     model = tiny_model("bert", depth=2)
 
     some, turned, all_of_them = (
-        look_at_layers(model, dev, num_pairs=12),
-        look_at_layers(model, dev[::-1], num_pairs=12),
-        look_at_layers(model, dev),
+        inspect_layers(model, dev, num_pairs=12),
+        inspect_layers(model, dev[::-1], num_pairs=12),
+        inspect_layers(model, dev),
     )
 
     assert (some.num_pairs, all_of_them.num_pairs) == (12, len(dev))
@@ -245,7 +245,7 @@ def test_some_pairs_are_the_same_ones_whatever_their_order(tiny_model, dev):
 
 
 def test_an_interval_surrounds_each_score(tiny_model, dev):
-    found = look_at_layers(tiny_model("bert", depth=2), dev)
+    found = inspect_layers(tiny_model("bert", depth=2), dev)
 
     for at_depth in found.depths:
         assert at_depth.exit.low < at_depth.exit.value < at_depth.exit.high
@@ -254,19 +254,19 @@ def test_an_interval_surrounds_each_score(tiny_model, dev):
 def test_some_pairs_that_happen_to_have_equal_scores_give_no_score(tiny_model, dev):
     rows = [StsRow(*row.sentences, 0.5) for row in dev[1:]] + [StsRow(*dev[0].sentences, 1.0)]
 
-    found = look_at_layers(tiny_model("bert", depth=1), rows, num_pairs=4)
+    found = inspect_layers(tiny_model("bert", depth=1), rows, num_pairs=4)
 
     assert [at_depth.exit for at_depth in found.depths] == [None, None]
 
 
 def test_pairs_of_one_sentence_are_refused(tiny_model):
     with pytest.raises(DataError, match="The pairs of dev hold one sentence alone"):
-        look_at_layers(tiny_model("bert"), [StsRow("a dog", "a dog", score) for score in (0.1, 0.5, 0.9)])
+        inspect_layers(tiny_model("bert"), [StsRow("a dog", "a dog", score) for score in (0.1, 0.5, 0.9)])
 
 
 def test_no_pairs_are_refused(tiny_model):
     with pytest.raises(DataError, match="dev for a look at the layers has 0 pairs"):
-        look_at_layers(tiny_model("bert"), [])
+        inspect_layers(tiny_model("bert"), [])
 
 
 def test_damaged_weights_are_refused(tiny_model, dev):
@@ -277,4 +277,4 @@ def test_damaged_weights_are_refused(tiny_model, dev):
     with pytest.raises(
         RoundTripError, match="The model, on dev for a look at its layers, gives embeddings that are not finite"
     ):
-        look_at_layers(model, dev)
+        inspect_layers(model, dev)
