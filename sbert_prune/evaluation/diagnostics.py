@@ -1,4 +1,4 @@
-"""Known ways in which a variant fails, told by its numbers, and what to try against each."""
+"""Known failures of a variant, detected from its metrics, with advice for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A failure by its name. seen: the numbers that tell it.  advice: what to try."""
+    """A detected failure. seen: the numbers that show it.  advice: what to try."""
 
     name: str
     seen: str
@@ -31,9 +31,13 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The metrics of a variant and of what it is held against.
+    """The metrics of a variant and of the models that it is compared with.
 
-    siblings: STS test score by strategy, of variants of the same recipe with as many layers.
+    Attributes:
+        own: Metrics of the variant.
+        reference: Metrics of the reference.
+        base: Metrics of the base.
+        siblings: STS test score by strategy, of variants of the same recipe with the same number of layers.
     """
 
     own: Metrics
@@ -42,21 +46,21 @@ class Evidence:
     siblings: Mapping[str, float] = field(default_factory=dict)
 
     def lost(self, name: str) -> float | None:
-        """How much less than the reference; None where one of them was not measured."""
+        """Return the loss against the reference, or None if one of the two was not measured."""
         return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
 
 
 def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
-    """The failures that are seen, the gravest first; none where all is well."""
+    """Return the detected failures, most severe first."""
     return [diagnostic for check in _CHECKS for diagnostic in check(evidence)]
 
 
 def diagnose_broken_embeddings(error: Exception) -> Diagnostic:
-    """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
+    """Return the diagnostic for embeddings that are not finite or all equal; nothing else can be measured on them."""
     return Diagnostic(
         "broken embeddings",
         str(error).rstrip("."),
-        "a learning rate ten times lower, precision=float32, more warm-up; and look at the loss curve of the last phase",
+        "a learning rate ten times lower, precision=float32, more warm-up; and check the loss curve of the last phase",
     )
 
 
@@ -66,8 +70,8 @@ def _narrow(evidence: Evidence) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "nearly collapsed",
             f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
-            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; sts_loss=cosent, which looks at order "
-            "alone; a lower learning rate",
+            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; "
+            "sts_loss=cosent, which uses only the order of the pairs; a lower learning rate",
         )
 
 
@@ -81,27 +85,30 @@ def _worse_than_untouched(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 def _angles_lost(evidence: Evidence) -> Iterator[Diagnostic]:
-    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    sts, classes = evidence.lost(STS_TEST), _classification_loss(evidence)
     if sts is not None and classes is not None and sts >= _LARGE and sts >= _MUCH_MORE * classes:
         yield Diagnostic(
             "similarity lost, information kept",
-            f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
-            "angles",
-            "more STS epochs, or distillation from the reference (sts_distillation=1): it is the last phases that set the angles",
+            f"STS test lost {sts:.3f}, classification {classes:.3f}: the embeddings still contain the information, "
+            "but their angles no longer express it",
+            "more STS epochs, or distillation from the reference (sts_distillation=1): "
+            "the last phases determine the angles",
         )
 
 
 def _information_lost(evidence: Evidence) -> Iterator[Diagnostic]:
-    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    sts, classes = evidence.lost(STS_TEST), _classification_loss(evidence)
     if sts is not None and classes is not None and classes >= _LARGE and classes >= _MUCH_MORE * sts:
         yield Diagnostic(
             "similarity kept, information lost",
-            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
-            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); fewer STS epochs; more layers",
+            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and contain less "
+            "information about other texts",
+            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); "
+            "fewer STS epochs; more layers",
         )
 
 
-def _lost_in_classes(evidence: Evidence) -> float | None:
+def _classification_loss(evidence: Evidence) -> float | None:
     names = [
         name
         for name in evidence.own
@@ -157,8 +164,8 @@ def _slow(evidence: Evidence) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "slower than its size allows",
             f"{speedup:.2f}x the base's speed, where its multiplications alone would allow {limit:.2f}x",
-            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each layer cost more than "
-            "computing it",
+            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each "
+            "layer cost more than computing it",
         )
 
 

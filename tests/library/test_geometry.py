@@ -114,5 +114,5 @@ def test_fewer_than_two_sentences_are_a_note(sentences):
 
     assert found.values == {}
     assert found.notes == (
-        f"dev.csv: the embeddings' geometry wants 2 sentences or more, and there are {len(set(sentences))}",
+        f"dev.csv: the embeddings' geometry needs 2 sentences or more, and there are {len(set(sentences))}",
     )

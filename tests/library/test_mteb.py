@@ -29,12 +29,15 @@ PAIRS = {pairs!r}
 class {name}(AbsTaskSTS):
     metadata = TaskMetadata(
         name="{name}", description="Pairs of a few words.", type="STS", category="t2t", modalities={modalities!r},
-        dataset={{"path": "nobody/nothing", "revision": "1"}}, eval_splits=["test"], eval_langs={languages!r}, main_score="cosine_spearman",
+        dataset={{"path": "nobody/nothing", "revision": "1"}}, eval_splits=["test"], eval_langs={languages!r},
+        main_score="cosine_spearman",
     )
 
     def load_data(self, **_):
         self.dataset = {{
-            part: DatasetDict(test=Dataset.from_dict(dict(zip(("sentence1", "sentence2", "score"), zip(*rows), strict=True))))
+            part: DatasetDict(
+                test=Dataset.from_dict(dict(zip(("sentence1", "sentence2", "score"), zip(*rows), strict=True)))
+            )
             for part, rows in PAIRS.items()
         }}
         if list(PAIRS) == ["default"]:
@@ -147,7 +150,7 @@ def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, ti
         check_mteb(load_recipe("quickstart", {"mteb": "STS12"}))
 
     assert str(caught.value).startswith(
-        "mteb=STS12: mteb fetches the data of its tasks from the hub, and they cannot be had. http://127.0.0.1:9"
+        "mteb=STS12: mteb fetches the data of its tasks from the hub, and they are not available. http://127.0.0.1:9"
     )
     assert "Check the network, and HF_ENDPOINT" in str(caught.value)
     assert str(caught.value).endswith("Or leave the task out.")
@@ -172,7 +175,7 @@ MISTAKES = [
     ("nowhere.py:Mine", "there is no file nowhere.py."),
     ("{own}s", "has no task 'FewWordss'; it has FewWords."),
     ("{file}", "has no task ''; it has FewWords. Expected FILE.py:CLASS"),
-    ("{broken}:Mine", "fails with NameError: name 'nothing' is not defined. Mend the file."),
+    ("{broken}:Mine", "fails with NameError: name 'nothing' is not defined. Correct the file."),
     ("{empty}:Mine", "it has no class of a task"),
 ]
 

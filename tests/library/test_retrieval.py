@@ -82,5 +82,5 @@ def test_pairs_below_the_bound_are_no_queries():
 
     assert found.scores == {}
     assert found.notes == (
-        "dev (dev.csv): retrieval wants 20 queries, and 0 pairs score 0.8 or more (0 to 1) and differ in words",
+        "dev (dev.csv): retrieval needs 20 queries, and 0 pairs score 0.8 or more (0 to 1) and differ in words",
     )

@@ -154,7 +154,7 @@ def test_what_reaches_too_few_pairs_is_named():
     found = measured(bag_of_words, pairs("hi"))
 
     assert found.notes == (
-        "sts test: robustness is measured on 20 pairs and more; a change reaches too few with case (0), numbers (0).",
+        "sts test: robustness is measured on 20 pairs and more; too few pairs are changed by case (0), numbers (0).",
     )
     assert not any("case" in name or "numbers" in name for name in found.metrics())
 
@@ -167,7 +167,7 @@ def test_a_language_that_nobody_denies_in_is_named():
     found = measured(whole_string, rows)
 
     assert found.notes[0] == (
-        "sts test: robustness to negation is not measured, because the pairs' language is none of those that it is known for "
+        "sts test: robustness to negation is not measured, because the pairs' language is not a supported one "
         "(en, hi, mr, ta, te)."
     )
     assert "robustness/scrambled_drop" in found.scores
@@ -196,8 +196,8 @@ def test_a_model_that_sees_nothing_has_no_rank_correlation_to_lose():
     found = measured(blind, pairs())
 
     assert found.notes[-1] == (
-        "sts test: no robustness to typos, dropped_words, swapped_words, case, punctuation: all pairs have the same score or the same "
-        "similarity, so there is no order to lose."
+        "sts test: no robustness to typos, dropped_words, swapped_words, case, punctuation: all pairs have the same "
+        "score or the same similarity, so there is no order to lose."
     )
     assert found.scores["robustness/negation_drop"].value == 0
     assert found.scores["robustness/negation_noticed"].value == 0.5
