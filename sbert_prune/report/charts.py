@@ -1,4 +1,4 @@
-"""Pictures of variants."""
+"""Charts of variants: quality against speed, similarity of layers, and speed by text length."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _LARGEST = 900.0  # area of the largest disc, in square points
 
 
 def scatter(versions: Sequence[Version]) -> Figure:
-    """Quality against speed-up over the base, one disc a version, its area the bytes on disk, its bar the 95 % interval."""
+    """Draw quality against speed-up over the base, one disc per version.
+
+    The area of a disc is the size on disk, the bar is the 95 % interval.
+    """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     shown = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
@@ -50,9 +53,13 @@ def scatter(versions: Sequence[Version]) -> Figure:
 
 
 def similarity_map(matrix: NDArray[np.float64], selection: LayerSelection, *, title: str) -> Figure:
-    """How alike the sentence vectors at all depths are, 0 to 1; on both axes, the dropped layers say so in red.
+    """Draw the similarity of the sentence vectors at all depths; the dropped layers have red labels.
 
-    *Shape:* (depth + 1, depth + 1), index 0 the embeddings, index k what layer k-1 gives.
+    Args:
+        matrix: Similarities, 0 to 1; index 0 is the embeddings, index k the output of layer k-1. *Shape:* (depth + 1,
+            depth + 1)
+        selection: The kept layers.
+        title: Title of the chart.
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
@@ -81,9 +88,9 @@ _SPEED_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 
 
 
 def speed_chart(speed: Speed, flops: Flops) -> Figure:
-    """Sentences per second by length and batch size, and the speed-up over the base with its 95 % interval and its limit by FLOPs.
+    """Draw sentences per second by length and batch size, and the speed-up over the base.
 
-    Without a base there are its own bars alone.
+    The speed-up has its 95 % interval and its limit by FLOPs. Without a base there are only the bars of the model.
     """
     cells = speed.table
     compared = speed.batched.speedup is not None
@@ -144,7 +151,7 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
 
 
 def label_of(cell: Cell) -> str:
-    """What the texts of a cell are, for people."""
+    """Describe the texts of a cell for a chart or table."""
     return (
         f"{cell.bucket}{'' if cell.bucket[0].isdigit() else f' ({cell.pieces:.0f} pieces)'}, {cell.batch_size} at once"
     )

@@ -1,4 +1,4 @@
-"""`report.md`: everything that was found about one model, on one page."""
+"""`report.md`: all results of one model on one page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPEARMAN, _PEARSON = "/spearman_cosine", "/pearson_cosine"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page with what to say about it."""
+    """A table of a page with a note."""
 
     title: str
     header: Sequence[str]
@@ -29,9 +29,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """facts: what the model is, by name.  metrics: of size, speed and memory.
+    """The content of a report page.
 
-    more: further tables.  pictures: their titles by file name.
+    Attributes:
+        title: Title of the page.
+        facts: Facts about the model, by name.
+        judgement: Scores of the model and its rivals.
+        metrics: Metrics of size, speed and memory.
+        diagnostics: Detected failures.
+        more: Further tables.
+        pictures: Titles of pictures by file name.
     """
 
     title: str
@@ -43,7 +50,7 @@ class Page:
     pictures: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        """The page in Markdown."""
+        """Return the page in Markdown."""
         parts = [
             f"# {self.title}",
             "\n".join(f"- {name}: {value}" for name, value in self.facts.items()),
@@ -62,23 +69,26 @@ class Page:
 
 
 _MEANING = (
-    "Differences are this model less the other, on the same pairs, with the 95 % interval of a paired bootstrap; P(worse) is the "
-    f"probability of being worse by more than {MARGIN:g}."
+    "Differences are this model less the other, on the same pairs, with the 95 % interval of a paired bootstrap; "
+    f"P(worse) is the probability of being worse by more than {MARGIN:g}."
 )
 _ROBUSTNESS = (
-    "Where the meaning stays, the drop is what the Spearman correlation loses: less is better. Where it changes, it is what the cosine of "
-    "alike pairs loses, which depends on how widely a model spreads its cosines; noticed is the share of pairs whose first sentence is "
-    "nearer to the second as it was: more is better, and models are compared by it. Kinds marked * need no knowledge of the language."
+    "If the meaning stays, the drop is the loss of the Spearman correlation: less is better. If the meaning changes, "
+    "it is "
+    "the loss of the cosine of similar pairs, which depends on the spread of a model's cosines; noticed is the share "
+    "of "
+    "pairs whose first sentence is nearer to the original second sentence than to the changed one: more is better, and "
+    "models are compared by it. Kinds marked * need no knowledge of the language."
 )
 
 
 def _section(title: str, *parts: str) -> str:
-    """Nothing where the first part has nothing to say."""
+    """Return a section, or "" if its first part is empty."""
     return "\n\n".join([f"## {title}", *filter(None, parts)]) if parts[0] else ""
 
 
 def sts_tables(judgement: Judgement) -> list[str]:
-    """The scores of each set of pairs, and a table of differences for each rival."""
+    """Return a table of the scores of each set of pairs, and a table of differences for each rival."""
     own = judgement.own
     names = [name for name in own.scores if name.endswith(_SPEARMAN)]
     rows = [
@@ -111,7 +121,11 @@ def sts_tables(judgement: Judgement) -> list[str]:
 def _by_genre(judgement: Judgement) -> str:
     names = [name for name in judgement.own.details if name.endswith("_spearman_cosine")]
     rows = [
-        (name.removesuffix("_spearman_cosine"), with_interval(judgement.own.details[name]), *_held(judgement, name))
+        (
+            name.removesuffix("_spearman_cosine"),
+            with_interval(judgement.own.details[name]),
+            *_reference_cells(judgement, name),
+        )
         for name in names
     ]
     return table(("genre", "Spearman", "reference's", "difference"), rows)
@@ -119,20 +133,20 @@ def _by_genre(judgement: Judgement) -> str:
 
 def _tasks(judgement: Judgement) -> str:
     names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/"))]
-    rows = [(name, with_interval(judgement.own.scores[name]), *_held(judgement, name)) for name in names]
+    rows = [(name, with_interval(judgement.own.scores[name]), *_reference_cells(judgement, name)) for name in names]
     rows += [
         (name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")
     ]
     return table(("measure", "value", "reference's", "difference"), rows)
 
 
-def _held(judgement: Judgement, name: str) -> tuple[str, str]:
-    """The reference's value and the difference to it; dashes where there is none."""
+def _reference_cells(judgement: Judgement, name: str) -> tuple[str, str]:
+    """Return the reference's value and the difference to it, or dashes without a reference."""
     reference = judgement.rivals.get("reference")
     if reference is None or name not in reference.all_scores:
         return "-", "-"
-    theirs = reference.all_scores[name]
-    return f"{theirs.value:.4f}", signed(judgement.own.all_scores[name].minus(theirs))
+    reference_score = reference.all_scores[name]
+    return f"{reference_score.value:.4f}", signed(judgement.own.all_scores[name].minus(reference_score))
 
 
 def _robustness(judgement: Judgement) -> str:
@@ -147,7 +161,9 @@ def _robustness(judgement: Judgement) -> str:
         affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
         noticed = "" if kind.keeps_meaning else f"{own.scores[compared].value:.3f}"
         meaning = "stays" if kind.keeps_meaning else "changes"
-        rows.append((label, meaning, affected, with_interval(own.scores[drop]), noticed, *_held(judgement, compared)))
+        rows.append(
+            (label, meaning, affected, with_interval(own.scores[drop]), noticed, *_reference_cells(judgement, compared))
+        )
     return table(("disturbance", "meaning", "pairs", "drop", "noticed", "reference's", "difference"), rows)
 
 

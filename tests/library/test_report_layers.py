@@ -120,8 +120,8 @@ def test_what_was_not_seen_is_said_or_left_out():
 @pytest.mark.parametrize(
     ("num_layers", "depth", "message"),
     [
-        (3, 4, "layers 1,3 of 4 do not fit what was seen, 3 of 4 layers"),
-        (2, 6, "layers 1,3 of 4 do not fit what was seen, 2 of 6 layers"),
+        (3, 4, "layers 1,3 of 4 do not match the analysis, which has 3 of 4 layers"),
+        (2, 6, "layers 1,3 of 4 do not match the analysis, which has 2 of 6 layers"),
     ],
 )
 def test_a_selection_of_other_models_is_refused(num_layers, depth, message):
