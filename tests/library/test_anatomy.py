@@ -177,7 +177,7 @@ def test_an_encoder_that_does_not_show_its_attention_says_so(tiny_model, dev):
 
     assert found.attention is None
     assert found.num_attention_sentences == 0
-    assert found.notes == ("Silent does not show its attention, so its entropy is not known",)
+    assert found.notes == ("Silent does not return attention weights, so their entropy is unknown",)
     assert found.depths[-1].exit is not None
     assert found.as_dict()["layers"][0]["attention_entropy"] is None
 
@@ -260,7 +260,7 @@ def test_some_pairs_that_happen_to_have_equal_scores_give_no_score(tiny_model, d
 
 
 def test_pairs_of_one_sentence_are_refused(tiny_model):
-    with pytest.raises(DataError, match="The pairs of dev hold one sentence alone"):
+    with pytest.raises(DataError, match="The dev pairs contain only one distinct sentence"):
         inspect_layers(tiny_model("bert"), [StsRow("a dog", "a dog", score) for score in (0.1, 0.5, 0.9)])
 
 

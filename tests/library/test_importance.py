@@ -106,7 +106,7 @@ def test_a_method_says_what_it_lacks(tiny_model, method, message):
     with pytest.raises(DataError) as caught:
         IMPORTANCE[method](tiny_model("bert"), Calibration())
 
-    assert str(caught.value) == message + "Give some, or choose a method that does without."
+    assert str(caught.value) == message + "Give some, or choose a method that does not need them."
 
 
 @every_method
@@ -124,7 +124,7 @@ def test_damaged_weights_are_refused_by_the_methods_name(tiny_model, calibration
     with torch.no_grad():
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
-    with pytest.raises(EncoderError, match=f"^{method} measured nan, which ranks no layers"):
+    with pytest.raises(EncoderError, match=f"^{method} measured nan, which cannot rank layers"):
         IMPORTANCE[method](model, calibration)
 
 

@@ -132,6 +132,6 @@ def test_numbers_that_are_not_finite_are_refused_by_the_methods_name(build, bad)
         build(bad)
 
     assert str(caught.value) == (
-        f"cka measured {bad}, which ranks no layers: this encoder's layers give no finite or no varying output. "
-        "Check the base's weights, or choose the layers by a named strategy."
+        f"cka measured {bad}, which cannot rank layers: the output of this encoder's layers is not finite or does not "
+        "vary. Check the base's weights, or choose the layers by a named strategy."
     )

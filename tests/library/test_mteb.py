@@ -235,7 +235,7 @@ def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
 def test_nothing_imports_mteb_before_a_task_is_asked_for(tmp_path):
     code = (
         "import sys\nimport sbert_prune.evaluation.mteb\n"
-        "from pipelines.exam import check_mteb\nfrom sbert_prune.recipe_files import load_recipe\n"
+        "from pipelines.inputs.exam import check_mteb\nfrom sbert_prune.recipe.files import load_recipe\n"
         "check_mteb(load_recipe('quickstart'))\nsys.exit('mteb' in sys.modules)"
     )
 

@@ -17,11 +17,13 @@ def anatomy(depth, *, attention=True, exits=True, scale=1.0):
     shares = [scale * number / depth for number in range(depth + 1)]
     depths = [
         AtDepth(
-            0.5 + share / 2, share, Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s", 50) if exits else None,
+            0.5 + share / 2,
+            share,
+            Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s", 50) if exits else None,
             Geometry(0.3 - share / 4, 10 * scale + share, 0.2),
         )
         for share in shares
-    ]  # fmt: skip
+    ]
     influence = tuple(share / 10 for share in shares[1:])
     return Anatomy(tuple(depths), influence, tuple(shares[1:]) if attention else None, 200, 380, 128)
 
