@@ -165,7 +165,7 @@ def test_a_file_that_holds_something_else_is_never_lost(tmp_path):
     path.write_text("name: dear\n")
 
     with pytest.raises(
-        RecipeError, match=r"mine\.yaml exists, and holds something else\. Give another name, or move it away first\."
+        RecipeError, match=r"mine\.yaml exists with other content\. Give another name, or move it away first\."
     ):
         write_recipe_file(load_recipe("quickstart"), path)
 
@@ -179,9 +179,9 @@ def test_a_file_that_holds_something_else_is_never_lost(tmp_path):
             "nowhere/mine.yaml",
             "nowhere/mine.yaml cannot be written: No such file or directory. Give a file in a folder",
         ),
-        ("folder.yaml", "folder.yaml exists, and holds something else."),
-        ("mine.txt", "mine.txt: a recipe's file ends in .yaml. Write write_recipe="),
-        ("mine", "mine: a recipe's file ends in .yaml."),
+        ("folder.yaml", "folder.yaml exists with other content."),
+        ("mine.txt", "mine.txt: the file name of a recipe must end in .yaml. Use write_recipe="),
+        ("mine", "mine: the file name of a recipe must end in .yaml."),
     ],
 )
 def test_a_place_that_cannot_hold_a_recipe_is_told(tmp_path, place, message):

@@ -325,14 +325,16 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
         (
             "split",
             "0.8,0.2,0.2",
-            "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as 0.8,0.1,0.1.",
+            "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as "
+            "0.8,0.1,0.1.",
         ),
         ("keep_leaks", "some", "keep_leaks=some: input should be a valid boolean"),
         ("sts_eval", "hi.tsv", "sts_eval=hi.tsv: 'hi.tsv' has no name. Expected NAME=FOLDER or NAME=FILE"),
         (
             "sts_eval",
             "test=a.csv",
-            "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as other-test",
+            "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as "
+            "other-test",
         ),
         ("classification", "a=x,a=y", "classification=a=x,a=y: the name 'a' is given twice"),
         (
@@ -379,8 +381,8 @@ def test_an_unknown_setting_is_an_error_that_suggests_the_right_one(key, message
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("quikstart", "recipe=quikstart: no such recipe. Did you mean 'quickstart'? Take one of"),
-        ("zzz", "recipe=zzz: no such recipe. Take one of"),
+        ("quikstart", "recipe=quikstart: no such recipe. Did you mean 'quickstart'? Use one of"),
+        ("zzz", "recipe=zzz: no such recipe. Use one of"),
         ("zzz.yaml", "recipe=zzz.yaml: no such recipe."),
     ],
 )

@@ -1,4 +1,4 @@
-"""A recipe's file is read as texts, takes another recipe's values, and is told what is wrong with it by file and line."""
+"""Recipe files: values are read as text, recipes inherit from others, and errors name file and line."""
 
 import pytest
 
@@ -90,7 +90,8 @@ def test_a_file_without_a_name_has_its_files(folder):
     [
         (
             "nli: [1, 2",
-            "mine.yaml is not readable YAML, line 1: expected ',' or ']', but got '<stream end>'. That line is: nli: [1, 2",
+            "mine.yaml is not readable YAML, line 1: expected ',' or ']', but got '<stream end>'. That line is: nli: "
+            "[1, 2",
         ),
         (
             "seed: 1\na: b: c",
@@ -117,13 +118,13 @@ def test_a_file_without_a_name_has_its_files(folder):
         ),
         ("seed: 1\nlayers: 3\nseed: 2\n", "mine.yaml gives 'seed' twice, in lines 1 and 3. Keep one of them."),
         ("nli:\n  epochs: 1\n  epochs: 1\n", "mine.yaml gives 'epochs' twice, in lines 2 and 3."),
-        ("- a\n- b\n", "mine.yaml holds a list, not settings. Write them as `name: value`, one a line."),
-        ("marathi\n", "mine.yaml holds a single text, not settings."),
-        ("", "mine.yaml is empty. Write settings, one a line, such as `extends: quickstart` and `layers: 3`."),
+        ("- a\n- b\n", "mine.yaml contains a list, not settings. Write them as `name: value`, one per line."),
+        ("marathi\n", "mine.yaml contains a single text, not settings."),
+        ("", "mine.yaml is empty. Write settings, one per line, such as `extends: quickstart` and `layers: 3`."),
         ("# only a comment\n", "mine.yaml is empty."),
         ("null\n", "mine.yaml is empty."),
         ("? [a, b]\n: 1\n", "mine.yaml, line 1: a setting's name is a word, not a list or a group."),
-        ("nli: &nli\n  data: *nli\n", "mine.yaml, line 1: no setting lies that deep."),
+        ("nli: &nli\n  data: *nli\n", "mine.yaml, line 1: no setting is nested that deeply."),
         (
             "name: mine\n",
             "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n",
@@ -191,7 +192,7 @@ def test_extending_nothing_new_changes_nothing(folder):
     [
         (
             {"mine": "extends: mine.yaml\n"},
-            "extends itself: mine.yaml -> mine.yaml. Take `extends` out of one of them.",
+            "extends itself: mine.yaml -> mine.yaml. Remove `extends` from one of them.",
         ),
         (
             {"mine": "extends: b.yaml\n", "b": "extends: mine.yaml\n"},
@@ -199,9 +200,9 @@ def test_extending_nothing_new_changes_nothing(folder):
         ),
         (
             {"mine": "extends: marati\n"},
-            "mine.yaml has extends: marati: no such recipe. Did you mean 'marathi'? Take one of english, ",
+            "mine.yaml has extends: marati: no such recipe. Did you mean 'marathi'? Use one of english, ",
         ),
-        ({"mine": "extends: b.yaml\n"}, "mine.yaml has extends: b.yaml: no such recipe. Take one of english, "),
+        ({"mine": "extends: b.yaml\n"}, "mine.yaml has extends: b.yaml: no such recipe. Use one of english, "),
         ({"mine": "extends: b.yaml\n", "b": "extends: c.yaml\n"}, "b.yaml has extends: c.yaml: no such recipe."),
         (
             {"mine": "extends: [a, b]\n"},
