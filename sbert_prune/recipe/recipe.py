@@ -182,7 +182,7 @@ class Recipe(EvaluationSettings):
     @cached_property
     def digest(self) -> str:
         """Return a digest of the settings (sha256, 16 hex digits), without names, locations and notes."""
-        canonical = json.dumps(self._model_settings(), sort_keys=True)
+        canonical = json.dumps(self._settings_of_model(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
@@ -191,19 +191,19 @@ class Recipe(EvaluationSettings):
 
         These are all except those that make it smaller, the teacher, and locations.
         """
-        return hashlib.sha256(json.dumps(self.of_reference(0).deciding()).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.of_reference(0).model_settings()).encode()).hexdigest()[:16]
 
     @cached_property
     def sibling_digest(self) -> str:
         """Return a digest of all settings except the strategy."""
         sibling = type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]}))
-        return hashlib.sha256(json.dumps(sibling.deciding()).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(sibling.model_settings()).encode()).hexdigest()[:16]
 
-    def deciding(self) -> dict[str, str]:
+    def model_settings(self) -> dict[str, str]:
         """Return the settings that determine the model, flat as in `flat`, without locations of data and models."""
-        return {name: value for name, value in flatten(self._model_settings()).items() if name not in _CONTENT}
+        return {name: value for name, value in flatten(self._settings_of_model()).items() if name not in _CONTENT}
 
-    def _model_settings(self) -> dict[str, Any]:
+    def _settings_of_model(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude=_NAMES_AND_LOCATIONS | _NOTES | _EVALUATION)
 
     @property
