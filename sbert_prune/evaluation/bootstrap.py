@@ -200,7 +200,7 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
         ValueError: There are fewer than two scores, or they are of different rows.
     """
     if len(scores) < 2:
-        raise ValueError(f"{len(scores)} seeds say nothing about their spread; give two or more")
+        raise ValueError(f"{len(scores)} seeds are too few to estimate their spread; give two or more")
     if len({(score.sample, len(score.draws)) for score in scores}) > 1:
         raise ValueError("the scores are not of the same rows")
     values = np.array([score.value for score in scores])

@@ -83,8 +83,8 @@ class ClassificationMeasure:
         rows, num_classes = self._rows, len(self.data.classes)
         unit = embedded.of(rows.texts)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        distinct = [rows.without_duplicates(places)[: self.most_to_choose] for places in self._plan.choices]
-        ks = [choose_k(unit[places], rows.labels[places], num_classes) for places in distinct]
+        distinct = [rows.without_duplicates(indices)[: self.most_to_choose] for indices in self._plan.choices]
+        ks = [choose_k(unit[indices], rows.labels[indices], num_classes) for indices in distinct]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
             train = rows.without_duplicates(part.train)
@@ -97,7 +97,7 @@ class ClassificationMeasure:
         """Return the C of each choice, and the predicted classes. *Shape:* (test,)"""
         rows = self._rows
         vectors = embedded.of(rows.texts)
-        cs = [self._choose_c(vectors, places[: self.most_to_choose]) for places in self._plan.choices]
+        cs = [self._choose_c(vectors, indices[: self.most_to_choose]) for indices in self._plan.choices]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
             predicted[part.test] = predict_logistic(
@@ -105,9 +105,9 @@ class ClassificationMeasure:
             )
         return cs, predicted[rows.first_test :]
 
-    def _choose_c(self, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> float:
-        labels = self._rows.labels[places]
-        return choose_c(vectors[places], labels, deal(self._rows.keys[places], labels, _NUM_PARTS) == 0)
+    def _choose_c(self, vectors: NDArray[np.float32], indices: NDArray[np.int64]) -> float:
+        labels = self._rows.labels[indices]
+        return choose_c(vectors[indices], labels, deal(self._rows.keys[indices], labels, _NUM_PARTS) == 0)
 
     @cached_property
     def _rows(self) -> _Rows:
@@ -122,7 +122,7 @@ class ClassificationMeasure:
         """Return which rows choose, train and test. Rows are sorted by content, so that file order has no influence."""
         rows = self._rows
         order = np.array(
-            sorted(range(len(rows.texts)), key=lambda place: (rows.keys[place], rows.texts[place], rows.labels[place]))
+            sorted(range(len(rows.texts)), key=lambda index: (rows.keys[index], rows.texts[index], rows.labels[index]))
         )
         if self.data.train is not None:
             train = order[order < rows.first_test]
@@ -142,12 +142,12 @@ class _Rows(NamedTuple):
     keys: NDArray[np.uint64]
     first_test: int
 
-    def without_duplicates(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def without_duplicates(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Drop duplicates (same text and class): a copy would be the nearest neighbour of its original."""
         _, first = np.unique(
-            np.stack([self.keys[places], self.labels[places].astype(np.uint64)]), axis=1, return_index=True
+            np.stack([self.keys[indices], self.labels[indices].astype(np.uint64)]), axis=1, return_index=True
         )
-        return places[np.sort(first)]
+        return indices[np.sort(first)]
 
 
 class _Part(NamedTuple):

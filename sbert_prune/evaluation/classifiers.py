@@ -125,8 +125,8 @@ def choose_k(unit: NDArray[np.float32], labels: NDArray[np.int64], num_classes: 
     candidates = [k for k in NUMBERS if k < len(unit)]
     if not candidates:
         return 1
-    cosines, places = nearest(unit, unit, candidates[-1], leave_one_out=True)
-    correct = {k: int((_vote(cosines[:, :k], labels[places[:, :k]], num_classes) == labels).sum()) for k in candidates}
+    cosines, indices = nearest(unit, unit, candidates[-1], leave_one_out=True)
+    correct = {k: int((_vote(cosines[:, :k], labels[indices[:, :k]], num_classes) == labels).sum()) for k in candidates}
     return max(candidates, key=lambda k: correct[k])
 
 
@@ -145,8 +145,8 @@ def predict_neighbours(
         The predicted classes. *Shape:* (test,)
     """
     unit, labels = train
-    cosines, places = nearest(test, unit, min(k, len(unit)))
-    return _vote(cosines, labels[places], num_classes)
+    cosines, indices = nearest(test, unit, min(k, len(unit)))
+    return _vote(cosines, labels[indices], num_classes)
 
 
 def nearest(
@@ -181,7 +181,7 @@ def nearest(
         )
         for start in range(0, len(queries), queries_at_once)
     ]
-    return np.concatenate([cosines for cosines, _ in blocks]), np.concatenate([places for _, places in blocks])
+    return np.concatenate([cosines for cosines, _ in blocks]), np.concatenate([indices for _, indices in blocks])
 
 
 def _nearest_of_some(
@@ -189,7 +189,7 @@ def _nearest_of_some(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Find the nearest references of a block of queries. itself: index of the first query among the references."""
     best_cosines = np.empty((len(queries), 0), dtype=np.float32)
-    places = np.empty((len(queries), 0), dtype=np.int64)
+    indices = np.empty((len(queries), 0), dtype=np.int64)
     for first in range(0, len(references), at_once):
         cosines = queries @ references[first : first + at_once].T
         if itself is not None:
@@ -198,15 +198,15 @@ def _nearest_of_some(
             cosines[np.flatnonzero(inside), columns[inside]] = -np.inf
         highest = _highest(cosines, num)
         best_cosines = np.concatenate([best_cosines, np.take_along_axis(cosines, highest, axis=1)], axis=1)
-        places = np.concatenate([places, highest + first], axis=1)
+        indices = np.concatenate([indices, highest + first], axis=1)
         if first:
             highest = _highest(best_cosines, num)
-            best_cosines, places = (
+            best_cosines, indices = (
                 np.take_along_axis(best_cosines, highest, axis=1),
-                np.take_along_axis(places, highest, axis=1),
+                np.take_along_axis(indices, highest, axis=1),
             )
     order = np.argsort(-best_cosines, axis=1, kind="stable")
-    return np.take_along_axis(best_cosines, order, axis=1), np.take_along_axis(places, order, axis=1)
+    return np.take_along_axis(best_cosines, order, axis=1), np.take_along_axis(indices, order, axis=1)
 
 
 def _highest(cosines: NDArray[np.float32], num: int) -> NDArray[np.int64]:

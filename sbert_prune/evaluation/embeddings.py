@@ -29,14 +29,14 @@ class Embedded:
     def __init__(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Index the vectors by text. texts: distinct.  vectors: *Shape:* (texts, dim)"""
         self.vectors = vectors
-        self._place = {text: place for place, text in enumerate(texts)}
+        self._index = {text: index for index, text in enumerate(texts)}
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._index)
 
     def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings in the order of the texts. *Shape:* (texts, dim)"""
-        vectors: NDArray[np.float32] = self.vectors[[self._place[text] for text in texts]]
+        vectors: NDArray[np.float32] = self.vectors[[self._index[text] for text in texts]]
         return vectors
 
     def unit(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -65,18 +65,17 @@ def embed_once(
     prefix = None if fingerprint is None else _prefix(model, fingerprint)
     digests = [_digest(text) for text in distinct]
     vector_by_digest = {} if prefix is None else _read_cache(prefix, set(digests))
-    missing = [place for place, digest in enumerate(digests) if digest not in vector_by_digest]
-    computed = (
-        embed(model, [distinct[place] for place in missing]) if missing else None
-    )  # encode() starts with the longest
+    missing = [index for index, digest in enumerate(digests) if digest not in vector_by_digest]
+    # encode() starts with the longest sentences
+    computed = embed(model, [distinct[index] for index in missing]) if missing else None
     if computed is not None:
-        vector_by_digest |= dict(zip((digests[place] for place in missing), computed, strict=True))
+        vector_by_digest |= dict(zip((digests[index] for index in missing), computed, strict=True))
     vectors = (
         np.stack([vector_by_digest[digest] for digest in digests]) if distinct else np.empty((0, 0), dtype=np.float32)
     )
     check_embeddings(vectors, f"The model, on {what},")
     if prefix is not None and computed is not None:
-        _write_cache(prefix, [digests[place] for place in missing], computed)
+        _write_cache(prefix, [digests[index] for index in missing], computed)
     return Embedded(distinct, vectors)
 
 

@@ -201,7 +201,6 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def _metric_name(name: str) -> str:
-    bare = "".join(
-        character for character in name if unicodedata.category(character)[0] != "M"
-    )  # MLflow does not accept vowel signs
+    # MLflow does not accept combining marks, such as vowel signs
+    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")
     return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

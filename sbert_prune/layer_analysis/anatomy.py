@@ -162,9 +162,8 @@ def _batches(
 
 
 def _preprocess(model: SentenceTransformer, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
-    features = model.preprocess(
-        list(sentences), prompt=model.prompts.get(model.default_prompt_name)
-    )  # as encode() does
+    prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
+    features = model.preprocess(list(sentences), prompt=prompt)
     return {name: value.to(model.device) for name, value in features.items() if isinstance(value, torch.Tensor)}
 
 
@@ -200,7 +199,7 @@ def inspect_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pai
         DataError: The pairs have no variation, so nothing can correlate with them.
         RoundTripError: The embeddings of the model are not finite or collapsed.
     """
-    check_pairs(dev, "dev for a look at the layers")
+    check_pairs(dev, "dev for the layer analysis")
     pairs = _Pairs(sorted(dev, key=lambda row: sha256("\0".join(row.content()).encode()).digest())[:num_pairs])
     if len(pairs.texts) < 2:
         raise DataError(
@@ -208,7 +207,7 @@ def inspect_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pai
             "different sentences."
         )
     profile = profile_layers(model, pairs.texts)
-    check_embeddings(profile.vectors[-1], "The model, on dev for a look at its layers,")
+    check_embeddings(profile.vectors[-1], "The model, on dev for the layer analysis,")
     unit = [Embedded(pairs.texts, vectors).unit(pairs.texts) for vectors in profile.vectors]
     geometry = [Geometry.of(vectors) for vectors in unit]
     varying = [depth for depth, at_depth in enumerate(geometry) if at_depth.effective_rank > 0]

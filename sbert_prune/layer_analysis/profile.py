@@ -101,9 +101,8 @@ class _Batch:
         before, after = (
             torch.nn.functional.normalize(vectors[self.tokens].double(), dim=-1) for vectors in (state, output)
         )
-        self.change[index] = float(
-            (before - after).square().sum() / 2
-        )  # 1 - cos of unit vectors, exactly 0 for equal ones
+        # 1 - cos of unit vectors, exactly 0 for equal ones
+        self.change[index] = float((before - after).square().sum() / 2)
         self.vectors[index] = self.pool(self.final_norm(state))
 
     def pool(self, state: torch.Tensor) -> torch.Tensor:

@@ -182,7 +182,7 @@ class Recipe(EvaluationSettings):
     @cached_property
     def digest(self) -> str:
         """Return a digest of the settings (sha256, 16 hex digits), without names, locations and notes."""
-        canonical = json.dumps(self._settings_of_model(), sort_keys=True)
+        canonical = json.dumps(self._settings_tree(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
@@ -201,9 +201,9 @@ class Recipe(EvaluationSettings):
 
     def model_settings(self) -> dict[str, str]:
         """Return the settings that determine the model, flat as in `flat`, without locations of data and models."""
-        return {name: value for name, value in flatten(self._settings_of_model()).items() if name not in _CONTENT}
+        return {name: value for name, value in flatten(self._settings_tree()).items() if name not in _CONTENT}
 
-    def _settings_of_model(self) -> dict[str, Any]:
+    def _settings_tree(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude=_NAMES_AND_LOCATIONS | _NOTES | _EVALUATION)
 
     @property

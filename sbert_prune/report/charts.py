@@ -74,8 +74,8 @@ def similarity_map(matrix: NDArray[np.float64], selection: LayerSelection, *, ti
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         if label.get_text().startswith("dropped"):
             label.set_color("tab:red")
-    axes.set_xlabel("behind layer")
-    axes.set_ylabel("behind layer")
+    axes.set_xlabel("after layer")
+    axes.set_ylabel("after layer")
     axes.set_title(title)
     return figure
 

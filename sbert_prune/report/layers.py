@@ -20,24 +20,19 @@ if TYPE_CHECKING:
     from sbert_prune.layers import LayerSelection
 
 HEADING = (
-    "behind layer",
+    "after layer",
     "cosine to final",
     "CKA to final",
-    "STS, leaving here (95 %)",
+    "STS, early exit (95 %)",
     "Block Influence",
     "attention entropy",
     "anisotropy",
     "effective rank",
 )
 
-_VARIANT: dict[str, Any] = {
-    "color": "#0072B2",
-    "marker": "s",
-    "markersize": 6,
-    "linewidth": 1.8,
-    "zorder": 3,
-}  # Okabe & Ito's blue
-_BASE: dict[str, Any] = {"color": "#E69F00", "marker": "o", "markersize": 5, "linewidth": 1.4}  # and orange
+# Blue and orange of Okabe & Ito's palette
+_VARIANT: dict[str, Any] = {"color": "#0072B2", "marker": "s", "markersize": 6, "linewidth": 1.8, "zorder": 3}
+_BASE: dict[str, Any] = {"color": "#E69F00", "marker": "o", "markersize": 5, "linewidth": 1.4}
 _DROPPED: dict[str, Any] = {"facecolor": "0.94", "hatch": "///", "edgecolor": "0.86", "linewidth": 0}
 _MOST_LABELS = 14  # of the axis of a panel
 
@@ -165,7 +160,7 @@ def _attention(axes: Axes, model: _Drawn) -> None:
         axes.plot(model.places[1:], model.anatomy.attention, **model.style)
         return
     text_style = {"color": model.style["color"], "ha": "center", "transform": axes.transAxes}
-    axes.text(0.5, 0.5 + 0.05 * model.side, "this encoder does not show it", **text_style)
+    axes.text(0.5, 0.5 + 0.05 * model.side, "not returned by this encoder", **text_style)
 
 
 def _anisotropy(axes: Axes, model: _Drawn) -> None:
@@ -188,9 +183,9 @@ class _Panel:
 
 _PANELS = (
     _Panel(_similarity, "Similarity to the final embedding", "mean cosine, linear CKA: 1 is the same", (1,)),
-    _Panel(_exits, "Score of leaving here (early exit)", "STS, Spearman, with 95 % interval"),
+    _Panel(_exits, "Score of an early exit", "STS, Spearman, with 95 % interval"),
     _Panel(_influence, "Block Influence: what the layer changes", "1 - cos(input, output), mean over tokens", (0,)),
-    _Panel(_attention, "Attention entropy: how widely tokens look", "0 is at one token, 1 is at all alike", (0, 1)),
+    _Panel(_attention, "Attention entropy", "0: to one token, 1: to all equally", (0, 1)),
     _Panel(_anisotropy, "Anisotropy: 0 is spread out, 1 is collapsed", "mean cosine of two different sentences"),
     _Panel(_effective_rank, "Effective rank of the embeddings", "number of directions", (0,)),
 )
@@ -201,7 +196,7 @@ def _name_layers(axes: Axes, depth: int) -> None:
     shown = range(1, depth + 1, step)
     axes.set_xticks([0, *shown], ["emb.", *(str(place - 1) for place in shown)])
     axes.set_xlim(-0.5, depth + 0.5)
-    axes.set_xlabel("behind layer (of the base)")
+    axes.set_xlabel("after layer (of the base)")
 
 
 def _add_legends(figure: Figure, base: Anatomy | None, selection: LayerSelection) -> None:

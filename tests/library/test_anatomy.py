@@ -265,7 +265,7 @@ def test_pairs_of_one_sentence_are_refused(tiny_model):
 
 
 def test_no_pairs_are_refused(tiny_model):
-    with pytest.raises(DataError, match="dev for a look at the layers has 0 pairs"):
+    with pytest.raises(DataError, match="dev for the layer analysis has 0 pairs"):
         inspect_layers(tiny_model("bert"), [])
 
 
@@ -275,6 +275,6 @@ def test_damaged_weights_are_refused(tiny_model, dev):
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
     with pytest.raises(
-        RoundTripError, match="The model, on dev for a look at its layers, gives embeddings that are not finite"
+        RoundTripError, match="The model, on dev for the layer analysis, gives embeddings that are not finite"
     ):
         inspect_layers(model, dev)

@@ -25,7 +25,7 @@ SENTENCE = "a man plays the guitar"
 
 
 def parameters_of_bert(depth):
-    """By the architecture: query, key, value and output; two products with the doubled width; two normalisations a layer."""
+    """Count per layer: query, key, value and output; two products with the doubled width; two normalisations."""
     attention = 4 * (WIDTH * WIDTH + WIDTH)
     feed_forward = (WIDTH * 2 * WIDTH + 2 * WIDTH) + (2 * WIDTH * WIDTH + WIDTH)
     layer = attention + feed_forward + 2 * 2 * WIDTH
@@ -35,7 +35,7 @@ def parameters_of_bert(depth):
 
 
 def flops_of_bert(depth, pieces):
-    """By the architecture: four products with the width, two with the doubled one, scores and their mean; the pooler sees one piece."""
+    """Count per layer: four products with the width, two with the doubled one, attention; one piece in the pooler."""
     products = pieces * (4 * WIDTH * WIDTH + 2 * WIDTH * 2 * WIDTH)
     attention = 2 * pieces * pieces * WIDTH
     return 2 * (depth * (products + attention) + WIDTH * WIDTH)

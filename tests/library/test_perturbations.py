@@ -1,4 +1,4 @@
-"""Perturbations change what they say and nothing else, in every script, and the same sentence always in the same way."""
+"""Perturbations change only what their name says, in every script, and are deterministic."""
 
 import os
 import subprocess

@@ -94,7 +94,7 @@ def test_every_panel_has_its_units_and_the_models_their_names(figure):
     ]
     assert all(axes.get_ylabel() for axes in figure.axes)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == ["emb.", "0", "1", "2", "3"]
-    assert figure.axes[-1].get_xlabel() == "behind layer (of the base)"
+    assert figure.axes[-1].get_xlabel() == "after layer (of the base)"
 
 
 def test_a_model_alone_is_drawn_without_a_base_or_dropped_layers():
@@ -114,7 +114,7 @@ def test_many_layers_are_not_all_named():
 def test_what_was_not_seen_is_said_or_left_out():
     figure = layers_chart(anatomy(2, attention=False, exits=False), anatomy(4), LayerSelection((1, 3), 4))
 
-    assert [text.get_text() for text in panel(figure, "Attention").texts] == ["this encoder does not show it"]
+    assert [text.get_text() for text in panel(figure, "Attention").texts] == ["not returned by this encoder"]
     assert len([line for line in panel(figure, "Score").get_lines() if len(line.get_xdata()) == 5]) > 0
     assert layer_rows(anatomy(2, attention=False, exits=False), (1, 3))[1][3:6] == ("none", "0.050", "not shown")
 

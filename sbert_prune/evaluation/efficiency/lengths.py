@@ -48,7 +48,7 @@ def own_bucket(model: SentenceTransformer, sentences: Sequence[str]) -> Bucket:
     sample = evenly(sentences, min(len(sentences), _MOST_COUNTED))
     pieces = np.minimum(num_pieces(model, sample), longest(model))
     order = np.argsort(-pieces, kind="stable")
-    return Bucket(OWN, tuple(sample[place] for place in order), float(pieces.mean()))
+    return Bucket(OWN, tuple(sample[index] for index in order), float(pieces.mean()))
 
 
 def length_buckets(model: SentenceTransformer, sentences: Sequence[str], most: int) -> list[Bucket]:
@@ -58,7 +58,7 @@ def length_buckets(model: SentenceTransformer, sentences: Sequence[str], most: i
     buckets = []
     for target in sorted({min(length, most) for length in (*_LENGTHS, most)}):
         near = np.abs(np.minimum(pieces, most) - target) <= target * _NEAR
-        real = [sample[place] for place in np.flatnonzero(near)]
+        real = [sample[index] for index in np.flatnonzero(near)]
         enough = len(set(real)) >= LARGEST_BATCH
         texts = evenly(real, LARGEST_BATCH) if enough else _joined(model, sample, pieces, target)
         mean = float(np.minimum(num_pieces(model, texts), most).mean())
@@ -87,6 +87,6 @@ def _joined(model: SentenceTransformer, sentences: Sequence[str], pieces: NDArra
     num_chars = np.array([len(sentence) + 1 for sentence in sentences])
     special = int(num_pieces(model, [""])[0])
     width = math.ceil(max(1, target - special) * num_chars.sum() / max(1, (pieces - special).sum()))
-    shuffled = [sentences[place] for place in np.random.default_rng(0).permutation(len(sentences))]
+    shuffled = [sentences[index] for index in np.random.default_rng(0).permutation(len(sentences))]
     text = " ".join(shuffled * math.ceil(width * LARGEST_BATCH / num_chars.sum()))
     return [text[start : start + width].strip() for start in range(0, width * LARGEST_BATCH, width)]

@@ -112,13 +112,13 @@ class _English:
 
     def with_not(self) -> str | None:
         """Insert "not" after the first auxiliary; None if there is none or "not" cannot follow it."""
-        for place, (word, following) in enumerate(zip(self.small, self.small[1:], strict=False)):
-            if self._takes_not(place) and self._are_neighbours(place, place + 1):
+        for index, (word, following) in enumerate(zip(self.small, self.small[1:], strict=False)):
+            if self._takes_not(index) and self._are_neighbours(index, index + 1):
                 if following in _NOT_A_DENIAL_BEFORE:
                     return None
                 if word in DO or word in HAVE:
-                    return self._replaced(place, self._have_or_do(place))
-                return self._replaced(place, "{}not" if word == "can" else "{} not")
+                    return self._replaced(index, self._have_or_do(index))
+                return self._replaced(index, "{}not" if word == "can" else "{} not")
         return None
 
     def with_does(self) -> str | None:
@@ -128,23 +128,23 @@ class _English:
         """
         if self.small[0] not in ("a", "an") or OF_MANY & set(self.small[1:2]):
             return None
-        for place in range(2, min(5, len(self.small) - 1)):
-            if self.small[place - 1] in NO_NOUNS or self.small[place - 1].endswith("ing"):
+        for index in range(2, min(5, len(self.small) - 1)):
+            if self.small[index - 1] in NO_NOUNS or self.small[index - 1].endswith("ing"):
                 return None
-            if _IN_S.fullmatch(self.small[place]) and self.small[place + 1] in NO_NOUNS:
-                return self._replaced(place, f"does not {_base_of(self.small[place])}")
+            if _IN_S.fullmatch(self.small[index]) and self.small[index + 1] in NO_NOUNS:
+                return self._replaced(index, f"does not {_base_of(self.small[index])}")
         return None
 
     def with_not_before_participle(self) -> str | None:
         """Insert "not" before a word in -ing that follows a noun and precedes none ("Two dogs playing in the snow")."""
-        for place in range(1, len(self.small)):
-            before, word = self.small[place - 1 : place + 1]
+        for index in range(1, len(self.small)):
+            before, word = self.small[index - 1 : index + 1]
             is_participle = len(word) > 5 and word.endswith("ing") and word not in NO_PARTICIPLES
             is_in_position = (
-                before not in NO_NOUNS and not before.endswith(("ly", "ing")) and self._are_neighbours(place - 1, place)
+                before not in NO_NOUNS and not before.endswith(("ly", "ing")) and self._are_neighbours(index - 1, index)
             )
-            if is_participle and is_in_position and (place + 1 == len(self.small) or self.small[place + 1] in NO_NOUNS):
-                return self._replaced(place, "not {}")
+            if is_participle and is_in_position and (index + 1 == len(self.small) or self.small[index + 1] in NO_NOUNS):
+                return self._replaced(index, "not {}")
         return None
 
     def in_frame(self) -> str:
@@ -154,30 +154,30 @@ class _English:
             self.sentence[0].lower() + self.sentence[1:] if begins_small else self.sentence
         )
 
-    def _takes_not(self, place: int) -> bool:
-        word, before = self.small[place], self.small[place - 1]
+    def _takes_not(self, index: int) -> bool:
+        word, before = self.small[index], self.small[index - 1]
         if word in MODALS:  # no can of tea, the will, Will, May
-            return before not in ARTICLES and self.small[place + 1] != "of" and self._text(place)[0].islower()
+            return before not in ARTICLES and self.small[index + 1] != "of" and self._text(index)[0].islower()
         return word in BE or ((word in DO or word in HAVE) and before != "to") or _SHORT.fullmatch(word) is not None
 
-    def _have_or_do(self, place: int) -> str:
+    def _have_or_do(self, index: int) -> str:
         """Return "has not seen" or "does not have", depending on whether a participle follows."""
-        word = self.small[place]
+        word = self.small[index]
         if word in DO:
             return f"{word} not do"
-        behind = next((other for other in self.small[place + 1 :] if other not in ADVERBS), "")
+        behind = next((other for other in self.small[index + 1 :] if other not in ADVERBS), "")
         return "{} not" if behind in PARTICIPLES or _IN_ED.fullmatch(behind) else f"{HAVE[word]} not have"
 
-    def _are_neighbours(self, place: int, other: int) -> bool:
-        return self.sentence[self.spans[place][1] : self.spans[other][0]].isspace()
+    def _are_neighbours(self, index: int, other: int) -> bool:
+        return self.sentence[self.spans[index][1] : self.spans[other][0]].isspace()
 
-    def _text(self, place: int) -> str:
-        start, end = self.spans[place]
+    def _text(self, index: int) -> str:
+        start, end = self.spans[index]
         return self.sentence[start:end]
 
-    def _replaced(self, place: int, by: str) -> str:
-        start, end = self.spans[place]
-        return self.sentence[:start] + by.format(self._text(place)) + self.sentence[end:]
+    def _replaced(self, index: int, by: str) -> str:
+        start, end = self.spans[index]
+        return self.sentence[:start] + by.format(self._text(index)) + self.sentence[end:]
 
 
 def _base_of(verb: str) -> str:

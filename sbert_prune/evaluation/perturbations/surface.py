@@ -35,11 +35,11 @@ def with_typos(sentence: str) -> str | None:
 def _words(letters: list[str]) -> list[tuple[int, int]]:
     """Return start and end of each word that is long enough, without digits and signs."""
     words, start = [], 0
-    for place, letter in enumerate([*letters, " "]):
+    for index, letter in enumerate([*letters, " "]):
         if not letter[0].isalpha():
-            if place - start >= _FEWEST_LETTERS:
-                words.append((start, place))
-            start = place + 1
+            if index - start >= _FEWEST_LETTERS:
+                words.append((start, index))
+            start = index + 1
     return words
 
 
@@ -52,11 +52,11 @@ def _with_typo(word: list[str], chance: Chance) -> list[str]:
 
 def _possible_typos(word: list[str]) -> Iterator[tuple[int, int, list[str]]]:
     """Yield the possible typos: start and end of the affected letters, and their replacement."""
-    for place, letter in enumerate(word[1:], start=1):
-        yield place, place + 1, []
-        yield place, place + 1, [letter, letter]
-        if place + 1 < len(word) and word[place + 1] != letter:
-            yield place, place + 2, [word[place + 1], letter]
+    for index, letter in enumerate(word[1:], start=1):
+        yield index, index + 1, []
+        yield index, index + 1, [letter, letter]
+        if index + 1 < len(word) and word[index + 1] != letter:
+            yield index, index + 2, [word[index + 1], letter]
 
 
 def in_other_case(sentence: str) -> str | None:
@@ -84,11 +84,11 @@ def with_other_numbers(sentence: str) -> str | None:
 
 def _with_other_digit(number: str, chance: Chance) -> str:
     values = [int(character) if character.isdecimal() else None for character in number]
-    places = [place for place, value in enumerate(values) if value is not None]
-    place = chance.pick(places[2:] if _YEAR.fullmatch("".join(map(str, values))) else places)
-    old = unicodedata.decimal(number[place])
-    new = chance.pick([value for value in range(10) if value != old and (value > 0 or place > 0)])
-    return number[:place] + chr(ord(number[place]) - old + new) + number[place + 1 :]
+    indices = [index for index, value in enumerate(values) if value is not None]
+    index = chance.pick(indices[2:] if _YEAR.fullmatch("".join(map(str, values))) else indices)
+    old = unicodedata.decimal(number[index])
+    new = chance.pick([value for value in range(10) if value != old and (value > 0 or index > 0)])
+    return number[:index] + chr(ord(number[index]) - old + new) + number[index + 1 :]
 
 
 _FEWEST_WORDS = 3
@@ -104,31 +104,31 @@ def with_dropped_words(sentence: str) -> str | None:
     split = Words.of(sentence)
     if len(split.words) < _FEWEST_WORDS:
         return None
-    places = sorted(
-        (place for place in range(len(split.words)) if _can_be_dropped(split, place)),
-        key=lambda place: len(split.words[place]),
+    indices = sorted(
+        (index for index in range(len(split.words)) if _can_be_dropped(split, index)),
+        key=lambda index: len(split.words[index]),
     )
-    if not places:
+    if not indices:
         return None
-    longest = len(split.words[places[(len(places) - 1) // 3]])
-    places = [place for place in places if len(split.words[place]) <= longest]
+    longest = len(split.words[indices[(len(indices) - 1) // 3]])
+    indices = [index for index in indices if len(split.words[index]) <= longest]
     num_dropped = max(1, len(split.words) // _WORDS_PER_DROP)
     words, gaps = list(split.words), list(split.gaps)
-    for place in sorted(Chance("dropped_words", sentence).shuffled(places)[:num_dropped], reverse=True):
-        gaps[place : place + 2] = [_remaining_gap(place, *gaps[place : place + 2])]
-        del words[place]
+    for index in sorted(Chance("dropped_words", sentence).shuffled(indices)[:num_dropped], reverse=True):
+        gaps[index : index + 2] = [_remaining_gap(index, *gaps[index : index + 2])]
+        del words[index]
     return Words(tuple(words), tuple(gaps)).sentence()
 
 
-def _can_be_dropped(split: Words, place: int) -> bool:
-    word = split.words[place]
-    between_signs = split.gaps[place].strip() and split.gaps[place + 1].strip()
+def _can_be_dropped(split: Words, index: int) -> bool:
+    word = split.words[index]
+    between_signs = split.gaps[index].strip() and split.gaps[index + 1].strip()
     return not between_signs and not is_negation(word) and not any(map(str.isdecimal, word))
 
 
-def _remaining_gap(place: int, before: str, after: str) -> str:
+def _remaining_gap(index: int, before: str, after: str) -> str:
     """Return which of the gaps beside a dropped word stays: the one with punctuation, not the blank."""
-    return before if place == 0 or before.strip() else after
+    return before if index == 0 or before.strip() else after
 
 
 _WORDS_PER_SWAP = 10
@@ -144,16 +144,16 @@ def with_swapped_words(sentence: str) -> str | None:
     if len(split.words) < _FEWEST_WORDS:
         return None
     words = list(split.words)
-    places = [
-        place
-        for place in range(len(words) - 1)
-        if words[place] != words[place + 1] and not split.gaps[place + 1].strip()
+    indices = [
+        index
+        for index in range(len(words) - 1)
+        if words[index] != words[index + 1] and not split.gaps[index + 1].strip()
     ]
     moved: set[int] = set()
-    for place in Chance("swapped_words", sentence).shuffled(places):
-        if len(moved) < 2 * max(1, len(words) // _WORDS_PER_SWAP) and not moved & {place, place + 1}:
-            words[place], words[place + 1] = words[place + 1], words[place]
-            moved |= {place, place + 1}
+    for index in Chance("swapped_words", sentence).shuffled(indices):
+        if len(moved) < 2 * max(1, len(words) // _WORDS_PER_SWAP) and not moved & {index, index + 1}:
+            words[index], words[index + 1] = words[index + 1], words[index]
+            moved |= {index, index + 1}
     return Words(tuple(words), split.gaps).sentence() if moved else None
 
 
