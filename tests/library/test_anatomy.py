@@ -1,4 +1,4 @@
-"""What is seen behind a layer is what the model cut there gives, and the model stays as it was."""
+"""The measurements at a depth are those of the model cut there, and the model is not changed."""
 
 import json
 from copy import deepcopy
@@ -110,7 +110,7 @@ def test_padding_does_not_change_the_attentions_entropy(tiny_model, sentences, m
 
 
 @every_kind
-def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, model_type):
+def test_tokens_that_attend_to_all_equally_have_entropy_1(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=3)
     with torch.no_grad():
         for name, parameter in layers_of(encoder_of(model)).named_parameters():
@@ -130,7 +130,7 @@ def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, mod
     assert found == pytest.approx(np.ones(3), abs=1e-6)
 
 
-def test_a_token_that_looks_at_one_has_entropy_0(tiny_model, sentences):
+def test_a_token_that_attends_to_one_has_entropy_0(tiny_model, sentences):
     model = tiny_model("bert", depth=2)
     with torch.no_grad():
         for layer in layers_of(encoder_of(model)):
@@ -168,7 +168,7 @@ class Silent(BertModel):
     _can_record_outputs = None
 
 
-def test_an_encoder_that_does_not_show_its_attention_says_so(tiny_model, dev):
+def test_an_encoder_without_attention_weights_gives_a_note(tiny_model, dev):
     model = tiny_model("bert", depth=2)
     silent = Silent(encoder_of(model).config).eval()
     silent.load_state_dict(encoder_of(model).state_dict())

@@ -1,4 +1,4 @@
-"""Classifiers on frozen embeddings tell what can be told, do as their plain versions do, and mind no order."""
+"""Classifiers on frozen embeddings agree with their plain versions and do not depend on the order of rows."""
 
 import warnings
 from dataclasses import replace
@@ -68,7 +68,7 @@ def scores(data, embedded, **settings):
 
 
 @pytest.mark.parametrize("num_train", [90, 0])
-def test_classes_far_apart_are_all_told(num_train):
+def test_distant_classes_are_all_predicted_right(num_train):
     found = scores(*task(num_train, 60, apart=30))
 
     assert tuple(found) == METRICS
@@ -76,7 +76,7 @@ def test_classes_far_apart_are_all_told(num_train):
 
 
 @pytest.mark.parametrize("num_train", [300, 0])
-def test_labels_drawn_at_random_are_told_as_often_as_by_chance(num_train):
+def test_random_labels_are_predicted_at_chance_level(num_train):
     found = [scores(*task(num_train, 450, apart=0, seed=seed), resamples=300) for seed in range(12)]
 
     for name in ("accuracy", "knn_accuracy"):
@@ -150,7 +150,7 @@ def test_a_class_that_train_never_has_counts_as_wrong():
     assert found["macro_f1"].value < 2 / 3
 
 
-def test_what_was_chosen_is_told():
+def test_the_chosen_settings_are_reported():
     data, embedded = task(90, 60, apart=2)
 
     values = ClassificationMeasure("set", data).measure(embedded).values
@@ -161,7 +161,7 @@ def test_what_was_chosen_is_told():
     assert values["classification/set_c"] in STRENGTHS
 
 
-def test_each_row_of_a_single_file_is_told_once_by_the_other_folds(monkeypatch):
+def test_each_row_of_a_single_file_is_predicted_once_by_the_other_folds(monkeypatch):
     data, embedded = task(0, 95, apart=2)
     tested = []
 
@@ -232,7 +232,7 @@ def test_no_row_is_its_own_neighbour():
     assert not (places == np.arange(700)[:, None]).any()
 
 
-def test_k_is_the_one_that_tells_most_rows_by_the_others():
+def test_k_is_the_one_with_the_best_leave_one_out_accuracy():
     vectors, labels = clouds(200, apart=2)
     vectors = unit(vectors)
     correct = {}

@@ -1,4 +1,4 @@
-"""Sizes are counted by part, products by formula, and time is taken in turns."""
+"""Sizes are counted by part, products by formula, and models are timed alternately."""
 
 import itertools
 import math
@@ -168,7 +168,7 @@ def test_rivals_take_turns_and_who_begins_changes():
     assert clock.now <= 30
 
 
-def test_the_fewest_pairs_are_timed_however_long_they_take_and_never_more_than_tell_something():
+def test_a_minimum_of_pairs_is_timed_however_long_they_take_and_never_more_than_a_maximum():
     clock = Clock()
 
     assert time_in_turn([clock.spending(100.0, [])], [["a"]], seconds=1, clock=clock).size == LEAST_PAIRS

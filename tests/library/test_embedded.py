@@ -1,4 +1,4 @@
-"""Each sentence is embedded once, whoever asks, and what was embedded is kept by model and text."""
+"""Each sentence is embedded once, and embeddings are cached by model and text."""
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def test_broken_embeddings_are_refused_and_never_kept(counting, sentences, value
     assert not cache.cache_folder().exists()
 
 
-def test_new_sentences_that_are_alike_are_no_collapse(counting, sentences):
+def test_similar_new_sentences_are_not_a_collapse(counting, sentences):
     """A disturbed sentence can have the embedding of the one that it was made from: case, in an uncased model."""
     model, _ = counting
     embed_once(model, sentences[:4], "x", fingerprint="a")

@@ -1,4 +1,4 @@
-"""The form of a cloud of embeddings: what is known by hand, and what changes nothing."""
+"""The geometry of embeddings: values known by hand, and invariances."""
 
 import numpy as np
 import pytest

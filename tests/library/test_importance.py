@@ -1,4 +1,4 @@
-"""A layer that does nothing scores nothing, whatever the method; each method is what its source says."""
+"""A layer that does nothing scores nothing by any method; each method agrees with its source."""
 
 import json
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""The vectors that are pooled at a depth are those of the model pruned to that depth, and the model stays as it was."""
+"""The vectors at a depth are those of the model pruned to that depth, and the model is not changed."""
 
 from copy import deepcopy
 

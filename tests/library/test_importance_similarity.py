@@ -1,4 +1,4 @@
-"""What CKA and the angle between vectors are blind to, and what they see."""
+"""What CKA and the angle between vectors are invariant to, and what they measure."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tasks of mteb judge a sentence model as mteb does; what cannot be judged is said before anything else is done."""
+"""Tasks of mteb give the scores of mteb; what cannot be judged is refused before anything else is done."""
 
 import io
 import os
@@ -144,7 +144,7 @@ def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_rea
 
 
 @needs_mteb
-def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
+def test_data_out_of_reach_are_reported_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError) as caught:
         check_mteb(load_recipe("quickstart", {"mteb": "STS12"}))
@@ -159,7 +159,7 @@ def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, ti
 
 
 @needs_mteb
-def test_a_loader_that_fails_is_told_with_the_task(tmp_path, tiny_model, pairs, task_file):
+def test_a_loader_that_fails_is_reported_with_the_task(tmp_path, tiny_model, pairs, task_file):
     own = task_file({"default": pairs})
     file = Path(own.rpartition(":")[0])
     file.write_text(file.read_text().replace("self.data_loaded = True", "raise OSError('the disk is gone')"))
@@ -232,7 +232,7 @@ def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_imports_mteb_before_a_task_is_asked_for(tmp_path):
+def test_nothing_imports_mteb_without_a_task(tmp_path):
     code = (
         "import sys\nimport sbert_prune.evaluation.mteb\n"
         "from pipelines.inputs.exam import check_mteb\nfrom sbert_prune.recipe.files import load_recipe\n"

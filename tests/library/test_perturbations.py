@@ -297,7 +297,7 @@ def test_other_languages_are_denied_in_a_frame(language, sentence, changed):
 @pytest.mark.parametrize("language", LANGUAGES)
 @settings(deadline=None)
 @given(who=st.integers(0, 5), where=st.integers(0, 4), deed=st.integers(0, 5))
-def test_what_is_denied_says_so_and_is_not_denied_again(language, who, where, deed):
+def test_a_negated_sentence_contains_a_negation_and_is_not_negated_again(language, who, where, deed):
     negated = PERTURBATIONS["negation"].change_for(language)
     sentence = SMALL_TEXTS[language].sentence(who, where, deed)
 
@@ -309,7 +309,7 @@ def test_what_is_denied_says_so_and_is_not_denied_again(language, who, where, de
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_language_is_told_by_many_sentences(language):
+def test_the_language_is_detected_from_many_sentences(language):
     texts = [
         SMALL_TEXTS[language].sentence(who, where, deed) for who in range(6) for where in range(5) for deed in range(6)
     ]

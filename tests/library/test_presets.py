@@ -1,4 +1,4 @@
-"""The recipes of the package can be used as they are, and a recipe written down is read back as it was."""
+"""The recipes of the package can be used as they are, and a recipe that is written loads to an equal one."""
 
 import re
 
@@ -77,7 +77,7 @@ def test_what_a_preset_fetches_has_a_size(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_modern_variant_differs_in_how_it_is_made_smaller_and_healed_alone(name):
+def test_a_modern_variant_differs_only_in_how_it_is_pruned_and_trained(name):
     plain, modern = load_recipe(name), load_recipe(f"{name}-modern")
     changed = {key for key, value in modern.flat().items() if plain.flat()[key] != value} - {"name", "registered_model"}
 
@@ -184,7 +184,7 @@ def test_a_file_that_holds_something_else_is_never_lost(tmp_path):
         ("mine", "mine: the file name of a recipe must end in .yaml."),
     ],
 )
-def test_a_place_that_cannot_hold_a_recipe_is_told(tmp_path, place, message):
+def test_a_path_that_cannot_hold_a_recipe_is_refused(tmp_path, place, message):
     (tmp_path / "folder.yaml").mkdir()
 
     with pytest.raises(RecipeError) as caught:

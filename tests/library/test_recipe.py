@@ -1,4 +1,4 @@
-"""A recipe is checked once, when it is read, and its digest names what it builds."""
+"""A recipe is checked once, when it is loaded, and its digest identifies what it builds."""
 
 import pytest
 from pydantic import ValidationError

@@ -171,7 +171,7 @@ def test_a_name_and_what_follows_from_it_are_ones_own(folder):
     assert (recipe.name, recipe.registered_model, recipe.about) == ("second", "sbert-second", None)
 
 
-def test_extending_goes_on_over_files_seen_from_each_other(folder):
+def test_extending_continues_over_files_relative_to_each_other(folder):
     files = folder(
         base=f"{WHOLE}seed: 1\nmax_seq_length: 11\n",
         inner__middle="extends: ../base.yaml\nseed: 2\nlayers: 2\n",
@@ -211,7 +211,7 @@ def test_extending_nothing_new_changes_nothing(folder):
         ({"mine": "extends: b.yaml\n", "b": "seed: 1\nseed: 2\n"}, "b.yaml gives 'seed' twice, in lines 1 and 2."),
     ],
 )
-def test_what_cannot_be_extended_is_told(folder, files, message):
+def test_a_wrong_extends_is_refused(folder, files, message):
     assert message in message_of(folder(**files))
 
 

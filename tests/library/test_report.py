@@ -1,4 +1,4 @@
-"""The pictures of all variants and of the layers' similarity."""
+"""The charts of all variants and of the layers' similarity."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The depth curve shows every variant once, by strategy, with what it was chosen and judged by."""
+"""The depth curve shows every variant once, by strategy, with its dev and test scores."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_the_table_begins_with_the_largest_and_names_all_strategies_of_a_selecti
     assert rows[1][3:] == ("11.0 MB", "2.00x", "0.7900", "0.7400 [0.690, 0.790]", "79.0%", "models:/m/2")
 
 
-def test_the_dev_score_says_where_the_curve_bends():
+def test_the_knee_is_chosen_by_dev_score():
     misleading = [
         point(1, 12, 0.80),
         point(2, 6, 0.79, **{"sts_test/spearman_cosine": None}),

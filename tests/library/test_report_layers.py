@@ -1,4 +1,4 @@
-"""The picture of the layers draws what was seen, each layer at its place in the base."""
+"""The chart of the layers draws the analysis, each layer at its position in the base."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_the_dropped_layers_are_hatched_in_every_panel(figure, title):
     assert [(band.get_x(), band.get_x() + band.get_width()) for band in bands] == [(0.5, 1.5), (2.5, 3.5)]
 
 
-def test_the_numbers_drawn_are_those_seen(figure):
+def test_the_numbers_drawn_are_those_of_the_analysis(figure):
     seen = anatomy(2)
 
     def drawn(title):
@@ -111,7 +111,7 @@ def test_many_layers_are_not_all_named():
     assert len(figure.axes[-1].get_xticklabels()) <= 15
 
 
-def test_what_was_not_seen_is_said_or_left_out():
+def test_what_was_not_measured_is_noted_or_left_out():
     figure = layers_chart(anatomy(2, attention=False, exits=False), anatomy(4), LayerSelection((1, 3), 4))
 
     assert [text.get_text() for text in panel(figure, "Attention").texts] == ["not returned by this encoder"]
@@ -131,7 +131,7 @@ def test_a_selection_of_other_models_is_refused(num_layers, depth, message):
         layers_chart(anatomy(num_layers), anatomy(depth), LayerSelection((1, 3), 4))
 
 
-def test_a_row_says_what_was_seen_behind_a_layer_of_the_base():
+def test_a_row_has_the_measurements_after_a_layer_of_the_base():
     rows = layer_rows(anatomy(2), (1, 3))
 
     assert [row[0] for row in rows] == ["embeddings", "1", "3"]

@@ -1,4 +1,4 @@
-"""The picture of a model's speed beside its base."""
+"""The chart of a model's speed compared with its base."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say, and a difference is called one when it is one."""
+"""Intervals cover the truth as often as they claim, and only real differences are reported as such."""
 
 import numpy as np
 import pytest
@@ -93,7 +93,7 @@ def test_a_model_that_is_worse_by_construction_is_called_worse_and_the_other_bet
     assert bad.minus(good).probability_below(-0.01) > 0.95
 
 
-def test_a_small_but_sure_difference_is_told_as_small():
+def test_a_small_but_certain_difference_is_reported_as_small():
     rng = np.random.default_rng(9)
     gold = rng.random(20_000)
     predicted = gold + 0.1 * rng.standard_normal(20_000)
@@ -123,7 +123,7 @@ def test_the_same_model_is_as_good_as_itself():
     assert same.over(same).interval() == (1, 1)
 
 
-def test_few_pairs_do_not_tell_two_models_apart():
+def test_few_pairs_do_not_distinguish_two_models():
     one, other = rivals(np.random.default_rng(5), 25, (0.3, 0.33))
 
     assert verdict(other.minus(one)) == "not told apart"

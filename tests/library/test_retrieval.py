@@ -1,4 +1,4 @@
-"""Among all sentences of a split, the one that people find alike is searched for."""
+"""Retrieval searches all sentences of a split for the one with a high gold score."""
 
 import numpy as np
 import pytest

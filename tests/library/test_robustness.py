@@ -1,4 +1,4 @@
-"""What a change costs is seen where a model sees it: by models that are made of what they look at."""
+"""Robustness drops, measured on models that are built to be sensitive to known changes."""
 
 import hashlib
 import math
@@ -159,7 +159,7 @@ def test_what_reaches_too_few_pairs_is_named():
     assert not any("case" in name or "numbers" in name for name in found.metrics())
 
 
-def test_a_language_that_nobody_denies_in_is_named():
+def test_a_language_without_negation_is_named():
     rows = [
         StsRow(f"Der Mann {deed} im Garten", f"Ein Mann {deed} dort", 0.8) for deed in ("singt", "liest", "schläft")
     ] * 10

@@ -52,7 +52,7 @@ def test_two_seeds_that_disagree_have_a_wide_interval():
     )
 
 
-def test_one_seed_says_nothing_about_others():
+def test_one_seed_is_not_enough():
     with pytest.raises(ValueError, match="1 seeds are too few to estimate their spread"):
         over_seeds(scores(np.random.default_rng(4), of_seeds=0.1, num_seeds=1))
 

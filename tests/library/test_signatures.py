@@ -1,4 +1,4 @@
-"""Each known failure is named by its numbers, and nothing is named where all is well."""
+"""Each known failure is detected from its metrics, and nothing is reported if all is well."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A model is scored by how its cosines order the pairs, and pairs or models that prove nothing are refused."""
+"""A model is scored by how its cosines order the pairs; useless pairs and models are refused."""
 
 import numpy as np
 import pytest
@@ -199,7 +199,7 @@ def test_a_sentence_and_itself_are_tied_whatever_their_rounding():
     assert (StsMeasure("sts_x", [*rows, StsRow("0", "1", 0.5)], "x").cosines(embedded_at(*vectors))[:40] == 1).all()
 
 
-def test_names_that_metrics_cannot_hold_are_short_unique_and_told():
+def test_names_that_do_not_fit_into_metric_names_are_shortened_and_reported():
     rng = np.random.default_rng(0)
     rows = [StsRow(str(2 * k), str(2 * k + 1), k / 75, ("हिन्दी", "हिन्दू", "x" * 300)[k % 3]) for k in range(75)]
 
