@@ -16,17 +16,17 @@ class Judgement:
     """The results of a model and of its rivals.
 
     Attributes:
-        own: Results of the model.
+        measured: Results of the model.
         rivals: Results by name: reference, base and champion, as far as they exist.
     """
 
-    own: Measured
+    measured: Measured
     rivals: Mapping[str, Measured] = field(default_factory=dict)
 
     def differences(self, rival: str) -> dict[str, Score]:
         """Return the paired difference of the model to a rival in every score that both have."""
         rival_scores = self.rivals[rival].all_scores
-        scores = self.own.all_scores
+        scores = self.measured.all_scores
         return {
             name: score.minus(rival_scores[name])
             for name, score in scores.items()
@@ -36,10 +36,10 @@ class Judgement:
     def retention(self) -> Score | None:
         """Return the share of the reference's score, or None without a reference or if its score is not positive."""
         reference = self.rivals.get("reference")
-        if reference is None or STS_TEST not in reference.scores or STS_TEST not in self.own.scores:
+        if reference is None or STS_TEST not in reference.scores or STS_TEST not in self.measured.scores:
             return None
         reference_score = reference.scores[STS_TEST]
-        return self.own.scores[STS_TEST].over(reference_score) if reference_score.value > 0 else None
+        return self.measured.scores[STS_TEST].over(reference_score) if reference_score.value > 0 else None
 
     def metrics(self) -> dict[str, float]:
         """Return plain numbers by metric name.
@@ -48,7 +48,7 @@ class Judgement:
         minus rival) with its interval and `difference/RIVAL_p_worse`, the probability that the variant is worse by more
         than a point.
         """
-        metrics = self.own.metrics()
+        metrics = self.measured.metrics()
         if (retention := self.retention()) is not None:
             # a ratio to a score that may be 0 has no interval
             is_positive = self.rivals["reference"].scores[STS_TEST].low > 0
@@ -62,8 +62,8 @@ class Judgement:
     def as_dict(self) -> dict[str, object]:
         """Return all results with their intervals, for `judgement.json`."""
         return {
-            "scores": {name: _score_dict(score) for name, score in self.own.all_scores.items()},
-            "values": dict(self.own.values),
+            "scores": {name: _score_dict(score) for name, score in self.measured.all_scores.items()},
+            "values": dict(self.measured.values),
             "margin": MARGIN,
             "differences": {
                 rival: {
@@ -73,7 +73,7 @@ class Judgement:
                 }
                 for rival in self.rivals
             },
-            "notes": list(self.own.notes),
+            "notes": list(self.measured.notes),
         }
 
 

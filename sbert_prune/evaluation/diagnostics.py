@@ -34,20 +34,20 @@ class Evidence:
     """The metrics of a variant and of the models that it is compared with.
 
     Attributes:
-        own: Metrics of the variant.
+        variant: Metrics of the variant.
         reference: Metrics of the reference.
         base: Metrics of the base.
         siblings: STS test score by strategy, of variants of the same recipe with the same number of layers.
     """
 
-    own: Metrics
+    variant: Metrics
     reference: Metrics = field(default_factory=dict)
     base: Metrics = field(default_factory=dict)
     siblings: Mapping[str, float] = field(default_factory=dict)
 
     def lost(self, name: str) -> float | None:
         """Return the loss against the reference, or None if one of the two was not measured."""
-        return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
+        return self.reference[name] - self.variant[name] if name in self.variant and name in self.reference else None
 
 
 def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
@@ -65,21 +65,25 @@ def diagnose_broken_embeddings(error: Exception) -> Diagnostic:
 
 
 def _narrow(evidence: Evidence) -> Iterator[Diagnostic]:
-    own = evidence.own.get("geometry/anisotropy")
-    if own is not None and own > _NARROW:
+    anisotropy = evidence.variant.get("geometry/anisotropy")
+    if anisotropy is not None and anisotropy > _NARROW:
         yield Diagnostic(
             "nearly collapsed",
-            f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
+            f"two sentences that have nothing to do with each other have a cosine of {anisotropy:.2f} on average",
             "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; "
             "sts_loss=cosent, which uses only the order of the pairs; a lower learning rate",
         )
 
 
 def _worse_than_untouched(evidence: Evidence) -> Iterator[Diagnostic]:
-    if STS_TEST in evidence.base and STS_TEST in evidence.own and evidence.own[STS_TEST] < evidence.base[STS_TEST]:
+    if (
+        STS_TEST in evidence.base
+        and STS_TEST in evidence.variant
+        and evidence.variant[STS_TEST] < evidence.base[STS_TEST]
+    ):
         yield Diagnostic(
             "worse than the base as it was",
-            f"STS test {evidence.own[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
+            f"STS test {evidence.variant[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
             "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
         )
 
@@ -111,7 +115,7 @@ def _information_lost(evidence: Evidence) -> Iterator[Diagnostic]:
 def _classification_loss(evidence: Evidence) -> float | None:
     names = [
         name
-        for name in evidence.own
+        for name in evidence.variant
         if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name
     ]
     lost = [loss for name in names if (loss := evidence.lost(name)) is not None]
@@ -142,9 +146,11 @@ def _less_robust(evidence: Evidence) -> Iterator[Diagnostic]:
     from sbert_prune.evaluation.perturbations import PERTURBATIONS
 
     more = {
-        name: evidence.own[metric] - evidence.reference[metric]
+        name: evidence.variant[metric] - evidence.reference[metric]
         for name, kind in PERTURBATIONS.items()
-        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in evidence.own and metric in evidence.reference
+        if kind.keeps_meaning
+        and (metric := f"robustness/{name}_drop") in evidence.variant
+        and metric in evidence.reference
     }
     worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
     if worst:
@@ -159,7 +165,7 @@ def _less_robust(evidence: Evidence) -> Iterator[Diagnostic]:
 
 
 def _slow(evidence: Evidence) -> Iterator[Diagnostic]:
-    speedup, limit = (evidence.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
+    speedup, limit = (evidence.variant.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
     if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
         yield Diagnostic(
             "slower than its size allows",

@@ -63,7 +63,7 @@ class Page:
             _section("Size, speed, memory", table(("measure", "value"), sorted(self.metrics.items()))),
             *(_section(more.title, table(more.header, more.rows), more.note) for more in self.more),
             *(_section(title, f"![{title}]({name})") for name, title in self.pictures.items()),
-            _section("Notes", "\n".join(f"- {note}" for note in self.judgement.own.notes)),
+            _section("Notes", "\n".join(f"- {note}" for note in self.judgement.measured.notes)),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -89,24 +89,24 @@ def _section(title: str, *parts: str) -> str:
 
 def sts_tables(judgement: Judgement) -> list[str]:
     """Return a table of the scores of each set of pairs, and a table of differences for each rival."""
-    own = judgement.own
-    names = [name for name in own.scores if name.endswith(_SPEARMAN)]
+    measured = judgement.measured
+    names = [name for name in measured.scores if name.endswith(_SPEARMAN)]
     rows = [
         (
             name.removesuffix(_SPEARMAN),
-            f"{own.values[name.replace(_SPEARMAN, '/num_pairs')]:,.0f}",
-            with_interval(own.scores[name]),
-            with_interval(own.scores[name.replace(_SPEARMAN, _PEARSON)]),
+            f"{measured.values[name.replace(_SPEARMAN, '/num_pairs')]:,.0f}",
+            with_interval(measured.scores[name]),
+            with_interval(measured.scores[name.replace(_SPEARMAN, _PEARSON)]),
         )
         for name in names
     ]
     tables = [table(("set", "pairs", "Spearman", "Pearson"), rows)]
-    for rival, measured in judgement.rivals.items():
+    for rival, rival_measured in judgement.rivals.items():
         differences = judgement.differences(rival)
         compared = [
             (
                 name.removesuffix(_SPEARMAN),
-                f"{measured.scores[name].value:.4f}",
+                f"{rival_measured.scores[name].value:.4f}",
                 signed(differences[name]),
                 f"{differences[name].probability_below(-MARGIN):.3f}",
                 verdict(differences[name]),
@@ -119,11 +119,11 @@ def sts_tables(judgement: Judgement) -> list[str]:
 
 
 def _by_genre(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.details if name.endswith("_spearman_cosine")]
+    names = [name for name in judgement.measured.details if name.endswith("_spearman_cosine")]
     rows = [
         (
             name.removesuffix("_spearman_cosine"),
-            with_interval(judgement.own.details[name]),
+            with_interval(judgement.measured.details[name]),
             *_reference_cells(judgement, name),
         )
         for name in names
@@ -132,10 +132,14 @@ def _by_genre(judgement: Judgement) -> str:
 
 
 def _tasks(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/"))]
-    rows = [(name, with_interval(judgement.own.scores[name]), *_reference_cells(judgement, name)) for name in names]
+    names = [name for name in judgement.measured.scores if name.startswith(("retrieval/", "classification/"))]
+    rows = [
+        (name, with_interval(judgement.measured.scores[name]), *_reference_cells(judgement, name)) for name in names
+    ]
     rows += [
-        (name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")
+        (name, f"{value:.4f}", "-", "-")
+        for name, value in judgement.measured.values.items()
+        if name.startswith("mteb/")
     ]
     return table(("measure", "value", "reference's", "difference"), rows)
 
@@ -146,34 +150,41 @@ def _reference_cells(judgement: Judgement, name: str) -> tuple[str, str]:
     if reference is None or name not in reference.all_scores:
         return "-", "-"
     reference_score = reference.all_scores[name]
-    return f"{reference_score.value:.4f}", signed(judgement.own.all_scores[name].minus(reference_score))
+    return f"{reference_score.value:.4f}", signed(judgement.measured.all_scores[name].minus(reference_score))
 
 
 def _robustness(judgement: Judgement) -> str:
-    own = judgement.own
+    measured = judgement.measured
     rows = []
     for name, kind in PERTURBATIONS.items():
         drop = f"robustness/{name}_drop"
-        if drop not in own.scores:
+        if drop not in measured.scores:
             continue
         compared = drop if kind.keeps_meaning else f"robustness/{name}_noticed"
         label = f"{name.replace('_', ' ')}{'' if kind.languages else ' *'}"
-        affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
-        noticed = "" if kind.keeps_meaning else f"{own.scores[compared].value:.3f}"
+        affected = f"{measured.values[f'robustness/{name}_affected']:,.0f}"
+        noticed = "" if kind.keeps_meaning else f"{measured.scores[compared].value:.3f}"
         meaning = "stays" if kind.keeps_meaning else "changes"
         rows.append(
-            (label, meaning, affected, with_interval(own.scores[drop]), noticed, *_reference_cells(judgement, compared))
+            (
+                label,
+                meaning,
+                affected,
+                with_interval(measured.scores[drop]),
+                noticed,
+                *_reference_cells(judgement, compared),
+            )
         )
     return table(("disturbance", "meaning", "pairs", "drop", "noticed", "reference's", "difference"), rows)
 
 
 def _geometry(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.values if name.startswith("geometry/")]
+    names = [name for name in judgement.measured.values if name.startswith("geometry/")]
     rivals = list(judgement.rivals)
     rows = [
         (
             name.removeprefix("geometry/").replace("_", " "),
-            judgement.own.values[name],
+            judgement.measured.values[name],
             *(judgement.rivals[rival].values.get(name) for rival in rivals),
         )
         for name in names
