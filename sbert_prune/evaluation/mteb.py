@@ -226,7 +226,6 @@ def _load(task: AbsTask) -> None:
         source = task.metadata.dataset["path"]
         raise DataError(
             f"mteb={task.metadata.name}: the data of the task ({source}) cannot be loaded: {type(error).__name__}: "
-            f"{error}. mteb fetches "
-            "them from the hub: check the network, HF_ENDPOINT and, where they are not public, HF_TOKEN; or leave the "
-            "task out."
+            f"{error}. mteb fetches them from the hub: check the network, HF_ENDPOINT and, where they are not public, "
+            "HF_TOKEN; or leave the task out."
         ) from error

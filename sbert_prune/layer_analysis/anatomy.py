@@ -111,9 +111,8 @@ def attention_entropy(
 
     It is 0 if each token attends to one token, and 1 if it attends to all equally. The result is the mean over all
     tokens except padding and over the heads (Clark et al. 2019, arXiv 1906.04341, in nats). The maximum of a token is
-    the log of the number of
-    tokens visible to it in that layer: its neighbours in a window, the previous ones in a decoder. A token that sees
-    only one token is left out.
+    the log of the number of tokens visible to it in that layer: its neighbours in a window, the previous ones in a
+    decoder. A token that sees only one token is left out.
 
     Args:
         model: The sentence model.

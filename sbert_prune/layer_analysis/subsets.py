@@ -32,8 +32,8 @@ def embed_subsets(
     """Yield the embeddings of the model cut to each selection, without training. The model is not changed.
 
     Selections are sorted by their kept layers, so that each one continues from the layers that it shares with the
-    previous one. The
-    intermediate states stay in memory: about 60 MB per layer for 1,000 sentences of 20 pieces, 768 wide.
+    previous one. The intermediate states stay in memory: about 60 MB per layer for 1,000 sentences of 20 pieces, 768
+    wide.
 
     Args:
         model: The sentence model.

@@ -74,11 +74,9 @@ _MEANING = (
 )
 _ROBUSTNESS = (
     "If the meaning stays, the drop is the loss of the Spearman correlation: less is better. If the meaning changes, "
-    "it is "
-    "the loss of the cosine of similar pairs, which depends on the spread of a model's cosines; noticed is the share "
-    "of "
-    "pairs whose first sentence is nearer to the original second sentence than to the changed one: more is better, and "
-    "models are compared by it. Kinds marked * need no knowledge of the language."
+    "it is the loss of the cosine of similar pairs, which depends on the spread of a model's cosines; noticed is the "
+    "share of pairs whose first sentence is nearer to the original second sentence than to the changed one: more is "
+    "better, and models are compared by it. Kinds marked * need no knowledge of the language."
 )
 
 

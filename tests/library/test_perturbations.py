@@ -14,7 +14,7 @@ from small_texts import LANGUAGES as SMALL_TEXTS
 
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
 from sbert_prune.evaluation.perturbations.language import language_of
-from sbert_prune.evaluation.perturbations.negation import LANGUAGES, denies
+from sbert_prune.evaluation.perturbations.negation import LANGUAGES, contains_negation
 from sbert_prune.evaluation.perturbations.words import Words, clusters
 
 NEUTRAL = {kind: row.neutral for kind, row in PERTURBATIONS.items() if row.neutral is not None}
@@ -303,8 +303,8 @@ def test_a_negated_sentence_contains_a_negation_and_is_not_negated_again(languag
 
     changed = negated(sentence)
 
-    assert not any(denies(word, language) for word in Words.of(sentence).words)
-    assert any(denies(word, language) for word in Words.of(changed).words)
+    assert not any(contains_negation(word, language) for word in Words.of(sentence).words)
+    assert any(contains_negation(word, language) for word in Words.of(changed).words)
     assert negated(changed) is None
 
 

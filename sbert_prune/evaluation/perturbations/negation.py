@@ -24,7 +24,7 @@ _BY_LANGUAGE = {
 """Patterns of negations. Tamil and Telugu negate by verb endings, so some words are matched or missed wrongly."""
 
 
-def denies(word: str, language: str) -> bool:
+def contains_negation(word: str, language: str) -> bool:
     """Return whether a word of a language is or contains a negation."""
     return _BY_LANGUAGE[language].fullmatch(word) is not None
 
@@ -56,20 +56,18 @@ OF_MANY = word_set("few couple lot")
 
 NO_PARTICIPLES = word_set(
     "building morning evening clothing ceiling wedding meeting painting drawing railing during string spring ruling "
-    "hearing testing "
-    "shooting carpeting something anything everything including excluding according regarding following concerning"
+    "hearing testing shooting carpeting something anything everything including excluding according regarding "
+    "following concerning"
 )
 """Words in -ing that are not participles."""
 
 PARTICIPLES = word_set(
     "beaten become been begun blown bought bound bent broken brought built burst caught chosen come cost cut dealt "
-    "done drawn driven eaten "
-    "fallen felt fled flown forgotten fought found frozen given gone got gotten grown heard held hidden hit hung hurt "
-    "kept known laid led "
-    "left lent lost made meant met paid proven put quit read ridden risen run said seen sent set shaken shot shown "
-    "shut slept sold sought "
-    "spent split spoken stolen stood struck stuck sung sunk swept sworn taken taught thought thrown told torn "
-    "understood withdrawn woken won worn wound written"
+    "done drawn driven eaten fallen felt fled flown forgotten fought found frozen given gone got gotten grown heard "
+    "held hidden hit hung hurt kept known laid led left lent lost made meant met paid proven put quit read ridden "
+    "risen run said seen sent set shaken shot shown shut slept sold sought spent split spoken stolen stood struck "
+    "stuck sung sunk swept sworn taken taught thought thrown told torn understood withdrawn woken won worn wound "
+    "written"
 )
 """Irregular participles."""
 
@@ -86,10 +84,10 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _SHORT = re.compile(r"(?:i|you|we|they|he|she|it|that|there|here)['\u2019](?:m|re|s|ll|ve|d)")
 _IN_ED = re.compile(r"\w{2,}[^e]ed|agreed|freed")
 _IN_S = re.compile(r"\w+[^\Ws]s")
-_NOT_A_DENIAL_BEFORE = frozenset(("only", "just", "yet"))  # "not only", "has not yet to"
+_NO_NEGATION_BEFORE = frozenset(("only", "just", "yet"))  # "not only", "has not yet to"
 
 
-def deny_english(sentence: str) -> str | None:
+def negate_english(sentence: str) -> str | None:
     """Negate an English sentence; return None for one that starts like a question or a command."""
     parsed = _English.of(sentence.strip())
     if not parsed.small or parsed.small[0] in ASK | BE | MODALS | DO | HAVE.keys():
@@ -114,7 +112,7 @@ class _English:
         """Insert "not" after the first auxiliary; None if there is none or "not" cannot follow it."""
         for index, (word, following) in enumerate(zip(self.small, self.small[1:], strict=False)):
             if self._takes_not(index) and self._are_neighbours(index, index + 1):
-                if following in _NOT_A_DENIAL_BEFORE:
+                if following in _NO_NEGATION_BEFORE:
                     return None
                 if word in DO or word in HAVE:
                     return self._replaced(index, self._have_or_do(index))
@@ -208,9 +206,9 @@ def negated_in(language: str) -> Callable[[str], str | None]:
 
     def negated(sentence: str) -> str | None:
         words = Words.of(sentence).words
-        if not words or "?" in sentence or any(denies(word, language) for word in words):
+        if not words or "?" in sentence or any(contains_negation(word, language) for word in words):
             return None
-        return deny_english(sentence) if language == "en" else _framed(sentence.strip(), _FRAMES[language])
+        return negate_english(sentence) if language == "en" else _framed(sentence.strip(), _FRAMES[language])
 
     return negated
 
