@@ -97,13 +97,13 @@ class _Batch:
             output = self.model[0](self.features.copy())
         self.vectors[len(self.change)] = self.pool(output["token_embeddings"])
 
-    def record(self, index: int, state: torch.Tensor, output: torch.Tensor) -> None:
+    def record(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
         before, after = (
-            torch.nn.functional.normalize(vectors[self.tokens].double(), dim=-1) for vectors in (state, output)
+            torch.nn.functional.normalize(vectors[self.tokens].double(), dim=-1) for vectors in (given, returned)
         )
         # 1 - cos of unit vectors, exactly 0 for equal ones
         self.change[index] = float((before - after).square().sum() / 2)
-        self.vectors[index] = self.pool(self.final_norm(state))
+        self.vectors[index] = self.pool(self.final_norm(given))
 
     def pool(self, state: torch.Tensor) -> torch.Tensor:
         features: dict[str, Any] = self.features | {"token_embeddings": state}
