@@ -77,13 +77,13 @@ def look(model: SentenceTransformer, source: Any, exam: Exam, measures: Measures
     """What `evaluate` does besides."""
     from sbert_prune.evaluation.efficiency.flops import measure_flops
     from sbert_prune.evaluation.efficiency.speed import measure_speed
-    from sbert_prune.layer_analysis.anatomy import look_at_layers
+    from sbert_prune.layer_analysis.anatomy import inspect_layers
     from sbert_prune.models.roundtrip import reload_in_fresh_process
     from sbert_prune.models.sentence import PROBES, embed
 
     measure_speed(model, None, measures.sentences)
     measure_flops(model, None, measures.sentences)
-    look_at_layers(model, exam.to_look_at().rows)
+    inspect_layers(model, exam.to_look_at().rows)
     reload_in_fresh_process(source.folder, embed(model, PROBES))
 
 

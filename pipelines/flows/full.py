@@ -65,7 +65,7 @@ def _judged(context: Context, inputs: Inputs, made: tuple[Version, Version]) -> 
 
 def _summed_up(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
     """Over all seeds: each score, the retention, and the difference to the reference."""
-    found = {name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores}
+    found = {name: over_seeds([judgement.measured.scores[name] for judgement in judgements]) for name in judgements[0].measured.scores}
     retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
     if len(retentions) == len(judgements):
         found[RETENTION] = over_seeds(retentions)

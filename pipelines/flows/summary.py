@@ -44,14 +44,14 @@ def where_report(store: Store, run_id: str) -> str:
 def judgement_lines(verdict: Verdict) -> list[str]:
     """What was found about one model: scores with intervals, and differences to its rivals."""
     judgement, metrics = verdict.judgement, verdict.metrics
-    scores = judgement.own.scores
+    scores = judgement.measured.scores
     lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
     lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
     for rival in judgement.rivals:
         lines += _difference(metrics, rival)
     if RETENTION in metrics:
         lines.append(f"{RETENTION:<40} {_retention(metrics)} of the reference")
-    return [*lines, *(f"note      {note}" for note in judgement.own.notes)]
+    return [*lines, *(f"note      {note}" for note in judgement.measured.notes)]
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:

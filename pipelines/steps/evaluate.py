@@ -30,7 +30,7 @@ from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.measures import Measured, measure_all
 from sbert_prune.evaluation.sts import StsMeasure
-from sbert_prune.layer_analysis.anatomy import look_at_layers
+from sbert_prune.layer_analysis.anatomy import inspect_layers
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import lineage_of
@@ -112,10 +112,10 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
         dev_pairs = _report_dev_score(context, run, source, model, exam)
-        signatures = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
-        verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id, dev_pairs)
+        diagnostics = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
+        verdict = Verdict(source, judgement, looked, diagnostics, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
-    echo(*(f"look: {signature}" for signature in signatures))
+    echo(*(f"look: {diagnostic}" for diagnostic in diagnostics))
     return verdict
 
 
@@ -178,8 +178,8 @@ def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Ex
     return Efficiency(
         speed=measure_speed(model, base, measures.sentences),
         flops=measure_flops(model, base, measures.sentences),
-        layers=look_at_layers(model, pairs.rows),
-        base_layers=look_at_layers(base, pairs.rows) if base is not None else None,
+        layers=inspect_layers(model, pairs.rows),
+        base_layers=inspect_layers(base, pairs.rows) if base is not None else None,
         split=split,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.steps.records import logged_id
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.evaluation.diagnostics import of_broken_embeddings
+from sbert_prune.evaluation.diagnostics import diagnose_broken_embeddings
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.report.charts import label_of, speed_chart
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
@@ -61,7 +61,7 @@ class Verdict:
     source: SavedModel
     judgement: Judgement
     efficiency: Efficiency
-    signatures: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     metrics: dict[str, float]
     run_id: str
     dev_pairs: str | None
@@ -87,7 +87,7 @@ def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> N
     base = _base_layers(efficiency, lineage)
     for name, picture in verdict.pictures.items():
         run.log_bytes(picture, name)
-    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
+    run.log_json(judgement.as_dict() | {"signatures": [asdict(diagnostic) for diagnostic in verdict.diagnostics]}, "judgement.json")
     run.log_json({"model": efficiency.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in efficiency.speed.table], "speed.json")
     page = Page(
@@ -95,7 +95,7 @@ def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> N
         facts=_facts(source, efficiency),
         judgement=judgement,
         metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
-        signatures=verdict.signatures,
+        diagnostics=verdict.diagnostics,
         more=(_cells(efficiency), _layers(efficiency, lineage.selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
@@ -117,7 +117,7 @@ def _layers(efficiency: Efficiency, kept: Sequence[int]) -> Table:
 
 def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
     """The report of a model whose embeddings cannot be judged."""
-    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {of_broken_embeddings(error)}\n", REPORT)
+    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {diagnose_broken_embeddings(error)}\n", REPORT)
 
 
 def _title(source: SavedModel) -> str:

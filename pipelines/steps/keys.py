@@ -46,7 +46,7 @@ def phase_key(context: Context, phase: str, source: SavedModel, data: Mapping[st
 def variant_key(context: Context, inputs: Inputs) -> str:
     """Of a variant: its base, data, settings, teacher and seed."""
     recipe, hardware = context.recipe, context.hardware
-    settings = json.dumps(recipe.deciding())
+    settings = json.dumps(recipe.model_settings())
     base, teacher = inputs.pruning.base.checkpoint.fingerprint(), inputs.teacher.checkpoint.fingerprint() if inputs.teacher else ""
     data = [rows.digest for rows in inputs.splits.values()]
     sentences = inputs.sentences[1].digest if inputs.sentences else ""

@@ -1,7 +1,7 @@
-"""Scores with what they would have been on other samples of the same kind: the paired bootstrap (Efron 1979; Berg-Kirkpatrick et al. 2012).
+"""Confidence intervals of scores: the paired bootstrap (Efron 1979; Berg-Kirkpatrick et al. 2012); means over seeds.
 
-A measure says how it scores rows that were drawn so and so often; one seed draws the same rows for every model, so that two models'
-scores are compared draw by draw.
+A statistic computes the score of each resample from how often each row was drawn. The same seed draws the same rows for
+every model, so the scores of two models are compared resample by resample.
 """
 
 from __future__ import annotations
@@ -17,25 +17,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-    """A score of each resample from how often each row was drawn. *Shapes:* (resamples, rows) -> (resamples,)"""
+    """Computes the score of each resample from how often each row was drawn.
+
+    *Shapes:* (resamples, rows) -> (resamples,)
+    """
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 MARGIN = 0.01
-"""A difference of one point is what people mean by "as good as"."""
+"""Two scores that differ by at most one point count as equally good."""
 
-_CELLS = 1 << 18  # of a chunk of counts: 2 MB, which stays in a core's cache
+_CELLS = 1 << 18  # size of a chunk of counts: 2 MB, which fits into the cache of a core
 _MOST_CELLS = 400_000_000
 _FEWEST_RESAMPLES = 1000
-FEWEST_TO_TELL = 20
+MIN_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """A score, and the same on each resample of its rows.
+    """A score and its values on resamples of its rows.
 
-    draws: NaN where a resample has no score (all its pairs equal, say). *Shape:* (resamples,)
-    sample: names the rows; scores of the same sample are compared draw by draw.  num_rows: how many they are.
+    Attributes:
+        value: The score of the rows themselves.
+        draws: The score of each resample; NaN where it has none (all its pairs are equal, for example). *Shape:*
+            (resamples,)
+        sample: Identifies the rows; only scores of the same sample can be compared resample by resample.
+        num_rows: Number of rows.
     """
 
     value: float
@@ -45,57 +52,60 @@ class Score:
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % interval."""
+        """Return the lower end of the 95 % interval."""
         return self.interval()[0]
 
     @property
     def high(self) -> float:
-        """Upper end of the 95 % interval."""
+        """Return the upper end of the 95 % interval."""
         return self.interval()[1]
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """The percentile interval; never without the value itself. NaN where no resample has a score."""
+        """Return the percentile interval, widened to include the value itself. NaN where no resample has a score."""
         if np.isnan(self.draws).all():
             return float("nan"), float("nan")
         low, high = np.nanquantile(self.draws, [(1 - level) / 2, (1 + level) / 2])
         return min(float(low), self.value), max(float(high), self.value)
 
     def minus(self, other: Score) -> Score:
-        """How much better than another model on the same rows. Raises ValueError for other rows."""
+        """Return the difference to another model on the same rows. Raises ValueError for different rows."""
         return Score(self.value - other.value, self.draws - self._paired(other), self.sample, self.num_rows)
 
     def negated(self) -> Score:
-        """The same with the other sign."""
+        """Return the score with the opposite sign."""
         return Score(-self.value, -self.draws, self.sample, self.num_rows)
 
     def over(self, other: Score) -> Score:
-        """The share of another model's score on the same rows. Raises ValueError for other rows."""
+        """Return the ratio to another model's score on the same rows. Raises ValueError for different rows."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return Score(self.value / other.value, self.draws / self._paired(other), self.sample, self.num_rows)
 
     def probability_below(self, bound: float) -> float:
-        """Share of the resamples with a score below a bound, 0 to 1."""
+        """Return the share of resamples with a score below a bound, 0 to 1."""
         known = self.draws[~np.isnan(self.draws)]
         return float((known < bound).mean()) if len(known) else float("nan")
 
     def _paired(self, other: Score) -> NDArray[np.float64]:
         if (self.sample, len(self.draws)) != (other.sample, len(other.draws)):
             raise ValueError(
-                f"scores of {self.sample} and of {other.sample} are not of the same rows, so they cannot be compared draw by draw"
+                f"scores of {self.sample} and of {other.sample} are not of the same rows, "
+                "so they cannot be compared draw by draw"
             )
         return other.draws
 
 
 def verdict(difference: Score, margin: float = MARGIN) -> str:
-    """A difference to a rival in words, at 95 %: better, worse, either of them within the margin, as good, or not told apart.
+    """Describe a difference to a rival at 95 %: better or worse (within the margin or not), as good, or not told apart.
 
-    Fewer than 20 rows tell nothing: their resamples are too much like each other.
+    With fewer than 20 rows the verdict is always "not told apart": their resamples are too similar to each other.
     """
-    if difference.num_rows < FEWEST_TO_TELL:
+    if difference.num_rows < MIN_ROWS:
         return "not told apart"
     low, high = difference.interval()
     if low > 0:
-        return f"better, within {margin:g}" if difference.negated().probability_below(-margin) <= 1 - LEVEL else "better"
+        return (
+            f"better, within {margin:g}" if difference.negated().probability_below(-margin) <= 1 - LEVEL else "better"
+        )
     as_good = difference.probability_below(-margin) <= 1 - LEVEL
     if high < 0:
         return f"worse, within {margin:g}" if as_good else "worse"
@@ -105,9 +115,12 @@ def verdict(difference: Score, margin: float = MARGIN) -> str:
 def resample(
     statistics: Mapping[str, Statistic], num_rows: int, sample: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Score]:
-    """Score the rows as they are, and as often as asked with rows drawn at random, the same for every statistic and every call.
+    """Compute statistics of the rows and of random resamples.
 
-    Many rows are drawn less often: their intervals are narrow, and 10,000 times a million would take minutes.
+    The resamples are the same for every statistic and every call.
+
+    Large data sets get fewer resamples: their intervals are narrow, and 10,000 resamples of a million rows would take
+    minutes.
     """
     whole = np.ones((1, num_rows))
     draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
@@ -115,27 +128,28 @@ def resample(
         for name, statistic in statistics.items():
             draws[name].append(statistic(counts))
     return {
-        name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample, num_rows) for name, statistic in statistics.items()
+        name: Score(float(statistic(whole)[0]), np.concatenate(draws[name]), sample, num_rows)
+        for name, statistic in statistics.items()
     }
 
 
 def draw_counts(num_rows: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each row is drawn in each resample, some resamples at a time. *Shape:* (some, rows)"""
+    """Yield how often each row is rows in each resample, in chunks of resamples. *Shape:* (chunk, rows)"""
     rng = np.random.default_rng(seed)
-    at_once = max(1, _CELLS // num_rows)
-    for start in range(0, resamples, at_once):
-        size = min(at_once, resamples - start)
-        drawn = rng.integers(num_rows, size=(size, num_rows), dtype=np.int64)
-        drawn += np.arange(size)[:, None] * num_rows
-        yield np.bincount(drawn.ravel(), minlength=size * num_rows).reshape(size, num_rows).astype(np.float64)
+    chunk = max(1, _CELLS // num_rows)
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        rows = rng.integers(num_rows, size=(size, num_rows), dtype=np.int64)
+        rows += np.arange(size)[:, None] * num_rows
+        yield np.bincount(rows.ravel(), minlength=size * num_rows).reshape(size, num_rows).astype(np.float64)
 
 
 def mean_of(values: NDArray[np.float64]) -> Statistic:
-    """The mean of a number that each row has. *Shape:* (rows,)"""
+    """Return the statistic that is the mean of one number per row. *Shape:* (rows,)"""
 
     def mean(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = counts @ values / counts.sum(axis=1)
-        return found
+        means: NDArray[np.float64] = counts @ values / counts.sum(axis=1)
+        return means
 
     return mean
 
@@ -144,8 +158,14 @@ def mean_of(values: NDArray[np.float64]) -> Statistic:
 class OverSeeds:
     """The mean of a score over seeds.
 
-    deviation: between seeds (n - 1 below).  low, high: ends of the 95 % interval.  values: of each seed.
-    error: of the mean, pairs and seeds together.  freedom: degrees of freedom of Student's t.
+    Attributes:
+        mean: Mean over the seeds.
+        deviation: Standard deviation between seeds (divided by n - 1).
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        values: Score of each seed.
+        error: Standard error of the mean, from pairs and seeds together.
+        freedom: Degrees of freedom of Student's t.
     """
 
     mean: float
@@ -157,27 +177,45 @@ class OverSeeds:
     freedom: float
 
     def probability_below(self, bound: float) -> float:
-        """How likely the mean over all seeds and pairs is below a bound, 0 to 1."""
-        return float(student.cdf((bound - self.mean) / self.error, self.freedom)) if self.error else float(self.mean < bound)
+        """Return the probability that the mean over all seeds and pairs is below a bound, 0 to 1."""
+        return (
+            float(student.cdf((bound - self.mean) / self.error, self.freedom))
+            if self.error
+            else float(self.mean < bound)
+        )
 
 
 def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
-    """The mean of scores of the same rows, one a seed. The interval adds the variance of the pairs drawn to that of the seeds.
+    """Return the mean over seeds of scores of the same rows.
 
-    With two or three seeds their own variance is hardly known; Student's t takes care of that, with the degrees of freedom that the two
-    variances have together (Satterthwaite 1946).
+    The interval adds the variance of the pairs to that of the seeds.     The variance of two or three seeds is itself
+    uncertain. Student's t accounts for that, with the effective degrees of freedom of the two variances combined
+    (Satterthwaite 1946).
 
-    Raises ValueError for fewer than two scores, or scores of different rows.
+    Args:
+        scores: One score per seed.
+        level: Coverage of the interval, 0 to 1.
+
+    Raises:
+        ValueError: There are fewer than two scores, or they are of different rows.
     """
     if len(scores) < 2:
-        raise ValueError(f"{len(scores)} seeds say nothing about their spread; give two or more")
+        raise ValueError(f"{len(scores)} seeds are too few to estimate their spread; give two or more")
     if len({(score.sample, len(score.draws)) for score in scores}) > 1:
         raise ValueError("the scores are not of the same rows")
     values = np.array([score.value for score in scores])
-    of_pairs = float(np.nanvar(np.mean([score.draws for score in scores], axis=0), ddof=1))
-    of_seeds = float(values.var(ddof=1)) / len(values)
-    variance = of_pairs + of_seeds
-    freedom = variance**2 / (of_seeds**2 / (len(values) - 1)) if of_seeds > 0 else np.inf
+    pair_variance = float(np.nanvar(np.mean([score.draws for score in scores], axis=0), ddof=1))
+    seed_variance = float(values.var(ddof=1)) / len(values)
+    variance = pair_variance + seed_variance
+    freedom = variance**2 / (seed_variance**2 / (len(values) - 1)) if seed_variance > 0 else np.inf
     width = float(student.ppf((1 + level) / 2, freedom)) * variance**0.5
     mean = float(values.mean())
-    return OverSeeds(mean, float(values.std(ddof=1)), mean - width, mean + width, tuple(map(float, values)), variance**0.5, float(freedom))
+    return OverSeeds(
+        mean,
+        float(values.std(ddof=1)),
+        mean - width,
+        mean + width,
+        tuple(map(float, values)),
+        variance**0.5,
+        float(freedom),
+    )

@@ -1,4 +1,4 @@
-"""Classification on frozen embeddings: how well a simple classifier tells the classes of texts that it has not seen."""
+"""Classification on frozen embeddings: how well simple classifiers predict the classes of unseen texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import numpy as np
 
 from sbert_prune.data.splits import deal, text_keys
 from sbert_prune.evaluation.bootstrap import mean_of, resample
-from sbert_prune.evaluation.classifiers import ResampledMacroF1, choose_c, choose_k, predict_logistic, predict_neighbours
+from sbert_prune.evaluation.classifiers import (
+    ResampledMacroF1,
+    choose_c,
+    choose_k,
+    predict_logistic,
+    predict_neighbours,
+)
 from sbert_prune.evaluation.measures import Measured
 
 if TYPE_CHECKING:
@@ -23,40 +29,40 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.embeddings import Embedded
 
 _FOLDS = 10
-_HELD_OUT = 5  # one part of so many, to choose C on
-_MOST_TO_CHOOSE = 5000
+_NUM_PARTS = 5  # one fifth of the rows is held out to choose C
+_MAX_TO_CHOOSE = 5000
 
 RESAMPLES = 2000
-"""Enough for the ends of a 95 % interval: each rests on 50 draws."""
+"""Enough for the ends of a 95 % interval: 50 resamples lie beyond each end."""
 
 
 @dataclass(frozen=True)
 class ClassificationMeasure:
-    """A set of labelled texts, judged by logistic regression and by nearest neighbours.
+    """Scores logistic regression and nearest neighbours on a set of labelled texts.
 
-    k and C are chosen on train. Without train, ten folds are each told by the nine others, with the k and C that half of those nine
-    choose, so that a row has no say in how it is judged.
+    k and C are chosen on train. Without train, each of ten folds is predicted from the nine others, with a k and C that
+    were chosen on half of the folds, never the half that contains the fold itself.
 
     Attributes:
-        name: As in `classification=NAME=FOLDER`; its metrics are `classification/NAME_accuracy`, `_macro_f1`, `_knn_accuracy` and
-            `_knn_macro_f1`.
+        name: As in `classification=NAME=FOLDER`; the metrics are `classification/NAME_accuracy`, `_macro_f1`,
+            `_knn_accuracy` and `_knn_macro_f1`.
         data: The labelled texts.
-        resamples: How many draws the intervals rest on.
-        most_to_choose: How many rows k and C are chosen on at most.
+        resamples: Number of bootstrap resamples for the intervals.
+        most_to_choose: Maximum number of rows on which k and C are chosen.
     """
 
     name: str
     data: LabelledData
     resamples: int = RESAMPLES
     _: KW_ONLY
-    most_to_choose: int = _MOST_TO_CHOOSE
+    most_to_choose: int = _MAX_TO_CHOOSE
 
     def texts(self) -> Iterable[str]:
-        """The texts of train and test."""
+        """Return the texts of train and test."""
         return self._rows.texts
 
     def measure(self, embedded: Embedded) -> Measured:
-        """Accuracy and macro-F1 with their intervals over the test rows, and what was chosen."""
+        """Return accuracy and macro-F1 with their intervals over the test rows, and the chosen k and C."""
         ks, by_neighbours = self._by_neighbours(embedded)
         cs, by_regression = self._by_regression(embedded)
         gold = self._rows.labels[self._rows.first_test :]
@@ -68,36 +74,40 @@ class ClassificationMeasure:
             resamples=self.resamples,
         )
         chosen = {"knn_k": np.mean(ks), "c": np.exp(np.mean(np.log(cs))).round(6)}
-        found = chosen | {"num_classes": len(self.data.classes), "num_rows": len(gold)}
-        values = {f"classification/{self.name}_{name}": float(value) for name, value in found.items()}
+        extras = chosen | {"num_classes": len(self.data.classes), "num_rows": len(gold)}
+        values = {f"classification/{self.name}_{name}": float(value) for name, value in extras.items()}
         return Measured(scores, values=values)
 
     def _by_neighbours(self, embedded: Embedded) -> tuple[list[int], NDArray[np.int64]]:
-        """k of each choice, and the predicted classes. *Shape:* (test,)"""
+        """Return the k of each choice, and the predicted classes. *Shape:* (test,)"""
         rows, num_classes = self._rows, len(self.data.classes)
         unit = embedded.of(rows.texts)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        some = [rows.once(places)[: self.most_to_choose] for places in self._plan.choices]
-        ks = [choose_k(unit[places], rows.labels[places], num_classes) for places in some]
+        distinct = [rows.without_duplicates(indices)[: self.most_to_choose] for indices in self._plan.choices]
+        ks = [choose_k(unit[indices], rows.labels[indices], num_classes) for indices in distinct]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
-            train = rows.once(part.train)
-            predicted[part.test] = predict_neighbours((unit[train], rows.labels[train]), unit[part.test], ks[part.choice], num_classes)
+            train = rows.without_duplicates(part.train)
+            predicted[part.test] = predict_neighbours(
+                (unit[train], rows.labels[train]), unit[part.test], ks[part.choice], num_classes
+            )
         return ks, predicted[rows.first_test :]
 
     def _by_regression(self, embedded: Embedded) -> tuple[list[float], NDArray[np.int64]]:
-        """C of each choice, and the predicted classes. *Shape:* (test,)"""
+        """Return the C of each choice, and the predicted classes. *Shape:* (test,)"""
         rows = self._rows
         vectors = embedded.of(rows.texts)
-        cs = [self._choose_c(vectors, places[: self.most_to_choose]) for places in self._plan.choices]
+        cs = [self._choose_c(vectors, indices[: self.most_to_choose]) for indices in self._plan.choices]
         predicted = np.empty(len(rows.texts), dtype=np.int64)
         for part in self._plan.parts:
-            predicted[part.test] = predict_logistic((vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice])
+            predicted[part.test] = predict_logistic(
+                (vectors[part.train], rows.labels[part.train]), vectors[part.test], cs[part.choice]
+            )
         return cs, predicted[rows.first_test :]
 
-    def _choose_c(self, vectors: NDArray[np.float32], places: NDArray[np.int64]) -> float:
-        labels = self._rows.labels[places]
-        return choose_c(vectors[places], labels, deal(self._rows.keys[places], labels, _HELD_OUT) == 0)
+    def _choose_c(self, vectors: NDArray[np.float32], indices: NDArray[np.int64]) -> float:
+        labels = self._rows.labels[indices]
+        return choose_c(vectors[indices], labels, deal(self._rows.keys[indices], labels, _NUM_PARTS) == 0)
 
     @cached_property
     def _rows(self) -> _Rows:
@@ -109,33 +119,39 @@ class ClassificationMeasure:
 
     @cached_property
     def _plan(self) -> _Plan:
-        """Rows stand in an order of their own throughout, so that the order of a file decides nothing."""
+        """Return which rows choose, train and test. Rows are sorted by content, so that file order has no influence."""
         rows = self._rows
-        order = np.array(sorted(range(len(rows.texts)), key=lambda place: (rows.keys[place], rows.texts[place], rows.labels[place])))
+        order = np.array(
+            sorted(range(len(rows.texts)), key=lambda index: (rows.keys[index], rows.texts[index], rows.labels[index]))
+        )
         if self.data.train is not None:
             train = order[order < rows.first_test]
             return _Plan((train,), (_Part(train, np.arange(rows.first_test, len(rows.texts)), 0),))
         fold = deal(rows.keys, rows.labels, _FOLDS)[order]
-        parts = tuple(_Part(order[fold != number], order[fold == number], number % 2) for number in np.unique(fold).tolist())
+        parts = tuple(
+            _Part(order[fold != number], order[fold == number], number % 2) for number in np.unique(fold).tolist()
+        )
         return _Plan(tuple(order[fold % 2 != side] for side in (0, 1)), parts)
 
 
 class _Rows(NamedTuple):
-    """All texts, train before test, with the numbers and keys of their classes and texts."""
+    """All texts, train before test, with their class numbers and text keys."""
 
     texts: list[str]
     labels: NDArray[np.int64]
     keys: NDArray[np.uint64]
     first_test: int
 
-    def once(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of equal text and class but for the first of them: a copy would be every row's nearest neighbour."""
-        _, first = np.unique(np.stack([self.keys[places], self.labels[places].astype(np.uint64)]), axis=1, return_index=True)
-        return places[np.sort(first)]
+    def without_duplicates(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Drop duplicates (same text and class): a copy would be the nearest neighbour of its original."""
+        _, first = np.unique(
+            np.stack([self.keys[indices], self.labels[indices].astype(np.uint64)]), axis=1, return_index=True
+        )
+        return indices[np.sort(first)]
 
 
 class _Part(NamedTuple):
-    """Places of the rows to learn from and to predict, and which choice of k and C holds for them."""
+    """Indices of the rows to train on and to predict, and the index of the choice of k and C to use."""
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
@@ -143,7 +159,12 @@ class _Part(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """choices: the places of the rows that choose k and C.  parts: each row that is judged is in one of them."""
+    """Which rows choose the settings, and which train and test.
+
+    Attributes:
+        choices: For each choice, the indices of the rows that choose k and C.
+        parts: Train and test indices; each row to predict is in the test indices of exactly one part.
+    """
 
     choices: tuple[NDArray[np.int64], ...]
     parts: tuple[_Part, ...]

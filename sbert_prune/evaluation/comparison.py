@@ -1,4 +1,4 @@
-"""What was found about one model, beside what was found about its rivals on the same rows."""
+"""The results of one model compared with those of its rivals on the same rows."""
 
 from __future__ import annotations
 
@@ -13,68 +13,79 @@ from sbert_prune.metrics import RETENTION, STS_TEST
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """own: of the model.  rivals: of reference, base and champion, as far as there are such, by these names."""
+    """The results of a model and of its rivals.
 
-    own: Measured
+    Attributes:
+        measured: Results of the model.
+        rivals: Results by name: reference, base and champion, as far as they exist.
+    """
+
+    measured: Measured
     rivals: Mapping[str, Measured] = field(default_factory=dict)
 
     def differences(self, rival: str) -> dict[str, Score]:
-        """How much better the model is than a rival, draw by draw, in every score that both have."""
-        theirs = self.rivals[rival].all_scores
-        ours = self.own.all_scores
-        return {name: score.minus(theirs[name]) for name, score in ours.items() if name in theirs and name not in BY_SPREAD}
+        """Return the paired difference of the model to a rival in every score that both have."""
+        rival_scores = self.rivals[rival].all_scores
+        scores = self.measured.all_scores
+        return {
+            name: score.minus(rival_scores[name])
+            for name, score in scores.items()
+            if name in rival_scores and name not in BY_SPREAD
+        }
 
     def retention(self) -> Score | None:
-        """Share of the reference's score on the same pairs; None without a reference, or where its score is 0 or less."""
+        """Return the share of the reference's score, or None without a reference or if its score is not positive."""
         reference = self.rivals.get("reference")
-        if reference is None or STS_TEST not in reference.scores or STS_TEST not in self.own.scores:
+        if reference is None or STS_TEST not in reference.scores or STS_TEST not in self.measured.scores:
             return None
-        theirs = reference.scores[STS_TEST]
-        return self.own.scores[STS_TEST].over(theirs) if theirs.value > 0 else None
+        reference_score = reference.scores[STS_TEST]
+        return self.measured.scores[STS_TEST].over(reference_score) if reference_score.value > 0 else None
 
     def metrics(self) -> dict[str, float]:
-        """Plain numbers by their names in MLflow.
+        """Return plain numbers by metric name.
 
-        Besides the model's own: `quality/retention`, and for each rival `difference/RIVAL` (STS test, variant less rival) with its
-        interval and `difference/RIVAL_p_worse`, the probability that the variant is worse by more than a point.
+        Besides the metrics of the model: `quality/retention`, and for each rival `difference/RIVAL` (STS test, variant
+        minus rival) with its interval and `difference/RIVAL_p_worse`, the probability that the variant is worse by more
+        than a point.
         """
-        found = self.own.metrics()
+        metrics = self.measured.metrics()
         if (retention := self.retention()) is not None:
-            knows = self.rivals["reference"].scores[STS_TEST].low > 0  # else the share of a score that may be 0 has no ends
-            found |= with_ends(RETENTION, retention) if knows else {RETENTION: retention.value}
+            # a ratio to a score that may be 0 has no interval
+            is_positive = self.rivals["reference"].scores[STS_TEST].low > 0
+            metrics |= with_ends(RETENTION, retention) if is_positive else {RETENTION: retention.value}
         for rival in self.rivals:
             if (difference := self.differences(rival).get(STS_TEST)) is not None:
-                found |= with_ends(f"difference/{rival}", difference)
-                found[f"difference/{rival}_p_worse"] = difference.probability_below(-MARGIN)
-        return found
+                metrics |= with_ends(f"difference/{rival}", difference)
+                metrics[f"difference/{rival}_p_worse"] = difference.probability_below(-MARGIN)
+        return metrics
 
     def as_dict(self) -> dict[str, object]:
-        """Everything with its intervals, for `judgement.json`."""
+        """Return all results with their intervals, for `judgement.json`."""
         return {
-            "scores": {name: _described(score) for name, score in self.own.all_scores.items()},
-            "values": dict(self.own.values),
+            "scores": {name: _score_dict(score) for name, score in self.measured.all_scores.items()},
+            "values": dict(self.measured.values),
             "margin": MARGIN,
             "differences": {
                 rival: {
-                    name: _described(score)
+                    name: _score_dict(score)
                     | {"p_worse": gain(name, score).probability_below(-MARGIN), "verdict": verdict(gain(name, score))}
                     for name, score in self.differences(rival).items()
                 }
                 for rival in self.rivals
             },
-            "notes": list(self.own.notes),
+            "notes": list(self.measured.notes),
         }
 
 
 def gain(name: str, difference: Score) -> Score:
-    """A difference in a score as what it is worth: where less is better, less is a gain."""
+    """Return a difference with its sign flipped for metrics where lower is better, so that positive means better."""
     return difference.negated() if name in LESS_IS_BETTER else difference
 
 
 def with_ends(name: str, score: Score) -> dict[str, float]:
-    """A score as three metrics: NAME, NAME_low and NAME_high."""
+    """Return a score as three metrics: NAME, NAME_low and NAME_high."""
     return {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
 
 
-def _described(score: Score) -> dict[str, float]:
+def _score_dict(score: Score) -> dict[str, float]:
     return {"value": score.value, "low": score.low, "high": score.high}

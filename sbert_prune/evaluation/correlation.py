@@ -1,4 +1,4 @@
-"""Correlations of rows of numbers, whole or resampled."""
+"""Pearson and Spearman correlations, of all pairs and of bootstrap resamples."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
 
 
 def correlate(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of each row. NaN where a row is constant. *Shapes:* (rows, pairs) twice -> (rows,)"""
+    """Return the Pearson correlation of each row, NaN where it is constant. *Shapes:* (rows, pairs) twice -> (rows,)"""
     constant = (np.ptp(left, axis=-1) == 0) | (np.ptp(right, axis=-1) == 0)
     left = left - left.mean(axis=-1, keepdims=True)
     right = right - right.mean(axis=-1, keepdims=True)
     norms = np.sqrt((left * left).sum(axis=-1) * (right * right).sum(axis=-1))
     with np.errstate(invalid="ignore", divide="ignore"):
         result: NDArray[np.float64] = (left * right).sum(axis=-1) / norms
-    result[constant] = np.nan  # a mean may be rounded, so that the differences are not quite 0
+    result[constant] = np.nan  # a rounded mean can leave differences that are not quite 0
     return result
 
 
 def spearman(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank correlation of each row, ties at their mean rank. *Shapes:* (rows, pairs) twice -> (rows,)"""
+    """Return the rank correlation of each row, ties at their mean rank. *Shapes:* (rows, pairs) twice -> (rows,)"""
     return correlate(rankdata(left, axis=-1), rankdata(right, axis=-1))
 
 
 class ResampledSpearman:
-    """Spearman of pairs that were drawn so and so often. Ranks come from running sums of the draws, so nothing is sorted again."""
+    """Spearman of resampled pairs. Ranks come from running sums of the counts, so the pairs are sorted only once."""
 
     def __init__(self, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
         """Sort the pairs once. *Shapes:* (pairs,) twice
 
-        Raises DataError for numbers that are not finite, and for no pair at all.
+        Raises DataError for numbers that are not finite, and for empty arrays.
         """
         _check(predicted, gold)
         order = np.argsort(predicted, kind="stable")
@@ -50,18 +50,18 @@ class ResampledSpearman:
         self._gold_group = groups[order]  # of the pairs in the order of the predictions
 
     def __call__(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Spearman of each resample; NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
+        """Return Spearman of each resample, NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
         drawn = counts[:, self._order]
         rank, square = self._predicted.ranks(drawn)
         gold_rank, gold_square = self._gold.ranks(counts[:, self._gold_order])
         rank = rank if self._predicted.all_differ else rank[:, self._predicted.group]
         products = np.einsum("ij,ij,ij->i", drawn, rank, gold_rank[:, self._gold_group])
-        return _ratio(products, square, gold_square, (_NOTHING, _NOTHING))
+        return _ratio(products, square, gold_square, (_ZERO, _ZERO))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
-    """Equal numbers in a sorted row. group: of each number.  ends: where each group ends."""
+    """Groups of equal numbers in a sorted array. group: group index of each number.  ends: last index of each group."""
 
     group: NDArray[np.intp]
     ends: NDArray[np.intp]
@@ -78,7 +78,7 @@ class _Groups:
         return len(self.ends) == len(self.group)
 
     def ranks(self, drawn: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Each group's mean rank less the mean of all, and the sum of their squares over all draws.
+        """Return the centred mean rank of each group, and the sum of squares over all drawn pairs.
 
         *Shapes:* (resamples, groups) and (resamples,)
         """
@@ -91,42 +91,46 @@ class _Groups:
 
 
 class ResampledPearson:
-    """Pearson correlation of pairs that were drawn so and so often, from the sums that it is made of."""
+    """Pearson correlation of resampled pairs, computed from sums over the pairs."""
 
     def __init__(self, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
-        """Take the pairs. *Shapes:* (pairs,) twice
+        """Compute the terms of the sums. *Shapes:* (pairs,) twice
 
-        Raises DataError for numbers that are not finite, and for no pair at all.
+        Raises DataError for numbers that are not finite, and for empty arrays.
         """
         _check(predicted, gold)
-        x, y = predicted - predicted.mean(), gold - gold.mean()  # near 0, so that the sums of squares keep their digits
+        # Centred, so that the sums of squares keep their precision.
+        x, y = predicted - predicted.mean(), gold - gold.mean()
         self._terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
-        self._nothing = (_NOTHING * float(x @ x), _NOTHING * float(y @ y))
+        self._zero = (_ZERO * float(x @ x), _ZERO * float(y @ y))
 
     def __call__(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Pearson of each resample; NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
+        """Return Pearson of each resample, NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
         num, x, y, xx, yy, xy = (counts @ self._terms).T
-        return _ratio(xy - x * y / num, xx - x * x / num, yy - y * y / num, self._nothing)
+        return _ratio(xy - x * y / num, xx - x * x / num, yy - y * y / num, self._zero)
 
 
 def _check(predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> None:
-    """Sorting would give a NaN a rank like any other number."""
+    """Reject NaN and infinity: sorting would give a NaN a rank like any other number."""
     if predicted.shape != gold.shape or not len(gold):
         raise DataError(
-            f"{len(predicted)} similarities and {len(gold)} scores cannot be correlated; expected as many of both, and one or more."
+            f"{len(predicted)} similarities and {len(gold)} scores cannot be correlated; "
+            "expected as many of both, and one or more."
         )
     for name, numbers in (("similarities", predicted), ("scores", gold)):
         if wrong := int((~np.isfinite(numbers)).sum()):
-            raise DataError(f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. Check what computed them.")
+            raise DataError(
+                f"{wrong} of {len(numbers)} {name} are not finite, so they cannot be ranked. Check what computed them."
+            )
 
 
-_NOTHING = 1e-12  # of the variance of all pairs: what rounding leaves of 0; ranks have none or more than a half
+_ZERO = 1e-12  # relative to the variance of all pairs: smaller is rounding (ranks have 0 or more than 0.5)
 
 
 def _ratio(
-    products: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64], nothing: tuple[float, float]
+    products: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64], zero: tuple[float, float]
 ) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = products / np.sqrt(left * right)
-    found[(left <= nothing[0]) | (right <= nothing[1])] = np.nan
-    return np.clip(found, -1.0, 1.0)
+        ratios = products / np.sqrt(left * right)
+    ratios[(left <= zero[0]) | (right <= zero[1])] = np.nan
+    return np.clip(ratios, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""What a model says of the dev pairs: kept with it, so that two models are compared pair by pair without loading either."""
+"""The cosines of a model on the dev pairs, stored with it, to compare models pair by pair without loading them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ FILE_NAME = "dev_pairs.json"
 
 @dataclass(frozen=True, eq=False)
 class DevPairs:
-    """Scores by people and cosines by one model.
+    """Gold scores and the cosines of one model.
 
-    digest: of the pairs, as in lineage.  gold: 0 to 1. *Shape:* (pairs,)  cosines: -1 to 1. *Shape:* (pairs,)
+    Attributes:
+        digest: Digest of the pairs, as in the lineage.
+        gold: Human scores, 0 to 1. *Shape:* (pairs,)
+        cosines: Cosine similarities, -1 to 1. *Shape:* (pairs,)
     """
 
     digest: str
@@ -33,26 +36,30 @@ class DevPairs:
 
     @property
     def value(self) -> float:
-        """Spearman."""
+        """Return the Spearman correlation."""
         return float(spearman(self.cosines[None], self.gold[None])[0])
 
     @cached_property
     def score(self) -> Score:
-        """Spearman with its resamples; the same rows are drawn for every model."""
+        """Return Spearman with its resamples; the same rows are drawn for every model."""
         return resample({"score": ResampledSpearman(self.cosines, self.gold)}, len(self.gold), self.digest)["score"]
 
     def to_json(self) -> str:
-        """As text."""
+        """Return the pairs as JSON text."""
         return json.dumps({"digest": self.digest, "gold": self.gold.tolist(), "cosines": self.cosines.tolist()})
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self | None:
-        """What `to_json` wrote; None for anything else."""
+        """Parse the output of `to_json`; return None for anything else."""
         try:
             values = json.loads(text)
-            found = cls(str(values["digest"]), np.array(values["gold"], dtype=np.float64), np.array(values["cosines"], dtype=np.float64))
+            pairs = cls(
+                str(values["digest"]),
+                np.array(values["gold"], dtype=np.float64),
+                np.array(values["cosines"], dtype=np.float64),
+            )
         except (ValueError, KeyError, TypeError):
             return None
-        fits = found.gold.shape == found.cosines.shape and found.gold.ndim == 1 and len(found.gold) > 1
-        varies = fits and np.ptp(found.gold) > 0 and np.ptp(found.cosines) > 0  # False for a NaN, too
-        return found if varies else None
+        is_valid = pairs.gold.shape == pairs.cosines.shape and pairs.gold.ndim == 1 and len(pairs.gold) > 1
+        has_variation = is_valid and np.ptp(pairs.gold) > 0 and np.ptp(pairs.cosines) > 0  # also False for a NaN
+        return pairs if has_variation else None

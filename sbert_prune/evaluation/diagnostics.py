@@ -1,4 +1,4 @@
-"""Known ways in which a variant fails, told by its numbers, and what to try against each."""
+"""Known failures of a variant, detected from its metrics, with advice for each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A failure by its name. seen: the numbers that tell it.  advice: what to try."""
+    """A detected failure. seen: the numbers that show it.  advice: what to try."""
 
     name: str
     seen: str
@@ -31,78 +31,93 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The metrics of a variant and of what it is held against.
+    """The metrics of a variant and of the models that it is compared with.
 
-    siblings: STS test score by strategy, of variants of the same recipe with as many layers.
+    Attributes:
+        variant: Metrics of the variant.
+        reference: Metrics of the reference.
+        base: Metrics of the base.
+        siblings: STS test score by strategy, of variants of the same recipe with the same number of layers.
     """
 
-    own: Metrics
+    variant: Metrics
     reference: Metrics = field(default_factory=dict)
     base: Metrics = field(default_factory=dict)
     siblings: Mapping[str, float] = field(default_factory=dict)
 
     def lost(self, name: str) -> float | None:
-        """How much less than the reference; None where one of them was not measured."""
-        return self.reference[name] - self.own[name] if name in self.own and name in self.reference else None
+        """Return the loss against the reference, or None if one of the two was not measured."""
+        return self.reference[name] - self.variant[name] if name in self.variant and name in self.reference else None
 
 
 def find_diagnostics(evidence: Evidence) -> list[Diagnostic]:
-    """The failures that are seen, the gravest first; none where all is well."""
-    return [signature for look in _LOOKS for signature in look(evidence)]
+    """Return the detected failures, most severe first."""
+    return [diagnostic for check in _CHECKS for diagnostic in check(evidence)]
 
 
-def of_broken_embeddings(error: Exception) -> Diagnostic:
-    """For embeddings that are not finite, or all the same: nothing else can be measured on them."""
+def diagnose_broken_embeddings(error: Exception) -> Diagnostic:
+    """Return the diagnostic for embeddings that are not finite or all equal; nothing else can be measured on them."""
     return Diagnostic(
         "broken embeddings",
         str(error).rstrip("."),
-        "a learning rate ten times lower, precision=float32, more warm-up; and look at the loss curve of the last phase",
+        "a learning rate ten times lower, precision=float32, more warm-up; and check the loss curve of the last phase",
     )
 
 
 def _narrow(evidence: Evidence) -> Iterator[Diagnostic]:
-    own = evidence.own.get("geometry/anisotropy")
-    if own is not None and own > _NARROW:
+    anisotropy = evidence.variant.get("geometry/anisotropy")
+    if anisotropy is not None and anisotropy > _NARROW:
         yield Diagnostic(
             "nearly collapsed",
-            f"two sentences that have nothing to do with each other have a cosine of {own:.2f} on average",
-            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; sts_loss=cosent, which looks at order "
-            "alone; a lower learning rate",
+            f"two sentences that have nothing to do with each other have a cosine of {anisotropy:.2f} on average",
+            "an NLI phase with in-batch negatives (nli_loss=mnrl), which drives sentences apart; "
+            "sts_loss=cosent, which uses only the order of the pairs; a lower learning rate",
         )
 
 
 def _worse_than_untouched(evidence: Evidence) -> Iterator[Diagnostic]:
-    if STS_TEST in evidence.base and STS_TEST in evidence.own and evidence.own[STS_TEST] < evidence.base[STS_TEST]:
+    if (
+        STS_TEST in evidence.base
+        and STS_TEST in evidence.variant
+        and evidence.variant[STS_TEST] < evidence.base[STS_TEST]
+    ):
         yield Diagnostic(
             "worse than the base as it was",
-            f"STS test {evidence.own[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
+            f"STS test {evidence.variant[STS_TEST]:.4f}, the untouched base {evidence.base[STS_TEST]:.4f}",
             "keeping more layers; distillation (phases=nli,distil,sts); a lower learning rate",
         )
 
 
 def _angles_lost(evidence: Evidence) -> Iterator[Diagnostic]:
-    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    sts, classes = evidence.lost(STS_TEST), _classification_loss(evidence)
     if sts is not None and classes is not None and sts >= _LARGE and sts >= _MUCH_MORE * classes:
         yield Diagnostic(
             "similarity lost, information kept",
-            f"STS test lost {sts:.3f}, classification {classes:.3f}: what a sentence says is still in its embedding, but no longer in the "
-            "angles",
-            "more STS epochs, or distillation from the reference (sts_distillation=1): it is the last phases that set the angles",
+            f"STS test lost {sts:.3f}, classification {classes:.3f}: the embeddings still contain the information, "
+            "but their angles no longer express it",
+            "more STS epochs, or distillation from the reference (sts_distillation=1): "
+            "the last phases determine the angles",
         )
 
 
 def _information_lost(evidence: Evidence) -> Iterator[Diagnostic]:
-    sts, classes = evidence.lost(STS_TEST), _lost_in_classes(evidence)
+    sts, classes = evidence.lost(STS_TEST), _classification_loss(evidence)
     if sts is not None and classes is not None and classes >= _LARGE and classes >= _MUCH_MORE * sts:
         yield Diagnostic(
             "similarity kept, information lost",
-            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and say less about other texts",
-            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); fewer STS epochs; more layers",
+            f"classification lost {classes:.3f}, STS test {sts:.3f}: the embeddings fit the STS pairs and contain less "
+            "information about other texts",
+            "distillation on sentences of your own domain (phases=nli,distil,sts with distil_data=FILE); "
+            "fewer STS epochs; more layers",
         )
 
 
-def _lost_in_classes(evidence: Evidence) -> float | None:
-    names = [name for name in evidence.own if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name]
+def _classification_loss(evidence: Evidence) -> float | None:
+    names = [
+        name
+        for name in evidence.variant
+        if name.startswith("classification/") and name.endswith("_accuracy") and "_knn_" not in name
+    ]
     lost = [loss for name in names if (loss := evidence.lost(name)) is not None]
     return mean(lost) if lost else None
 
@@ -131,33 +146,36 @@ def _less_robust(evidence: Evidence) -> Iterator[Diagnostic]:
     from sbert_prune.evaluation.perturbations import PERTURBATIONS
 
     more = {
-        name: evidence.own[metric] - evidence.reference[metric]
+        name: evidence.variant[metric] - evidence.reference[metric]
         for name, kind in PERTURBATIONS.items()
-        if kind.keeps_meaning and (metric := f"robustness/{name}_drop") in evidence.own and metric in evidence.reference
+        if kind.keeps_meaning
+        and (metric := f"robustness/{name}_drop") in evidence.variant
+        and metric in evidence.reference
     }
     worst = {name: loss for name, loss in more.items() if loss >= _LARGE}
     if worst:
         yield Diagnostic(
             "less robust than the reference",
             ", ".join(
-                f"{name.replace('_', ' ')} cost {loss:.3f} more" for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
+                f"{name.replace('_', ' ')} cost {loss:.3f} more"
+                for name, loss in sorted(worst.items(), key=lambda entry: -entry[1])
             ),
             "distillation on sentences as your users write them (distil_data=FILE); more layers next to the embeddings",
         )
 
 
 def _slow(evidence: Evidence) -> Iterator[Diagnostic]:
-    speedup, limit = (evidence.own.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
+    speedup, limit = (evidence.variant.get(f"speed/{name}") for name in ("speedup", "speedup_limit"))
     if speedup is not None and limit is not None and limit > 1.2 and speedup < _FAR_FROM_LIMIT * limit:
         yield Diagnostic(
             "slower than its size allows",
             f"{speedup:.2f}x the base's speed, where its multiplications alone would allow {limit:.2f}x",
-            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each layer cost more than "
-            "computing it",
+            "larger batches, and fewer threads on a shared machine: for short sentences, tokenising and starting each "
+            "layer cost more than computing it",
         )
 
 
-_LOOKS: Sequence[Callable[[Evidence], Iterator[Diagnostic]]] = (
+_CHECKS: Sequence[Callable[[Evidence], Iterator[Diagnostic]]] = (
     _narrow,
     _worse_than_untouched,
     _angles_lost,

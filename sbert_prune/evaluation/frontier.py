@@ -1,4 +1,4 @@
-"""Where a curve of quality against size bends: past it, each megabyte buys little."""
+"""The knee of a curve of quality against size: beyond it, additional size improves quality little."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ if TYPE_CHECKING:
 
 
 def find_knee(sizes: Sequence[float], scores: Sequence[float]) -> int | None:
-    """The place of the point that lies farthest above the line from the smallest to the best, both axes scaled to that range.
+    """Return the index of the knee.
 
-    Only points that no smaller one reaches are looked at, up to the best (Satopää et al. 2011, "Finding a Kneedle in a Haystack").
-    None where fewer than three are left, or none lies above the line: such a curve has no knee.
+    That is the point farthest above the line from the smallest point to the best, with both axes scaled to that range.
+    Only points of the Pareto front are considered: those that score more than every smaller point (Satopää et al. 2011,
+    "Finding a Kneedle in a Haystack"). Returns None if the front has fewer than three points or none lies above the
+    line.
     """
     front: list[int] = []
-    for place in sorted(range(len(sizes)), key=lambda place: (sizes[place], -scores[place])):
-        if not front or scores[place] > scores[front[-1]]:
-            front.append(place)
+    for index in sorted(range(len(sizes)), key=lambda index: (sizes[index], -scores[index])):
+        if not front or scores[index] > scores[front[-1]]:
+            front.append(index)
     if len(front) < 3:
         return None
     first, last = front[0], front[-1]
     width, height = sizes[last] - sizes[first], scores[last] - scores[first]
-    above = {place: (scores[place] - scores[first]) / height - (sizes[place] - sizes[first]) / width for place in front[1:-1]}
-    knee = max(above, key=lambda place: above[place])
+    above = {
+        index: (scores[index] - scores[first]) / height - (sizes[index] - sizes[first]) / width for index in front[1:-1]
+    }
+    knee = max(above, key=lambda index: above[index])
     return knee if above[knee] > 0 else None

@@ -1,4 +1,4 @@
-"""How a model's embeddings fill their space."""
+"""Geometry of a model's embeddings: anisotropy and effective rank."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
     from sbert_prune.evaluation.embeddings import Embedded
 
-_CONSTANT = 1e-12  # of the vectors' squared length: above what rounding to float32 leaves of equal ones, below any real variance
+_CONSTANT = 1e-12  # relative to the squared length: above float32 rounding of equal vectors, below any real variance
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The form of a cloud of embeddings, each of length 1: only directions count, as in a cosine.
+    """The geometry of embeddings of length 1: only directions count, as in a cosine.
 
-    anisotropy: mean cosine of two different sentences, -1 to 1; 0 where they point everywhere alike, 1 where all are the same
-        (Ethayarajh 2019, arXiv 1909.00512).
-    effective_rank: how many directions they vary in, 1 to their number or width; 0 where they do not vary (Roy & Vetterli 2007).
-    first_direction: share of their variance that lies in one direction, 0 to 1.
+    Attributes:
+        anisotropy: Mean cosine of two different sentences, -1 to 1; 0 if the directions are spread evenly, 1 if all are
+            equal (Ethayarajh 2019, arXiv 1909.00512).
+        effective_rank: Number of directions in which the embeddings vary, from 1 up to the smaller of their number and
+            width; 0 if they do not vary (Roy & Vetterli 2007).
+        first_direction: Share of the variance in the largest principal direction, 0 to 1.
     """
 
     anisotropy: float
@@ -36,10 +38,11 @@ class Geometry:
 
     @classmethod
     def of(cls, unit: NDArray[np.float64]) -> Geometry:
-        """Look at two or more vectors of length 1. *Shape:* (sentences, dim)"""
+        """Measure two or more vectors of length 1. *Shape:* (sentences, dim)"""
         num, squares = len(unit), float(np.einsum("ij,ij->", unit, unit))
         mean = unit.mean(axis=0)
-        anisotropy = (num * num * float(mean @ mean) - squares) / (num * (num - 1))  # all pairs, less each with itself
+        # The mean over all pairs except each vector with itself.
+        anisotropy = (num * num * float(mean @ mean) - squares) / (num * (num - 1))
         variances = _variances(unit - mean)
         total = float(variances.sum())
         if total <= _CONSTANT * squares:
@@ -48,10 +51,11 @@ class Geometry:
 
 
 def _variances(centred: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared singular values, ascending, from whichever of the two products is smaller. *Shapes:* (n, dim) -> (min(n, dim),)"""
+    """Return squared singular values, ascending, from the smaller Gram matrix. *Shapes:* (n, dim) -> (min(n, dim),)"""
     num, dim = centred.shape
-    found = np.linalg.eigvalsh(centred.T @ centred if dim <= num else centred @ centred.T).astype(np.float64)
-    return np.where(found > max(num, dim) * np.finfo(np.float64).eps * found[-1], found, 0.0)  # the root of rounding is no direction
+    eigenvalues = np.linalg.eigvalsh(centred.T @ centred if dim <= num else centred @ centred.T).astype(np.float64)
+    smallest = max(num, dim) * np.finfo(np.float64).eps * eigenvalues[-1]  # below that is rounding
+    return np.where(eigenvalues > smallest, eigenvalues, 0.0)
 
 
 def _effective_rank(singular: NDArray[np.float64]) -> float:
@@ -61,9 +65,12 @@ def _effective_rank(singular: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class GeometryMeasure:
-    """How the embeddings of some sentences fill their space: at most 2,000 of them, the same ones whatever their order.
+    """Measures the geometry of the embeddings of sentences.
 
-    what: for people.
+    Attributes:
+        sentences: The sentences.
+        what: Name of the sentences in notes.
+        at_most: Maximum number of sentences to use; the choice does not depend on their order.
     """
 
     sentences: Sequence[str]
@@ -72,16 +79,17 @@ class GeometryMeasure:
 
     @cached_property
     def chosen(self) -> list[str]:
-        """The distinct sentences with the smallest SHA-256."""
+        """Return the distinct sentences with the smallest SHA-256."""
         return sorted(set(self.sentences), key=lambda text: sha256(text.encode()).digest())[: self.at_most]
 
     def texts(self) -> Iterable[str]:
-        """The sentences that are looked at."""
+        """Return the chosen sentences."""
         return self.chosen
 
     def measure(self, embedded: Embedded) -> Measured:
-        """geometry/anisotropy, geometry/effective_rank and geometry/first_direction; a note where there are no two sentences."""
+        """Return geometry/anisotropy, effective_rank and first_direction; a note for fewer than two sentences."""
         if len(self.chosen) < 2:
-            return Measured(notes=(f"{self.what}: the embeddings' geometry wants 2 sentences or more, and there are {len(self.chosen)}",))
-        found = asdict(Geometry.of(embedded.unit(self.chosen)))
-        return Measured(values={f"geometry/{name}": value for name, value in found.items()})
+            count = f"there are {len(self.chosen)}"
+            return Measured(notes=(f"{self.what}: the embeddings' geometry needs 2 sentences or more, and {count}",))
+        geometry = asdict(Geometry.of(embedded.unit(self.chosen)))
+        return Measured(values={f"geometry/{name}": value for name, value in geometry.items()})

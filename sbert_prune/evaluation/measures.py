@@ -1,4 +1,4 @@
-"""What every measure of a sentence model has in common: the sentences that it asks for, and what it finds."""
+"""The interface of all measures of a sentence model, and their results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What one or several measures found, by the names of metrics in MLflow.
+    """Results of one or several measures, by metric name.
 
-    scores: what a model is judged by, logged with its interval.  details: scores that are logged without.
-    values: numbers without an interval.  notes: lines for people.
+    Attributes:
+        scores: Main scores, logged with their intervals.
+        details: Scores that are logged without intervals.
+        values: Numbers without an interval.
+        notes: Lines for the report.
     """
 
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -34,11 +37,11 @@ class Measured:
 
     @property
     def all_scores(self) -> dict[str, Score]:
-        """Scores and details together."""
+        """Return scores and details together."""
         return {**self.scores, **self.details}
 
     def metrics(self) -> dict[str, float]:
-        """Everything as plain numbers: `NAME`, and for scores `NAME_low` and `NAME_high` (95 %)."""
+        """Return plain numbers: `NAME`, and for scores also `NAME_low` and `NAME_high` (95 %)."""
         ends = {
             f"{name}_{end}": bound
             for name, score in self.scores.items()
@@ -48,25 +51,25 @@ class Measured:
 
 
 class Measure(Protocol):
-    """One way to judge a sentence model by its embeddings."""
+    """A way to judge a sentence model by its embeddings."""
 
     def texts(self) -> Iterable[str]:
-        """The sentences that it needs embedded."""
+        """Return the sentences to embed."""
         ...
 
     def measure(self, embedded: Embedded) -> Measured:
-        """Judge the model that embedded them."""
+        """Judge a model by the embeddings of these sentences."""
         ...
 
 
 def texts_of(measures: Iterable[Measure]) -> list[str]:
-    """The distinct sentences of all measures."""
+    """Return the distinct sentences of all measures."""
     return list(dict.fromkeys(text for measure in measures for text in measure.texts()))
 
 
 def measure_all(measures: Sequence[Measure], embedded: Embedded) -> Measured:
-    """What all measures find."""
-    found = Measured()
+    """Return the results of all measures together."""
+    results = Measured()
     for measure in measures:
-        found |= measure.measure(embedded)
-    return found
+        results |= measure.measure(embedded)
+    return results

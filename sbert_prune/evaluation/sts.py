@@ -1,4 +1,4 @@
-"""Semantic textual similarity: how well the similarity of two embeddings orders pairs as people do."""
+"""Semantic textual similarity: correlation of embedding similarities with human scores."""
 
 from __future__ import annotations
 
@@ -29,14 +29,21 @@ if TYPE_CHECKING:
 
 _FEWEST_OF_A_GENRE = 20
 _SHOWN = 10
-_LONGEST = 80  # of a genre in a metric's name, which has 250 characters in all
+_LONGEST = 80  # characters of a genre in a metric name, which can have 250 in total
 
 
 @dataclass(frozen=True)
 class StsMeasure:
-    """One split of STS pairs. prefix: of its metrics, such as sts_test.  what: for people.
+    """Scores a model on one split of STS pairs.
 
-    Raises DataError for pairs that nothing can correlate with.
+    Attributes:
+        prefix: Prefix of the metric names, such as sts_test.
+        rows: The pairs.
+        what: Name of the pairs in messages.
+        resamples: Number of bootstrap resamples for the intervals.
+
+    Raises:
+        DataError: The pairs have no variation, so nothing can correlate with them.
     """
 
     prefix: str
@@ -49,65 +56,80 @@ class StsMeasure:
 
     @cached_property
     def gold(self) -> NDArray[np.float64]:
-        """What people say, 0 to 1. *Shape:* (pairs,)"""
+        """Return the human scores, 0 to 1. *Shape:* (pairs,)"""
         return np.array([row.score for row in self.rows], dtype=np.float64)
 
     @cached_property
     def sample(self) -> str:
-        """Names the pairs, so that models are compared on the same ones only."""
+        """Return an identifier of the pairs, so that models are compared only on the same ones."""
         return hashlib.sha256("\0".join(cell for row in self.rows for cell in row.content()).encode()).hexdigest()[:16]
 
     def texts(self) -> Iterable[str]:
-        """Both sentences of every pair."""
+        """Return both sentences of every pair."""
         return (text for row in self.rows for text in row.sentences)
 
     def cosines(self, embedded: Embedded) -> NDArray[np.float64]:
-        """Cosine similarity of each pair. *Shape:* (pairs,)"""
+        """Return the cosine similarity of each pair. *Shape:* (pairs,)"""
         return _pair_cosines(embedded, [row.sentences for row in self.rows])
 
     def measure(self, embedded: Embedded) -> Measured:
-        """Spearman and Pearson by cosine with their intervals, by three other similarities without, and by genre and file.
+        """Return Spearman and Pearson of the cosines with intervals, and without of three other similarities.
 
-        Raises RoundTripError where all pairs come out equally similar.
+        Genres and files get a Spearman of the cosines each.
+
+        Raises RoundTripError if all pairs get the same similarity.
         """
         cosines = self.cosines(embedded)
         if np.ptp(cosines) == 0:
-            raise RoundTripError(f"The model gives every pair of {self.what} the same similarity, so it orders nothing. Train it again.")
-        found = _correlations(cosines, self.gold, self.sample, self.resamples)
+            raise RoundTripError(
+                f"The model gives every pair of {self.what} the same similarity, so it orders nothing. Train it again."
+            )
+        correlations = _correlations(cosines, self.gold, self.sample, self.resamples)
         values = {f"{self.prefix}/num_pairs": float(len(self.rows))}
         for name, similarity in _other_similarities(*self._raw(embedded)).items():
             values[f"{self.prefix}/spearman_{name}"] = _single(spearman, similarity, self.gold)
             values[f"{self.prefix}/pearson_{name}"] = _single(correlate, similarity, self.gold)
         details, notes = self._by_genre(cosines)
-        return Measured({f"{self.prefix}/{name}_cosine": score for name, score in found.items()}, details, _finite(values), notes)
+        return Measured(
+            {f"{self.prefix}/{name}_cosine": score for name, score in correlations.items()},
+            details,
+            _finite(values),
+            notes,
+        )
 
     def _raw(self, embedded: Embedded) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         left, right = (embedded.of([row.sentences[side] for row in self.rows]).astype(np.float64) for side in (0, 1))
         return left, right
 
     def _by_genre(self, cosines: NDArray[np.float64]) -> tuple[dict[str, Score], tuple[str, ...]]:
-        """Spearman within each genre and file that is large enough and has different scores."""
+        """Return Spearman within each genre and file that has enough pairs and different scores."""
         details: dict[str, Score] = {}
-        passed_over: list[str] = []
-        called: list[str] = []
+        skipped: list[str] = []
+        renamed: list[str] = []
         for name, places in _genres(self.rows).items():
             if len(places) == len(self.rows):
                 continue
             gold, predicted = self.gold[places], cosines[places]
             if len(places) < _FEWEST_OF_A_GENRE or np.ptp(gold) == 0 or np.ptp(predicted) == 0:
-                passed_over.append(f"{name} ({len(places)})")
+                skipped.append(f"{name} ({len(places)})")
                 continue
-            score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)["spearman"]
+            score = _correlations(predicted, gold, f"{self.sample} {name}", min(self.resamples, 2000), pearson=False)[
+                "spearman"
+            ]
             metric = _unique(f"{self.prefix}/{_metric_name(name)}", "_spearman_cosine", details)
             details[metric] = score
-            called += [f"{name} is {metric}"] if metric != f"{self.prefix}/{name.replace(' ', '-')}_spearman_cosine" else []
-        notes = [f"{self.what}: too few pairs, or no variation, in {_some(passed_over)}"] if passed_over else []
-        notes += [f"{self.what}: what the names of metrics cannot hold: {_some(called)}"] if called else []
+            renamed += (
+                [f"{name} is {metric}"] if metric != f"{self.prefix}/{name.replace(' ', '-')}_spearman_cosine" else []
+            )
+        notes = [f"{self.what}: too few pairs, or no variation, in {_shortened(skipped)}"] if skipped else []
+        notes += [f"{self.what}: names that do not fit into a metric name: {_shortened(renamed)}"] if renamed else []
         return details, tuple(notes)
 
 
 def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str, *, resamples: int = 2000) -> Score:
-    """Spearman of a model's cosines on checked pairs, with its interval; each distinct sentence is embedded once.
+    """Return Spearman of a model's cosines on checked pairs, with its interval.
+
+    Each distinct sentence is embedded once.
 
     Raises DataError for pairs without variation, RoundTripError for non-finite or collapsed embeddings.
     """
@@ -116,17 +138,17 @@ def evaluate_sts(model: SentenceTransformer, rows: Sequence[StsRow], what: str, 
 
 
 def pair_cosines(model: SentenceTransformer, rows: Sequence[StsRow], what: str) -> NDArray[np.float64]:
-    """Cosine similarity of each pair. *Shape:* (pairs,)"""
+    """Return the cosine similarity of each pair. *Shape:* (pairs,)"""
     pairs = [row.sentences for row in rows]
     return _pair_cosines(embed_once(model, (text for pair in pairs for text in pair), what), pairs)
 
 
 def _pair_cosines(embedded: Embedded, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-    """A sentence and itself have exactly 1: rounding must not rank them."""
+    """Return the cosines of pairs; exactly 1 for a sentence and itself, so that rounding does not rank such pairs."""
     left, right = (embedded.unit([pair[side] for pair in pairs]) for side in (0, 1))
-    found = np.clip(_dot(left, right), -1.0, 1.0)
-    found[[one == two for one, two in pairs]] = 1.0
-    return found
+    cosines = np.clip(_dot(left, right), -1.0, 1.0)
+    cosines[[first == second for first, second in pairs]] = 1.0
+    return cosines
 
 
 def _correlations(
@@ -139,8 +161,8 @@ def _correlations(
 
 
 def _dot(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = (left * right).sum(axis=1)
-    return found
+    products: NDArray[np.float64] = (left * right).sum(axis=1)
+    return products
 
 
 def _other_similarities(left: NDArray[np.float64], right: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -160,24 +182,25 @@ def _finite(values: dict[str, float]) -> dict[str, float]:
 
 
 def _genres(rows: Sequence[StsRow]) -> dict[str, list[int]]:
-    """The places of each genre's pairs, and of each file's within it."""
-    found: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
+    """Return the indices of the pairs of each genre, and of each file within a genre."""
+    genres: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
         for name in filter(None, dict.fromkeys((row.genre, f"{row.genre} {row.file}".strip() if row.file else ""))):
-            found.setdefault(name, []).append(place)
-    return found
+            genres.setdefault(name, []).append(index)
+    return genres
 
 
 def _unique(stem: str, ending: str, taken: Container[str]) -> str:
-    """Two genres may differ in what a metric's name cannot hold."""
+    """Return a name that is not taken: two genres may differ only in characters that a metric name cannot contain."""
     names = (f"{stem}{'' if number == 1 else f'-{number}'}{ending}" for number in count(1))
     return next(name for name in names if name not in taken)
 
 
-def _some(names: Sequence[str]) -> str:
+def _shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
 
 
 def _metric_name(name: str) -> str:
-    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")  # vowel signs are no letters to MLflow
+    # MLflow does not accept combining marks, such as vowel signs
+    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")
     return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

@@ -1,1 +1,1 @@
-"""Scores of the layers of a sentence model without training, and what each layer does."""
+"""Analysis of the layers of a sentence model, without training: importance scores and the effect of each layer."""

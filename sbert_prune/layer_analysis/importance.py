@@ -1,4 +1,4 @@
-"""The methods that score layers, by name."""
+"""The methods that score the importance of layers, by name."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the methods may look at; each says what it needs, and a method that does not need a part can do with an empty one.
+    """The data for the methods. Each method uses only some parts; the others can be empty.
 
-    sentences: of the training split, in any order.
-    dev: pairs that choose; never those of the test split.
-    positives: pairs of an anchor and its entailment; neighbours serve each other as negatives.
+    Attributes:
+        sentences: Sentences of the training split, in any order.
+        dev: Dev pairs, never those of the test split.
+        positives: Pairs of an anchor and its entailment; neighbouring pairs are each other's negatives.
     """
 
     sentences: tuple[str, ...] = ()
@@ -45,24 +46,27 @@ class Calibration:
     positives: tuple[tuple[str, str], ...] = ()
 
 
-def check_enough(given: Sized, *, of: str, method: str) -> None:
-    """Refuse a part of a calibration that a method cannot work with. Raises DataError naming both."""
-    if len(given) < 2:
-        raise DataError(f"{method} needs {of}, two or more; {len(given)} were given. Give some, or choose a method that does without.")
+def check_enough(items: Sized, *, of: str, method: str) -> None:
+    """Check that a part of the calibration has two items or more. Raises DataError naming it and the method."""
+    if len(items) < 2:
+        raise DataError(
+            f"{method} needs {of}, two or more; {len(items)} were given. "
+            "Give some, or choose a method that does not need them."
+        )
 
 
 MAX_PAIRS = 1000
 
 
 def some_pairs(rows: Sequence[StsRow]) -> list[StsRow]:
-    """At most 1,000 of the rows, in their order: which ones, Python's generator with seed 0 says."""
+    """Return at most 1,000 of the rows, in their order, sampled with seed 0."""
     if len(rows) <= MAX_PAIRS:
         return list(rows)
     return [rows[index] for index in sorted(Random(0).sample(range(len(rows)), MAX_PAIRS))]
 
 
 def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: str) -> LayerScores:
-    """Spearman with all layers minus Spearman without each layer; None for a layer that has to stay.
+    """Return Spearman with all layers minus Spearman without each layer; None for a layer that must stay.
 
     Raises DataError for pairs without variation, RoundTripError for non-finite or collapsed embeddings.
     """
@@ -71,7 +75,7 @@ def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: st
     encoder = encoder_of(model)
     depth = len(layers_of(encoder))
     first_stays = depth == 1 or bool(architecture_of(str(encoder.config.model_type)).first_lacks)
-    rest = deepcopy(model, {id(encoder): encoder})  # everything around the encoder is copied once, the encoder not at all
+    rest = deepcopy(model, {id(encoder): encoder})  # copies everything except the encoder, once
     gold = np.array([[row.score for row in rows]])
 
     def score(selection: LayerSelection, what: str) -> float:
@@ -85,20 +89,24 @@ def leave_each_out(model: SentenceTransformer, dev: Sequence[StsRow], method: st
         return whole - score(LayerSelection(kept, depth), f"dev for {method}, without layer {index}")
 
     whole = score(LayerSelection.all(depth), f"dev for {method}")
-    return LayerScores(method, len({text for row in rows for text in (row.sentence1, row.sentence2)}), tuple(map(without, range(depth))))
+    return LayerScores(
+        method,
+        len({text for row in rows for text in (row.sentence1, row.sentence2)}),
+        tuple(map(without, range(depth))),
+    )
 
 
 def block_influence(model: SentenceTransformer, calibration: Calibration) -> LayerScores:
-    """1 - cos(input, output) of each layer, mean over the tokens (ShortGPT, arXiv 2403.03853)."""
+    """Return 1 - cos(input, output) of each layer, mean over the tokens (ShortGPT, arXiv 2403.03853)."""
     check_enough(calibration.sentences, of="sentences", method="block-influence")
     profile = profile_layers(model, calibration.sentences)
     return LayerScores("block-influence", len(calibration.sentences), tuple(profile.influence.tolist()))
 
 
 def angular_distances(model: SentenceTransformer, calibration: Calibration) -> BlockDistances:
-    """The angle, over pi, between the sentence vectors before and behind every block of layers (Gromov et al. 2024, arXiv 2403.17887).
+    """Return the angle, divided by pi, between the sentence vectors before and after every block of layers.
 
-    The source looks at the last token; here it is whatever the sentence model pools.
+    Gromov et al. 2024, arXiv 2403.17887. The paper uses the last token; here it is the pooled sentence vector.
     """
     check_enough(calibration.sentences, of="sentences", method="angular-distance")
     vectors = profile_layers(model, calibration.sentences).vectors
@@ -111,22 +119,31 @@ def angular_distances(model: SentenceTransformer, calibration: Calibration) -> B
 
 
 def leave_one_out(model: SentenceTransformer, calibration: Calibration) -> LayerScores:
-    """What leaving out one layer costs on the dev pairs, in Spearman (Kim et al. 2024, arXiv 2402.02834, do so in perplexity)."""
+    """Return the Spearman lost on the dev pairs without each layer.
+
+    Kim et al. 2024, arXiv 2402.02834, who use perplexity.
+    """
     check_enough(calibration.dev, of="dev pairs", method="leave-one-out")
     return leave_each_out(model, calibration.dev, "leave-one-out")
 
 
 def cka_distances(model: SentenceTransformer, calibration: Calibration) -> LayerScores:
-    """1 - linear CKA between the sentence vectors before and behind each layer (Kornblith et al. 2019, arXiv 1905.00414)."""
+    """Return 1 - linear CKA between the sentence vectors before and after each layer.
+
+    Kornblith et al. 2019, arXiv 1905.00414.
+    """
     check_enough(calibration.sentences, of="sentences", method="cka")
     vectors = profile_layers(model, calibration.sentences).vectors
-    return LayerScores("cka", len(calibration.sentences), tuple(1 - linear_cka(before, after) for before, after in pairwise(vectors)))
+    return LayerScores(
+        "cka", len(calibration.sentences), tuple(1 - linear_cka(before, after) for before, after in pairwise(vectors))
+    )
 
 
 def losses_per_depth(model: SentenceTransformer, calibration: Calibration) -> LossCurve:
-    """The untrained contrastive loss of the first k layers, k from 0 to the depth (L3Prune, arXiv 2410.14578).
+    """Return the untrained contrastive loss of the first k layers, k from 0 to the depth (L3Prune, arXiv 2410.14578).
 
-    A layer matters as much as it lowers that loss. The source has a contradiction beside each pair; here the batch alone is the negatives.
+    The importance of a layer is how much it lowers that loss. The paper adds a contradiction to each pair; here only
+    the batch provides negatives.
     """
     check_enough(calibration.positives, of="pairs of anchor and entailment", method="loss-per-depth")
     numbers: dict[str, int] = {}

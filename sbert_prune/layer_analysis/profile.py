@@ -1,8 +1,9 @@
 """One forward pass that pools sentence vectors at every depth of a sentence model.
 
-The state at depth k < depth is what layer k is given, not what layer k-1 returned: some encoders do more between two layers.
-It goes through the norm behind the last layer, where there is one, and through all further modules of the sentence model:
-so the vectors at depth k are those of the model pruned to its first k layers. The encoder's own output has passed that norm already.
+The state at depth k < depth is the input of layer k, not the output of layer k-1: some encoders do more between two
+layers. It passes the norm after the last layer, if there is one, and all further modules of the sentence model, so the
+vectors at depth k equal those of the model pruned to its first k layers. The encoder's own output has already passed
+that norm.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerProfile:
-    """What the layers do to some sentences.
+    """The effect of the layers on sentences.
 
-    vectors: sentence vectors, index 0 straight from the embeddings. *Shape:* (depth + 1, sentences, dim)
-    influence: 1 - cos(input, output) of each layer, mean over all tokens but padding, 0 to 2. *Shape:* (depth,)
+    Attributes:
+        vectors: Sentence vectors by depth; index 0 is the output of the embeddings. *Shape:* (depth + 1, sentences,
+            dim)
+        influence: 1 - cos(input, output) of each layer, mean over all tokens except padding, 0 to 2. *Shape:* (depth,)
     """
 
     vectors: NDArray[np.float32]
@@ -41,9 +44,9 @@ class LayerProfile:
 
 
 def profile_layers(model: SentenceTransformer, sentences: Sequence[str]) -> LayerProfile:
-    """Run the sentences once, longest first, one batch in memory at a time; the model stays as it was.
+    """Run the sentences once, longest first, with one batch in memory at a time. The model is not changed.
 
-    Raises DataError without a sentence.
+    Raises DataError without sentences.
     """
     if not sentences:
         raise DataError("Layers cannot be profiled without a sentence. Give some of the training sentences.")
@@ -57,24 +60,30 @@ def profile_layers(model: SentenceTransformer, sentences: Sequence[str]) -> Laye
             batch.run()
             num_tokens += batch.num_tokens
             change += [batch.change[index] for index in range(depth)]
-            for at, pooled in batch.vectors.items():
-                vectors[at].append(pooled)
-    given = np.argsort(order)  # back from the sorted order
-    return LayerProfile(np.stack([torch.cat(vectors[at]).numpy()[given] for at in range(depth + 1)]), change / num_tokens)
+            for k, pooled in batch.vectors.items():
+                vectors[k].append(pooled)
+    original_order = np.argsort(order)  # undoes the sorting
+    return LayerProfile(
+        np.stack([torch.cat(vectors[k]).numpy()[original_order] for k in range(depth + 1)]), change / num_tokens
+    )
 
 
 class _Batch:
-    """A batch on its way through the model, with what was seen of it.
+    """A batch and its measurements.
 
-    vectors: by depth. *Shape of each:* (batch, dim)
-    change: 1 - cos(input, output) by layer, summed over the tokens.
+    Attributes:
+        vectors: Sentence vectors by depth. *Shape of each:* (batch, dim)
+        change: 1 - cos(input, output) by layer, summed over the tokens.
     """
 
     def __init__(self, model: SentenceTransformer, sentences: list[str]) -> None:
         prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
         features = model.preprocess(sentences, prompt=prompt)
         self.model = model
-        self.features = {name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+        self.features = {
+            name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
         self.tokens = self.features["attention_mask"].bool()
         self.num_tokens = int(self.tokens.sum())
         self.vectors: dict[int, torch.Tensor] = {}
@@ -84,13 +93,16 @@ class _Batch:
         self.final_norm = encoder.get_submodule(norm) if norm else torch.nn.Identity()
 
     def run(self) -> None:
-        with layer_hook(encoder_of(self.model), self.see):
+        with layer_hook(encoder_of(self.model), self.record):
             output = self.model[0](self.features.copy())
         self.vectors[len(self.change)] = self.pool(output["token_embeddings"])
 
-    def see(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
-        before, after = (torch.nn.functional.normalize(state[self.tokens].double(), dim=-1) for state in (given, returned))
-        self.change[index] = float((before - after).square().sum() / 2)  # 1 - cos of unit vectors, exactly 0 for the same ones
+    def record(self, index: int, given: torch.Tensor, returned: torch.Tensor) -> None:
+        before, after = (
+            torch.nn.functional.normalize(vectors[self.tokens].double(), dim=-1) for vectors in (given, returned)
+        )
+        # 1 - cos of unit vectors, exactly 0 for equal ones
+        self.change[index] = float((before - after).square().sum() / 2)
         self.vectors[index] = self.pool(self.final_norm(given))
 
     def pool(self, state: torch.Tensor) -> torch.Tensor:

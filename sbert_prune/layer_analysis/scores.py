@@ -1,4 +1,4 @@
-"""What the methods find: scores, distances of blocks, or a curve of losses."""
+"""Results of the importance methods: scores of layers, distances of blocks, or a curve of losses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Importance(ABC):
-    """How much each layer matters, by one method.
+    """The importance of each layer by one method.
 
-    method: its name in IMPORTANCE.
-    num_sentences: how many sentences were embedded for it.
+    Attributes:
+        method: Name of the method in IMPORTANCE.
+        num_sentences: Number of embedded sentences.
 
-    Raises EncoderError naming the method where a number is not finite.
+    Raises:
+        EncoderError: A number is not finite.
     """
 
     method: str
@@ -31,31 +33,38 @@ class Importance(ABC):
         for number in self._numbers():
             if not math.isfinite(number):
                 raise EncoderError(
-                    f"{self.method} measured {number}, which ranks no layers: this encoder's layers give no finite or no varying output. "
+                    f"{self.method} measured {number}, which cannot rank layers: the output of this encoder's layers "
+                    "is not finite or does not vary. "
                     "Check the base's weights, or choose the layers by a named strategy."
                 )
 
     @final
     def keep(self, num_layers: int, *, first_stays: bool = False) -> tuple[int, ...]:
-        """The layers to keep, ascending; among equals the lower ones.
+        """Return the layers to keep, ascending; among equals the lower ones.
 
         Raises SelectionError for a number outside 1..depth.
         """
         depth = len(self.layer_scores())
         if not 1 <= num_layers <= depth:
             raise SelectionError(
-                f"{num_layers} layers cannot be kept by {self.method}: the encoder has {depth} layers. Ask for 1 to {depth}."
+                f"{num_layers} layers cannot be kept by {self.method}: the encoder has {depth} layers. Ask for 1 to "
+                f"{depth}."
             )
         return self._choose(num_layers, first_stays=first_stays)
 
     @final
     def as_dict(self) -> dict[str, Any]:
-        """For importance.json; a layer that was not scored, because it has to stay, is null."""
-        return {"method": self.method, "num_sentences": self.num_sentences, "scores": list(self.layer_scores()), **self._more()}
+        """Return the content of importance.json; a layer that was not scored because it must stay is null."""
+        return {
+            "method": self.method,
+            "num_sentences": self.num_sentences,
+            "scores": list(self.layer_scores()),
+            **self._more(),
+        }
 
     @abstractmethod
     def layer_scores(self) -> tuple[float | None, ...]:
-        """One number a layer, higher for what matters more; None for a layer that has to stay."""
+        """Return one number per layer, higher for more important ones; None for a layer that must stay."""
 
     @abstractmethod
     def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]: ...
@@ -76,7 +85,7 @@ def _highest(scores: tuple[float | None, ...], num_layers: int, *, first_stays: 
 @final
 @dataclass(frozen=True)
 class LayerScores(Importance):
-    """A score a layer; the highest are kept. scores: None where a layer has to stay."""
+    """One score per layer; the highest are kept. scores: None for a layer that must stay."""
 
     scores: tuple[float | None, ...]
 
@@ -96,9 +105,9 @@ class LayerScores(Importance):
 @final
 @dataclass(frozen=True)
 class BlockDistances(Importance):
-    """How far each block of neighbouring layers moves the vectors; the block that moves them least is dropped.
+    """The distance by which each block of adjacent layers moves the vectors; the block with the smallest is dropped.
 
-    distances: by the block's length minus one, then by its first layer.
+    distances: indexed by the length of the block minus one, then by its first layer.
     """
 
     distances: tuple[tuple[float, ...], ...]
@@ -125,7 +134,7 @@ class BlockDistances(Importance):
 @final
 @dataclass(frozen=True)
 class LossCurve(Importance):
-    """The loss at each depth; the layers that lower it most are kept. losses: index 0 straight from the embeddings."""
+    """The loss at each depth; the layers that lower it most are kept. losses: index 0 is the embeddings."""
 
     losses: tuple[float, ...]
 
@@ -133,9 +142,16 @@ class LossCurve(Importance):
         return tuple(before - after for before, after in pairwise(self.losses))
 
     def suggested_depths(self) -> dict[str, int]:
-        """How many first layers to keep: where the loss is lowest in either half (L3Prune's small and large), and overall."""
+        """Return how many first layers to keep: the depths of lowest loss in each half and overall.
+
+        The halves are small and large in L3Prune.
+        """
         depth = len(self.losses) - 1
-        halves = {"lower_half": range(1, depth // 2 + 1), "upper_half": range(depth // 2 + 1, depth + 1), "overall": range(1, depth + 1)}
+        halves = {
+            "lower_half": range(1, depth // 2 + 1),
+            "upper_half": range(depth // 2 + 1, depth + 1),
+            "overall": range(1, depth + 1),
+        }
         return {name: min(depths, key=self.losses.__getitem__) for name, depths in halves.items() if depths}
 
     def _choose(self, num_layers: int, *, first_stays: bool) -> tuple[int, ...]:

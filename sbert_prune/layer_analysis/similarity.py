@@ -1,4 +1,4 @@
-"""How alike two sets of vectors of the same sentences are."""
+"""Similarity of two sets of vectors of the same sentences."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from sbert_prune.layer_analysis.profile import LayerProfile
 
-_CONSTANT = 1e-6  # of a feature's size: what is left of a constant one after centring, by rounding
+_CONSTANT = 1e-6  # relative to the size of the vectors: rounding left after centring constant ones
 
 
 def linear_cka(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Linear CKA, 0 to 1; rotating, moving or scaling either side changes nothing (Kornblith et al. 2019, arXiv 1905.00414).
+    """Return linear CKA, 0 to 1, which is invariant to rotation, translation and scaling of either side.
 
-    The feature-space form, whose cost grows with dim squared and not with the number of sentences squared.
-    A side that is the same for every sentence (CLS embeddings, say) tells nothing: 1 if both are so, else 0.
-    *Shapes:* (sentences, dim) and (sentences, other dim)
+    Kornblith et al. 2019, arXiv 1905.00414, in the feature-space form, whose cost grows with dim squared and not with
+    the number of sentences squared. If a side is equal for every sentence (CLS embeddings, for example), the result is
+    1 if both are, else 0. *Shapes:* (sentences, dim) and (sentences, other dim)
     """
     x, y = _centre(left), _centre(right)
     if not x.any() or not y.any():
@@ -41,9 +41,12 @@ def _square(matrix: NDArray[np.float64]) -> float:
 
 
 def angular_distance(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """arccos(cos) / pi, mean over the sentences: 0 for the same direction, 1 for opposite ones. *Shapes:* (sentences, dim) twice"""
+    """Return arccos(cos) / pi, mean over the sentences: 0 for equal directions, 1 for opposite ones.
+
+    *Shapes:* (sentences, dim) twice
+    """
     x, y = _unit(left), _unit(right)
-    half = np.arctan2(np.linalg.norm(x - y, axis=1), np.linalg.norm(x + y, axis=1))  # arccos loses small angles to rounding
+    half = np.arctan2(np.linalg.norm(x - y, axis=1), np.linalg.norm(x + y, axis=1))  # arccos rounds small angles to 0
     return float((2 * half / np.pi).mean())
 
 
@@ -54,7 +57,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def layer_similarity(profile: LayerProfile) -> NDArray[np.float64]:
-    """Linear CKA between the sentence vectors at all depths, index 0 the embeddings. *Shape:* (depth + 1, depth + 1)"""
+    """Return linear CKA between all depths; index 0 is the embeddings. *Shape:* (depth + 1, depth + 1)"""
     num_depths = len(profile.vectors)
     matrix = np.ones((num_depths, num_depths))
     for row in range(num_depths):
@@ -68,11 +71,13 @@ BATCH = 64
 
 
 def ranking_loss_of(anchors: NDArray[np.float32], entailments: NDArray[np.float32]) -> float:
-    """MultipleNegativesRankingLoss, mean over the pairs: how hard it is to find each anchor's own entailment among its batch's.
+    """Return MultipleNegativesRankingLoss, the cross-entropy of finding each anchor's entailment in its batch.
 
-    The batches are 64 neighbours each, in the order given. *Shapes:* (pairs, dim) twice
+    It is the mean over the pairs; batches are 64 consecutive pairs. *Shapes:* (pairs, dim) twice
     """
-    left, right = (torch.nn.functional.normalize(torch.from_numpy(side).double(), dim=1) for side in (anchors, entailments))
+    left, right = (
+        torch.nn.functional.normalize(torch.from_numpy(side).double(), dim=1) for side in (anchors, entailments)
+    )
     total = 0.0
     for start in range(0, len(left), BATCH):
         scores = SCALE * left[start : start + BATCH] @ right[start : start + BATCH].T

@@ -1,4 +1,4 @@
-"""What a sentence model says with some of its layers, for many selections at once: what they begin with alike runs once."""
+"""Embeddings of a sentence model for many layer selections; layers shared at the start of selections run once."""
 
 from __future__ import annotations
 
@@ -29,12 +29,23 @@ _BATCH = 64
 def embed_subsets(
     model: SentenceTransformer, selections: Iterable[LayerSelection], sentences: Sequence[str], hardware: Hardware
 ) -> Iterator[tuple[LayerSelection, NDArray[np.float32]]]:
-    """The embeddings that the model would give if it were cut to each selection, without training; the model stays as it was.
+    """Yield the embeddings of the model cut to each selection, without training. The model is not changed.
 
-    Comes in the order of the kept layers, so that a selection goes on from where the one before has the same layers. The states in
-    between are kept: for 1,000 sentences of 20 pieces, 768 wide, some 60 MB a layer.
+    Selections are sorted by their kept layers, so that each one continues from the layers that it shares with the
+    previous one. The intermediate states stay in memory: about 60 MB per layer for 1,000 sentences of 20 pieces, 768
+    wide.
 
-    *Shape of each:* (sentences, dim), in the order given.  Raises DataError without a sentence.
+    Args:
+        model: The sentence model.
+        selections: The selections.
+        sentences: The sentences.
+        hardware: Device and precision.
+
+    Yields:
+        Each selection and its embeddings, in the order of the sentences. *Shape of each:* (sentences, dim)
+
+    Raises:
+        DataError: There are no sentences.
     """
     if not sentences:
         raise DataError("Selections cannot be compared without a sentence. Give some of the training sentences.")
@@ -43,37 +54,43 @@ def embed_subsets(
     rest = deepcopy(model, {id(encoder): encoder})
     order = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
     starts = range(0, len(order), _BATCH)
-    batches = [_Batch(model, [sentences[index] for index in order[start : start + _BATCH]], hardware) for start in starts]
-    given = np.argsort(order)  # back from the sorted order
-    for selection in sorted(set(selections), key=lambda one: one.kept):
+    batches = [
+        _Batch(model, [sentences[index] for index in order[start : start + _BATCH]], hardware) for start in starts
+    ]
+    original_order = np.argsort(order)  # undoes the sorting
+    for selection in sorted(set(selections), key=lambda selection: selection.kept):
         with evaluating(model):
             cut = with_encoder(rest, prune_layers(encoder, selection, share_weights=True)).eval()
             vectors = [batch.embed(cut, selection.kept) for batch in batches]
-        yield selection, torch.cat(vectors).numpy()[given]
+        yield selection, torch.cat(vectors).numpy()[original_order]
 
 
 class _Batch:
-    """Some sentences, with what each layer of the last selection returned for them."""
+    """A batch of sentences with the outputs of the layers of the last selection."""
 
     def __init__(self, model: SentenceTransformer, sentences: list[str], hardware: Hardware) -> None:
         features = model.preprocess(sentences, prompt=model.prompts.get(model.default_prompt_name))  # as encode() does
-        self._features = {name: value.to(hardware.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+        self._features = {
+            name: value.to(hardware.device) if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
         self._hardware = hardware
         self._kept: tuple[int, ...] = ()
-        self._returned: list[Any] = []
+        self._outputs: list[Any] = []
 
     def embed(self, cut: SentenceTransformer, kept: tuple[int, ...]) -> torch.Tensor:
-        """Run what the selection before has not run already. *Shape:* (sentences, dim)"""
-        alike = 0
-        while alike < min(len(kept), len(self._kept)) and kept[alike] == self._kept[alike]:
-            alike += 1
-        del self._returned[alike:]
+        """Run the layers that the previous selection has not run. *Shape:* (sentences, dim)"""
+        num_shared = 0
+        while num_shared < min(len(kept), len(self._kept)) and kept[num_shared] == self._kept[num_shared]:
+            num_shared += 1
+        del self._outputs[num_shared:]
         self._kept = kept
         layers = list(layers_of(encoder_of(cut)))
-        for layer, returned in zip(layers[:alike], self._returned, strict=True):
-            layer.forward = _answering(returned)
+        for layer, output in zip(layers[:num_shared], self._outputs, strict=True):
+            layer.forward = _stored_forward(output)
         handles = [
-            layer.register_forward_hook(lambda _layer, _given, returned: self._returned.append(returned)) for layer in layers[alike:]
+            layer.register_forward_hook(lambda _layer, _args, output: self._outputs.append(output))
+            for layer in layers[num_shared:]
         ]
         features = self._features.copy()
         with self._hardware.autocast():
@@ -83,12 +100,12 @@ class _Batch:
             features = module(features)
         for handle in handles:
             handle.remove()
-        for layer in layers[:alike]:
+        for layer in layers[:num_shared]:
             del layer.forward
         vectors: torch.Tensor = features["sentence_embedding"]
         return vectors[:, : cut.truncate_dim].float().cpu()
 
 
-def _answering(returned: Any) -> Any:
-    """A forward pass that was done before."""
-    return lambda *_given, **_named: returned
+def _stored_forward(output: Any) -> Any:
+    """Return a forward function that returns a stored output."""
+    return lambda *_args, **_kwargs: output

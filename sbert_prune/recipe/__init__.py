@@ -1,1 +1,1 @@
-"""The recipe: everything that it takes to build a variant again."""
+"""The recipe: everything needed to build a variant again."""

@@ -1,4 +1,4 @@
-"""Recipes read from YAML files, with single values put over them; what is wrong is told in the words of parameters."""
+"""Loading of recipes from YAML files, with inheritance and overrides; errors name the parameters."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,34 +15,40 @@ from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
 _DEEPEST = 3
-"""A list in a group in the file. More is no recipe, and might be a file that holds itself."""
+"""A list in a group in the file. Deeper nesting is not a recipe, and could be a file that contains itself."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a file holds: its values are texts, lists and mappings of these, and None for null.
+    """Read the mapping in a file. Its values are strings, lists and mappings of them, and None for null.
 
-    YAML's own guesses are not made: there 012 is ten, 1:30 is ninety, `no` is false, and 1e-4 is no number.
+    YAML's implicit types are not used: with them, 012 is ten, 1:30 is ninety, `no` is false, and 1e-4 is not a number.
 
-    Raises RecipeError that names the file, and the line where it is known.
+    Raises RecipeError naming the file, and the line if it is known.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"The recipe {path} is not readable YAML: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from error
+        raise RecipeError(
+            f"The recipe {path} is not readable YAML: byte {error.start} is not UTF-8. Save it as UTF-8 text."
+        ) from error
     try:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"The recipe {path} is not readable YAML{_what_is_wrong(error, text)}") from error
+        raise RecipeError(f"The recipe {path} is not readable YAML{_yaml_problem(error, text)}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value in _NULLS):
-        raise RecipeError(f"The recipe {path} is empty. Write settings, one a line, such as `extends: quickstart` and `layers: 3`.")
+        raise RecipeError(
+            f"The recipe {path} is empty. Write settings, one per line, such as `extends: quickstart` and `layers: 3`."
+        )
     if not isinstance(root, yaml.MappingNode):
-        held = "a list" if isinstance(root, yaml.SequenceNode) else "a single text"
-        raise RecipeError(f"The recipe {path} holds {held}, not settings. Write them as `name: value`, one a line.")
+        content = "a list" if isinstance(root, yaml.SequenceNode) else "a single text"
+        raise RecipeError(
+            f"The recipe {path} contains {content}, not settings. Write them as `name: value`, one per line."
+        )
     tree: dict[str, Any] = _value(root, path, 0)
     return tree
 
 
-def _what_is_wrong(error: yaml.YAMLError, text: str) -> str:
+def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f": {str(error).splitlines()[0]}."
     number = error.problem_mark.line
@@ -56,9 +62,11 @@ def _what_is_wrong(error: yaml.YAMLError, text: str) -> str:
 def _value(node: yaml.Node, path: Path, depth: int) -> Any:
     line = node.start_mark.line + 1
     if node.tag not in _TAGS:
-        raise RecipeError(f"The recipe {path} is not readable YAML, line {line}: a recipe has no tags such as {node.tag}. Leave it out.")
+        raise RecipeError(
+            f"The recipe {path} is not readable YAML, line {line}: a recipe has no tags such as {node.tag}. Remove it."
+        )
     if depth > _DEEPEST:
-        raise RecipeError(f"The recipe {path}, line {line}: no setting lies that deep. Indent less.")
+        raise RecipeError(f"The recipe {path}, line {line}: no setting is nested that deeply. Indent less.")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, depth)
     if isinstance(node, yaml.SequenceNode):
@@ -75,7 +83,10 @@ def _mapping(node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
         if not isinstance(key, yaml.ScalarNode):
             raise RecipeError(f"The recipe {path}, line {line}: a setting's name is a word, not a list or a group.")
         if key.value in lines:
-            raise RecipeError(f"The recipe {path} gives {key.value!r} twice, in lines {lines[key.value]} and {line}. Keep one of them.")
+            raise RecipeError(
+                f"The recipe {path} gives {key.value!r} twice, in lines {lines[key.value]} and {line}. Keep one of "
+                "them."
+            )
         lines[key.value] = line
         mapping[key.value] = _value(value, path, depth + 1)
     return mapping
@@ -85,19 +96,24 @@ PRESETS = Path(__file__).parent / "presets"
 
 EXTENDS = "extends"
 
-_OWN = {"name", "registered_model", "about"}
-"""What a recipe does not take from the one that it extends."""
+_NOT_INHERITED = {"name", "registered_model", "about"}
+"""Values that a recipe does not inherit."""
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """Read a preset by name, or the user's own YAML file, and override single values ({"nli.epochs": "2"}).
+    """Load a preset by name or a YAML file by path, and override single values.
 
-    A file that says `extends` takes another recipe's values, and puts its own over them. One without a name has its file's.
+    A file with `extends` inherits the values of another recipe. A file without a name is named after the file.
 
-    Raises RecipeError naming the value, what was expected, and what to do.
+    Args:
+        name: A preset, or the path of a YAML file.
+        overrides: Values by setting, such as {"nli.epochs": "2"}.
+
+    Raises:
+        RecipeError: A value is wrong; the message names it, what was expected, and what to do.
     """
     path = _locate(name, Path(), f"recipe={name}")
-    tree = _put_over(_resolve(path, ()), _nested(overrides or {}))
+    tree = _overlaid(_resolve(path, ()), _nested(overrides or {}))
     if path.parent != PRESETS:
         tree.setdefault("name", path.stem)
     tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")
@@ -108,68 +124,74 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
 
 
 def presets() -> tuple[str, ...]:
-    """The names of the recipes in the package."""
+    """Return the names of the recipes in the package."""
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
-def _resolve(path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
-    """The values of a file, over those of the recipe that it extends. inside: the files that lead here."""
-    if path.resolve() in inside:
-        way = " -> ".join(file.name for file in (*inside, path))
-        raise RecipeError(f"The recipe {inside[0]} extends itself: {way}. Take `{EXTENDS}` out of one of them.")
-    own = read_yaml(path)
-    extended = own.pop(EXTENDS, None)
+def _resolve(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the values of a file merged over those of the recipe that it extends. chain: the files that led here."""
+    if path.resolve() in chain:
+        cycle = " -> ".join(file.name for file in (*chain, path))
+        raise RecipeError(f"The recipe {chain[0]} extends itself: {cycle}. Remove `{EXTENDS}` from one of them.")
+    values = read_yaml(path)
+    extended = values.pop(EXTENDS, None)
     if extended is None:
-        return _put_over({}, own)
+        return _overlaid({}, values)
     if not isinstance(extended, str):
-        raise RecipeError(f"The recipe {path}: {EXTENDS} names one recipe, such as quickstart or other.yaml, not {extended}.")
+        raise RecipeError(
+            f"The recipe {path}: {EXTENDS} names one recipe, such as quickstart or other.yaml, not {extended}."
+        )
     parent = _locate(extended, path.parent, f"The recipe {path} has {EXTENDS}: {extended}")
-    inherited = _resolve(parent, (*inside, path.resolve()))
-    return _put_over({key: value for key, value in inherited.items() if key not in _OWN}, own)
+    inherited = _resolve(parent, (*chain, path.resolve()))
+    return _overlaid({key: value for key, value in inherited.items() if key not in _NOT_INHERITED}, values)
 
 
-def _locate(name: str, folder: Path, asked: str) -> Path:
-    """The file of a preset, or of the user's own recipe as seen from a folder."""
+def _locate(name: str, folder: Path, context: str) -> Path:
+    """Return the file of a preset, or of a recipe of the user relative to a folder."""
     if name in presets():
         return PRESETS / f"{name}.yaml"
     file = folder / Path(name)
     if name.endswith((".yaml", ".yml")) and file.is_file():
         return file
-    near = get_close_matches(name, presets(), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(f"{asked}: no such recipe.{hint} Take one of {', '.join(presets())}, or a .yaml file of your own.")
+    similar = get_close_matches(name, presets(), n=1)
+    hint = f" Did you mean {similar[0]!r}?" if similar else ""
+    raise RecipeError(
+        f"{context}: no such recipe.{hint} Use one of {', '.join(presets())}, or a .yaml file of your own."
+    )
 
 
-def _put_over(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with other values over it.
+def _overlaid(tree: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge other values over a tree.
 
-    A schedule says how many layers are left. What was noted about a value is forgotten with the value.
+    A schedule also sets `layers`. Hints and downloads of a replaced value are removed.
     """
-    settled = dict(given)
-    if given.get("schedule") and "layers" not in given:
-        settled["layers"] = _end_of(given["schedule"])
-    replaced = {parameter_name(path) for path in flatten(given)}
+    values = dict(overlay)
+    if overlay.get("schedule") and "layers" not in overlay:
+        values["layers"] = _end_of(overlay["schedule"])
+    replaced = {parameter_name(path) for path in flatten(overlay)}
     notes = {key: tree[key] for key in ("hints", "downloads") if isinstance(tree.get(key), dict)}
-    still_true = {key: {name: note for name, note in kept.items() if name not in replaced} for key, kept in notes.items()}
-    return _merged({**tree, **still_true}, settled)
+    remaining = {
+        key: {name: note for name, note in texts.items() if name not in replaced} for key, texts in notes.items()
+    }
+    return _merged({**tree, **remaining}, values)
 
 
-def _merged(tree: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(tree: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(tree)
-    for key, value in given.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    for key, value in overlay.items():
+        nested = merged.get(key)
+        merged[key] = _merged(nested, value) if isinstance(nested, dict) and isinstance(value, dict) else value
     return merged
 
 
 def _end_of(schedule: Any) -> str:
-    """A schedule says how many layers are left in the end; one that is malformed is told of by its own name."""
+    """Return the final number of layers of a schedule. A malformed one gives "1": its own validation reports it."""
     last = str(schedule[-1] if isinstance(schedule, list | tuple) else schedule).rpartition(",")[2].strip()
     return str(int(last)) if last.isdecimal() else "1"
 
 
 def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
-    """{"nli.epochs": "2"} as {"nli": {"epochs": "2"}}."""
+    """Convert {"nli.epochs": "2"} to {"nli": {"epochs": "2"}}."""
     tree: dict[str, Any] = {}
     for key, value in overrides.items():
         *groups, leaf = key.split(".")
@@ -198,10 +220,11 @@ def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -
         hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(fields)}."
         return f"The recipe {path.name} has an unknown setting {'.'.join(where)!r}.{hint}"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    if not where:  # about several settings at once
+    if not where:  # concerns several settings
         return f"The recipe {path.name}: {message}."
     if name in GROUPS:
-        return f"{name}={problem['input']}: this is a group. Write its settings below it, indented, such as epochs: 1, or leave it out."
+        advice = "Write its settings below it, indented, such as epochs: 1, or leave it out."
+        return f"{name}={problem['input']}: this is a group. {advice}"
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 

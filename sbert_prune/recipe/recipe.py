@@ -1,4 +1,4 @@
-"""Everything needed to build a variant again, as one frozen value."""
+"""The recipe: everything needed to build a variant again, as one frozen value."""
 
 import hashlib
 import json
@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe.settings import REFERENCE_TEACHER, DistilSettings, EvaluationSettings, NliSettings, StsSettings, Text, whole_numbers
+from sbert_prune.recipe.settings import (
+    REFERENCE_TEACHER,
+    DistilSettings,
+    EvaluationSettings,
+    NliSettings,
+    StsSettings,
+    Text,
+    whole_numbers,
+)
 from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, VocabularyLimit
 
 DEFAULT_POOLING = "mean"
@@ -19,32 +27,52 @@ DEFAULT_POOLING = "mean"
 PHASES = ("distil", "nli", "sts")
 
 
-_NAMES_AND_PLACES = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
+_NAMES_AND_LOCATIONS = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
 _CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
 _NOTES = {"about", "hints", "downloads"}
-_JUDGES = set(EvaluationSettings.model_fields)
-WHOLE: dict[str, Any] = {"layers": "", "strategy": "drop-top", "schedule": None, "vocabulary": "all", "vocabulary_corpus": None}
-"""The settings that make a variant smaller than its base, at what they are for the reference; `layers` is then the depth."""
+_EVALUATION = set(EvaluationSettings.model_fields)
+WHOLE: dict[str, Any] = {
+    "layers": "",
+    "strategy": "drop-top",
+    "schedule": None,
+    "vocabulary": "all",
+    "vocabulary_corpus": None,
+}
+"""The settings that make a variant smaller, with their values for the reference; `layers` is then the depth."""
 
 
 class Recipe(EvaluationSettings):
-    """A base, the choice of its layers, the phases that heal it, what it is judged on, and where the result is registered.
+    """Everything that determines a variant: base, layers, phases, evaluation, and the registered model.
 
-    What it is judged on changes no model, so it is not in the digest.
+    The evaluation settings do not change the model, so they are not in the digest.
 
-    layers: a count for the strategy ("6") or a list ("0,2,4-7").
-    schedule: counts of layers to pass through on the way, the last of them `layers`; the model is healed after each cut. None cuts once.
-    vocabulary: "all", a number of pieces ("8000"), or the share of the corpus that the kept pieces cover ("0.999").
-    vocabulary_corpus: a text file with one sentence a line; None takes the training texts of both phases.
-    convert_pickle: whether a base whose weights are pickled may be read, for its tensors alone.
-    phases: what heals a cut, in this order: nli, sts, distil.
-    pooling: None keeps what a sentence model was saved with, and takes the mean for a bare encoder.
-    checkpoint_minutes: between two checkpoints of a phase; 0 writes one after every optimizer step.
-    device: auto, cpu, cuda, cuda:1, mps.  precision: auto takes bfloat16 where the hardware has it; weights stay float32.
-    split: shares of train, dev and test where the STS data are one file.
-    keep_leaks: whether train rows stay that stand in dev or test too.
-    about: one line for the list of recipes.  hints: what to say where a parameter is missing, by the parameter's name.
-    downloads: what a setting's value fetches from a network, in MB, by the parameter's name.
+    Attributes:
+        name: Name of the recipe.
+        base_model: The model to prune.
+        layers: A number for the strategy ("6") or a list ("0,2,4-7").
+        strategy: How to choose the layers.
+        schedule: Numbers of layers to prune to in turn, the last of them `layers`; the model is trained after each
+            prune. None prunes once.
+        vocabulary: "all", a number of pieces ("8000"), or the share of the corpus that the kept pieces cover ("0.999").
+        vocabulary_corpus: A text file with one sentence per line; None uses the training texts of both phases.
+        convert_pickle: Whether a base with pickled weights may be read, for its tensors only.
+        pooling: None keeps the pooling of a sentence model, and uses the mean for a plain encoder.
+        max_seq_length: Maximum number of pieces of a sentence.
+        phases: The training phases (nli, sts, distil), in the order in which they run.
+        nli: Settings of the NLI phase.
+        sts: Settings of the STS phase.
+        distil: Settings of the distillation phase.
+        checkpoint_minutes: Minutes between two checkpoints of a phase; 0 writes one after every optimizer step.
+        seed: Seed of all random choices.
+        precision: auto uses bfloat16 if the hardware supports it; weights stay float32.
+        device: auto, cpu, cuda, cuda:1, mps.
+        on_bad_rows: Whether a bad row of the data is an error or is skipped.
+        split: Shares of train, dev and test if the STS data are one file.
+        keep_leaks: Whether to keep train rows that are also in dev or test.
+        registered_model: Name of the registered model.
+        about: One line for the list of recipes.
+        hints: Advice for a missing parameter, by parameter name.
+        downloads: Size of the download that a setting causes, in MB, by parameter name.
     """
 
     name: Text
@@ -89,7 +117,12 @@ class Recipe(EvaluationSettings):
     @classmethod
     def _parse_phases(cls, value: object) -> object:
         phases = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-        if not isinstance(phases, list | tuple) or not phases or not set(phases) <= set(PHASES) or len(set(phases)) < len(phases):
+        if (
+            not isinstance(phases, list | tuple)
+            or not phases
+            or not set(phases) <= set(PHASES)
+            or len(set(phases)) < len(phases)
+        ):
             raise ValueError("write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts")
         return tuple(phases)
 
@@ -104,7 +137,9 @@ class Recipe(EvaluationSettings):
     def _schedule_ends_at_layers(self) -> Self:
         if self.schedule is not None and self.layers != str(self.schedule[-1]):
             listed = ",".join(map(str, self.schedule))
-            raise ValueError(f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out")
+            raise ValueError(
+                f"schedule={listed} ends at {self.schedule[-1]} layers, and layers={self.layers}: leave layers out"
+            )
         return self
 
     @field_validator("vocabulary")
@@ -117,7 +152,7 @@ class Recipe(EvaluationSettings):
 
     @property
     def vocabulary_limit(self) -> VocabularyLimit:
-        """How far to trim the vocabulary, as a value."""
+        """Return the parsed limit of the vocabulary."""
         return VocabularyLimit.parse(self.vocabulary)
 
     @field_validator("device")
@@ -146,75 +181,80 @@ class Recipe(EvaluationSettings):
 
     @cached_property
     def digest(self) -> str:
-        """Names the recipe: the same settings, the same digest (sha256, 16 hex digits). Names, places and notes do not count."""
-        canonical = json.dumps(self._deciding(), sort_keys=True)
+        """Return a digest of the settings (sha256, 16 hex digits), without names, locations and notes."""
+        canonical = json.dumps(self._settings_tree(), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @cached_property
     def reference_digest(self) -> str:
-        """Names what a variant shares with its reference: all but what makes it smaller, who teaches it, and where things lie."""
-        return hashlib.sha256(json.dumps(self.of_reference(0).deciding()).encode()).hexdigest()[:16]
+        """Return a digest of the settings that a variant shares with its reference.
+
+        These are all except those that make it smaller, the teacher, and locations.
+        """
+        return hashlib.sha256(json.dumps(self.of_reference(0).model_settings()).encode()).hexdigest()[:16]
 
     @cached_property
     def sibling_digest(self) -> str:
-        """Names what a variant shares with those of other strategies: all else."""
+        """Return a digest of all settings except the strategy."""
         sibling = type(self).model_construct(**(dict(self) | {"strategy": WHOLE["strategy"]}))
-        return hashlib.sha256(json.dumps(sibling.deciding()).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(sibling.model_settings()).encode()).hexdigest()[:16]
 
-    def deciding(self) -> dict[str, str]:
-        """The settings that decide what the model becomes, flat as in `flat`; of what lies somewhere, the content decides."""
-        return {name: value for name, value in flatten(self._deciding()).items() if name not in _CONTENT}
+    def model_settings(self) -> dict[str, str]:
+        """Return the settings that determine the model, flat as in `flat`, without locations of data and models."""
+        return {name: value for name, value in flatten(self._settings_tree()).items() if name not in _CONTENT}
 
-    def _deciding(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude=_NAMES_AND_PLACES | _NOTES | _JUDGES)
+    def _settings_tree(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude=_NAMES_AND_LOCATIONS | _NOTES | _EVALUATION)
 
     @property
     def has_teacher(self) -> bool:
-        """Whether any phase looks at a teacher's embeddings."""
+        """Return whether any phase uses the embeddings of a teacher."""
         return any(phase == "distil" or getattr(self, phase).distillation > 0 for phase in self.phases)
 
     def flat(self) -> dict[str, str]:
-        """The recipe as flat parameters for a table of runs: {"nli.epochs": "1.0", ...}."""
+        """Return the recipe as flat parameters of a run: {"nli.epochs": "1.0", ...}."""
         return flatten(self.model_dump(mode="json", exclude=_NOTES))
 
     def hint(self, parameter: str) -> str:
-        """What the recipe has to say where this parameter is missing, "sts_data" for one; nothing is ""."""
+        """Return the advice for a missing parameter, such as "sts_data", or ""."""
         return self.hints.get(parameter, "")
 
     def with_seed(self, seed: int) -> Self:
-        """The same recipe with another seed."""
-        # Not model_copy: it would carry the cached digests along.
+        """Return the recipe with another seed."""
+        # Not model_copy, which would copy the cached digests.
         return type(self).model_construct(**(dict(self) | {"seed": seed}))
 
     def keeping(self, layers: str, strategy: str) -> Self:
-        """The same recipe cut once, to other layers."""
+        """Return the recipe with other layers and strategy, without a schedule."""
         return type(self).model_construct(**(dict(self) | {"layers": layers, "strategy": strategy, "schedule": None}))
 
     def of_reference(self, depth: int) -> Self:
-        """The same recipe for the whole base: every layer, every piece, the labels alone.
+        """Return the recipe of the reference: all layers, all pieces, no distillation.
 
-        Nothing but distillation leaves no phase for the whole base; then it is healed by nli and sts if it is to teach, and stays as it is
-        if somebody else does.
+        If the recipe has only distillation, no phase remains. The reference is then trained with nli and sts if it is
+        the teacher, and is not trained at all if another model is.
         """
         phases = tuple(phase for phase in self.phases if phase != "distil")
         if not phases and self.distil.teacher == REFERENCE_TEACHER:
             phases = ("nli", "sts")
         labelled = {group: getattr(self, group).model_copy(update={"distillation": 0.0}) for group in ("nli", "sts")}
         whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
-        # Not model_copy: it would carry the cached digests along.
+        # Not model_copy, which would copy the cached digests.
         return type(self).model_construct(**(dict(self) | whole))
 
 
 def parameter_name(path: str) -> str:
-    """A recipe's setting as users give it: "nli.epochs" is nli_epochs."""
+    """Return the parameter of a setting: nli_epochs for "nli.epochs"."""
     return path.replace(".", "_")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The leaves of a tree of settings as texts, by their path: {"nli.epochs": "1.0"}."""
+    """Flatten a tree of settings to strings by path: {"nli.epochs": "1.0"}."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+        flat |= (
+            flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _as_parameter(value)}
+        )
     return flat
 
 

@@ -1,4 +1,4 @@
-"""The settings of the phases that heal a cut: NLI, STS and distillation."""
+"""The settings of the training phases (NLI, STS, distillation) and of the evaluation."""
 
 import re
 from typing import Annotated, Literal
@@ -12,13 +12,13 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Settings(BaseModel):
-    """Frozen, and an unknown key is an error, never ignored."""
+    """Base class of settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def whole_numbers(value: object, what: str, *, at_least: int = 1) -> object:
-    """Numbers with commas between them, or a list of them, as a tuple; what is none of it is told of."""
+    """Parse comma-separated numbers or a list of numbers to a tuple. Raises ValueError saying to write `what`."""
     if value is None:
         return None
     if isinstance(value, list | tuple):
@@ -31,15 +31,20 @@ def whole_numbers(value: object, what: str, *, at_least: int = 1) -> object:
 
 
 class PhaseSettings(Settings):
-    """What all phases have in common.
+    """The settings of every phase.
 
-    epochs: passes over the rows; may end in a fraction.
-    batch_size: rows of a batch.  accumulate: batches of an optimizer step, whose gradients are averaged.
-    mini_batch_size: sentences of one forward pass; the gradient is the whole batch's (GradCache, arXiv 2101.06983). None: all at once.
-    max_rows: at most so many training rows, drawn by the seed; None takes all.
-    warmup_ratio: share of the optimizer steps during which the learning rate rises, 0 to 1.
-    evaluate_every: epochs between two looks at the dev score; the end of the phase is always looked at.
-    keep: the weights with the best dev score, or the last.  patience: looks without a better score before the phase ends; None: never.
+    Attributes:
+        epochs: Passes over the rows; can be fractional.
+        batch_size: Rows per batch.
+        learning_rate: The peak learning rate.
+        warmup_ratio: Share of the optimizer steps during which the learning rate rises, 0 to 1.
+        max_rows: Maximum number of training rows, sampled with the seed; None uses all.
+        accumulate: Batches per optimizer step, whose gradients are averaged.
+        mini_batch_size: Sentences per forward pass; the gradient is that of the whole batch (GradCache, arXiv
+            2101.06983). None runs all at once.
+        evaluate_every: Epochs between two evaluations on dev; the end of the phase is always evaluated.
+        keep: Which weights to keep: those with the best dev score, or the last.
+        patience: Number of evaluations without a better score after which the phase ends; None never ends it early.
     """
 
     epochs: float = Field(gt=0, le=1000)
@@ -55,14 +60,17 @@ class PhaseSettings(Settings):
 
 
 class TaskSettings(PhaseSettings):
-    """What the two phases with labelled rows have in common.
+    """The settings of the two phases with labelled rows.
 
-    data: a file, a folder of splits, a hub id ("org/name:config@revision"), or "quickstart" (generated).
-        None where the phase is not wanted.
-    pooling: set before the phase; None keeps what the model has.
-    distillation: weight of the teacher's embeddings beside the labels; 0 learns from the labels alone.
-    adaptive_layers: train an earlier layer's exit along, another one each optimizer step (2DMSE, arXiv 2402.14776).
-    matryoshka_dims: train the first so many dimensions along (arXiv 2205.13147); None trains the whole embedding only.
+    Attributes:
+        data: A file, a folder of splits, a hub id ("org/name:config@revision"), or "quickstart" (generated). None if
+            the phase is not used.
+        pooling: Pooling to set before the phase; None keeps that of the model.
+        distillation: Weight of the teacher's embeddings relative to the labels; 0 uses only the labels.
+        adaptive_layers: Also train the exit of an earlier layer, a different one in each optimizer step (2DMSE, arXiv
+            2402.14776).
+        matryoshka_dims: Also train these numbers of leading dimensions (arXiv 2205.13147); None trains only the whole
+            embedding.
     """
 
     data: Text | None = None
@@ -85,11 +93,13 @@ class TaskSettings(PhaseSettings):
 
 
 class NliSettings(TaskSettings):
-    """The first phase. mnrl: MultipleNegativesRankingLoss on triplets; softmax: a 3-way classifier on pairs.
+    """The settings of the NLI phase.
 
-    scale: what mnrl multiplies cosine similarities with (20 in arXiv 2211.11187).
-    directions: forward finds the entailment for the premise; both finds the premise for the entailment as well.
-    hard_negatives: whether mnrl sees the contradictions; without them only the other rows of a batch are negatives.
+    Attributes:
+        loss: mnrl is MultipleNegativesRankingLoss on triplets; softmax is a 3-way classifier on pairs.
+        scale: Factor of the cosine similarities in mnrl (20 in arXiv 2211.11187).
+        directions: forward finds the entailment for the premise; both also finds the premise for the entailment.
+        hard_negatives: Whether mnrl uses the contradictions; otherwise only the other rows of a batch are negatives.
     """
 
     loss: Literal["mnrl", "softmax"] = "mnrl"
@@ -99,9 +109,12 @@ class NliSettings(TaskSettings):
 
 
 class StsSettings(TaskSettings):
-    """The second phase: CosineSimilarityLoss, CoSENTLoss or AnglELoss.
+    """The settings of the STS phase.
 
-    scale: what cosent and angle multiply similarities with.  score_range: the lowest and highest score of the files; None infers it.
+    Attributes:
+        loss: CosineSimilarityLoss, CoSENTLoss or AnglELoss.
+        scale: Factor of the similarities in cosent and angle.
+        score_range: Lowest and highest score of the files; None infers it.
     """
 
     loss: Literal["cosine", "cosent", "angle"] = "cosine"
@@ -130,12 +143,15 @@ REFERENCE_TEACHER = "reference"
 
 
 class DistilSettings(PhaseSettings):
-    """Distillation: the embeddings of a teacher are the target (arXiv 2004.09813).
+    """The settings of distillation: the embeddings of a teacher are the target (arXiv 2004.09813).
 
-    teacher: "reference" (the unpruned base after the same recipe), or a model's name, folder or URI.
-    data: a text file, one sentence a line, besides the sentences of the other phases' training data; None takes those alone.
-    max_rows: at most so many sentences of the file.
-    layer_weight: weight of each kept layer's exit against the teacher's layer that it was; 0 compares final embeddings alone.
+    Attributes:
+        teacher: "reference" (the unpruned base after the same recipe), or the name, folder or URI of a model.
+        data: A text file with one sentence per line, used in addition to the sentences of the other phases' training
+            data; None uses only those.
+        max_rows: Maximum number of sentences of the file.
+        layer_weight: Weight of the loss between each kept layer and the same layer of the teacher; 0 compares only
+            final embeddings.
     """
 
     teacher: Text = REFERENCE_TEACHER
@@ -147,17 +163,20 @@ class DistilSettings(PhaseSettings):
 
 
 GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings, "distil": DistilSettings}
-"""The settings of each phase, by the name of their group in a recipe."""
+"""The settings of each phase, by the name of its group in a recipe."""
 
 
-_TAKEN = ("train", "dev", "test")
+_RESERVED_NAMES = ("train", "dev", "test")
 
 
 class EvaluationSettings(Settings):
-    """sts_eval: further STS sets by name: files, folders or data sets of a hub; of several splits the test counts.
-    classification: labelled texts by name: folders with train and test, or single files.
-    robustness: pairs of the test split that are disturbed, for each kind of disturbance; 0: none.
-    mteb: tasks of the installed `mteb`, by its own names, or FILE.py:CLASS, which runs that file.
+    """The settings of the evaluation.
+
+    Attributes:
+        sts_eval: Further STS sets by name: files, folders or data sets of a hub; of several splits, test is used.
+        classification: Labelled texts by name: folders with train and test, or single files.
+        robustness: Number of pairs of the test split to change for each kind of change; 0 disables it.
+        mteb: Tasks of the installed `mteb` by its names, or FILE.py:CLASS, which runs that file.
     """
 
     sts_eval: dict[str, Text] = Field(default={})
@@ -177,14 +196,16 @@ class EvaluationSettings(Settings):
 
     @field_validator("sts_eval")
     @classmethod
-    def _names_of_their_own(cls, value: dict[str, str]) -> dict[str, str]:
-        if taken := [name for name in value if name in _TAKEN]:
-            raise ValueError(f"{taken[0]!r} is the name of a split of sts_data; call the set otherwise, such as other-{taken[0]}")
+    def _no_reserved_names(cls, value: dict[str, str]) -> dict[str, str]:
+        if taken := [name for name in value if name in _RESERVED_NAMES]:
+            raise ValueError(
+                f"{taken[0]!r} is the name of a split of sts_data; call the set otherwise, such as other-{taken[0]}"
+            )
         return value
 
     @field_validator("classification")
     @classmethod
-    def _no_ends_of_metrics(cls, value: dict[str, str]) -> dict[str, str]:
+    def _no_knn_suffix(cls, value: dict[str, str]) -> dict[str, str]:
         if taken := [name for name in value if name.endswith("_knn")]:
             raise ValueError(f"{taken[0]!r} ends as the metrics of nearest neighbours do; call the set otherwise")
         return value

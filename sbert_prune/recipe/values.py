@@ -1,4 +1,4 @@
-"""How far to trim a vocabulary, as a value that cannot be wrong."""
+"""Parsed values of recipes: the vocabulary limit, named settings, and the shares of splits."""
 
 import math
 import re
@@ -10,19 +10,21 @@ from pydantic import BeforeValidator
 
 from sbert_prune.errors import RecipeError
 
-_COUNT = re.compile(r"[0-9]{1,9}")  # nine digits: int() refuses thousands
+_COUNT = re.compile(r"[0-9]{1,9}")  # nine digits: int() rejects very long numbers
 _SHARE = re.compile(r"[0-9]?\.[0-9]{1,18}")
-_RIGHT = "Write all, a number of pieces such as 8000, or a share of a corpus to cover such as 0.999."
+_FORMATS = "Write all, a number of pieces such as 8000, or a share of a corpus to cover such as 0.999."
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyLimit:
-    """What a trimmed vocabulary may hold; neither of the two given means no trimming.
+    """The limit of a trimmed vocabulary; without pieces and coverage, nothing is trimmed.
 
-    pieces: number of pieces in all, special ones included; 1 or more.
-    coverage: share of the corpus' piece occurrences that the kept pieces cover, above 0, at most 1.
+    Attributes:
+        pieces: Total number of pieces, special ones included; 1 or more.
+        coverage: Share of the piece occurrences in the corpus that the kept pieces cover, above 0, at most 1.
 
-    Raises RecipeError for both at once, or a number outside its range.
+    Raises:
+        RecipeError: Both are set, or a number is outside its range.
     """
 
     pieces: int | None = None
@@ -31,12 +33,13 @@ class VocabularyLimit:
     def __post_init__(self) -> None:
         if self.pieces is not None and self.coverage is not None:
             raise RecipeError(
-                f"vocabulary={self.pieces} and vocabulary={self.coverage} at once: give a number of pieces or a share, not both."
+                f"vocabulary={self.pieces} and vocabulary={self.coverage} at once: give a number of pieces or a share, "
+                "not both."
             )
         if self.pieces is not None and self.pieces < 1:
-            raise RecipeError(f"vocabulary={self.pieces}: at least 1 piece must stay. {_RIGHT}")
+            raise RecipeError(f"vocabulary={self.pieces}: at least 1 piece must stay. {_FORMATS}")
         if self.coverage is not None and not (math.isfinite(self.coverage) and 0 < self.coverage <= 1):
-            raise RecipeError(f"vocabulary={self.coverage}: a share lies above 0 and is at most 1.0. {_RIGHT}")
+            raise RecipeError(f"vocabulary={self.coverage}: a share lies above 0 and is at most 1.0. {_FORMATS}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -49,11 +52,11 @@ class VocabularyLimit:
         if _SHARE.fullmatch(word):
             return cls(coverage=float(word))
         shown = word if len(word) <= 40 else f"{word[:40]}..."
-        raise RecipeError(f"vocabulary={shown}: not a limit. {_RIGHT}")
+        raise RecipeError(f"vocabulary={shown}: not a limit. {_FORMATS}")
 
     @property
     def trims(self) -> bool:
-        """Whether anything may go."""
+        """Return whether the vocabulary is trimmed at all."""
         return self.pieces is not None or self.coverage is not None
 
     def __str__(self) -> str:
@@ -64,32 +67,35 @@ class VocabularyLimit:
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,49}", re.ASCII)
 _NEXT = re.compile(r",(?=\s*[^=,/\\]*=)")
-"""A comma before a name; a file may have commas in its name."""
+"""A comma before a name; other commas can be part of a file name."""
 
 
 def named_settings(text: str) -> dict[str, str]:
-    """Parse "name=FOLDER,name2=FILE" into the values by their names, in the order given; nothing for an empty text.
+    """Parse "name=FOLDER,name2=FILE" into values by name, in order; an empty text gives an empty dictionary.
 
-    A comma separates where a name and an equals sign follow it; else it belongs to the value.
+    A comma is a separator only if a name and an equals sign follow; otherwise it belongs to the value.
 
-    Raises RecipeError for a part without a name or a value, a name that cannot be part of a metric's, and one that is given twice.
+    Raises RecipeError for a part without a name or a value, a name that cannot be part of a metric name, and a
+    duplicate name.
     """
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for part in _NEXT.split(text) if text.strip() else ():
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
             raise RecipeError(f"{part.strip()!r} has no name. {_EXPECTED}, for example {_suggested(name)}={name}.")
         if not _NAME.fullmatch(name):
             raise RecipeError(
-                f"{name[:60]!r} cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', '_' and '-', and "
-                f"begins with a letter or digit. {_EXPECTED}."
+                f"{name[:60]!r} cannot be a name: its metrics carry it. A name has at most 50 letters, digits, '.', "
+                f"'_' and '-', and begins with a letter or digit. {_EXPECTED}."
             )
         if not value:
             raise RecipeError(f"{name}= has no value. {_EXPECTED}.")
-        if name in found:
-            raise RecipeError(f"The name {name!r} is given twice, for {found[name]} and for {value}. Give each its own.")
-        found[name] = value
-    return found
+        if name in settings:
+            raise RecipeError(
+                f"The name {name!r} is given twice, for {settings[name]} and for {value}. Give each its own."
+            )
+        settings[name] = value
+    return settings
 
 
 _EXPECTED = "Expected NAME=FOLDER or NAME=FILE, several with a comma between them"
@@ -101,9 +107,9 @@ def _suggested(value: str) -> str:
 
 
 def parse_shares(value: object) -> tuple[float, ...]:
-    """Three shares above 0 that sum to 1 within 1e-6, from text ("0.8,0.1,0.1") or a list.
+    """Parse three shares above 0 that sum to 1 within 1e-6, from text ("0.8,0.1,0.1") or a list.
 
-    Raises ValueError saying what would be right.
+    Raises ValueError with the expected format.
     """
     parts = value.split(",") if isinstance(value, str) else value
     try:
@@ -113,7 +119,9 @@ def parse_shares(value: object) -> tuple[float, ...]:
     if len(shares) != 3 or not all(0 < share < math.inf for share in shares):
         raise ValueError("write three shares above 0, of train, dev and test, such as 0.8,0.1,0.1")
     if abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"the shares of train, dev and test sum to {sum(shares):g}, not to 1. Write them such as 0.8,0.1,0.1")
+        raise ValueError(
+            f"the shares of train, dev and test sum to {sum(shares):g}, not to 1. Write them such as 0.8,0.1,0.1"
+        )
     return shares
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sbert_prune.evaluation.bootstrap import FEWEST_TO_TELL, LEVEL, MARGIN
+from sbert_prune.evaluation.bootstrap import MIN_ROWS, LEVEL, MARGIN
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import champion
@@ -120,10 +120,10 @@ def _check_quality(candidate: Candidate, margin: float) -> list[str]:
 
 
 def _compare_with_reference(pairs: DevPairs, reference_pairs: DevPairs, margin: float, reference: Version) -> list[str]:
-    if len(pairs.gold) < FEWEST_TO_TELL:
+    if len(pairs.gold) < MIN_ROWS:
         return [
             f"{len(pairs.gold)} dev pairs cannot tell whether it is as good as its reference: "
-            f"{FEWEST_TO_TELL} are the fewest"
+            f"{MIN_ROWS} are the fewest"
         ]
     score, reference_score = pairs.score, reference_pairs.score
     difference = score.minus(reference_score)

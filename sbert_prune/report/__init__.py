@@ -1,1 +1,1 @@
-"""What people look at: tables and pictures of variants."""
+"""Reports on variants: tables, charts and pages."""

@@ -1,4 +1,4 @@
-"""Pictures of variants."""
+"""Charts of variants: quality against speed, similarity of layers, and speed by text length."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _LARGEST = 900.0  # area of the largest disc, in square points
 
 
 def scatter(versions: Sequence[Version]) -> Figure:
-    """Quality against speed-up over the base, one disc a version, its area the bytes on disk, its bar the 95 % interval."""
+    """Draw quality against speed-up over the base, one disc per version.
+
+    The area of a disc is the size on disk, the bar is the 95 % interval.
+    """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     shown = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
@@ -38,7 +41,9 @@ def scatter(versions: Sequence[Version]) -> Figure:
         axes.errorbar(speedup, score, yerr=[[score - low], [high - score]], color=color, alpha=0.5, capsize=3)
         axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5)
         label = f"v{version.version}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
-        axes.annotate(label, (speedup, score), xytext=(0, 16), textcoords="offset points", fontsize=8, ha="center", bbox=_LABEL)
+        axes.annotate(
+            label, (speedup, score), xytext=(0, 16), textcoords="offset points", fontsize=8, ha="center", bbox=_LABEL
+        )
     axes.margins(x=0.2, y=0.1)
     axes.set_xlabel("speed-up over the base (sentences/s)")
     axes.set_ylabel("STS test, Spearman, with 95 % interval")
@@ -48,22 +53,29 @@ def scatter(versions: Sequence[Version]) -> Figure:
 
 
 def similarity_map(matrix: NDArray[np.float64], selection: LayerSelection, *, title: str) -> Figure:
-    """How alike the sentence vectors at all depths are, 0 to 1; on both axes, the dropped layers say so in red.
+    """Draw the similarity of the sentence vectors at all depths; the dropped layers have red labels.
 
-    *Shape:* (depth + 1, depth + 1), index 0 the embeddings, index k what layer k-1 gives.
+    Args:
+        matrix: Similarities, 0 to 1; index 0 is the embeddings, index k the output of layer k-1. *Shape:* (depth + 1,
+            depth + 1)
+        selection: The kept layers.
+        title: Title of the chart.
     """
     figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(matrix, vmin=0, vmax=1, origin="lower")
     figure.colorbar(image, ax=axes, label="linear CKA of sentence vectors")
-    labels = ["embeddings", *(f"dropped {index}" if index in selection.dropped else str(index) for index in range(selection.depth))]
+    labels = [
+        "embeddings",
+        *(f"dropped {index}" if index in selection.dropped else str(index) for index in range(selection.depth)),
+    ]
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         if label.get_text().startswith("dropped"):
             label.set_color("tab:red")
-    axes.set_xlabel("behind layer")
-    axes.set_ylabel("behind layer")
+    axes.set_xlabel("after layer")
+    axes.set_ylabel("after layer")
     axes.set_title(title)
     return figure
 
@@ -76,9 +88,9 @@ _SPEED_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 
 
 
 def speed_chart(speed: Speed, flops: Flops) -> Figure:
-    """Sentences per second by length and batch size, and the speed-up over the base with its 95 % interval and its limit by FLOPs.
+    """Draw sentences per second by length and batch size, and the speed-up over the base.
 
-    Without a base there are its own bars alone.
+    The speed-up has its 95 % interval and its limit by FLOPs. Without a base there are only the bars of the model.
     """
     cells = speed.table
     compared = speed.batched.speedup is not None
@@ -94,10 +106,14 @@ def speed_chart(speed: Speed, flops: Flops) -> Figure:
 def _bars(axes: Axes, cells: Sequence[Cell]) -> None:
     rows = range(len(cells))
     if any(cell.base_sentences_per_s is not None for cell in cells):
-        base = axes.barh([row + _BAR / 2 for row in rows], [cell.base_sentences_per_s or 0 for cell in cells], _BAR, color="tab:gray")
+        base = axes.barh(
+            [row + _BAR / 2 for row in rows], [cell.base_sentences_per_s or 0 for cell in cells], _BAR, color="tab:gray"
+        )
         axes.bar_label(base, [f"{cell.base_sentences_per_s:,.0f}" for cell in cells], padding=3, fontsize=8)
         base.set_label("base")
-    model = axes.barh([row - _BAR / 2 for row in rows], [cell.sentences_per_s for cell in cells], _BAR, color="tab:blue")
+    model = axes.barh(
+        [row - _BAR / 2 for row in rows], [cell.sentences_per_s for cell in cells], _BAR, color="tab:blue"
+    )
     axes.bar_label(model, [f"{cell.sentences_per_s:,.0f}" for cell in cells], padding=3, fontsize=8)
     model.set_label("model")
     axes.set_yticks(rows, [label_of(cell) for cell in cells])
@@ -114,10 +130,20 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
             ends = [[ratio.value - ratio.low], [ratio.high - ratio.value]]
             axes.errorbar(ratio.value, row, xerr=ends, fmt="o", color="tab:blue", capsize=3)
             text = f"{ratio.value:.2f}x"
-            axes.annotate(text, (ratio.value, row), xytext=(0, 8), textcoords="offset points", fontsize=8, ha="center", bbox=_SPEED_LABEL)
+            axes.annotate(
+                text,
+                (ratio.value, row),
+                xytext=(0, 8),
+                textcoords="offset points",
+                fontsize=8,
+                ha="center",
+                bbox=_SPEED_LABEL,
+            )
     axes.axvline(1, color="tab:gray", label="the base")
     if (limit := flops.speedup_limit) is not None:
-        axes.axvline(limit, color="tab:red", linestyle="--", label=f"limit by FLOPs at {flops.pieces} pieces: {limit:.2f}x")
+        axes.axvline(
+            limit, color="tab:red", linestyle="--", label=f"limit by FLOPs at {flops.pieces} pieces: {limit:.2f}x"
+        )
     axes.set_xlim(left=min(0.9, axes.get_xlim()[0]))
     axes.set_xlabel("speed-up: median of the pairs' ratios, 95 % interval")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2, fontsize=8)
@@ -125,5 +151,7 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
 
 
 def label_of(cell: Cell) -> str:
-    """What the texts of a cell are, for people."""
-    return f"{cell.bucket}{'' if cell.bucket[0].isdigit() else f' ({cell.pieces:.0f} pieces)'}, {cell.batch_size} at once"
+    """Describe the texts of a cell for a chart or table."""
+    return (
+        f"{cell.bucket}{'' if cell.bucket[0].isdigit() else f' ({cell.pieces:.0f} pieces)'}, {cell.batch_size} at once"
+    )

@@ -1,4 +1,4 @@
-"""The depth curve: variants of several depths and strategies, as a table and as a picture of quality against size and speed."""
+"""The depth curve: a table and a chart of variants of several depths and strategies, quality against size and speed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CURVE = ("layers", "strategy", "kept", "size", "speed", "dev", "test", "of the r
 
 @dataclass(frozen=True)
 class Point:
-    """One variant of the curve. strategies: all that keep its layers."""
+    """One variant of the curve. strategies: all strategies that keep these layers."""
 
     num_layers: int
     strategies: tuple[str, ...]
     version: Version
 
     def row(self) -> tuple[str, ...]:
-        """Of the table."""
+        """Return the row of the table."""
         metrics, tags = self.version.metrics, self.version.tags
         share = f"{metrics[RETENTION]:.1%}" if RETENTION in metrics else "-"
         return (
@@ -50,29 +50,37 @@ class Point:
 
 
 def curve_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
-    """The table, the largest first."""
+    """Return the rows of the table, the largest variant first."""
     return [point.row() for point in sorted(points, key=lambda point: -point.num_layers)]
 
 
 def knee_of(points: Sequence[Point]) -> Point | None:
-    """Where the curve bends; the dev score says, as it does wherever something is chosen."""
+    """Return the knee of the curve by dev score, or None if it has none."""
     scored = [point for point in points if STS_DEV in point.version.metrics]
-    place = find_knee([point.version.metrics[_SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored])
+    place = find_knee(
+        [point.version.metrics[_SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored]
+    )
     return scored[place] if place is not None else None
 
 
 def depth_curve(points: Sequence[Point]) -> Figure:
-    """Test score with its 95 % interval against size on disk, and against speed-up; a line a strategy, the knee ringed."""
+    """Draw test score against size on disk and against speed-up; one line per strategy, with the knee marked."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     knee = knee_of(points)
     for axes, metric in ((left, _SIZE), (right, _SPEEDUP)):
         for color, strategy in zip(COLORS * len(points), _strategies(points), strict=False):
-            shown = [point for point in points if strategy in point.strategies and {metric, STS_TEST} <= set(point.version.metrics)]
-            _draw(axes, sorted(shown, key=lambda point: point.num_layers), metric, color, strategy)
+            line_points = [
+                point
+                for point in points
+                if strategy in point.strategies and {metric, STS_TEST} <= set(point.version.metrics)
+            ]
+            _draw(axes, sorted(line_points, key=lambda point: point.num_layers), metric, color, strategy)
         if knee is not None and metric in knee.version.metrics:
-            at = (knee.version.metrics[metric], knee.version.metrics[STS_TEST])
-            axes.scatter(*at, s=220, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)")
+            position = (knee.version.metrics[metric], knee.version.metrics[STS_TEST])
+            axes.scatter(
+                *position, s=220, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)"
+            )
         axes.grid(alpha=0.3)
         axes.margins(0.08)
     left.set_xlabel("size on disk (MB)")
@@ -85,17 +93,31 @@ def depth_curve(points: Sequence[Point]) -> Figure:
 
 
 def _draw(axes: Axes, points: Sequence[Point], metric: str, color: str, strategy: str) -> None:
-    at = [point.version.metrics[metric] for point in points]
+    positions = [point.version.metrics[metric] for point in points]
     scores = [point.version.metrics[STS_TEST] for point in points]
     ends = [
-        [abs(score - point.version.metrics.get(f"{STS_TEST}_{end}", score)) for score, point in zip(scores, points, strict=True)]
+        [
+            abs(score - point.version.metrics.get(f"{STS_TEST}_{end}", score))
+            for score, point in zip(scores, points, strict=True)
+        ]
         for end in ("low", "high")
     ]
-    axes.errorbar(at, scores, yerr=ends, color=color, marker="o", markersize=4, linewidth=1, capsize=2, alpha=0.8, label=strategy)
-    for point, x, y in zip(points, at, scores, strict=True):
+    axes.errorbar(
+        positions,
+        scores,
+        yerr=ends,
+        color=color,
+        marker="o",
+        markersize=4,
+        linewidth=1,
+        capsize=2,
+        alpha=0.8,
+        label=strategy,
+    )
+    for point, x, y in zip(points, positions, scores, strict=True):
         axes.annotate(str(point.num_layers), (x, y), xytext=(4, 5), textcoords="offset points", fontsize=8, color=color)
 
 
 def _strategies(points: Sequence[Point]) -> list[str]:
-    """Each once, in the order in which they come."""
+    """Return the distinct strategies, in order of appearance."""
     return list(dict.fromkeys(strategy for point in points for strategy in point.strategies))

@@ -1,4 +1,4 @@
-"""Descriptions of a registered model and of the experiment in MLflow's own pages, with the table of variants as it is now."""
+"""Descriptions of the registered model and the experiment in MLflow, with the current table of variants."""
 
 from __future__ import annotations
 
@@ -17,23 +17,32 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 LONGEST = 4_500
-"""Characters; MLflow's databases hold 5,000."""
+"""Maximum number of characters; MLflow's databases allow 5,000."""
 
 _HEADER = ("version", "layers", "strategy", "size", "speed", "dev", "test", "of the reference")
 _SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
 
 
 def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str], *, longest: int = LONGEST) -> str:
-    """Who holds what, then the versions, the smallest first, as many as there is room for. aliases: the version of each."""
-    holders = [f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())]
-    first = ", ".join(holders) or "No version is promoted yet: `mlflow run . -e promote`"
+    """Return the aliases, then a table of the versions, the smallest first, as many as fit.
+
+    Args:
+        name: Name of the registered model.
+        versions: Its versions.
+        aliases: Version number by alias.
+        longest: Maximum number of characters.
+    """
+    alias_links = [
+        f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())
+    ]
+    intro = ", ".join(alias_links) or "No version is promoted yet: `mlflow run . -e promote`"
     ordered = sorted(versions, key=lambda version: (version.metrics.get(_SIZE, float("inf")), int(version.version)))
-    titles = {number: alias for alias, number in aliases.items()}
+    alias_of_version = {number: alias for alias, number in aliases.items()}
     shown = len(ordered)
     while True:
-        rows = [_row(name, version, titles) for version in ordered[:shown]]
-        left = f"\n\nand {len(ordered) - shown:,} larger ones" if shown < len(ordered) else ""
-        text = f"{first}.\n\n{table(_HEADER, rows)}{left}\n"
+        rows = [_row(name, version, alias_of_version) for version in ordered[:shown]]
+        more = f"\n\nand {len(ordered) - shown:,} larger ones" if shown < len(ordered) else ""
+        text = f"{intro}.\n\n{table(_HEADER, rows)}{more}\n"
         if len(text) <= longest or shown == 0:
             return text
         shown = min(shown - 1, shown * longest // len(text))
@@ -41,59 +50,61 @@ def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str]
 
 def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, ...]:
     tags, metrics = version.tags, version.metrics
-    role = " (reference)" if version.is_reference else f" ({titles[version.version]})" if version.version in titles else ""
+    role = (
+        " (reference)" if version.is_reference else f" ({titles[version.version]})" if version.version in titles else ""
+    )
 
-    def told(metric: str, form: str) -> str:
-        return form.format(metrics[metric]) if metric in metrics else "-"
+    def formatted(metric: str, template: str) -> str:
+        return template.format(metrics[metric]) if metric in metrics else "-"
 
     return (
         f"[{version.version}]({_address(name, version.version)}){role}",
         f"{tags.get('kept_layers', '-')} of {tags.get('depth', '-')}",
         tags.get("strategy", "-"),
-        told(_SIZE, "{:.1f} MB"),
-        told(_SPEEDUP, "{:.2f}x"),
-        told(STS_DEV, "{:.4f}"),
+        formatted(_SIZE, "{:.1f} MB"),
+        formatted(_SPEEDUP, "{:.2f}x"),
+        formatted(STS_DEV, "{:.4f}"),
         metric_with_interval(metrics, STS_TEST),
-        told(RETENTION, "{:.1%}"),
+        formatted(RETENTION, "{:.1%}"),
     )
 
 
 def _address(name: str, number: str) -> str:
-    """Of a version in MLflow's pages."""
+    """Return the address of a version in the MLflow UI."""
     return f"#/models/{name.replace(' ', '%20')}/versions/{number}"
 
 
 _NOTE = "mlflow.note.content"
 _BEGIN, _END = "<!-- written by sbert-prune -->", "<!-- end of what sbert-prune wrote -->"
 _MOST = 4_900
-_OF_ONE = 1_400  # an experiment may hold several registered models
+_MAX_PER_MODEL = 1_400  # an experiment can have several registered models
 
 
 def describe(store: Store, name: str) -> None:
-    """Bring both descriptions up to date; what people wrote around ours stays. Raises TrackingError."""
+    """Update both descriptions; text that users wrote around ours stays. Raises TrackingError."""
     try:
         registered = store.client.get_registered_model(name)
         aliases = {alias: str(number) for alias, number in registered.aliases.items()}
-        found = versions(store, name, newest=SHOWN)
-        what = "Variants of one recipe." if len(found) < SHOWN else f"The newest {SHOWN} variants of one recipe."
-        text = catalogue(name, found, aliases)
-        store.client.update_registered_model(name, _put(registered.description or "", "", f"{what}\n\n{text}"))
+        newest = versions(store, name, newest=SHOWN)
+        intro = "Variants of one recipe." if len(newest) < SHOWN else f"The newest {SHOWN} variants of one recipe."
+        text = catalogue(name, newest, aliases)
+        store.client.update_registered_model(name, _put(registered.description or "", "", f"{intro}\n\n{text}"))
         note = store.client.get_experiment(store.experiment_id).tags.get(_NOTE, "")
         heading = f"### [{name}](#/models/{name.replace(' ', '%20')})"
-        short = catalogue(name, found, aliases, longest=_OF_ONE)
+        short = catalogue(name, newest, aliases, longest=_MAX_PER_MODEL)
         store.client.set_experiment_tag(store.experiment_id, _NOTE, _put(note, f" {name}", f"{heading}\n\n{short}"))
     except FAULTS as error:
-        raise TrackingError(f"The descriptions of {name} could not be brought up to date: {first_line(error)}") from error
+        raise TrackingError(f"The descriptions of {name} could not be updated: {first_line(error)}") from error
 
 
 def _put(before: str, mark: str, text: str) -> str:
-    """Our part of a text replaced, or put behind it; as much of the rest as there is room for stays."""
+    """Replace our part of a text, or append it; return the text unchanged if the result would be too long."""
     begin, end = _BEGIN.replace(" -->", f"{mark} -->"), _END.replace(" -->", f"{mark} -->")
-    own = f"{begin}\n{text.strip()}\n{end}"
+    part = f"{begin}\n{text.strip()}\n{end}"
     if begin in before and end in before:
         head, _, rest = before.partition(begin)
         tail = rest.partition(end)[2]
     else:
         head, tail = (f"{before.rstrip()}\n\n" if before.strip() else ""), ""
-    whole = head + own + tail
-    return whole if len(whole) <= _MOST else before
+    result = head + part + tail
+    return result if len(result) <= _MOST else before

@@ -1,4 +1,4 @@
-"""`report.md`: everything that was found about one model, on one page."""
+"""`report.md`: all results of one model on one page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPEARMAN, _PEARSON = "/spearman_cosine", "/pearson_cosine"
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page with what to say about it."""
+    """A table of a page with a note."""
 
     title: str
     header: Sequence[str]
@@ -29,25 +29,32 @@ class Table:
 
 @dataclass(frozen=True)
 class Page:
-    """facts: what the model is, by name.  metrics: of size, speed and memory.
+    """The content of a report page.
 
-    more: further tables.  pictures: their titles by file name.
+    Attributes:
+        title: Title of the page.
+        facts: Facts about the model, by name.
+        judgement: Scores of the model and its rivals.
+        metrics: Metrics of size, speed and memory.
+        diagnostics: Detected failures.
+        more: Further tables.
+        pictures: Titles of pictures by file name.
     """
 
     title: str
     facts: Mapping[str, str]
     judgement: Judgement
     metrics: Mapping[str, float]
-    signatures: Sequence[Diagnostic] = ()
+    diagnostics: Sequence[Diagnostic] = ()
     more: Sequence[Table] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        """The page in Markdown."""
+        """Return the page in Markdown."""
         parts = [
             f"# {self.title}",
             "\n".join(f"- {name}: {value}" for name, value in self.facts.items()),
-            _section("What stands out", "\n".join(f"- {signature}" for signature in self.signatures)),
+            _section("What stands out", "\n".join(f"- {diagnostic}" for diagnostic in self.diagnostics)),
             _section("Similarity (STS)", *sts_tables(self.judgement), _MEANING if self.judgement.rivals else ""),
             _section("By genre and file", _by_genre(self.judgement)),
             _section("Search and classification", _tasks(self.judgement)),
@@ -56,47 +63,48 @@ class Page:
             _section("Size, speed, memory", table(("measure", "value"), sorted(self.metrics.items()))),
             *(_section(more.title, table(more.header, more.rows), more.note) for more in self.more),
             *(_section(title, f"![{title}]({name})") for name, title in self.pictures.items()),
-            _section("Notes", "\n".join(f"- {note}" for note in self.judgement.own.notes)),
+            _section("Notes", "\n".join(f"- {note}" for note in self.judgement.measured.notes)),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
 _MEANING = (
-    "Differences are this model less the other, on the same pairs, with the 95 % interval of a paired bootstrap; P(worse) is the "
-    f"probability of being worse by more than {MARGIN:g}."
+    "Differences are this model less the other, on the same pairs, with the 95 % interval of a paired bootstrap; "
+    f"P(worse) is the probability of being worse by more than {MARGIN:g}."
 )
 _ROBUSTNESS = (
-    "Where the meaning stays, the drop is what the Spearman correlation loses: less is better. Where it changes, it is what the cosine of "
-    "alike pairs loses, which depends on how widely a model spreads its cosines; noticed is the share of pairs whose first sentence is "
-    "nearer to the second as it was: more is better, and models are compared by it. Kinds marked * need no knowledge of the language."
+    "If the meaning stays, the drop is the loss of the Spearman correlation: less is better. If the meaning changes, "
+    "it is the loss of the cosine of similar pairs, which depends on the spread of a model's cosines; noticed is the "
+    "share of pairs whose first sentence is nearer to the original second sentence than to the changed one: more is "
+    "better, and models are compared by it. Kinds marked * need no knowledge of the language."
 )
 
 
 def _section(title: str, *parts: str) -> str:
-    """Nothing where the first part has nothing to say."""
+    """Return a section, or "" if its first part is empty."""
     return "\n\n".join([f"## {title}", *filter(None, parts)]) if parts[0] else ""
 
 
 def sts_tables(judgement: Judgement) -> list[str]:
-    """The scores of each set of pairs, and a table of differences for each rival."""
-    own = judgement.own
-    names = [name for name in own.scores if name.endswith(_SPEARMAN)]
+    """Return a table of the scores of each set of pairs, and a table of differences for each rival."""
+    measured = judgement.measured
+    names = [name for name in measured.scores if name.endswith(_SPEARMAN)]
     rows = [
         (
             name.removesuffix(_SPEARMAN),
-            f"{own.values[name.replace(_SPEARMAN, '/num_pairs')]:,.0f}",
-            with_interval(own.scores[name]),
-            with_interval(own.scores[name.replace(_SPEARMAN, _PEARSON)]),
+            f"{measured.values[name.replace(_SPEARMAN, '/num_pairs')]:,.0f}",
+            with_interval(measured.scores[name]),
+            with_interval(measured.scores[name.replace(_SPEARMAN, _PEARSON)]),
         )
         for name in names
     ]
     tables = [table(("set", "pairs", "Spearman", "Pearson"), rows)]
-    for rival, measured in judgement.rivals.items():
+    for rival, rival_measured in judgement.rivals.items():
         differences = judgement.differences(rival)
         compared = [
             (
                 name.removesuffix(_SPEARMAN),
-                f"{measured.scores[name].value:.4f}",
+                f"{rival_measured.scores[name].value:.4f}",
                 signed(differences[name]),
                 f"{differences[name].probability_below(-MARGIN):.3f}",
                 verdict(differences[name]),
@@ -109,50 +117,72 @@ def sts_tables(judgement: Judgement) -> list[str]:
 
 
 def _by_genre(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.details if name.endswith("_spearman_cosine")]
-    rows = [(name.removesuffix("_spearman_cosine"), with_interval(judgement.own.details[name]), *_held(judgement, name)) for name in names]
+    names = [name for name in judgement.measured.details if name.endswith("_spearman_cosine")]
+    rows = [
+        (
+            name.removesuffix("_spearman_cosine"),
+            with_interval(judgement.measured.details[name]),
+            *_reference_cells(judgement, name),
+        )
+        for name in names
+    ]
     return table(("genre", "Spearman", "reference's", "difference"), rows)
 
 
 def _tasks(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.scores if name.startswith(("retrieval/", "classification/"))]
-    rows = [(name, with_interval(judgement.own.scores[name]), *_held(judgement, name)) for name in names]
-    rows += [(name, f"{value:.4f}", "-", "-") for name, value in judgement.own.values.items() if name.startswith("mteb/")]
+    names = [name for name in judgement.measured.scores if name.startswith(("retrieval/", "classification/"))]
+    rows = [
+        (name, with_interval(judgement.measured.scores[name]), *_reference_cells(judgement, name)) for name in names
+    ]
+    rows += [
+        (name, f"{value:.4f}", "-", "-")
+        for name, value in judgement.measured.values.items()
+        if name.startswith("mteb/")
+    ]
     return table(("measure", "value", "reference's", "difference"), rows)
 
 
-def _held(judgement: Judgement, name: str) -> tuple[str, str]:
-    """The reference's value and the difference to it; dashes where there is none."""
+def _reference_cells(judgement: Judgement, name: str) -> tuple[str, str]:
+    """Return the reference's value and the difference to it, or dashes without a reference."""
     reference = judgement.rivals.get("reference")
     if reference is None or name not in reference.all_scores:
         return "-", "-"
-    theirs = reference.all_scores[name]
-    return f"{theirs.value:.4f}", signed(judgement.own.all_scores[name].minus(theirs))
+    reference_score = reference.all_scores[name]
+    return f"{reference_score.value:.4f}", signed(judgement.measured.all_scores[name].minus(reference_score))
 
 
 def _robustness(judgement: Judgement) -> str:
-    own = judgement.own
+    measured = judgement.measured
     rows = []
     for name, kind in PERTURBATIONS.items():
         drop = f"robustness/{name}_drop"
-        if drop not in own.scores:
+        if drop not in measured.scores:
             continue
         compared = drop if kind.keeps_meaning else f"robustness/{name}_noticed"
         label = f"{name.replace('_', ' ')}{'' if kind.languages else ' *'}"
-        affected = f"{own.values[f'robustness/{name}_affected']:,.0f}"
-        noticed = "" if kind.keeps_meaning else f"{own.scores[compared].value:.3f}"
+        affected = f"{measured.values[f'robustness/{name}_affected']:,.0f}"
+        noticed = "" if kind.keeps_meaning else f"{measured.scores[compared].value:.3f}"
         meaning = "stays" if kind.keeps_meaning else "changes"
-        rows.append((label, meaning, affected, with_interval(own.scores[drop]), noticed, *_held(judgement, compared)))
+        rows.append(
+            (
+                label,
+                meaning,
+                affected,
+                with_interval(measured.scores[drop]),
+                noticed,
+                *_reference_cells(judgement, compared),
+            )
+        )
     return table(("disturbance", "meaning", "pairs", "drop", "noticed", "reference's", "difference"), rows)
 
 
 def _geometry(judgement: Judgement) -> str:
-    names = [name for name in judgement.own.values if name.startswith("geometry/")]
+    names = [name for name in judgement.measured.values if name.startswith("geometry/")]
     rivals = list(judgement.rivals)
     rows = [
         (
             name.removeprefix("geometry/").replace("_", " "),
-            judgement.own.values[name],
+            judgement.measured.values[name],
             *(judgement.rivals[rival].values.get(name) for rival in rivals),
         )
         for name in names

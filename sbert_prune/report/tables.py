@@ -1,4 +1,4 @@
-"""Tables and numbers in Markdown."""
+"""Tables and numbers as text: Markdown tables, terminal tables, and scores with intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table: the first column to the left, numbers to the right; no table without a row."""
+    """Return a Markdown table, with the first column aligned left and the others right; "" without rows."""
     body = [list(map(_cell, row)) for row in rows]
     if not body:
         return ""
@@ -25,13 +25,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def with_interval(score: Score, digits: int = 4) -> str:
-    """A score with its 95 % interval: 0.8123 [0.7951, 0.8287]."""
+    """Format a score with its 95 % interval: 0.8123 [0.7951, 0.8287]."""
     low, high = score.interval()
     return f"{score.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def metric_with_interval(metrics: Mapping[str, float], name: str) -> str:
-    """A logged score with its logged interval: 0.8123 [0.795, 0.829]; "-" where there is none."""
+    """Format a logged score with its logged interval: 0.8123 [0.795, 0.829]; "-" if it was not logged."""
     if name not in metrics:
         return "-"
     low, high = (metrics.get(f"{name}_{end}") for end in ("low", "high"))
@@ -39,13 +39,13 @@ def metric_with_interval(metrics: Mapping[str, float], name: str) -> str:
 
 
 def signed(score: Score, digits: int = 4) -> str:
-    """A difference with its 95 % interval: +0.0123 [-0.0051, +0.0287]."""
+    """Format a difference with its 95 % interval: +0.0123 [-0.0051, +0.0287]."""
     low, high = score.interval()
     return f"{score.value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def plain(value: float) -> str:
-    """A number as people read it: 22,713,216; 182.7; 0.0225."""
+    """Format a number: 22,713,216; 182.7; 0.0225."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -58,7 +58,7 @@ _WIDEST = 160
 
 
 def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table as lines, as wide as the terminal, 160 characters at most."""
+    """Return a table as lines, as wide as the terminal, at most 160 characters."""
     table = Table(*header, box=box.SIMPLE)
     for row in rows:
         table.add_row(*row)

@@ -1,4 +1,4 @@
-"""What is seen behind a layer is what the model cut there gives, and the model stays as it was."""
+"""The measurements at a depth are those of the model cut there, and the model is not changed."""
 
 import json
 from copy import deepcopy
@@ -13,7 +13,7 @@ from sbert_prune.errors import DataError, RoundTripError
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.evaluation.sts import evaluate_sts
-from sbert_prune.layer_analysis.anatomy import attention_entropy, look_at_layers
+from sbert_prune.layer_analysis.anatomy import attention_entropy, inspect_layers
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection
@@ -35,14 +35,16 @@ def dev(sentences):
 
 def first_layers(model, count):
     encoder = encoder_of(model)
-    return with_encoder(deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder)))))
+    return with_encoder(
+        deepcopy(model), prune_layers(encoder, LayerSelection(tuple(range(count)), len(layers_of(encoder))))
+    )
 
 
 @every_kind
 def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depth == DEPTH
     for count in range(1, DEPTH + 1):
@@ -58,23 +60,27 @@ def test_an_early_exit_is_the_model_cut_there(tiny_model, dev, model_type):
 def test_every_kind_shows_its_attention(tiny_model, dev, model_type):
     model = tiny_model(model_type, depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert len(found.attention) == DEPTH
     assert all(0 < entropy < 0.999 for entropy in found.attention)
     assert found.notes == ()
-    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["layers"][1]["attention_entropy"] == found.attention[1]
+    assert (
+        json.loads(json.dumps(found.as_dict(), allow_nan=False))["layers"][1]["attention_entropy"] == found.attention[1]
+    )
 
 
 def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
     model = tiny_model("bert", depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     vectors = profile_layers(model, sorted({text for row in dev for text in row.sentences})).vectors.astype(np.float64)
     assert (found.depths[-1].cosine, found.depths[-1].cka) == (pytest.approx(1), pytest.approx(1))
     for at_depth, here in zip(found.depths, vectors, strict=True):
-        assert at_depth.cosine == pytest.approx((here * vectors[-1]).sum(axis=1).mean(), abs=1e-5)  # the model normalises
+        assert at_depth.cosine == pytest.approx(
+            (here * vectors[-1]).sum(axis=1).mean(), abs=1e-5
+        )  # the model normalises
         assert at_depth.cka == pytest.approx(linear_cka(here, vectors[-1]), abs=1e-5)
     assert found.depths[1].cosine < 0.99
 
@@ -82,9 +88,11 @@ def test_similarity_is_to_the_models_own_embedding(tiny_model, dev):
 def test_the_layers_influence_is_that_of_the_profile(tiny_model, dev):
     model = tiny_model("bert", depth=DEPTH)
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
-    assert found.influence == pytest.approx(profile_layers(model, [text for row in dev for text in row.sentences]).influence, rel=0.05)
+    assert found.influence == pytest.approx(
+        profile_layers(model, [text for row in dev for text in row.sentences]).influence, rel=0.05
+    )
     assert len(found.influence) == DEPTH
 
 
@@ -102,12 +110,17 @@ def test_padding_does_not_change_the_attentions_entropy(tiny_model, sentences, m
 
 
 @every_kind
-def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, model_type):
+def test_tokens_that_attend_to_all_equally_have_entropy_1(tiny_model, sentences, model_type):
     model = tiny_model(model_type, depth=3)
     with torch.no_grad():
         for name, parameter in layers_of(encoder_of(model)).named_parameters():
-            if any(part in name.lower() for part in ("query", "q_lin", "q_proj", ".q.", "attn.q", "wqkv", "q_norm", "relative")):
-                parameter.fill_(-1.0 if "gemma3" in model_type and "q_norm" in name else 0.0)  # gemma's norms scale by 1 + weight
+            if any(
+                part in name.lower()
+                for part in ("query", "q_lin", "q_proj", ".q.", "attn.q", "wqkv", "q_norm", "relative")
+            ):
+                parameter.fill_(
+                    -1.0 if "gemma3" in model_type and "q_norm" in name else 0.0
+                )  # gemma's norms scale by 1 + weight
         for name, parameter in encoder_of(model).named_parameters():
             if "relative_attention_bias" in name:
                 parameter.zero_()
@@ -117,7 +130,7 @@ def test_tokens_that_look_at_all_alike_have_entropy_1(tiny_model, sentences, mod
     assert found == pytest.approx(np.ones(3), abs=1e-6)
 
 
-def test_a_token_that_looks_at_one_has_entropy_0(tiny_model, sentences):
+def test_a_token_that_attends_to_one_has_entropy_0(tiny_model, sentences):
     model = tiny_model("bert", depth=2)
     with torch.no_grad():
         for layer in layers_of(encoder_of(model)):
@@ -155,16 +168,16 @@ class Silent(BertModel):
     _can_record_outputs = None
 
 
-def test_an_encoder_that_does_not_show_its_attention_says_so(tiny_model, dev):
+def test_an_encoder_without_attention_weights_gives_a_note(tiny_model, dev):
     model = tiny_model("bert", depth=2)
     silent = Silent(encoder_of(model).config).eval()
     silent.load_state_dict(encoder_of(model).state_dict())
 
-    found = look_at_layers(with_encoder(model, silent), dev)
+    found = inspect_layers(with_encoder(model, silent), dev)
 
     assert found.attention is None
     assert found.num_attention_sentences == 0
-    assert found.notes == ("Silent does not show its attention, so its entropy is not known",)
+    assert found.notes == ("Silent does not return attention weights, so their entropy is unknown",)
     assert found.depths[-1].exit is not None
     assert found.as_dict()["layers"][0]["attention_entropy"] is None
 
@@ -175,12 +188,15 @@ def test_the_model_stays_as_it_was(tiny_model, dev, model_type):
     layers_of(encoder_of(model))[1].eval()
 
     def state():
-        modules = [(id(module), len(module._forward_hooks), len(module._forward_pre_hooks), module.training) for module in model.modules()]
+        modules = [
+            (id(module), len(module._forward_hooks), len(module._forward_pre_hooks), module.training)
+            for module in model.modules()
+        ]
         return modules, encoder_of(model).config.to_dict(), encoder_of(model).config._attn_implementation
 
     before, weights = state(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    look_at_layers(model, dev)
+    inspect_layers(model, dev)
 
     assert state() == before
     assert before[2] == "sdpa"
@@ -191,7 +207,7 @@ def test_the_model_stays_as_it_was(tiny_model, dev, model_type):
 def test_a_depth_that_gives_every_sentence_the_same_vector_has_no_score(tiny_model, dev):
     model = tiny_model("bert", depth=2, pooling="cls")
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depths[0].exit is None
     assert (found.depths[0].geometry.effective_rank, found.depths[0].cka) == (0, 0)
@@ -208,7 +224,7 @@ def test_vectors_that_differ_by_rounding_alone_have_no_score(tiny_model, dev):
     model = tiny_model("bert", depth=2, pooling="cls")
     model[1].register_forward_hook(add_rounding)  # as matrix products do in batches of another size
 
-    found = look_at_layers(model, dev)
+    found = inspect_layers(model, dev)
 
     assert found.depths[0].exit is None
     assert found.depths[1].exit is not None
@@ -218,9 +234,9 @@ def test_some_pairs_are_the_same_ones_whatever_their_order(tiny_model, dev):
     model = tiny_model("bert", depth=2)
 
     some, turned, all_of_them = (
-        look_at_layers(model, dev, num_pairs=12),
-        look_at_layers(model, dev[::-1], num_pairs=12),
-        look_at_layers(model, dev),
+        inspect_layers(model, dev, num_pairs=12),
+        inspect_layers(model, dev[::-1], num_pairs=12),
+        inspect_layers(model, dev),
     )
 
     assert (some.num_pairs, all_of_them.num_pairs) == (12, len(dev))
@@ -229,7 +245,7 @@ def test_some_pairs_are_the_same_ones_whatever_their_order(tiny_model, dev):
 
 
 def test_an_interval_surrounds_each_score(tiny_model, dev):
-    found = look_at_layers(tiny_model("bert", depth=2), dev)
+    found = inspect_layers(tiny_model("bert", depth=2), dev)
 
     for at_depth in found.depths:
         assert at_depth.exit.low < at_depth.exit.value < at_depth.exit.high
@@ -238,19 +254,19 @@ def test_an_interval_surrounds_each_score(tiny_model, dev):
 def test_some_pairs_that_happen_to_have_equal_scores_give_no_score(tiny_model, dev):
     rows = [StsRow(*row.sentences, 0.5) for row in dev[1:]] + [StsRow(*dev[0].sentences, 1.0)]
 
-    found = look_at_layers(tiny_model("bert", depth=1), rows, num_pairs=4)
+    found = inspect_layers(tiny_model("bert", depth=1), rows, num_pairs=4)
 
     assert [at_depth.exit for at_depth in found.depths] == [None, None]
 
 
 def test_pairs_of_one_sentence_are_refused(tiny_model):
-    with pytest.raises(DataError, match="The pairs of dev hold one sentence alone"):
-        look_at_layers(tiny_model("bert"), [StsRow("a dog", "a dog", score) for score in (0.1, 0.5, 0.9)])
+    with pytest.raises(DataError, match="The dev pairs contain only one distinct sentence"):
+        inspect_layers(tiny_model("bert"), [StsRow("a dog", "a dog", score) for score in (0.1, 0.5, 0.9)])
 
 
 def test_no_pairs_are_refused(tiny_model):
-    with pytest.raises(DataError, match="dev for a look at the layers has 0 pairs"):
-        look_at_layers(tiny_model("bert"), [])
+    with pytest.raises(DataError, match="dev for the layer analysis has 0 pairs"):
+        inspect_layers(tiny_model("bert"), [])
 
 
 def test_damaged_weights_are_refused(tiny_model, dev):
@@ -258,5 +274,7 @@ def test_damaged_weights_are_refused(tiny_model, dev):
     with torch.no_grad():
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
-    with pytest.raises(RoundTripError, match="The model, on dev for a look at its layers, gives embeddings that are not finite"):
-        look_at_layers(model, dev)
+    with pytest.raises(
+        RoundTripError, match="The model, on dev for the layer analysis, gives embeddings that are not finite"
+    ):
+        inspect_layers(model, dev)

@@ -1,4 +1,4 @@
-"""Classifiers on frozen embeddings tell what can be told, do as their plain versions do, and mind no order."""
+"""Classifiers on frozen embeddings agree with their plain versions and do not depend on the order of rows."""
 
 import warnings
 from dataclasses import replace
@@ -68,7 +68,7 @@ def scores(data, embedded, **settings):
 
 
 @pytest.mark.parametrize("num_train", [90, 0])
-def test_classes_far_apart_are_all_told(num_train):
+def test_distant_classes_are_all_predicted_right(num_train):
     found = scores(*task(num_train, 60, apart=30))
 
     assert tuple(found) == METRICS
@@ -76,7 +76,7 @@ def test_classes_far_apart_are_all_told(num_train):
 
 
 @pytest.mark.parametrize("num_train", [300, 0])
-def test_labels_drawn_at_random_are_told_as_often_as_by_chance(num_train):
+def test_random_labels_are_predicted_at_chance_level(num_train):
     found = [scores(*task(num_train, 450, apart=0, seed=seed), resamples=300) for seed in range(12)]
 
     for name in ("accuracy", "knn_accuracy"):
@@ -90,7 +90,9 @@ def test_the_interval_holds_the_value_and_has_the_width_of_a_share(num_train):
 
     for score in found.values():
         assert score.low < score.value < score.high
-        assert score.high - score.low == pytest.approx(2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 400), rel=0.25)
+        assert score.high - score.low == pytest.approx(
+            2 * 1.96 * np.sqrt(score.value * (1 - score.value) / 400), rel=0.25
+        )
 
 
 @pytest.mark.parametrize("num_train", [150, 0])
@@ -118,7 +120,9 @@ def test_the_order_of_the_rows_decides_nothing(num_train):
     found, expected = (ClassificationMeasure("set", one, most_to_choose=40).measure(embedded) for one in (again, data))
 
     assert found.values == expected.values
-    assert {name: score.value for name, score in found.scores.items()} == {name: score.value for name, score in expected.scores.items()}
+    assert {name: score.value for name, score in found.scores.items()} == {
+        name: score.value for name, score in expected.scores.items()
+    }
 
 
 @pytest.mark.parametrize("num_train", [200, 0])
@@ -146,7 +150,7 @@ def test_a_class_that_train_never_has_counts_as_wrong():
     assert found["macro_f1"].value < 2 / 3
 
 
-def test_what_was_chosen_is_told():
+def test_the_chosen_settings_are_reported():
     data, embedded = task(90, 60, apart=2)
 
     values = ClassificationMeasure("set", data).measure(embedded).values
@@ -157,7 +161,7 @@ def test_what_was_chosen_is_told():
     assert values["classification/set_c"] in STRENGTHS
 
 
-def test_each_row_of_a_single_file_is_told_once_by_the_other_folds(monkeypatch):
+def test_each_row_of_a_single_file_is_predicted_once_by_the_other_folds(monkeypatch):
     data, embedded = task(0, 95, apart=2)
     tested = []
 
@@ -213,7 +217,10 @@ def test_neighbours_vote_as_a_brute_force_does(seed, num, k):
 
     for row, told in zip(test, found, strict=True):
         near = sorted(range(num), key=lambda place: -float(train[place] @ row))[:k]
-        votes = {label: (sum(labels[near] == label), sum(float(train[p] @ row) for p in near if labels[p] == label)) for label in range(3)}
+        votes = {
+            label: (sum(labels[near] == label), sum(float(train[p] @ row) for p in near if labels[p] == label))
+            for label in range(3)
+        }
         assert told == max(votes, key=votes.get)
 
 
@@ -225,13 +232,16 @@ def test_no_row_is_its_own_neighbour():
     assert not (places == np.arange(700)[:, None]).any()
 
 
-def test_k_is_the_one_that_tells_most_rows_by_the_others():
+def test_k_is_the_one_with_the_best_leave_one_out_accuracy():
     vectors, labels = clouds(200, apart=2)
     vectors = unit(vectors)
     correct = {}
     for k in neighbours.NUMBERS:
         others = [np.delete(np.arange(200), place) for place in range(200)]
-        told = [predict_neighbours((vectors[rest], labels[rest]), vectors[[place]], k, 3)[0] for place, rest in enumerate(others)]
+        told = [
+            predict_neighbours((vectors[rest], labels[rest]), vectors[[place]], k, 3)[0]
+            for place, rest in enumerate(others)
+        ]
         correct[k] = (np.array(told) == labels).sum()
 
     assert choose_k(vectors, labels, 3) == max(correct, key=correct.get)
@@ -272,7 +282,8 @@ def test_c_is_chosen_by_the_rows_held_out():
     vectors, labels = clouds(400, apart=2, dim=100)
     held_out = np.arange(400) % 5 == 0
     correct = {
-        c: (predict_logistic((vectors[~held_out], labels[~held_out]), vectors[held_out], c) == labels[held_out]).sum() for c in STRENGTHS
+        c: (predict_logistic((vectors[~held_out], labels[~held_out]), vectors[held_out], c) == labels[held_out]).sum()
+        for c in STRENGTHS
     }
 
     found = choose_c(vectors, labels, held_out)
@@ -292,7 +303,9 @@ def test_a_class_that_most_rows_have_does_not_end_the_search_for_c(num, share):
         vectors[:, :5] += labels[:, None]
         train, test = (vectors[:num], labels[:num]), (vectors[num:], labels[num:])
         scale = StandardScaler().fit(train[0])
-        fits = [LogisticRegression(C=c, max_iter=1000).fit(scale.transform(train[0]), train[1]) for c in (*STRENGTHS, 1, 10)]
+        fits = [
+            LogisticRegression(C=c, max_iter=1000).fit(scale.transform(train[0]), train[1]) for c in (*STRENGTHS, 1, 10)
+        ]
 
         c = choose_c(*train, np.arange(num) % 5 == 0)
 
@@ -310,7 +323,9 @@ def test_rows_that_can_choose_nothing_leave_c_as_it_is():
 
 
 @settings(deadline=None)
-@given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40), seed=st.integers(0, 1000))
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40), seed=st.integers(0, 1000)
+)
 def test_macro_f1_is_scikit_learns_on_each_resample_written_out(pairs, seed):
     predicted, gold = (np.array(side) for side in zip(*pairs, strict=True))
     counts = np.random.default_rng(seed).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), size=5)
@@ -339,4 +354,6 @@ def test_rows_that_stand_twice_change_nothing_for_nearest_neighbours(apart):
     once, twice = (ClassificationMeasure("set", given).measure(embedded) for given in (data, doubled))
 
     assert twice.values["classification/set_knn_k"] == once.values["classification/set_knn_k"]
-    assert (twice.scores["classification/set_knn_accuracy"].draws == once.scores["classification/set_knn_accuracy"].draws).all()
+    assert (
+        twice.scores["classification/set_knn_accuracy"].draws == once.scores["classification/set_knn_accuracy"].draws
+    ).all()

@@ -1,4 +1,4 @@
-"""Sizes are counted by part, products by formula, and time is taken in turns."""
+"""Sizes are counted by part, products by formula, and models are timed alternately."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ SENTENCE = "a man plays the guitar"
 
 
 def parameters_of_bert(depth):
-    """By the architecture: query, key, value and output; two products with the doubled width; two normalisations a layer."""
+    """Count per layer: query, key, value and output; two products with the doubled width; two normalisations."""
     attention = 4 * (WIDTH * WIDTH + WIDTH)
     feed_forward = (WIDTH * 2 * WIDTH + 2 * WIDTH) + (2 * WIDTH * WIDTH + WIDTH)
     layer = attention + feed_forward + 2 * 2 * WIDTH
@@ -35,7 +35,7 @@ def parameters_of_bert(depth):
 
 
 def flops_of_bert(depth, pieces):
-    """By the architecture: four products with the width, two with the doubled one, scores and their mean; the pooler sees one piece."""
+    """Count per layer: four products with the width, two with the doubled one, attention; one piece in the pooler."""
     products = pieces * (4 * WIDTH * WIDTH + 2 * WIDTH * 2 * WIDTH)
     attention = 2 * pieces * pieces * WIDTH
     return 2 * (depth * (products + attention) + WIDTH * WIDTH)
@@ -148,7 +148,10 @@ def test_the_limit_of_the_speed_up_is_nearly_the_depth_ratio(tiny_model, sentenc
 
     assert flops.pieces == round(num_pieces(model, sentences).mean())
     assert 2.9 < flops.speedup_limit < 3
-    assert flops.metrics() == {"speed/flops_per_sentence": float(flops.of_model), "speed/speedup_limit": flops.speedup_limit}
+    assert flops.metrics() == {
+        "speed/flops_per_sentence": float(flops.of_model),
+        "speed/speedup_limit": flops.speedup_limit,
+    }
     assert measure_flops(model, None, sentences).metrics().keys() == {"speed/flops_per_sentence"}
 
 
@@ -165,7 +168,7 @@ def test_rivals_take_turns_and_who_begins_changes():
     assert clock.now <= 30
 
 
-def test_the_fewest_pairs_are_timed_however_long_they_take_and_never_more_than_tell_something():
+def test_a_minimum_of_pairs_is_timed_however_long_they_take_and_never_more_than_a_maximum():
     clock = Clock()
 
     assert time_in_turn([clock.spending(100.0, [])], [["a"]], seconds=1, clock=clock).size == LEAST_PAIRS
@@ -254,7 +257,8 @@ def test_the_whole_table_is_measured_where_there_is_time(tiny_model, sentences):
 
 
 @pytest.mark.parametrize(
-    ("piece_s", "names"), [(0.0005, ["32 pieces, 32 at once"]), (0.01, ["16 pieces, 32 at once", "32 pieces, 32 at once"])]
+    ("piece_s", "names"),
+    [(0.0005, ["32 pieces, 32 at once"]), (0.01, ["16 pieces, 32 at once", "32 pieces, 32 at once"])],
 )
 def test_cells_that_take_too_long_are_left_out_and_named(tiny_model, sentences, piece_s, names):
     clock = Clock()

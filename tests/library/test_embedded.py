@@ -1,4 +1,4 @@
-"""Each sentence is embedded once, whoever asks, and what was embedded is kept by model and text."""
+"""Each sentence is embedded once, and embeddings are cached by model and text."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,9 @@ def test_embeddings_are_those_of_the_model_in_the_order_asked_for(tiny_model, se
 
     assert len(embedded) == 5
     assert np.allclose(
-        embedded.of([sentences[3], sentences[0], sentences[3]]), embed(model, [sentences[3], sentences[0], sentences[3]]), atol=1e-6
+        embedded.of([sentences[3], sentences[0], sentences[3]]),
+        embed(model, [sentences[3], sentences[0], sentences[3]]),
+        atol=1e-6,
     )
     assert np.allclose(np.linalg.norm(embedded.unit(sentences[:5]), axis=1), 1)
 
@@ -121,7 +123,7 @@ def test_broken_embeddings_are_refused_and_never_kept(counting, sentences, value
     assert not cache.cache_folder().exists()
 
 
-def test_new_sentences_that_are_alike_are_no_collapse(counting, sentences):
+def test_similar_new_sentences_are_not_a_collapse(counting, sentences):
     """A disturbed sentence can have the embedding of the one that it was made from: case, in an uncased model."""
     model, _ = counting
     embed_once(model, sentences[:4], "x", fingerprint="a")

@@ -1,4 +1,4 @@
-"""The form of a cloud of embeddings: what is known by hand, and what changes nothing."""
+"""The geometry of embeddings: values known by hand, and invariances."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,10 @@ def test_a_measure_reports_under_its_names_whatever_the_length_of_the_embeddings
 
 def test_each_sentence_counts_once_and_their_order_not_at_all(tiny_model, sentences):
     model = tiny_model()
-    once, again = GeometryMeasure(sentences, "dev", at_most=9), GeometryMeasure((*sentences[::-1], *sentences), "dev", at_most=9)
+    once, again = (
+        GeometryMeasure(sentences, "dev", at_most=9),
+        GeometryMeasure((*sentences[::-1], *sentences), "dev", at_most=9),
+    )
 
     found = once.measure(embed_once(model, once.texts(), "dev"))
 
@@ -110,4 +113,6 @@ def test_fewer_than_two_sentences_are_a_note(sentences):
     found = measure.measure(Embedded(list(measure.texts()), np.ones((len(set(sentences)), 3), dtype=np.float32)))
 
     assert found.values == {}
-    assert found.notes == (f"dev.csv: the embeddings' geometry wants 2 sentences or more, and there are {len(set(sentences))}",)
+    assert found.notes == (
+        f"dev.csv: the embeddings' geometry needs 2 sentences or more, and there are {len(set(sentences))}",
+    )

@@ -1,4 +1,4 @@
-"""A layer that does nothing scores nothing, whatever the method; each method is what its source says."""
+"""A layer that does nothing scores nothing by any method; each method agrees with its source."""
 
 import json
 from copy import deepcopy
@@ -28,7 +28,9 @@ every_method = pytest.mark.parametrize("method", MEASURED)
 def calibration(sentences):
     """Sentences, pairs of neighbours, and dev pairs with any scores."""
     pairs = tuple(zip(sentences, sentences[7:], strict=False))
-    return Calibration(sentences, tuple(StsRow(*pair, (number * 7 % 10) / 10) for number, pair in enumerate(pairs)), pairs)
+    return Calibration(
+        sentences, tuple(StsRow(*pair, (number * 7 % 10) / 10) for number, pair in enumerate(pairs)), pairs
+    )
 
 
 def judged_by(model, rows):
@@ -104,7 +106,7 @@ def test_a_method_says_what_it_lacks(tiny_model, method, message):
     with pytest.raises(DataError) as caught:
         IMPORTANCE[method](tiny_model("bert"), Calibration())
 
-    assert str(caught.value) == message + "Give some, or choose a method that does without."
+    assert str(caught.value) == message + "Give some, or choose a method that does not need them."
 
 
 @every_method
@@ -122,7 +124,7 @@ def test_damaged_weights_are_refused_by_the_methods_name(tiny_model, calibration
     with torch.no_grad():
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
-    with pytest.raises(EncoderError, match=f"^{method} measured nan, which ranks no layers"):
+    with pytest.raises(EncoderError, match=f"^{method} measured nan, which cannot rank layers"):
         IMPORTANCE[method](model, calibration)
 
 
@@ -131,7 +133,9 @@ def test_embeddings_that_are_not_finite_are_refused_by_leave_one_out(tiny_model,
     with torch.no_grad():
         next(layers_of(encoder_of(model))[1].parameters()).fill_(torch.nan)
 
-    with pytest.raises(RoundTripError, match=r"^The model, on dev for leave-one-out, gives embeddings that are not finite"):
+    with pytest.raises(
+        RoundTripError, match=r"^The model, on dev for leave-one-out, gives embeddings that are not finite"
+    ):
         IMPORTANCE["leave-one-out"](model, calibration)
 
 
@@ -192,7 +196,8 @@ def test_a_thousand_dev_pairs_are_drawn_the_same_every_time_in_their_order():
 def test_the_loss_at_the_full_depth_is_that_of_the_model(tiny_model, calibration):
     model = tiny_model("bert", depth=2)
     unit = torch.nn.functional.normalize(
-        torch.from_numpy(np.array([model.encode(list(side)) for side in zip(*calibration.positives, strict=True)])), dim=-1
+        torch.from_numpy(np.array([model.encode(list(side)) for side in zip(*calibration.positives, strict=True)])),
+        dim=-1,
     )
     expected = torch.nn.functional.cross_entropy(20 * unit[0] @ unit[1].T, torch.arange(len(calibration.positives)))
 

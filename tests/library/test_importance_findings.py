@@ -40,7 +40,10 @@ def test_a_count_that_no_encoder_can_have_is_refused(finding, count):
     with pytest.raises(SelectionError) as caught:
         finding.keep(count)
 
-    assert str(caught.value) == f"{count} layers cannot be kept by {finding.method}: the encoder has 4 layers. Ask for 1 to 4."
+    assert (
+        str(caught.value)
+        == f"{count} layers cannot be kept by {finding.method}: the encoder has 4 layers. Ask for 1 to 4."
+    )
 
 
 @every_finding
@@ -129,6 +132,6 @@ def test_numbers_that_are_not_finite_are_refused_by_the_methods_name(build, bad)
         build(bad)
 
     assert str(caught.value) == (
-        f"cka measured {bad}, which ranks no layers: this encoder's layers give no finite or no varying output. "
-        "Check the base's weights, or choose the layers by a named strategy."
+        f"cka measured {bad}, which cannot rank layers: the output of this encoder's layers is not finite or does not "
+        "vary. Check the base's weights, or choose the layers by a named strategy."
     )

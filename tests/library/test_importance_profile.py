@@ -1,4 +1,4 @@
-"""The vectors that are pooled at a depth are those of the model pruned to that depth, and the model stays as it was."""
+"""The vectors at a depth are those of the model pruned to that depth, and the model is not changed."""
 
 from copy import deepcopy
 
@@ -46,7 +46,9 @@ def test_the_vectors_at_a_depth_are_those_of_the_first_layers(tiny_model, senten
 def test_prompts_dense_layers_and_shortened_vectors_are_respected(tiny_model, sentences, model_type):
     base = tiny_model(model_type, depth=DEPTH)
     modules = [base[0], Pooling(16, "mean", include_prompt=False), Dense(16, 12)]
-    model = SentenceTransformer(modules=modules, prompts={"query": "the river "}, default_prompt_name="query", truncate_dim=8, device="cpu")
+    model = SentenceTransformer(
+        modules=modules, prompts={"query": "the river "}, default_prompt_name="query", truncate_dim=8, device="cpu"
+    )
     texts = [*sentences[:5], LONG]
 
     vectors = profile_layers(model, texts).vectors
@@ -66,13 +68,17 @@ def test_padding_changes_nothing(tiny_model, sentences, model_type):
 
     tokens = [int(model.preprocess([text])["attention_mask"].sum()) for text in texts]
     assert np.allclose(together.vectors, np.concatenate([one.vectors for one in apart], axis=1), atol=1e-5)
-    assert np.allclose(together.influence, np.average([one.influence for one in apart], axis=0, weights=tokens), atol=1e-6)
+    assert np.allclose(
+        together.influence, np.average([one.influence for one in apart], axis=0, weights=tokens), atol=1e-6
+    )
 
 
 def test_block_influence_is_what_the_hidden_states_say(tiny_model):
     model = tiny_model("bert", depth=DEPTH)
     with torch.inference_mode():
-        states = encoder_of(model)(**model.tokenizer(LONG, return_tensors="pt"), output_hidden_states=True).hidden_states
+        states = encoder_of(model)(
+            **model.tokenizer(LONG, return_tensors="pt"), output_hidden_states=True
+        ).hidden_states
 
     influence = profile_layers(model, [LONG]).influence
 
@@ -92,7 +98,9 @@ def test_many_sentences_come_back_in_the_order_given_and_the_same_every_time(tin
 
 
 def snapshot(model):
-    hooks = [(len(module._forward_hooks), len(module._forward_pre_hooks), module.training) for module in model.modules()]
+    hooks = [
+        (len(module._forward_hooks), len(module._forward_pre_hooks), module.training) for module in model.modules()
+    ]
     return hooks, {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 

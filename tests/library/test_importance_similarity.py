@@ -1,4 +1,4 @@
-"""What CKA and the angle between vectors are blind to, and what they see."""
+"""What CKA and the angle between vectors are invariant to, and what they measure."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,9 @@ def test_cka_of_vectors_that_are_not_finite_is_not_finite():
     assert np.isnan(linear_cka(broken, normal(4, 3)))
 
 
-@pytest.mark.parametrize(("other", "expected"), [((2, 0), 0), ((1, 1), 0.25), ((0, 3), 0.5), ((-1, 0), 1), ((1, 1e-5), 1e-5 / np.pi)])
+@pytest.mark.parametrize(
+    ("other", "expected"), [((2, 0), 0), ((1, 1), 0.25), ((0, 3), 0.5), ((-1, 0), 1), ((1, 1e-5), 1e-5 / np.pi)]
+)
 def test_the_angular_distance_by_hand(other, expected):
     left, right = np.array([[1, 0]], dtype=np.float32), np.array([other], dtype=np.float32)
 
@@ -74,9 +76,16 @@ def test_the_similarity_of_all_depths_is_symmetric_and_one_on_the_diagonal():
 def test_the_ranking_loss_is_that_of_the_library_over_batches_of_64(num_pairs):
     anchors, entailments = normal(num_pairs, 6), normal(num_pairs, 6, seed=1)
     library = MultipleNegativesRankingLoss(nn.Identity(), scale=20.0)
-    parts = [(torch.from_numpy(anchors[part]), torch.from_numpy(entailments[part])) for part in (slice(64), slice(64, None))]
+    parts = [
+        (torch.from_numpy(anchors[part]), torch.from_numpy(entailments[part])) for part in (slice(64), slice(64, None))
+    ]
     expected = (
-        sum(float(library.compute_loss_from_embeddings(list(part), None)) * len(part[0]) for part in parts if len(part[0])) / num_pairs
+        sum(
+            float(library.compute_loss_from_embeddings(list(part), None)) * len(part[0])
+            for part in parts
+            if len(part[0])
+        )
+        / num_pairs
     )
 
     assert ranking_loss_of(anchors, entailments) == pytest.approx(expected, rel=1e-5)

@@ -14,7 +14,11 @@ def test_the_knee_is_where_further_size_buys_little():
 def test_units_and_order_do_not_matter():
     scores = [0.60, 0.70, 0.80, 0.81, 0.82]
 
-    assert find_knee(SIZES, scores) == find_knee([1000 * size for size in SIZES], [100 * score - 7 for score in scores]) == 2
+    assert (
+        find_knee(SIZES, scores)
+        == find_knee([1000 * size for size in SIZES], [100 * score - 7 for score in scores])
+        == 2
+    )
     assert find_knee(SIZES[::-1], scores[::-1]) == 2
 
 

@@ -1,4 +1,4 @@
-"""Tasks of mteb judge a sentence model as mteb does; what cannot be judged is said before anything else is done."""
+"""Tasks of mteb give the scores of mteb; what cannot be judged is refused before anything else is done."""
 
 import io
 import os
@@ -29,12 +29,15 @@ PAIRS = {pairs!r}
 class {name}(AbsTaskSTS):
     metadata = TaskMetadata(
         name="{name}", description="Pairs of a few words.", type="STS", category="t2t", modalities={modalities!r},
-        dataset={{"path": "nobody/nothing", "revision": "1"}}, eval_splits=["test"], eval_langs={languages!r}, main_score="cosine_spearman",
+        dataset={{"path": "nobody/nothing", "revision": "1"}}, eval_splits=["test"], eval_langs={languages!r},
+        main_score="cosine_spearman",
     )
 
     def load_data(self, **_):
         self.dataset = {{
-            part: DatasetDict(test=Dataset.from_dict(dict(zip(("sentence1", "sentence2", "score"), zip(*rows), strict=True))))
+            part: DatasetDict(
+                test=Dataset.from_dict(dict(zip(("sentence1", "sentence2", "score"), zip(*rows), strict=True)))
+            )
             for part, rows in PAIRS.items()
         }}
         if list(PAIRS) == ["default"]:
@@ -49,7 +52,10 @@ needs_mteb = pytest.mark.skipif(find_spec("mteb") is None, reason="mteb is not i
 def pairs(sentences):
     """Pairs with scores from 0 to 5 that have nothing to do with what a random encoder thinks."""
     scores = np.random.default_rng(3).uniform(0, 5, len(sentences))
-    return [(left, right, float(score)) for left, right, score in zip(sentences, sentences[7:] + sentences[:7], scores, strict=True)]
+    return [
+        (left, right, float(score))
+        for left, right, score in zip(sentences, sentences[7:] + sentences[:7], scores, strict=True)
+    ]
 
 
 @pytest.fixture
@@ -67,7 +73,10 @@ def task_file(tmp_path):
 
 def our_spearman(model, pairs):
     left, right, scores = zip(*pairs, strict=True)
-    ours = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (embed(model, left), embed(model, right))]
+    ours = [
+        vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for vectors in (embed(model, left), embed(model, right))
+    ]
     return float(spearman((ours[0].astype(float) * ours[1]).sum(axis=1)[None], np.array(scores)[None])[0])
 
 
@@ -113,7 +122,9 @@ def test_a_score_that_is_no_number_is_a_note_and_no_metric(tmp_path, tiny_model,
 
 
 @needs_mteb
-def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_reach(tmp_path, monkeypatch, hub, tiny_model, pairs):
+def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_reach(
+    tmp_path, monkeypatch, hub, tiny_model, pairs
+):
     import mteb
 
     asked = mteb.get_task("STS12").metadata.dataset
@@ -133,13 +144,13 @@ def test_a_known_task_is_fetched_from_the_hub_and_kept_for_when_it_is_out_of_rea
 
 
 @needs_mteb
-def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
+def test_data_out_of_reach_are_reported_with_the_task(tmp_path, monkeypatch, hub, tiny_model):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError) as caught:
         check_mteb(load_recipe("quickstart", {"mteb": "STS12"}))
 
     assert str(caught.value).startswith(
-        "mteb=STS12: mteb fetches the data of its tasks from the hub, and they cannot be had. http://127.0.0.1:9"
+        "mteb=STS12: mteb fetches the data of its tasks from the hub, and they are not available. http://127.0.0.1:9"
     )
     assert "Check the network, and HF_ENDPOINT" in str(caught.value)
     assert str(caught.value).endswith("Or leave the task out.")
@@ -148,7 +159,7 @@ def test_data_out_of_reach_are_told_with_the_task(tmp_path, monkeypatch, hub, ti
 
 
 @needs_mteb
-def test_a_loader_that_fails_is_told_with_the_task(tmp_path, tiny_model, pairs, task_file):
+def test_a_loader_that_fails_is_reported_with_the_task(tmp_path, tiny_model, pairs, task_file):
     own = task_file({"default": pairs})
     file = Path(own.rpartition(":")[0])
     file.write_text(file.read_text().replace("self.data_loaded = True", "raise OSError('the disk is gone')"))
@@ -164,7 +175,7 @@ MISTAKES = [
     ("nowhere.py:Mine", "there is no file nowhere.py."),
     ("{own}s", "has no task 'FewWordss'; it has FewWords."),
     ("{file}", "has no task ''; it has FewWords. Expected FILE.py:CLASS"),
-    ("{broken}:Mine", "fails with NameError: name 'nothing' is not defined. Mend the file."),
+    ("{broken}:Mine", "fails with NameError: name 'nothing' is not defined. Correct the file."),
     ("{empty}:Mine", "it has no class of a task"),
 ]
 
@@ -175,7 +186,12 @@ def test_a_task_that_there_is_not_is_refused_with_what_there_is(tmp_path, pairs,
     own = task_file({"default": pairs})
     (tmp_path / "broken.py").write_text("nothing")
     (tmp_path / "empty.py").write_text("from mteb.abstasks.sts import AbsTaskSTS")
-    names = {"own": own, "file": own.rpartition(":")[0], "broken": tmp_path / "broken.py", "empty": tmp_path / "empty.py"}
+    names = {
+        "own": own,
+        "file": own.rpartition(":")[0],
+        "broken": tmp_path / "broken.py",
+        "empty": tmp_path / "empty.py",
+    }
 
     with pytest.raises(RecipeError) as caught:
         check_mteb(load_recipe("quickstart", {"mteb": task.format(**names)}))
@@ -210,14 +226,16 @@ def test_without_mteb_a_task_is_refused_with_what_to_install(tmp_path):
     done = call(tmp_path, code)
 
     assert done.returncode == 2, done.stderr
-    assert "mteb=STS12: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]'" in done.stderr
+    assert (
+        "mteb=STS12: the package mteb is not installed here. Install it: pip install 'sbert-prune[mteb]'" in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_imports_mteb_before_a_task_is_asked_for(tmp_path):
+def test_nothing_imports_mteb_without_a_task(tmp_path):
     code = (
         "import sys\nimport sbert_prune.evaluation.mteb\n"
-        "from pipelines.inputs.exam import check_mteb\nfrom sbert_prune.recipe_files import load_recipe\n"
+        "from pipelines.inputs.exam import check_mteb\nfrom sbert_prune.recipe.files import load_recipe\n"
         "check_mteb(load_recipe('quickstart'))\nsys.exit('mteb' in sys.modules)"
     )
 
@@ -234,11 +252,17 @@ def test_evaluate_logs_the_score_and_writes_nothing_outside_of_its_store(tmp_pat
     own, base, work = task_file({"default": pairs}), tiny_base(), tmp_path / "work"
     work.mkdir()
     home = tmp_path / "home"
-    environment = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "MLFLOW_TRACKING_URI": f"sqlite:///{work}/mlflow.db"}
+    environment = {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{work}/mlflow.db",
+    }
     before = {path.name for path in tmp_path.iterdir()}
 
     done = call(
-        work, f"from pipelines.__main__ import main\nmain(['evaluate', '--model', {str(base)!r}, '--mteb', {own!r}])", **environment
+        work,
+        f"from pipelines.__main__ import main\nmain(['evaluate', '--model', {str(base)!r}, '--mteb', {own!r}])",
+        **environment,
     )
 
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Perturbations change what they say and nothing else, in every script, and the same sentence always in the same way."""
+"""Perturbations change only what their name says, in every script, and are deterministic."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from small_texts import LANGUAGES as SMALL_TEXTS
 
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
 from sbert_prune.evaluation.perturbations.language import language_of
-from sbert_prune.evaluation.perturbations.negation import LANGUAGES, denies
+from sbert_prune.evaluation.perturbations.negation import LANGUAGES, contains_negation
 from sbert_prune.evaluation.perturbations.words import Words, clusters
 
 NEUTRAL = {kind: row.neutral for kind, row in PERTURBATIONS.items() if row.neutral is not None}
@@ -32,7 +32,10 @@ SENTENCES = {
 WITHOUT_CASE = SENTENCES.keys() - {"English"}
 
 words = st.sampled_from(
-    sorted({word for sentence in SENTENCES.values() for word in sentence.split()} | {"a", "the", "12", "don't", "(x)", "-5"})
+    sorted(
+        {word for sentence in SENTENCES.values() for word in sentence.split()}
+        | {"a", "the", "12", "don't", "(x)", "-5"}
+    )
 )
 sentences = st.one_of(st.text(max_size=40), st.lists(words, min_size=1, max_size=25).map(" ".join))
 
@@ -75,7 +78,8 @@ def test_another_process_changes_the_same_without_torch():
     command = [sys.executable, "-c", script, SENTENCES["English"]]
 
     said = [
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True) for seed in "12"
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        for seed in "12"
     ]
 
     here = [change(SENTENCES["English"]) for change in NEUTRAL.values()]
@@ -293,20 +297,22 @@ def test_other_languages_are_denied_in_a_frame(language, sentence, changed):
 @pytest.mark.parametrize("language", LANGUAGES)
 @settings(deadline=None)
 @given(who=st.integers(0, 5), where=st.integers(0, 4), deed=st.integers(0, 5))
-def test_what_is_denied_says_so_and_is_not_denied_again(language, who, where, deed):
+def test_a_negated_sentence_contains_a_negation_and_is_not_negated_again(language, who, where, deed):
     negated = PERTURBATIONS["negation"].change_for(language)
     sentence = SMALL_TEXTS[language].sentence(who, where, deed)
 
     changed = negated(sentence)
 
-    assert not any(denies(word, language) for word in Words.of(sentence).words)
-    assert any(denies(word, language) for word in Words.of(changed).words)
+    assert not any(contains_negation(word, language) for word in Words.of(sentence).words)
+    assert any(contains_negation(word, language) for word in Words.of(changed).words)
     assert negated(changed) is None
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_language_is_told_by_many_sentences(language):
-    texts = [SMALL_TEXTS[language].sentence(who, where, deed) for who in range(6) for where in range(5) for deed in range(6)]
+def test_the_language_is_detected_from_many_sentences(language):
+    texts = [
+        SMALL_TEXTS[language].sentence(who, where, deed) for who in range(6) for where in range(5) for deed in range(6)
+    ]
 
     assert language_of(texts) == language
 

@@ -1,4 +1,4 @@
-"""The recipes of the package can be used as they are, and a recipe written down is read back as it was."""
+"""The recipes of the package can be used as they are, and a recipe that is written loads to an equal one."""
 
 import re
 
@@ -13,9 +13,27 @@ from sbert_prune.recipe.files import PRESETS, load_recipe, presets, read_yaml
 NAMES = ("english", "hindi", "marathi", "marathi-muril", "minilm", "quickstart", "tamil", "telugu")
 OVERRIDES = [
     {},
-    {"nli.data": "a folder/über: #1.csv", "sts.data": "'quoted'", "sts.score_range": "-1-1", "split": "0.7,0.2,0.1", "keep_leaks": "true"},
-    {"schedule": "12,9,6", "sts.matryoshka_dims": "64,32", "phases": "distil,sts", "nli.learning_rate": "1e-5", "vocabulary": "0.999"},
-    {"base_model": "null", "registered_model": "on", "device": "cuda:1", "checkpoint_minutes": "0", "sts.max_rows": "010"},
+    {
+        "nli.data": "a folder/über: #1.csv",
+        "sts.data": "'quoted'",
+        "sts.score_range": "-1-1",
+        "split": "0.7,0.2,0.1",
+        "keep_leaks": "true",
+    },
+    {
+        "schedule": "12,9,6",
+        "sts.matryoshka_dims": "64,32",
+        "phases": "distil,sts",
+        "nli.learning_rate": "1e-5",
+        "vocabulary": "0.999",
+    },
+    {
+        "base_model": "null",
+        "registered_model": "on",
+        "device": "cuda:1",
+        "checkpoint_minutes": "0",
+        "sts.max_rows": "010",
+    },
 ]
 
 
@@ -42,7 +60,9 @@ def test_what_a_preset_leaves_to_the_user_it_explains(name):
         assert (value is None) == (f"-P {parameter}=" in recipe.hint(parameter))
 
 
-@pytest.mark.parametrize("name", [name for name in presets() if not name.startswith(("english", "minilm", "quickstart"))])
+@pytest.mark.parametrize(
+    "name", [name for name in presets() if not name.startswith(("english", "minilm", "quickstart"))]
+)
 def test_a_hint_speaks_of_the_presets_own_language(name):
     assert name.partition("-")[0].capitalize() in load_recipe(name).hint("sts_data")
 
@@ -57,7 +77,7 @@ def test_what_a_preset_fetches_has_a_size(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_modern_variant_differs_in_how_it_is_made_smaller_and_healed_alone(name):
+def test_a_modern_variant_differs_only_in_how_it_is_pruned_and_trained(name):
     plain, modern = load_recipe(name), load_recipe(f"{name}-modern")
     changed = {key for key, value in modern.flat().items() if plain.flat()[key] != value} - {"name", "registered_model"}
 
@@ -80,7 +100,13 @@ def test_the_papers_recipes_are_the_papers(name):
     recipe = load_recipe(name)
 
     assert (recipe.layers, recipe.strategy, recipe.phases) == ("6", "drop-top", ("nli", "sts"))
-    assert (recipe.nli.loss, recipe.nli.scale, recipe.nli.batch_size, recipe.nli.epochs, recipe.nli.pooling) == ("mnrl", 20, 8, 1, "cls")
+    assert (recipe.nli.loss, recipe.nli.scale, recipe.nli.batch_size, recipe.nli.epochs, recipe.nli.pooling) == (
+        "mnrl",
+        20,
+        8,
+        1,
+        "cls",
+    )
     assert (recipe.sts.loss, recipe.sts.batch_size, recipe.sts.epochs, recipe.sts.pooling) == ("cosine", 8, 4, "mean")
 
 
@@ -138,7 +164,9 @@ def test_a_file_that_holds_something_else_is_never_lost(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: dear\n")
 
-    with pytest.raises(RecipeError, match=r"mine\.yaml exists, and holds something else\. Give another name, or move it away first\."):
+    with pytest.raises(
+        RecipeError, match=r"mine\.yaml exists with other content\. Give another name, or move it away first\."
+    ):
         write_recipe_file(load_recipe("quickstart"), path)
 
     assert path.read_text() == "name: dear\n"
@@ -147,13 +175,16 @@ def test_a_file_that_holds_something_else_is_never_lost(tmp_path):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("nowhere/mine.yaml", "nowhere/mine.yaml cannot be written: No such file or directory. Give a file in a folder"),
-        ("folder.yaml", "folder.yaml exists, and holds something else."),
-        ("mine.txt", "mine.txt: a recipe's file ends in .yaml. Write write_recipe="),
-        ("mine", "mine: a recipe's file ends in .yaml."),
+        (
+            "nowhere/mine.yaml",
+            "nowhere/mine.yaml cannot be written: No such file or directory. Give a file in a folder",
+        ),
+        ("folder.yaml", "folder.yaml exists with other content."),
+        ("mine.txt", "mine.txt: the file name of a recipe must end in .yaml. Use write_recipe="),
+        ("mine", "mine: the file name of a recipe must end in .yaml."),
     ],
 )
-def test_a_place_that_cannot_hold_a_recipe_is_told(tmp_path, place, message):
+def test_a_path_that_cannot_hold_a_recipe_is_refused(tmp_path, place, message):
     (tmp_path / "folder.yaml").mkdir()
 
     with pytest.raises(RecipeError) as caught:

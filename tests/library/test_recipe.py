@@ -1,4 +1,4 @@
-"""A recipe is checked once, when it is read, and its digest names what it builds."""
+"""A recipe is checked once, when it is loaded, and its digest identifies what it builds."""
 
 import pytest
 from pydantic import ValidationError
@@ -73,7 +73,13 @@ CHANGED = {
     "split": "0.9,0.05,0.05",
     "keep_leaks": "true",
 }
-WHERE_IT_RUNS = {"name": "other", "device": "cpu", "registered_model": "other", "convert_pickle": "true", "checkpoint_minutes": "1"}
+WHERE_IT_RUNS = {
+    "name": "other",
+    "device": "cpu",
+    "registered_model": "other",
+    "convert_pickle": "true",
+    "checkpoint_minutes": "1",
+}
 WHERE_IT_RUNS |= {
     "sts_eval": "hindi=hi.tsv,other=folder",
     "classification": "news=news, of today.csv",
@@ -111,7 +117,9 @@ def test_single_values_are_overridden_by_their_path():
 
 
 def test_a_recipe_shown_flat_can_be_given_back_as_overrides():
-    recipe = load_recipe("quickstart", {key: value for key, value in CHANGED.items() if key not in {"sts.score_range", "layers"}})
+    recipe = load_recipe(
+        "quickstart", {key: value for key, value in CHANGED.items() if key not in {"sts.score_range", "layers"}}
+    )
 
     again = load_recipe("quickstart", {key: value for key, value in recipe.flat().items() if value})
 
@@ -125,7 +133,9 @@ def test_a_recipe_cannot_be_changed():
         recipe.seed = 7
 
 
-@pytest.mark.parametrize(("text", "expected"), [("0-5", (0, 5)), (" 0 - 5 ", (0, 5)), ("1-4.5", (1, 4.5)), ("0-1e2", (0, 100))], ids=str)
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0-5", (0, 5)), (" 0 - 5 ", (0, 5)), ("1-4.5", (1, 4.5)), ("0-1e2", (0, 100))], ids=str
+)
 def test_a_score_range_is_written_as_low_and_high(text, expected):
     recipe = load_recipe("quickstart", {"sts.score_range": text})
 
@@ -158,7 +168,10 @@ def test_what_is_noted_about_a_recipe_is_no_setting(own_recipe):
     ("notes", "message"),
     [
         ("hints: {sts.data: Ask Ann.}", "hints name 'sts.data', which is no parameter; did you mean 'sts_data'."),
-        ("downloads: {everything: 3}", "downloads name 'everything', which is no parameter; write a parameter's name, such as sts_data."),
+        (
+            "downloads: {everything: 3}",
+            "downloads name 'everything', which is no parameter; write a parameter's name, such as sts_data.",
+        ),
         ("downloads: {nli_data: much}", "downloads_nli_data=much: input should be a valid number"),
         ("downloads: {nli_data: -1}", "downloads_nli_data=-1: input should be greater than or equal to 0."),
     ],
@@ -206,13 +219,19 @@ def test_equal_settings_written_differently_have_one_digest():
     assert plain.digest == other.digest
 
 
-@pytest.mark.parametrize("smaller", [{"layers": "3"}, {"strategy": "cka"}, {"schedule": "12,9,6"}, {"vocabulary": "8000"}], ids=str)
+@pytest.mark.parametrize(
+    "smaller", [{"layers": "3"}, {"strategy": "cka"}, {"schedule": "12,9,6"}, {"vocabulary": "8000"}], ids=str
+)
 def test_what_makes_a_variant_smaller_leaves_its_reference_the_same(smaller):
     plain, recipe = load_recipe("quickstart"), load_recipe("quickstart", smaller)
 
     assert recipe.reference_digest == plain.reference_digest
     assert recipe.of_reference(12) == plain.of_reference(12)
-    assert (recipe.of_reference(12).layers, recipe.of_reference(12).vocabulary, recipe.of_reference(12).schedule) == ("12", "all", None)
+    assert (recipe.of_reference(12).layers, recipe.of_reference(12).vocabulary, recipe.of_reference(12).schedule) == (
+        "12",
+        "all",
+        None,
+    )
 
 
 def test_the_recipe_of_the_reference_has_a_digest_of_its_own():
@@ -253,9 +272,17 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
     [
         ("schedule", "12", "schedule=12: write the numbers of layers to pass through, such as 12,9,6."),
         ("schedule", "12,x", "schedule=12,x: write the numbers of layers to pass through, such as 12,9,6."),
-        ("schedule", "6,9", "schedule=6,9: write two or more numbers of layers, each smaller than the one before, such as 12,9,6."),
+        (
+            "schedule",
+            "6,9",
+            "schedule=6,9: write two or more numbers of layers, each smaller than the one before, such as 12,9,6.",
+        ),
         ("schedule", "6,0", "schedule=6,0: write two or more"),
-        ("vocabulary", "abc", "vocabulary=abc: not a limit. Write all, a number of pieces such as 8000, or a share of a corpus"),
+        (
+            "vocabulary",
+            "abc",
+            "vocabulary=abc: not a limit. Write all, a number of pieces such as 8000, or a share of a corpus",
+        ),
         ("vocabulary", "0", "vocabulary=0: at least 1 piece must stay."),
         ("vocabulary", "1.5", "vocabulary=1.5: a share lies above 0 and is at most 1.0."),
         ("convert_pickle", "perhaps", "convert_pickle=perhaps: input should be a valid boolean"),
@@ -285,7 +312,11 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
         ("registered_model", "a/b", "registered_model=a/b: "),
         ("layers", "", "layers=: string should have at least 1 character."),
         ("base_model", "  ", "base_model="),
-        ("nli", "5", "nli=5: this is a group. Write its settings below it, indented, such as epochs: 1, or leave it out."),
+        (
+            "nli",
+            "5",
+            "nli=5: this is a group. Write its settings below it, indented, such as epochs: 1, or leave it out.",
+        ),
         ("split", "0.8,0.2", "split=0.8,0.2: write three shares above 0, of train, dev and test, such as 0.8,0.1,0.1."),
         ("split", "0.8,0.2,0", "split=0.8,0.2,0: write three shares above 0"),
         ("split", "80/10/10", "split=80/10/10: write three shares above 0"),
@@ -294,14 +325,16 @@ def test_a_vocabulary_in_a_file_may_be_a_number(own_recipe, written, expected):
         (
             "split",
             "0.8,0.2,0.2",
-            "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as 0.8,0.1,0.1.",
+            "split=0.8,0.2,0.2: the shares of train, dev and test sum to 1.2, not to 1. Write them such as "
+            "0.8,0.1,0.1.",
         ),
         ("keep_leaks", "some", "keep_leaks=some: input should be a valid boolean"),
         ("sts_eval", "hi.tsv", "sts_eval=hi.tsv: 'hi.tsv' has no name. Expected NAME=FOLDER or NAME=FILE"),
         (
             "sts_eval",
             "test=a.csv",
-            "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as other-test",
+            "sts_eval=test=a.csv: 'test' is the name of a split of sts_data; call the set otherwise, such as "
+            "other-test",
         ),
         ("classification", "a=x,a=y", "classification=a=x,a=y: the name 'a' is given twice"),
         (
@@ -348,8 +381,8 @@ def test_an_unknown_setting_is_an_error_that_suggests_the_right_one(key, message
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("quikstart", "recipe=quikstart: no such recipe. Did you mean 'quickstart'? Take one of"),
-        ("zzz", "recipe=zzz: no such recipe. Take one of"),
+        ("quikstart", "recipe=quikstart: no such recipe. Did you mean 'quickstart'? Use one of"),
+        ("zzz", "recipe=zzz: no such recipe. Use one of"),
         ("zzz.yaml", "recipe=zzz.yaml: no such recipe."),
     ],
 )

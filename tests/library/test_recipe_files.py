@@ -1,4 +1,4 @@
-"""A recipe's file is read as texts, takes another recipe's values, and is told what is wrong with it by file and line."""
+"""Recipe files: values are read as text, recipes inherit from others, and errors name file and line."""
 
 import pytest
 
@@ -72,7 +72,9 @@ def test_null_is_nothing(folder, null):
     assert load(files, "mine").sts.data is None
 
 
-@pytest.mark.parametrize("text", [f"\ufeff{WHOLE}", WHOLE.replace("\n", "\r\n"), f"---\n{WHOLE}...\n"], ids=["mark", "windows", "document"])
+@pytest.mark.parametrize(
+    "text", [f"\ufeff{WHOLE}", WHOLE.replace("\n", "\r\n"), f"---\n{WHOLE}...\n"], ids=["mark", "windows", "document"]
+)
 def test_a_file_is_read_whatever_editor_it_comes_from(folder, text):
     assert load(folder(mine=text), "mine") == load(folder(mine=WHOLE), "mine")
 
@@ -86,28 +88,47 @@ def test_a_file_without_a_name_has_its_files(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nli: [1, 2", "mine.yaml is not readable YAML, line 1: expected ',' or ']', but got '<stream end>'. That line is: nli: [1, 2"),
-        ("seed: 1\na: b: c", "mine.yaml is not readable YAML, line 2: mapping values are not allowed here. That line is: a: b: c"),
-        ("nli:\n\tepochs: 1\n", "line 2: found character '\\t' that cannot start any token. Indent with spaces: YAML takes no tabs."),
+        (
+            "nli: [1, 2",
+            "mine.yaml is not readable YAML, line 1: expected ',' or ']', but got '<stream end>'. That line is: nli: "
+            "[1, 2",
+        ),
+        (
+            "seed: 1\na: b: c",
+            "mine.yaml is not readable YAML, line 2: mapping values are not allowed here. That line is: a: b: c",
+        ),
+        (
+            "nli:\n\tepochs: 1\n",
+            "line 2: found character '\\t' that cannot start any token. Indent with spaces: YAML takes no tabs.",
+        ),
         ("seed: 1\n---\nseed: 2\n", "mine.yaml is not readable YAML, line 2: but found another document."),
         ("seed: *other\n", "mine.yaml is not readable YAML, line 1: found undefined alias 'other'."),
-        ("seed: 1\x07\n", "mine.yaml is not readable YAML: unacceptable character #x0007: special characters are not allowed."),
+        (
+            "seed: 1\x07\n",
+            "mine.yaml is not readable YAML: unacceptable character #x0007: special characters are not allowed.",
+        ),
         (b"name: \xff\xfe", "mine.yaml is not readable YAML: byte 6 is not UTF-8. Save it as UTF-8 text."),
         (
             "!!python/object:os.system {}",
             "mine.yaml is not readable YAML, line 1: a recipe has no tags such as tag:yaml.org,2002:python/object:os",
         ),
-        ("seed: !!int 5", "mine.yaml is not readable YAML, line 1: a recipe has no tags such as tag:yaml.org,2002:int."),
+        (
+            "seed: !!int 5",
+            "mine.yaml is not readable YAML, line 1: a recipe has no tags such as tag:yaml.org,2002:int.",
+        ),
         ("seed: 1\nlayers: 3\nseed: 2\n", "mine.yaml gives 'seed' twice, in lines 1 and 3. Keep one of them."),
         ("nli:\n  epochs: 1\n  epochs: 1\n", "mine.yaml gives 'epochs' twice, in lines 2 and 3."),
-        ("- a\n- b\n", "mine.yaml holds a list, not settings. Write them as `name: value`, one a line."),
-        ("marathi\n", "mine.yaml holds a single text, not settings."),
-        ("", "mine.yaml is empty. Write settings, one a line, such as `extends: quickstart` and `layers: 3`."),
+        ("- a\n- b\n", "mine.yaml contains a list, not settings. Write them as `name: value`, one per line."),
+        ("marathi\n", "mine.yaml contains a single text, not settings."),
+        ("", "mine.yaml is empty. Write settings, one per line, such as `extends: quickstart` and `layers: 3`."),
         ("# only a comment\n", "mine.yaml is empty."),
         ("null\n", "mine.yaml is empty."),
         ("? [a, b]\n: 1\n", "mine.yaml, line 1: a setting's name is a word, not a list or a group."),
-        ("nli: &nli\n  data: *nli\n", "mine.yaml, line 1: no setting lies that deep."),
-        ("name: mine\n", "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n"),
+        ("nli: &nli\n  data: *nli\n", "mine.yaml, line 1: no setting is nested that deeply."),
+        (
+            "name: mine\n",
+            "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n",
+        ),
         ("1: 2\n", "The recipe mine.yaml has an unknown setting '1'."),
         ("extend: quickstart\n", "The recipe mine.yaml has an unknown setting 'extend'. Did you mean 'extends'?"),
         ("<<: {seed: 1}\n", "The recipe mine.yaml has an unknown setting '<<'."),
@@ -118,7 +139,10 @@ def test_a_file_without_a_name_has_its_files(folder):
         ("extends: quickstart\nhints: 5\n", "hints=5: input should be a valid dictionary"),
         ("extends: quickstart\ndownloads: [5]\n", "downloads=['5']: input should be a valid dictionary"),
         ("extends: quickstart\nname:\n", "name=None: input should be a valid string."),
-        ("hints: {base_model: Ask Ann.}\n", "lacks 'base_model'. Give it there or as a parameter, -P base_model=... Ask Ann."),
+        (
+            "hints: {base_model: Ask Ann.}\n",
+            "lacks 'base_model'. Give it there or as a parameter, -P base_model=... Ask Ann.",
+        ),
     ],
 )
 def test_a_file_that_is_no_recipe_says_why(folder, text, message):
@@ -138,14 +162,16 @@ def test_an_extending_recipe_has_the_others_values_under_its_own(folder):
 
 
 def test_a_name_and_what_follows_from_it_are_ones_own(folder):
-    files = folder(first=f"name: first\nregistered_model: the-first\nabout: The first.\n{WHOLE}", second="extends: first.yaml\n")
+    files = folder(
+        first=f"name: first\nregistered_model: the-first\nabout: The first.\n{WHOLE}", second="extends: first.yaml\n"
+    )
 
     recipe = load(files, "second")
 
     assert (recipe.name, recipe.registered_model, recipe.about) == ("second", "sbert-second", None)
 
 
-def test_extending_goes_on_over_files_seen_from_each_other(folder):
+def test_extending_continues_over_files_relative_to_each_other(folder):
     files = folder(
         base=f"{WHOLE}seed: 1\nmax_seq_length: 11\n",
         inner__middle="extends: ../base.yaml\nseed: 2\nlayers: 2\n",
@@ -164,16 +190,28 @@ def test_extending_nothing_new_changes_nothing(folder):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"mine": "extends: mine.yaml\n"}, "extends itself: mine.yaml -> mine.yaml. Take `extends` out of one of them."),
-        ({"mine": "extends: b.yaml\n", "b": "extends: mine.yaml\n"}, "extends itself: mine.yaml -> b.yaml -> mine.yaml."),
-        ({"mine": "extends: marati\n"}, "mine.yaml has extends: marati: no such recipe. Did you mean 'marathi'? Take one of english, "),
-        ({"mine": "extends: b.yaml\n"}, "mine.yaml has extends: b.yaml: no such recipe. Take one of english, "),
+        (
+            {"mine": "extends: mine.yaml\n"},
+            "extends itself: mine.yaml -> mine.yaml. Remove `extends` from one of them.",
+        ),
+        (
+            {"mine": "extends: b.yaml\n", "b": "extends: mine.yaml\n"},
+            "extends itself: mine.yaml -> b.yaml -> mine.yaml.",
+        ),
+        (
+            {"mine": "extends: marati\n"},
+            "mine.yaml has extends: marati: no such recipe. Did you mean 'marathi'? Use one of english, ",
+        ),
+        ({"mine": "extends: b.yaml\n"}, "mine.yaml has extends: b.yaml: no such recipe. Use one of english, "),
         ({"mine": "extends: b.yaml\n", "b": "extends: c.yaml\n"}, "b.yaml has extends: c.yaml: no such recipe."),
-        ({"mine": "extends: [a, b]\n"}, "mine.yaml: extends names one recipe, such as quickstart or other.yaml, not ['a', 'b']."),
+        (
+            {"mine": "extends: [a, b]\n"},
+            "mine.yaml: extends names one recipe, such as quickstart or other.yaml, not ['a', 'b'].",
+        ),
         ({"mine": "extends: b.yaml\n", "b": "seed: 1\nseed: 2\n"}, "b.yaml gives 'seed' twice, in lines 1 and 2."),
     ],
 )
-def test_what_cannot_be_extended_is_told(folder, files, message):
+def test_a_wrong_extends_is_refused(folder, files, message):
     assert message in message_of(folder(**files))
 
 

@@ -1,4 +1,4 @@
-"""The pictures of all variants and of the layers' similarity."""
+"""The charts of all variants and of the layers' similarity."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,20 @@ def version(number: str, *, size: float, role: str = "variant", **left_out: None
         "size/disk_mb": size,
     }
     return Version(
-        "m", number, "run", "None", {"kept_layers": "0-5", "role": role}, {k: v for k, v in metrics.items() if k not in left_out}
+        "m",
+        number,
+        "run",
+        "None",
+        {"kept_layers": "0-5", "role": role},
+        {k: v for k, v in metrics.items() if k not in left_out},
     )
 
 
 def discs(figure) -> list[float]:
     (axes,) = figure.axes
-    return [float(collection.get_sizes()[0]) for collection in axes.collections if isinstance(collection, PathCollection)]
+    return [
+        float(collection.get_sizes()[0]) for collection in axes.collections if isinstance(collection, PathCollection)
+    ]
 
 
 def test_the_area_of_a_disc_is_in_proportion_to_the_bytes():

@@ -1,4 +1,4 @@
-"""The depth curve shows every variant once, by strategy, with what it was chosen and judged by."""
+"""The depth curve shows every variant once, by strategy, with its dev and test scores."""
 
 import pytest
 
@@ -18,7 +18,9 @@ def point(number: int, num_layers: int, dev: float, *strategies: str, **left_out
     }
     kept = {name: value for name, value in metrics.items() if name not in left_out}
     return Point(
-        num_layers, strategies or ("drop-top",), Version("m", str(number), "run", "None", {"kept_layers": f"0-{num_layers - 1}"}, kept)
+        num_layers,
+        strategies or ("drop-top",),
+        Version("m", str(number), "run", "None", {"kept_layers": f"0-{num_layers - 1}"}, kept),
     )
 
 
@@ -33,8 +35,13 @@ def test_the_table_begins_with_the_largest_and_names_all_strategies_of_a_selecti
     assert rows[1][3:] == ("11.0 MB", "2.00x", "0.7900", "0.7400 [0.690, 0.790]", "79.0%", "models:/m/2")
 
 
-def test_the_dev_score_says_where_the_curve_bends():
-    misleading = [point(1, 12, 0.80), point(2, 6, 0.79, **{"sts_test/spearman_cosine": None}), point(3, 2, 0.70), point(4, 1, 0.60)]
+def test_the_knee_is_chosen_by_dev_score():
+    misleading = [
+        point(1, 12, 0.80),
+        point(2, 6, 0.79, **{"sts_test/spearman_cosine": None}),
+        point(3, 2, 0.70),
+        point(4, 1, 0.60),
+    ]
 
     assert knee_of(POINTS) is POINTS[1]
     assert knee_of(misleading) is misleading[1]

@@ -1,4 +1,4 @@
-"""The picture of the layers draws what was seen, each layer at its place in the base."""
+"""The chart of the layers draws the analysis, each layer at its position in the base."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,13 @@ def anatomy(depth, *, attention=True, exits=True, scale=1.0):
     shares = [scale * number / depth for number in range(depth + 1)]
     depths = [
         AtDepth(
-            0.5 + share / 2, share, Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s", 50) if exits else None,
+            0.5 + share / 2,
+            share,
+            Score(share / 2, np.array([share / 2 - 0.1, share / 2 + 0.1]), "s", 50) if exits else None,
             Geometry(0.3 - share / 4, 10 * scale + share, 0.2),
         )
         for share in shares
-    ]  # fmt: skip
+    ]
     influence = tuple(share / 10 for share in shares[1:])
     return Anatomy(tuple(depths), influence, tuple(shares[1:]) if attention else None, 200, 380, 128)
 
@@ -51,7 +53,7 @@ def test_the_dropped_layers_are_hatched_in_every_panel(figure, title):
     assert [(band.get_x(), band.get_x() + band.get_width()) for band in bands] == [(0.5, 1.5), (2.5, 3.5)]
 
 
-def test_the_numbers_drawn_are_those_seen(figure):
+def test_the_numbers_drawn_are_those_of_the_analysis(figure):
     seen = anatomy(2)
 
     def drawn(title):
@@ -85,10 +87,14 @@ def test_the_bars_are_the_scores_intervals(figure):
 def test_every_panel_has_its_units_and_the_models_their_names(figure):
     (legend,) = figure.legends
 
-    assert [text.get_text() for text in legend.get_texts()] == ["variant, layers 1,3", "base, 4 layers", "dropped layer"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "variant, layers 1,3",
+        "base, 4 layers",
+        "dropped layer",
+    ]
     assert all(axes.get_ylabel() for axes in figure.axes)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == ["emb.", "0", "1", "2", "3"]
-    assert figure.axes[-1].get_xlabel() == "behind layer (of the base)"
+    assert figure.axes[-1].get_xlabel() == "after layer (of the base)"
 
 
 def test_a_model_alone_is_drawn_without_a_base_or_dropped_layers():
@@ -105,24 +111,27 @@ def test_many_layers_are_not_all_named():
     assert len(figure.axes[-1].get_xticklabels()) <= 15
 
 
-def test_what_was_not_seen_is_said_or_left_out():
+def test_what_was_not_measured_is_noted_or_left_out():
     figure = layers_chart(anatomy(2, attention=False, exits=False), anatomy(4), LayerSelection((1, 3), 4))
 
-    assert [text.get_text() for text in panel(figure, "Attention").texts] == ["this encoder does not show it"]
+    assert [text.get_text() for text in panel(figure, "Attention").texts] == ["not returned by this encoder"]
     assert len([line for line in panel(figure, "Score").get_lines() if len(line.get_xdata()) == 5]) > 0
     assert layer_rows(anatomy(2, attention=False, exits=False), (1, 3))[1][3:6] == ("none", "0.050", "not shown")
 
 
 @pytest.mark.parametrize(
     ("num_layers", "depth", "message"),
-    [(3, 4, "layers 1,3 of 4 do not fit what was seen, 3 of 4 layers"), (2, 6, "layers 1,3 of 4 do not fit what was seen, 2 of 6 layers")],
+    [
+        (3, 4, "layers 1,3 of 4 do not match the analysis, which has 3 of 4 layers"),
+        (2, 6, "layers 1,3 of 4 do not match the analysis, which has 2 of 6 layers"),
+    ],
 )
 def test_a_selection_of_other_models_is_refused(num_layers, depth, message):
     with pytest.raises(ValueError, match=message):
         layers_chart(anatomy(num_layers), anatomy(depth), LayerSelection((1, 3), 4))
 
 
-def test_a_row_says_what_was_seen_behind_a_layer_of_the_base():
+def test_a_row_has_the_measurements_after_a_layer_of_the_base():
     rows = layer_rows(anatomy(2), (1, 3))
 
     assert [row[0] for row in rows] == ["embeddings", "1", "3"]

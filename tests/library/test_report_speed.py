@@ -1,4 +1,4 @@
-"""The picture of a model's speed beside its base."""
+"""The chart of a model's speed compared with its base."""
 
 import pytest
 
@@ -10,7 +10,15 @@ from sbert_prune.report.charts import speed_chart
 
 def speed(*, compared):
     def cell(bucket, batch_size, per_s):
-        return Cell(bucket, 15.0, batch_size, 8, per_s, per_s / 2 if compared else None, Ratio(2.0, 1.5, 2.25) if compared else None)
+        return Cell(
+            bucket,
+            15.0,
+            batch_size,
+            8,
+            per_s,
+            per_s / 2 if compared else None,
+            Ratio(2.0, 1.5, 2.25) if compared else None,
+        )
 
     cells = (cell("16 pieces", 1, 120.0), cell("16 pieces", 32, 900.0))
     own = cell("own sentences", 1, 100.0), cell("own sentences", 32, 1000.0)

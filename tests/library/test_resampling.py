@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say, and a difference is called one when it is one."""
+"""Intervals cover the truth as often as they claim, and only real differences are reported as such."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,9 @@ def test_the_interval_holds_the_truth_about_95_times_of_100(num_pairs, correlati
     rng = np.random.default_rng(0)
     truth = 6 / np.pi * np.arcsin(correlation / 2)  # Spearman of a normal distribution
 
-    intervals = [score(*correlated(rng, num_pairs, correlation), resamples=500, seed=draw).interval() for draw in range(300)]
+    intervals = [
+        score(*correlated(rng, num_pairs, correlation), resamples=500, seed=draw).interval() for draw in range(300)
+    ]
 
     held = np.mean([low <= truth <= high for low, high in intervals])
     assert 0.91 <= held <= 0.985
@@ -91,12 +93,15 @@ def test_a_model_that_is_worse_by_construction_is_called_worse_and_the_other_bet
     assert bad.minus(good).probability_below(-0.01) > 0.95
 
 
-def test_a_small_but_sure_difference_is_told_as_small():
+def test_a_small_but_certain_difference_is_reported_as_small():
     rng = np.random.default_rng(9)
     gold = rng.random(20_000)
     predicted = gold + 0.1 * rng.standard_normal(20_000)
 
-    one, other = score(predicted, gold, resamples=300), score(predicted + 0.02 * rng.standard_normal(20_000), gold, resamples=300)
+    one, other = (
+        score(predicted, gold, resamples=300),
+        score(predicted + 0.02 * rng.standard_normal(20_000), gold, resamples=300),
+    )
 
     assert verdict(other.minus(one)) == "worse, within 0.01"
     assert verdict(one.minus(other)) == "better, within 0.01"
@@ -118,7 +123,7 @@ def test_the_same_model_is_as_good_as_itself():
     assert same.over(same).interval() == (1, 1)
 
 
-def test_few_pairs_do_not_tell_two_models_apart():
+def test_few_pairs_do_not_distinguish_two_models():
     one, other = rivals(np.random.default_rng(5), 25, (0.3, 0.33))
 
     assert verdict(other.minus(one)) == "not told apart"
@@ -192,6 +197,9 @@ def test_many_rows_are_resampled_less_often():
 def test_a_handful_of_pairs_never_shows_that_two_models_are_as_good():
     rng = np.random.default_rng(10)
 
-    verdicts = {verdict(other.minus(one)) for one, other in (rivals(rng, num, (0.3, 1.0)) for num in (3, 5, 10) for _ in range(20))}
+    verdicts = {
+        verdict(other.minus(one))
+        for one, other in (rivals(rng, num, (0.3, 1.0)) for num in (3, 5, 10) for _ in range(20))
+    }
 
     assert verdicts == {"not told apart"}

@@ -1,4 +1,4 @@
-"""Among all sentences of a split, the one that people find alike is searched for."""
+"""Retrieval searches all sentences of a split for the one with a high gold score."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,11 @@ def embedded(measure, vector_of):
 def by_number(text):
     """Question and answer of a number lie next to each other on a circle."""
     kind, number = text.split()
-    angle = 2 * np.pi * int(number) / 30 + (0.01 if kind == "answer" else 0.0) + (0.1 if kind in {"noise", "other"} else 0.0)
+    angle = (
+        2 * np.pi * int(number) / 30
+        + (0.01 if kind == "answer" else 0.0)
+        + (0.1 if kind in {"noise", "other"} else 0.0)
+    )
     return np.cos(angle), np.sin(angle)
 
 
@@ -30,7 +34,10 @@ def test_partners_that_are_nearest_are_all_found():
 
     found = measure.measure(embedded(measure, by_number))
 
-    assert {name: score.value for name, score in found.scores.items()} == {"retrieval/test_recall_at_1": 1, "retrieval/test_mrr": 1}
+    assert {name: score.value for name, score in found.scores.items()} == {
+        "retrieval/test_recall_at_1": 1,
+        "retrieval/test_mrr": 1,
+    }
     assert found.values == {"retrieval/test_queries": 30}
 
 
@@ -74,4 +81,6 @@ def test_pairs_below_the_bound_are_no_queries():
     found = measure.measure(embedded(measure, by_number))
 
     assert found.scores == {}
-    assert found.notes == ("dev (dev.csv): retrieval wants 20 queries, and 0 pairs score 0.8 or more (0 to 1) and differ in words",)
+    assert found.notes == (
+        "dev (dev.csv): retrieval needs 20 queries, and 0 pairs score 0.8 or more (0 to 1) and differ in words",
+    )

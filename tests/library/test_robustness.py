@@ -1,4 +1,4 @@
-"""What a change costs is seen where a model sees it: by models that are made of what they look at."""
+"""Robustness drops, measured on models that are built to be sensitive to known changes."""
 
 import hashlib
 import math
@@ -61,7 +61,10 @@ def measured(model, rows, num_pairs=1000, what="sts test"):
 def test_what_a_model_does_not_see_costs_it_nothing():
     found = measured(bag_of_words, pairs())
 
-    drops = {name: found.scores[f"robustness/{name}_drop"].value for name in ("swapped_words", "case", "punctuation", "scrambled")}
+    drops = {
+        name: found.scores[f"robustness/{name}_drop"].value
+        for name in ("swapped_words", "case", "punctuation", "scrambled")
+    }
     assert drops == pytest.approx(dict.fromkeys(drops, 0.0), abs=1e-6)
     assert found.scores["robustness/scrambled_noticed"].value == 0.5
 
@@ -92,7 +95,9 @@ def test_a_drop_is_the_difference_of_two_rank_correlations():
     def spearman(seconds):
         cosines = [
             np.dot(one, other) / np.linalg.norm(one) / np.linalg.norm(other)
-            for one, other in ((bag_of_words(row.sentence1), bag_of_words(second)) for row, second in zip(rows, seconds, strict=True))
+            for one, other in (
+                (bag_of_words(row.sentence1), bag_of_words(second)) for row, second in zip(rows, seconds, strict=True)
+            )
         ]
         return spearmanr(cosines, [row.score for row in rows]).statistic
 
@@ -148,17 +153,21 @@ def test_two_models_are_compared_draw_by_draw_and_only_on_the_same_pairs():
 def test_what_reaches_too_few_pairs_is_named():
     found = measured(bag_of_words, pairs("hi"))
 
-    assert found.notes == ("sts test: robustness is measured on 20 pairs and more; a change reaches too few with case (0), numbers (0).",)
+    assert found.notes == (
+        "sts test: robustness is measured on 20 pairs and more; too few pairs are changed by case (0), numbers (0).",
+    )
     assert not any("case" in name or "numbers" in name for name in found.metrics())
 
 
-def test_a_language_that_nobody_denies_in_is_named():
-    rows = [StsRow(f"Der Mann {deed} im Garten", f"Ein Mann {deed} dort", 0.8) for deed in ("singt", "liest", "schläft")] * 10
+def test_a_language_without_negation_is_named():
+    rows = [
+        StsRow(f"Der Mann {deed} im Garten", f"Ein Mann {deed} dort", 0.8) for deed in ("singt", "liest", "schläft")
+    ] * 10
 
     found = measured(whole_string, rows)
 
     assert found.notes[0] == (
-        "sts test: robustness to negation is not measured, because the pairs' language is none of those that it is known for "
+        "sts test: robustness to negation is not measured, because the pairs' language is not a supported one "
         "(en, hi, mr, ta, te)."
     )
     assert "robustness/scrambled_drop" in found.scores
@@ -187,8 +196,8 @@ def test_a_model_that_sees_nothing_has_no_rank_correlation_to_lose():
     found = measured(blind, pairs())
 
     assert found.notes[-1] == (
-        "sts test: no robustness to typos, dropped_words, swapped_words, case, punctuation: all pairs have the same score or the same "
-        "similarity, so there is no order to lose."
+        "sts test: no robustness to typos, dropped_words, swapped_words, case, punctuation: all pairs have the same "
+        "score or the same similarity, so there is no order to lose."
     )
     assert found.scores["robustness/negation_drop"].value == 0
     assert found.scores["robustness/negation_noticed"].value == 0.5

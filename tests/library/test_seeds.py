@@ -47,11 +47,13 @@ def test_two_seeds_that_disagree_have_a_wide_interval():
     rng = np.random.default_rng(3)
     near, far = scores(rng, of_seeds=0.0, num_seeds=2), scores(rng, of_seeds=0.2, num_seeds=2)
 
-    assert np.ptp([over_seeds(far).low, over_seeds(far).high]) > 5 * np.ptp([over_seeds(near).low, over_seeds(near).high])
+    assert np.ptp([over_seeds(far).low, over_seeds(far).high]) > 5 * np.ptp(
+        [over_seeds(near).low, over_seeds(near).high]
+    )
 
 
-def test_one_seed_says_nothing_about_others():
-    with pytest.raises(ValueError, match="1 seeds say nothing about their spread"):
+def test_one_seed_is_not_enough():
+    with pytest.raises(ValueError, match="1 seeds are too few to estimate their spread"):
         over_seeds(scores(np.random.default_rng(4), of_seeds=0.1, num_seeds=1))
 
 
@@ -59,7 +61,12 @@ def test_scores_of_different_rows_have_no_mean():
     rng = np.random.default_rng(5)
 
     with pytest.raises(ValueError, match="not of the same rows"):
-        over_seeds([*scores(rng, of_seeds=0, num_rows=50), resample({"m": mean_of(rng.random(50))}, 50, "y", resamples=300)["m"]])
+        over_seeds(
+            [
+                *scores(rng, of_seeds=0, num_rows=50),
+                resample({"m": mean_of(rng.random(50))}, 50, "y", resamples=300)["m"],
+            ]
+        )
 
 
 def test_the_probability_below_a_bound_is_that_of_the_interval():

@@ -1,4 +1,4 @@
-"""Each known failure is named by its numbers, and nothing is named where all is well."""
+"""Each known failure is detected from its metrics, and nothing is reported if all is well."""
 
 import pytest
 
@@ -16,20 +16,25 @@ WELL = {
 }
 
 
-def signatures(own=None, reference=None, base=None, siblings=None):
+def diagnose(own=None, reference=None, base=None, siblings=None):
     judged = Evidence(WELL | (own or {}), WELL | (reference or {}), base or {}, siblings or {})
     return find_diagnostics(judged)
 
 
 def test_nothing_is_named_where_all_is_well():
-    assert signatures(base={"sts_test/spearman_cosine": 0.6}, siblings={"drop-top": 0.80, "drop-alternate": 0.81}) == []
+    assert diagnose(base={"sts_test/spearman_cosine": 0.6}, siblings={"drop-top": 0.80, "drop-alternate": 0.81}) == []
 
 
 @pytest.mark.parametrize(
     ("given", "name", "seen", "advice"),
     [
         ({"own": {"geometry/anisotropy": 0.95}}, "nearly collapsed", "0.95", "in-batch negatives"),
-        ({"base": {"sts_test/spearman_cosine": 0.81}}, "worse than the base as it was", "0.8000, the untouched base 0.8100", "more layers"),
+        (
+            {"base": {"sts_test/spearman_cosine": 0.81}},
+            "worse than the base as it was",
+            "0.8000, the untouched base 0.8100",
+            "more layers",
+        ),
         (
             {"own": {"sts_test/spearman_cosine": 0.7, "sts_dev/spearman_cosine": 0.72}},
             "similarity lost, information kept",
@@ -38,7 +43,13 @@ def test_nothing_is_named_where_all_is_well():
         ),
         ({"own": {"classification/news_accuracy": 0.75}}, "similarity kept, information lost", "0.100", "distil_data"),
         (
-            {"own": {"classification/news_accuracy": 0.744, "sts_test/spearman_cosine": 0.773, "sts_dev/spearman_cosine": 0.802}},
+            {
+                "own": {
+                    "classification/news_accuracy": 0.744,
+                    "sts_test/spearman_cosine": 0.773,
+                    "sts_dev/spearman_cosine": 0.802,
+                }
+            },
             "similarity kept, information lost",
             "0.106, STS test 0.027",
             "distil_data",
@@ -49,7 +60,12 @@ def test_nothing_is_named_where_all_is_well():
             "0.080",
             "dev pairs",
         ),
-        ({"own": {"robustness/typos_drop": 0.15}}, "less robust than the reference", "typos cost 0.100 more", "as your users write"),
+        (
+            {"own": {"robustness/typos_drop": 0.15}},
+            "less robust than the reference",
+            "typos cost 0.100 more",
+            "as your users write",
+        ),
         (
             {"siblings": {"drop-top": 0.75, "drop-alternate": 0.80}},
             "strategies disagree",
@@ -60,9 +76,9 @@ def test_nothing_is_named_where_all_is_well():
     ],
 )
 def test_a_failure_is_named_with_its_numbers_and_what_to_try(given, name, seen, advice):
-    found = signatures(**given)
+    found = diagnose(**given)
 
-    assert [signature.name for signature in found] == [name]
+    assert [diagnostic.name for diagnostic in found] == [name]
     assert seen in found[0].seen
     assert advice in found[0].advice
     assert str(found[0]).startswith(f"{name}: ")
@@ -74,4 +90,4 @@ def test_what_was_not_measured_is_no_failure():
 
 
 def test_what_changes_the_meaning_may_cost_more():
-    assert signatures(own={"robustness/negation_drop": 0.5}, reference={"robustness/negation_drop": 0.1}) == []
+    assert diagnose(own={"robustness/negation_drop": 0.5}, reference={"robustness/negation_drop": 0.1}) == []

@@ -1,4 +1,4 @@
-"""A model is scored by how its cosines order the pairs, and pairs or models that prove nothing are refused."""
+"""A model is scored by how its cosines order the pairs; useless pairs and models are refused."""
 
 import numpy as np
 import pytest
@@ -175,7 +175,10 @@ def test_a_model_that_finds_every_pair_equally_alike_is_refused():
 def test_scores_of_other_rows_are_another_sample():
     rows = [StsRow(str(k), str(k + 1), k / 30) for k in range(25)]
 
-    samples = {StsMeasure("sts_x", given, "x").sample for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])}
+    samples = {
+        StsMeasure("sts_x", given, "x").sample
+        for given in (rows, rows[::-1], rows[:-1], [StsRow("0", "1", 0.5), *rows[1:]])
+    }
 
     assert len(samples) == 4
 
@@ -196,7 +199,7 @@ def test_a_sentence_and_itself_are_tied_whatever_their_rounding():
     assert (StsMeasure("sts_x", [*rows, StsRow("0", "1", 0.5)], "x").cosines(embedded_at(*vectors))[:40] == 1).all()
 
 
-def test_names_that_metrics_cannot_hold_are_short_unique_and_told():
+def test_names_that_do_not_fit_into_metric_names_are_shortened_and_reported():
     rng = np.random.default_rng(0)
     rows = [StsRow(str(2 * k), str(2 * k + 1), k / 75, ("हिन्दी", "हिन्दू", "x" * 300)[k % 3]) for k in range(75)]
 

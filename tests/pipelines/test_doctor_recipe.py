@@ -192,7 +192,7 @@ def test_data_that_are_missing_or_lack_a_column_or_a_split_fail(project):
     assert "Did you mean" in missing.advice
     assert "has no column 'hypothesis'" in column.found
     assert "no dev split" in split.found
-    assert "STSb translated into Marathi" in none.advice
+    assert "The Marathi translation of STSb" in none.advice
     assert none.command == "mlflow run . -e doctor -P recipe=marathi -P sts_data=FOLDER"
 
 

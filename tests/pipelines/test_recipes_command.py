@@ -98,7 +98,7 @@ def test_full_says_its_recipe_first_and_refuses_a_file_that_holds_something_else
     assert done.output.startswith(
         "recipe quickstart: base_model=quickstart, layers=3, max_seq_length=64, robustness=100\n  nli: data=quickstart,"
     )
-    assert f"write_recipe={kept} exists, and holds something else." in done.output
+    assert f"write_recipe={kept} exists with other content." in done.output
     assert kept.read_text() == "dear: me\n"
 
 

@@ -1,1 +1,1 @@
-"""What a sentence model costs: parameters and bytes, time beside its base, and multiplications."""
+"""The cost of a sentence model: parameters and bytes, time compared with its base, and FLOPs."""

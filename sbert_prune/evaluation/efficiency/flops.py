@@ -1,4 +1,4 @@
-"""The multiplications and additions that a sentence costs: what a model of less of them can gain at most."""
+"""FLOPs per sentence, which bound the speed-up of a smaller model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Flops:
-    """FLOPs of the products of one sentence: one multiplication and one addition are two.
+    """FLOPs of the matrix products of one sentence; a multiplication and an addition count as two.
 
-    pieces: the sentence's length, special pieces counted.  of_base: what the base takes for the same sentence; None without a base.
+    Attributes:
+        pieces: Length of the sentence in pieces, special pieces included.
+        of_model: FLOPs of the model.
+        of_base: FLOPs of the base for the same sentence; None without a base.
     """
 
     pieces: int
@@ -32,27 +35,29 @@ class Flops:
 
     @property
     def speedup_limit(self) -> float | None:
-        """The speed-up over the base if nothing but products took time; None without a base."""
+        """Return the speed-up over the base if only matrix products took time, or None without a base."""
         return None if self.of_base is None else self.of_base / self.of_model
 
     def metrics(self) -> dict[str, float]:
-        """By their names in MLflow."""
+        """Return the numbers by metric name."""
         limit = self.speedup_limit
-        return {"speed/flops_per_sentence": float(self.of_model)} | ({} if limit is None else {"speed/speedup_limit": limit})
+        return {"speed/flops_per_sentence": float(self.of_model)} | (
+            {} if limit is None else {"speed/speedup_limit": limit}
+        )
 
 
 def measure_flops(model: SentenceTransformer, base: SentenceTransformer | None, sentences: Sequence[str]) -> Flops:
-    """Count for the sentence whose length is nearest to the sentences' mean, in the model's pieces."""
-    own = own_bucket(model, sentences)
-    pieces = np.minimum(num_pieces(model, own.texts), longest(model))
-    place = int(np.abs(pieces - own.pieces).argmin())
-    sentence = own.texts[place]
-    return Flops(int(pieces[place]), flops_of(model, sentence), None if base is None else flops_of(base, sentence))
+    """Count FLOPs on the sentence whose length, in pieces of the model, is nearest to the mean."""
+    bucket = own_bucket(model, sentences)
+    pieces = np.minimum(num_pieces(model, bucket.texts), longest(model))
+    index = int(np.abs(pieces - bucket.pieces).argmin())
+    sentence = bucket.texts[index]
+    return Flops(int(pieces[index]), flops_of(model, sentence), None if base is None else flops_of(base, sentence))
 
 
 def flops_of(model: SentenceTransformer, sentence: str) -> int:
-    """FLOPs of the matrix products and convolutions that embed one sentence."""
-    # torch 2.13 counts no fused attention on a CPU; taken apart into its products, it is counted everywhere alike.
+    """Count the FLOPs of the matrix products and convolutions that embed one sentence."""
+    # torch 2.13 does not count fused attention on a CPU; the unfused version is counted on every device.
     with _without_gradients(model), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.encode([sentence], show_progress_bar=False)
     return int(counter.get_total_flops())
@@ -60,12 +65,12 @@ def flops_of(model: SentenceTransformer, sentence: str) -> int:
 
 @contextmanager
 def _without_gradients(model: SentenceTransformer) -> Iterator[None]:
-    """The counter hooks into every module, and fails where one is given a parameter that wants gradients, as DeBERTa's norm is."""
-    wanting = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanting:
+    """Disable gradients: the counter's module hooks fail on a module whose input requires them (DeBERTa's norm)."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(requires_grad=False)
     try:
         yield
     finally:
-        for parameter in wanting:
+        for parameter in trainable:
             parameter.requires_grad_(requires_grad=True)

@@ -1,4 +1,4 @@
-"""Parameters of a sentence model by part, beside the bytes of its folder."""
+"""Parameters of a sentence model by part, and the size of its folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Numbers of parameters, each tensor counted once, where it first belongs; and bytes.
+    """Parameter counts by part, and the size on disk. A shared tensor is counted once, in the first part that has it.
 
-    word_embeddings: one row a piece.  other_embeddings: what stands beside them (positions, token types, their norm).
-    rest_of_encoder: what no layer owns (a norm behind the last one, tables of relative positions).
-    behind_encoder: the sentence model's further modules (a Dense layer, say).
-    disk_mb: every file of the saved folder, in units of 1,000,000 bytes.
+    Attributes:
+        word_embeddings: The word embeddings, one row per piece.
+        other_embeddings: The other embeddings (positions, token types, their norm).
+        layers: All layers.
+        pooler: The pooler of the encoder.
+        rest_of_encoder: The rest of the encoder (a norm after the last layer, tables of relative positions).
+        behind_encoder: The other modules of the sentence model (a Dense layer, for example).
+        disk_mb: All files of the saved folder, in units of 1,000,000 bytes.
     """
 
     word_embeddings: int
@@ -35,16 +39,16 @@ class Size:
 
     @property
     def parameters(self) -> int:
-        """Of the whole sentence model."""
+        """Return the number of parameters of the whole sentence model."""
         return self.word_embeddings + self.layers + self.other
 
     @property
     def other(self) -> int:
-        """All but word embeddings and layers: neither trimming nor pruning takes them away."""
+        """Return the number of parameters that neither trimming nor pruning removes."""
         return self.other_embeddings + self.pooler + self.rest_of_encoder + self.behind_encoder
 
     def metrics(self) -> dict[str, float]:
-        """By their names in MLflow."""
+        """Return the numbers by metric name."""
         return {
             "size/parameters": float(self.parameters),
             "size/embedding_parameters": float(self.word_embeddings),
@@ -55,7 +59,10 @@ class Size:
 
 
 def measure_size(model: SentenceTransformer, checkpoint: Checkpoint) -> Size:
-    """Count the parameters of each part, and the bytes of the saved folder. Raises EncoderError for an unknown architecture."""
+    """Count the parameters of each part and the bytes of the folder.
+
+    Raises EncoderError for an unknown architecture.
+    """
     encoder = encoder_of(model)
     word_path = architecture_of(str(encoder.config.model_type), type(encoder).__name__).word_embeddings
     beside_words, _, _ = word_path.rpartition(".")
@@ -72,7 +79,9 @@ def measure_size(model: SentenceTransformer, checkpoint: Checkpoint) -> Size:
 
 
 def _count(part: nn.Module | None, counted: set[int]) -> int:
-    """Parameters of a part that no part before it has; they are added to the counted ones."""
-    fresh = [parameter for parameter in part.parameters() if id(parameter) not in counted] if part is not None else []
-    counted.update(map(id, fresh))
-    return sum(parameter.numel() for parameter in fresh)
+    """Count the parameters of a part that are not in `counted`, and add them to it."""
+    uncounted = (
+        [parameter for parameter in part.parameters() if id(parameter) not in counted] if part is not None else []
+    )
+    counted.update(map(id, uncounted))
+    return sum(parameter.numel() for parameter in uncounted)

@@ -1,4 +1,4 @@
-"""How fast a sentence model is, timed in turn with its base: one sentence, batches, and texts of several lengths."""
+"""The speed of a sentence model, timed alternately with its base: single sentences, batches and several lengths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbert_prune.evaluation.efficiency.lengths import LARGEST_BATCH, Bucket, length_buckets, longest, own_bucket
-from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, Conditions, Ratio, conditions_on, median_ratio, time_in_turn, wait_for
+from sbert_prune.evaluation.efficiency.timing import (
+    LEAST_PAIRS,
+    Conditions,
+    Ratio,
+    conditions_on,
+    median_ratio,
+    time_in_turn,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Texts of one bucket, embedded in calls of one batch each.
+    """Speed on the texts of one bucket, with one batch per call.
 
-    pieces: their mean length.  pairs: calls that were timed of each.  base_sentences_per_s, speedup: None without a base.
+    Attributes:
+        bucket: Name of the bucket.
+        pieces: Mean length of its texts.
+        batch_size: Texts per call.
+        pairs: Number of timed calls of each model.
+        sentences_per_s: Speed of the model.
+        base_sentences_per_s: Speed of the base; None without a base.
+        speedup: Speed-up over the base; None without a base.
     """
 
     bucket: str
@@ -39,20 +54,20 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pair of calls, one of each rival, takes: never less than `least_s`, and so much a piece."""
+    """Estimated seconds of one call of each rival: `per_piece_s` per piece, at least `least_s`."""
 
     least_s: float
     per_piece_s: float
 
     def of_cell(self, bucket: Bucket, batch_size: int) -> float:
-        """Seconds that the fewest pairs of a cell take, warmed up."""
+        """Return the seconds that a cell takes at least, with the warm-up."""
         return (LEAST_PAIRS + 1) * max(self.least_s, self.per_piece_s * bucket.pieces * batch_size)
 
 
-def cell_of(bucket: Bucket, batch_size: int, taken: NDArray[np.float64]) -> Cell:
-    """What the times of a model, and of its base where there is one, come to. *Shape:* (passes, batches, 1 or 2), in seconds"""
-    passes, batches, rivals = taken.shape
-    per_s = batches * batch_size / np.median(taken, axis=0).sum(axis=0)
+def cell_of(bucket: Bucket, batch_size: int, seconds: NDArray[np.float64]) -> Cell:
+    """Summarise the times of a model and, optionally, its base. *Shape:* (passes, batches, 1 or 2), in seconds"""
+    passes, batches, rivals = seconds.shape
+    per_s = batches * batch_size / np.median(seconds, axis=0).sum(axis=0)
     return Cell(
         bucket=bucket.name,
         pieces=bucket.pieces,
@@ -60,50 +75,69 @@ def cell_of(bucket: Bucket, batch_size: int, taken: NDArray[np.float64]) -> Cell
         pairs=passes * batches,
         sentences_per_s=float(per_s[0]),
         base_sentences_per_s=float(per_s[1]) if rivals > 1 else None,
-        speedup=median_ratio(taken[..., 1], taken[..., 0]) if rivals > 1 else None,
+        speedup=median_ratio(seconds[..., 1], seconds[..., 0]) if rivals > 1 else None,
     )
 
 
 def time_cells(
     rivals: Sequence[Rival], buckets: Sequence[Bucket], cost: Cost, *, until: float, clock: Clock
 ) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
-    """Time single texts and batches of 32 of each bucket, cheapest first; what would take longer than there is time is named.
+    """Time single texts and batches of 32 of each bucket, cheapest first.
 
-    until: when to be done, by the clock.
+    Args:
+        rivals: The models to time.
+        buckets: The texts.
+        cost: Estimated cost of a call.
+        until: Deadline, by the clock.
+        clock: Seconds since some moment.
+
+    Returns:
+        The timed cells, and descriptions of the cells that did not fit before the deadline.
     """
-    planned = [(cost.of_cell(bucket, size), bucket, size) for bucket in buckets for size in (1, LARGEST_BATCH)]
+    planned = [
+        (cost.of_cell(bucket, batch_size), bucket, batch_size)
+        for bucket in buckets
+        for batch_size in (1, LARGEST_BATCH)
+    ]
     planned.sort(key=lambda cell: cell[0])
     cells, left_out = [], []
-    for place, (needed, bucket, size) in enumerate(planned):
-        left = max(0.0, until - clock())
-        fitting = _fitting([seconds for seconds, _, _ in planned[place:]], left)
-        if not fitting:
-            left_out.append(f"{bucket.name}, {size} at once (some {needed:.0f} s)")
+    for index, (needed, bucket, batch_size) in enumerate(planned):
+        remaining = max(0.0, until - clock())
+        fitting_costs = _fitting([seconds for seconds, _, _ in planned[index:]], remaining)
+        if not fitting_costs:
+            left_out.append(f"{bucket.name}, {batch_size} at once (some {needed:.0f} s)")
             continue
-        batches = [[text] for text in bucket.spread(LEAST_PAIRS)] if size == 1 else [list(bucket.texts)]
-        spare = (left - sum(fitting)) / len(fitting)
-        cells.append(cell_of(bucket, size, time_in_turn(rivals, batches, seconds=needed + spare, clock=clock)))
+        batches = [[text] for text in bucket.spread(LEAST_PAIRS)] if batch_size == 1 else [list(bucket.texts)]
+        extra = (remaining - sum(fitting_costs)) / len(fitting_costs)
+        cells.append(cell_of(bucket, batch_size, time_in_turn(rivals, batches, seconds=needed + extra, clock=clock)))
     return tuple(sorted(cells, key=lambda cell: (cell.pieces, cell.batch_size))), tuple(left_out)
 
 
 def _fitting(costs: Sequence[float], left: float) -> Sequence[float]:
-    """The first costs that together are no more than what is left."""
+    """Return the first costs whose sum is at most `left`."""
     return costs[: sum(total <= left for total in accumulate(costs))]
 
 
 BUDGET_S = 4.0
 _SINGLE_SHARE, _BATCHED_SHARE = 0.15, 0.4
-SINGLES = 20  # one of each twentieth of the lengths
+SINGLES = 20  # one for each twentieth of the lengths
 BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """latency: of one of the data's own sentences, in milliseconds; with fewer than 100 `single.pairs`, p99 is nearly the slowest call.
+    """The measured speed of a model.
 
-    single, batched: the data's own sentences, one at a time, and in batches of 32 of like length, as encode() makes them.
-    cells: by length and batch size.  left_out: the cells that would have taken too long, for people.
-    seconds: what the measurement took.
+    Attributes:
+        latency_p50_ms: Median latency of one of the data's own sentences.
+        latency_p95_ms: 95th percentile.
+        latency_p99_ms: 99th percentile; with fewer than 100 `single.pairs`, nearly the slowest call.
+        single: The data's own sentences, one at a time.
+        batched: The data's own sentences in batches of 32 of similar length, as encode() makes them.
+        cells: Results by length and batch size.
+        left_out: Descriptions of the cells that would have taken too long.
+        conditions: Device and threads.
+        seconds: Duration of the measurement.
     """
 
     latency_p50_ms: float
@@ -118,12 +152,12 @@ class Speed:
 
     @property
     def table(self) -> tuple[Cell, ...]:
-        """All cells: own sentences first, then by length."""
+        """Return all cells: own sentences first, then by length."""
         return (self.single, self.batched, *self.cells)
 
     def metrics(self) -> dict[str, float]:
-        """By their names in MLflow; no speed-up without a base."""
-        found = {
+        """Return the numbers by metric name; no speed-up without a base."""
+        metrics = {
             "speed/latency_p50_ms": self.latency_p50_ms,
             "speed/latency_p95_ms": self.latency_p95_ms,
             "speed/latency_p99_ms": self.latency_p99_ms,
@@ -131,8 +165,12 @@ class Speed:
             "speed/threads": float(self.conditions.threads),
         }
         if (speedup := self.batched.speedup) is not None:
-            found |= {"speed/speedup": speedup.value, "speed/speedup_low": speedup.low, "speed/speedup_high": speedup.high}
-        return found
+            metrics |= {
+                "speed/speedup": speedup.value,
+                "speed/speedup_low": speedup.low,
+                "speed/speedup_high": speedup.high,
+            }
+        return metrics
 
 
 def measure_speed(
@@ -145,43 +183,48 @@ def measure_speed(
     batches: int = BATCHES,
     clock: Clock = time.perf_counter,
 ) -> Speed:
-    """Time model and base call by call in turn; a speed-up is the median of the pairs' ratios, with its 95 % interval.
+    """Time model and base alternately, call by call.
+
+    A speed-up is the median of the paired ratios, with its 95 % interval.
 
     Args:
-        model: Timed in turn with the base.
-        base: None where there is none; then there is no speed-up.
-        sentences: The data's own.
-        budget_s: Some half of it goes to the data's own sentences; what is left, and with a slow model as much again as they took, to
-            texts of other lengths.
-        singles: How many of the own sentences are timed one at a time, at least.
-        batches: How many batches of 32 of the own sentences are timed, in two passes at least.
-        clock: Seconds, from anywhere.
+        model: The model to time.
+        base: The base to compare with, if any; without it there is no speed-up.
+        sentences: The data's own sentences.
+        budget_s: About half goes to the data's own sentences, the rest to texts of other lengths. With a slow model,
+            the other lengths get as much time as the own sentences took.
+        singles: Minimum number of own sentences that are timed one at a time.
+        batches: Number of batches of 32 own sentences, timed in at least two passes.
+        clock: Seconds since some moment.
     """
-    begun = clock()
+    start_s = clock()
     models = [model] if base is None else [model, base]
-    rivals = [_encoding(each) for each in models]
-    own = own_bucket(model, sentences)
-    one_by_one = [[text] for text in own.spread(singles)]
-    alone = time_in_turn(rivals, one_by_one, seconds=budget_s * _SINGLE_SHARE, clock=clock)
-    texts = own.spread(batches * LARGEST_BATCH)
-    by_32 = [texts[start : start + LARGEST_BATCH] for start in range(0, len(texts), LARGEST_BATCH)]
-    together = time_in_turn(rivals, by_32, seconds=budget_s * _BATCHED_SHARE, clock=clock)
+    rivals = [_encoding(timed) for timed in models]
+    own_sentences = own_bucket(model, sentences)
+    single_texts = [[text] for text in own_sentences.spread(singles)]
+    single_times = time_in_turn(rivals, single_texts, seconds=budget_s * _SINGLE_SHARE, clock=clock)
+    texts = own_sentences.spread(batches * LARGEST_BATCH)
+    full_batches = [texts[start : start + LARGEST_BATCH] for start in range(0, len(texts), LARGEST_BATCH)]
+    batch_times = time_in_turn(rivals, full_batches, seconds=budget_s * _BATCHED_SHARE, clock=clock)
 
-    cost = Cost(float(np.median(alone.sum(axis=2))), float(together.sum(axis=2).mean()) / (own.pieces * LARGEST_BATCH))
-    until = begun + max(budget_s, 2 * (clock() - begun))
+    cost = Cost(
+        float(np.median(single_times.sum(axis=2))),
+        float(batch_times.sum(axis=2).mean()) / (own_sentences.pieces * LARGEST_BATCH),
+    )
+    until = start_s + max(budget_s, 2 * (clock() - start_s))
     buckets = length_buckets(model, sentences, min(map(longest, models)))
     cells, left_out = time_cells(rivals, buckets, cost, until=until, clock=clock)
-    p50, p95, p99 = (float(latency) for latency in np.quantile(alone[..., 0] * 1000, [0.5, 0.95, 0.99]))
+    p50, p95, p99 = (float(latency) for latency in np.quantile(single_times[..., 0] * 1000, [0.5, 0.95, 0.99]))
     return Speed(
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
-        single=cell_of(own, 1, alone),
-        batched=cell_of(own, LARGEST_BATCH, together),
+        single=cell_of(own_sentences, 1, single_times),
+        batched=cell_of(own_sentences, LARGEST_BATCH, batch_times),
         cells=cells,
         left_out=left_out,
         conditions=conditions_on(model.device),
-        seconds=clock() - begun,
+        seconds=clock() - start_s,
     )
 
 

@@ -1,4 +1,4 @@
-"""Rivals timed in turn, call by call, so that a busy machine slows all of them."""
+"""Alternating timing of several models, call by call, so that load on the machine slows all of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rival = Callable[[list[str]], object]
-    """What is timed: it is given a batch, and has done all its work when it returns."""
+    """A function to time: it takes a batch, and has finished its work when it returns."""
     Clock = Callable[[], float]
     """Seconds since some moment."""
 
 LEAST_PAIRS = 6
-"""With fewer, not even the range of the ratios holds their median with 95 %."""
+"""With fewer pairs, even the full range of the ratios covers their median with less than 95 %."""
 _MOST_PAIRS = 400
 _LEVEL = 0.95
 
@@ -38,51 +38,69 @@ class Ratio:
 def time_in_turn(
     rivals: Sequence[Rival], batches: Sequence[list[str]], *, seconds: float, clock: Clock = time.perf_counter
 ) -> NDArray[np.float64]:
-    """Time every rival on every batch, one behind the other, in as many whole passes over the batches as fit into the seconds.
+    """Time every rival on every batch alternately, in as many whole passes over the batches as fit into the time.
 
-    Each rival is warmed up on the first batch. At least LEAST_PAIRS calls of each are timed, however long that takes; who begins
-    changes from call to call. *Shape:* (passes, batches, rivals), in seconds.
+    Each rival is warmed up on the first batch. The rival that starts changes from batch to batch.
+
+    Args:
+        rivals: The functions to time.
+        batches: The batches of texts.
+        seconds: Time to use; exceeded if needed to time LEAST_PAIRS calls of each rival.
+        clock: Seconds since some moment.
+
+    Returns:
+        Seconds of each call. *Shape:* (passes, batches, rivals)
     """
-    begun = clock()
+    begin = clock()
     for warm_up in rivals:
         warm_up(batches[0])
     passes: list[list[list[float]]] = []
     last = 0.0
-    while _goes_on(len(passes) * len(batches), fits=clock() - begun + last <= seconds):
+    while _needs_another_pass(len(passes) * len(batches), fits=clock() - begin + last <= seconds):
         start = clock()
-        passes.append([_one_turn(rivals, batch, clock, first=len(passes) + place) for place, batch in enumerate(batches)])
+        passes.append(
+            [_time_batch(rivals, batch, clock, first=len(passes) + index) for index, batch in enumerate(batches)]
+        )
         last = clock() - start
     return np.array(passes)
 
 
 def median_ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Ratio:
-    """The median of the pairs' ratios, with the order statistics that hold the median of independent ratios with at least 95 %.
+    """Return the median of the paired ratios, with its 95 % interval from order statistics.
 
-    No shape of the noise is assumed. With fewer than LEAST_PAIRS the interval is their range. *Shapes:* any, the same for both
+    The interval covers the median of independent ratios with at least 95 %, whatever the distribution of the noise.
+    With fewer than LEAST_PAIRS pairs it is their range. *Shapes:* any, the same for both
     """
     ratios = np.sort((numerators / denominators).ravel())
     rank = max(1, int(binom.ppf((1 - _LEVEL) / 2, len(ratios), 0.5)))
     return Ratio(float(np.median(ratios)), float(ratios[rank - 1]), float(ratios[-rank]))
 
 
-def _goes_on(pairs: int, *, fits: bool) -> bool:
+def _needs_another_pass(pairs: int, *, fits: bool) -> bool:
     return pairs < LEAST_PAIRS or (fits and pairs < _MOST_PAIRS)
 
 
-def _one_turn(rivals: Sequence[Rival], batch: list[str], clock: Clock, *, first: int) -> list[float]:
-    """Seconds of each rival on one batch, in the order of the rivals, whoever begins."""
-    taken = [0.0] * len(rivals)
+def _time_batch(rivals: Sequence[Rival], batch: list[str], clock: Clock, *, first: int) -> list[float]:
+    """Time each rival on one batch, starting with rival `first`. Returns the seconds in the order of the rivals."""
+    times = [0.0] * len(rivals)
     for step in range(len(rivals)):
-        number = (first + step) % len(rivals)
+        index = (first + step) % len(rivals)
         start = clock()
-        rivals[number](batch)
-        taken[number] = clock() - start
-    return taken
+        rivals[index](batch)
+        times[index] = clock() - start
+    return times
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """threads: of one operation.  interop_threads: of operations side by side.  omp_num_threads: as set in the environment, or None."""
+    """The device and threads of a measurement.
+
+    Attributes:
+        device: Name of the device.
+        threads: Threads of one operation.
+        interop_threads: Threads for parallel operations.
+        omp_num_threads: OMP_NUM_THREADS of the environment, or None.
+    """
 
     device: str
     threads: int
@@ -90,18 +108,19 @@ class Conditions:
     omp_num_threads: str | None
 
     def __str__(self) -> str:
-        given = f"OMP_NUM_THREADS={self.omp_num_threads}" if self.omp_num_threads else "OMP_NUM_THREADS not set"
-        return f"{self.device}, {self.threads} thread{'s' * (self.threads != 1)} ({given}; {self.interop_threads} between operations)"
+        omp = f"OMP_NUM_THREADS={self.omp_num_threads}" if self.omp_num_threads else "OMP_NUM_THREADS not set"
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"{self.device}, {threads} ({omp}; {self.interop_threads} between operations)"
 
 
 def conditions_on(device: torch.device) -> Conditions:
-    """The conditions of this process."""
+    """Return the conditions of this process."""
     name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
     return Conditions(name, torch.get_num_threads(), torch.get_num_interop_threads(), os.environ.get("OMP_NUM_THREADS"))
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when the device has done what it was asked for: GPUs answer before they have."""
+    """Wait until the device has finished its work: calls to a GPU return early."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""Sentences slightly changed, to see what a sentence model makes of it; the same sentence is always changed in the same way."""
+"""Small changes of sentences, to test the robustness of a sentence model. Each change is deterministic."""
 
 from sbert_prune.evaluation.perturbations.table import PERTURBATIONS, Perturbation
 

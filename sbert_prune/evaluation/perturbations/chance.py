@@ -1,4 +1,4 @@
-"""Choices that look random but follow from the sentence, the same in every process and with every version of Python."""
+"""Pseudo-random choices seeded by the sentence, the same in every process and Python version."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-_BYTES = 8  # of a number: large enough that a remainder's bias is nothing
+_BYTES = 8  # per number, so that the modulo bias is negligible
 
 
 class Chance:
-    """Draws that are seeded from the kind of perturbation and the sentence."""
+    """A random number generator seeded by the kind of perturbation and the sentence."""
 
     def __init__(self, kind: str, sentence: str) -> None:
         self._stream = hashlib.shake_128(f"{kind}\0{sentence}".encode())
@@ -24,20 +24,22 @@ class Chance:
         self._num_drawn = 0
 
     def below(self, bound: int) -> int:
-        """An integer of 0 to bound - 1."""
-        if self._num_drawn == len(self._numbers):  # a longer digest begins with the shorter one
-            self._numbers = np.frombuffer(self._stream.digest(_BYTES * max(32, 4 * self._num_drawn)), dtype="<u8").tolist()
+        """Return an integer from 0 to bound - 1."""
+        if self._num_drawn == len(self._numbers):  # a longer digest starts with the shorter one
+            self._numbers = np.frombuffer(
+                self._stream.digest(_BYTES * max(32, 4 * self._num_drawn)), dtype="<u8"
+            ).tolist()
         self._num_drawn += 1
         return self._numbers[self._num_drawn - 1] % bound
 
     def pick(self, items: Sequence[Item]) -> Item:
-        """One of some."""
+        """Return one of the items."""
         return items[self.below(len(items))]
 
     def shuffled(self, items: Sequence[Item]) -> list[Item]:
-        """All of them in another order (Fisher-Yates), or by chance in the same."""
-        found = list(items)
-        for last in range(len(found) - 1, 0, -1):
+        """Return the items in random order (Fisher-Yates)."""
+        shuffled = list(items)
+        for last in range(len(shuffled) - 1, 0, -1):
             other = self.below(last + 1)
-            found[last], found[other] = found[other], found[last]
-        return found
+            shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
+        return shuffled

@@ -1,4 +1,4 @@
-"""Which language sentences are in, told by their script and their function words."""
+"""Detection of the language of sentences from their script and function words."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sbert_prune.evaluation.perturbations.words import Words, word_set
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_OF_SCRIPT = {"TAMIL": "ta", "TELUGU": "te"}
-"""Scripts that write one language only, but for what nobody has STS pairs of."""
+_LANGUAGE_BY_SCRIPT = {"TAMIL": "ta", "TELUGU": "te"}
+"""Scripts that are used for only one language (others have no known STS data)."""
 
 _FUNCTION_WORDS = {
     "LATIN": {"en": word_set("the and to are with from this it you that there his they your has")},
@@ -22,21 +22,23 @@ _FUNCTION_WORDS = {
         "mr": word_set("आहे आहेत आणि नाही हे ते मी होते होता होती या आपण मध्ये करत करीत किंवा म्हणून असे एका होत काही"),
     },
 }
-"""Words that the language has often and its neighbours in the script hardly ever: Dutch has no "to", Nepali no "में"."""
+"""Words that are frequent in the language and rare in others of the same script: Dutch has no "to", Nepali no "में"."""
 
-_SHARE = 0.06  # of all words; measured on STSb: English 0.14, Hindi 0.23, Marathi 0.13, and another language's words below 0.004
+# Minimum share of all words. Measured on STSb: English 0.14, Hindi 0.23, Marathi 0.13; other languages below 0.004.
+_SHARE = 0.06
 _TIMES_THE_NEXT = 3
 
 
 def language_of(sentences: Iterable[str]) -> str | None:
-    """The language (en, hi, mr, ta, te) of some sentences; None for another one, and where they do not tell."""
+    """Return the language of sentences (en, hi, mr, ta, te), or None for other languages and unclear cases."""
     texts = list(sentences)
     script = script_of(texts)
-    if script in _OF_SCRIPT:
-        return _OF_SCRIPT[script]
+    if script in _LANGUAGE_BY_SCRIPT:
+        return _LANGUAGE_BY_SCRIPT[script]
     words = Counter(word for text in texts for word in Words.of(text.lower()).words)
     shares = {
-        language: sum(words[word] for word in known) / max(words.total(), 1) for language, known in _FUNCTION_WORDS.get(script, {}).items()
+        language: sum(words[word] for word in known) / max(words.total(), 1)
+        for language, known in _FUNCTION_WORDS.get(script, {}).items()
     }
     if not shares:
         return None
@@ -46,7 +48,7 @@ def language_of(sentences: Iterable[str]) -> str | None:
 
 
 def script_of(sentences: Iterable[str]) -> str:
-    """The script of most letters by its name in Unicode: LATIN, DEVANAGARI, CJK; empty without a letter."""
+    """Return the Unicode name of the script of most letters (LATIN, DEVANAGARI, CJK), or "" without a letter."""
     scripts: Counter[str] = Counter()
     for character, count in Counter("".join(sentences)).items():
         scripts[_script(character)] += count

@@ -1,4 +1,4 @@
-"""Slips of a typist: a letter left out, doubled, or before its neighbour."""
+"""Changes of the surface of a sentence: typos, case, numbers, words and punctuation."""
 
 from __future__ import annotations
 
@@ -14,50 +14,53 @@ from sbert_prune.evaluation.perturbations.words import Words, clusters, is_punct
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FEWEST_LETTERS = 3  # of a word: in a shorter one nobody knows what was meant
-_LETTERS_PER_TYPO = 25  # some five words of English
+_FEWEST_LETTERS = 3  # of a word: a shorter one is not recognisable after a typo
+_LETTERS_PER_TYPO = 25  # about five English words
 
 
 def with_typos(sentence: str) -> str | None:
-    """One slip for every 25 letters, each in another word and never in its first letter. None without a word of three letters."""
+    """Add one typo per 25 letters: a letter dropped, doubled or swapped with the next one.
+
+    Each typo is in a different word and never in its first letter. Returns None without a word of three letters.
+    """
     letters, chance = clusters(sentence), Chance("typos", sentence)
     words = _words(letters)
     num_typos = max(1, sum(end - start for start, end in words) // _LETTERS_PER_TYPO)
-    for start, end in sorted(chance.shuffled(words)[:num_typos], reverse=True):  # from the end, so that places before it hold
-        letters[start:end] = _slip(letters[start:end], chance)
+    for start, end in sorted(chance.shuffled(words)[:num_typos], reverse=True):  # from the end: indices stay valid
+        letters[start:end] = _with_typo(letters[start:end], chance)
     changed = "".join(letters)
     return changed if changed != sentence else None
 
 
 def _words(letters: list[str]) -> list[tuple[int, int]]:
-    """Start and end of what is long enough, without digits and signs."""
-    found, start = [], 0
-    for place, letter in enumerate([*letters, " "]):
+    """Return start and end of each word that is long enough, without digits and signs."""
+    words, start = [], 0
+    for index, letter in enumerate([*letters, " "]):
         if not letter[0].isalpha():
-            if place - start >= _FEWEST_LETTERS:
-                found.append((start, place))
-            start = place + 1
-    return found
+            if index - start >= _FEWEST_LETTERS:
+                words.append((start, index))
+            start = index + 1
+    return words
 
 
-def _slip(word: list[str], chance: Chance) -> list[str]:
-    """The word with a slip after which all other letters are still themselves; as it was if there is none."""
-    slips = chance.shuffled(list(_slips(word)))
-    slipped = ([*word[:start], *instead, *word[end:]] for start, end, instead in slips)
-    return next((letters for letters in slipped if clusters("".join(letters)) == letters), word)
+def _with_typo(word: list[str], chance: Chance) -> list[str]:
+    """Return the word with a typo that leaves all other letters intact, or unchanged if there is none."""
+    typos = chance.shuffled(list(_possible_typos(word)))
+    candidates = ([*word[:start], *replacement, *word[end:]] for start, end, replacement in typos)
+    return next((letters for letters in candidates if clusters("".join(letters)) == letters), word)
 
 
-def _slips(word: list[str]) -> Iterator[tuple[int, int, list[str]]]:
-    """Start and end of the letters that a slip is about, and what is written instead of them."""
-    for place, letter in enumerate(word[1:], start=1):
-        yield place, place + 1, []
-        yield place, place + 1, [letter, letter]
-        if place + 1 < len(word) and word[place + 1] != letter:
-            yield place, place + 2, [word[place + 1], letter]
+def _possible_typos(word: list[str]) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield the possible typos: start and end of the affected letters, and their replacement."""
+    for index, letter in enumerate(word[1:], start=1):
+        yield index, index + 1, []
+        yield index, index + 1, [letter, letter]
+        if index + 1 < len(word) and word[index + 1] != letter:
+            yield index, index + 2, [word[index + 1], letter]
 
 
 def in_other_case(sentence: str) -> str | None:
-    """In capitals; small where all are capitals already. None where less than half of the letters have a case at all."""
+    """Convert to upper case, or to lower case if all is upper case; None if most letters have no case."""
     letters = [character for character in sentence if character.isalpha()]
     if 2 * sum(character.lower() != character.upper() for character in letters) < max(len(letters), 1):
         return None
@@ -70,22 +73,22 @@ _YEAR = re.compile(r"[12]\d{3}")
 
 
 def with_other_numbers(sentence: str) -> str | None:
-    """One digit of every number becomes another one of the same script. None without a digit.
+    """Change one digit of every number, within its script; return None without a digit.
 
-    A number does not begin with 0 unless it did so before; a year stays in its century.
+    A number does not start with 0 unless it did before; a year stays in its century.
     """
     chance = Chance("numbers", sentence)
-    changed = _NUMBER.sub(lambda match: _other(match[0], chance), sentence)
+    changed = _NUMBER.sub(lambda match: _with_other_digit(match[0], chance), sentence)
     return changed if changed != sentence else None
 
 
-def _other(number: str, chance: Chance) -> str:
+def _with_other_digit(number: str, chance: Chance) -> str:
     values = [int(character) if character.isdecimal() else None for character in number]
-    places = [place for place, value in enumerate(values) if value is not None]
-    place = chance.pick(places[2:] if _YEAR.fullmatch("".join(map(str, values))) else places)
-    old = unicodedata.decimal(number[place])
-    new = chance.pick([value for value in range(10) if value != old and (value > 0 or place > 0)])
-    return number[:place] + chr(ord(number[place]) - old + new) + number[place + 1 :]
+    indices = [index for index, value in enumerate(values) if value is not None]
+    index = chance.pick(indices[2:] if _YEAR.fullmatch("".join(map(str, values))) else indices)
+    old = unicodedata.decimal(number[index])
+    new = chance.pick([value for value in range(10) if value != old and (value > 0 or index > 0)])
+    return number[:index] + chr(ord(number[index]) - old + new) + number[index + 1 :]
 
 
 _FEWEST_WORDS = 3
@@ -93,63 +96,71 @@ _WORDS_PER_DROP = 10
 
 
 def with_dropped_words(sentence: str) -> str | None:
-    """One word in ten is left out, at least one: of the shortest third, where articles and particles are; no number, and no "not".
+    """Drop one word in ten, at least one, but no number and no negation.
 
-    None for fewer than three words, and where none can go.
+    Words are dropped from the shortest third, which contains the articles and particles. Returns None for fewer than
+    three words and if no word can be dropped.
     """
     split = Words.of(sentence)
     if len(split.words) < _FEWEST_WORDS:
         return None
-    places = sorted((place for place in range(len(split.words)) if _may_go(split, place)), key=lambda place: len(split.words[place]))
-    if not places:
+    indices = sorted(
+        (index for index in range(len(split.words)) if _can_be_dropped(split, index)),
+        key=lambda index: len(split.words[index]),
+    )
+    if not indices:
         return None
-    longest = len(split.words[places[(len(places) - 1) // 3]])
-    places = [place for place in places if len(split.words[place]) <= longest]
+    longest = len(split.words[indices[(len(indices) - 1) // 3]])
+    indices = [index for index in indices if len(split.words[index]) <= longest]
     num_dropped = max(1, len(split.words) // _WORDS_PER_DROP)
     words, gaps = list(split.words), list(split.gaps)
-    for place in sorted(Chance("dropped_words", sentence).shuffled(places)[:num_dropped], reverse=True):
-        gaps[place : place + 2] = [_gap_that_stays(place, *gaps[place : place + 2])]
-        del words[place]
+    for index in sorted(Chance("dropped_words", sentence).shuffled(indices)[:num_dropped], reverse=True):
+        gaps[index : index + 2] = [_remaining_gap(index, *gaps[index : index + 2])]
+        del words[index]
     return Words(tuple(words), tuple(gaps)).sentence()
 
 
-def _may_go(split: Words, place: int) -> bool:
-    word = split.words[place]
-    between_signs = split.gaps[place].strip() and split.gaps[place + 1].strip()
+def _can_be_dropped(split: Words, index: int) -> bool:
+    word = split.words[index]
+    between_signs = split.gaps[index].strip() and split.gaps[index + 1].strip()
     return not between_signs and not is_negation(word) and not any(map(str.isdecimal, word))
 
 
-def _gap_that_stays(place: int, before: str, behind: str) -> str:
-    """With a word goes one of the gaps beside it: the blank, not the sign."""
-    return before if place == 0 or before.strip() else behind
+def _remaining_gap(index: int, before: str, after: str) -> str:
+    """Return which of the gaps beside a dropped word stays: the one with punctuation, not the blank."""
+    return before if index == 0 or before.strip() else after
 
 
 _WORDS_PER_SWAP = 10
-_SHUFFLES = 8  # enough that some word moves wherever one can
+_SHUFFLES = 8  # enough that a word moves if any can
 
 
 def with_swapped_words(sentence: str) -> str | None:
-    """Two neighbours change places, in a long sentence two for every ten words; never across a sign.
+    """Swap two neighbouring words, in a long sentence two for every ten words, never across punctuation.
 
-    None for fewer than three words, and without neighbours that differ.
+    Returns None for fewer than three words and without neighbours that differ.
     """
     split = Words.of(sentence)
     if len(split.words) < _FEWEST_WORDS:
         return None
     words = list(split.words)
-    places = [place for place in range(len(words) - 1) if words[place] != words[place + 1] and not split.gaps[place + 1].strip()]
+    indices = [
+        index
+        for index in range(len(words) - 1)
+        if words[index] != words[index + 1] and not split.gaps[index + 1].strip()
+    ]
     moved: set[int] = set()
-    for place in Chance("swapped_words", sentence).shuffled(places):
-        if len(moved) < 2 * max(1, len(words) // _WORDS_PER_SWAP) and not moved & {place, place + 1}:
-            words[place], words[place + 1] = words[place + 1], words[place]
-            moved |= {place, place + 1}
+    for index in Chance("swapped_words", sentence).shuffled(indices):
+        if len(moved) < 2 * max(1, len(words) // _WORDS_PER_SWAP) and not moved & {index, index + 1}:
+            words[index], words[index + 1] = words[index + 1], words[index]
+            moved |= {index, index + 1}
     return Words(tuple(words), split.gaps).sentence() if moved else None
 
 
 def scrambled(sentence: str) -> str | None:
-    """All words in a random order: of some, the one that leaves fewest where they were. Signs stay where they are.
+    """Shuffle all words; of several orders, take the one that leaves the fewest in place. Punctuation stays in place.
 
-    None for fewer than three words, and where all are the same.
+    Returns None for fewer than three words and if all words are equal.
     """
     split = Words.of(sentence)
     if len(split.words) < _FEWEST_WORDS:
@@ -166,15 +177,15 @@ _FULL_STOPS = {
     **{"ARMENIAN": "\u0589", "ETHIOPIC": "።", "KHMER": "។", "MYANMAR": "။", "TIBETAN": "།"},
     **dict.fromkeys(("THAI", "LAO"), None),
 }
-"""Where it is not a point; None where there is none."""
+"""Full stops of scripts that do not use a period; None for scripts without a full stop."""
 
 _URDU = frozenset("ٹڈڑےہںھ")
 
 
 def with_other_punctuation(sentence: str) -> str | None:
-    """All signs at the ends of words go; a sentence without any gets a full stop in its own script.
+    """Remove punctuation at the ends of words; add a full stop in its script to a sentence without any.
 
-    Signs inside a word (don't, 3.5) stay. None without a word, and where the script has no full stop to add.
+    Punctuation inside a word (don't, 3.5) stays. Returns None without a word and if the script has no full stop to add.
     """
     split = Words.of(sentence)
     if not split.words:
@@ -187,7 +198,7 @@ def with_other_punctuation(sentence: str) -> str | None:
 
 
 def _without_signs(gap: str) -> str:
-    """One blank in place of a sign, so that no two words become one."""
+    """Replace punctuation with one blank, so that two words do not become one."""
     return " " if any(map(is_punctuation, gap)) else gap
 
 

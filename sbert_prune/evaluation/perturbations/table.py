@@ -1,4 +1,4 @@
-"""All perturbations by their names."""
+"""All perturbations by name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from sbert_prune.evaluation.perturbations.surface import (
 )
 
 Change = Callable[[str], str | None]
-"""A sentence -> the same one changed, the same in every call and process. None where it does not apply."""
+"""Returns the changed sentence, the same in every call and process, or None if it does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:
     """One kind of change.
 
-    neutral: the change for every language; None where it depends on the language, and then by_language has it.
-    keeps_meaning: whether a reader still takes the sentence for the same one.
+    Attributes:
+        neutral: The change for every language; None if it depends on the language.
+        by_language: The changes by language, if they depend on it.
+        keeps_meaning: Whether the sentence still has the same meaning.
     """
 
     neutral: Change | None = None
@@ -34,11 +36,11 @@ class Perturbation:
 
     @property
     def languages(self) -> frozenset[str] | None:
-        """The languages that it is for; None where it is for all."""
+        """Return the supported languages, or None for all."""
         return None if self.neutral is not None else frozenset(self.by_language)
 
     def change_for(self, language: str | None) -> Change | None:
-        """The change for sentences of a language, None being an unknown one; None where there is no change for it."""
+        """Return the change for a language (None: unknown), or None if there is none for it."""
         return self.neutral or self.by_language.get(language or "")
 
 
@@ -48,7 +50,9 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "swapped_words": Perturbation(with_swapped_words, keeps_meaning=True),
     "case": Perturbation(in_other_case, keeps_meaning=True),
     "punctuation": Perturbation(with_other_punctuation, keeps_meaning=True),
-    "negation": Perturbation(by_language={language: negated_in(language) for language in LANGUAGES}, keeps_meaning=False),
+    "negation": Perturbation(
+        by_language={language: negated_in(language) for language in LANGUAGES}, keeps_meaning=False
+    ),
     "scrambled": Perturbation(scrambled, keeps_meaning=False),
     "numbers": Perturbation(with_other_numbers, keeps_meaning=False),
 }

@@ -1,4 +1,4 @@
-"""A sentence as words with what stands between them, so that words can move while blanks and signs stay."""
+"""Splitting sentences into words and gaps, and words into letters (grapheme clusters)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _VIRAMAS = frozenset("\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2")
-"""They join two consonants into one sign. Tamil's dot is not among them: it only silences a vowel."""
+"""Signs that join two consonants into one letter. Tamil's dot is not included: it only removes a vowel."""
 
 _JOINERS = frozenset("\u200c\u200d")
 _WITH_THE_LETTER_BEFORE = frozenset("\u0e33\u0eb3")  # am, in Thai and in Lao
@@ -20,21 +20,21 @@ _WITH_THE_LETTER_BEHIND = frozenset("\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\
 
 
 def clusters(text: str) -> list[str]:
-    """The clusters of a text, which joined are the text."""
+    """Split a text into grapheme clusters; joined, they are the text."""
     if text.isascii():
         return list(text)
-    found: list[str] = []
+    letters: list[str] = []
     for character in text:
-        if found and (_extends(character) or _takes(found[-1], character)):
-            found[-1] += character
+        if letters and (_extends(character) or _continues(letters[-1], character)):
+            letters[-1] += character
         else:
-            found.append(character)
-    return found
+            letters.append(character)
+    return letters
 
 
 @cache
 def _extends(character: str) -> bool:
-    """Whether it never stands alone: marks, joiners, skin tones, and the vowels and finals of decomposed Hangul."""
+    """Return whether a character never stands alone: marks, joiners, skin tones, Hangul vowels and finals."""
     return (
         unicodedata.category(character)[0] == "M"
         or character in _JOINERS
@@ -44,14 +44,16 @@ def _extends(character: str) -> bool:
     )
 
 
-def _takes(cluster: str, character: str) -> bool:
-    """Whether a cluster goes on with what is behind it."""
+def _continues(cluster: str, character: str) -> bool:
+    """Return whether a cluster continues with the next character."""
     last = cluster[-1]
     if last in _VIRAMAS or (last == "\u200d" and cluster[-2:-1] in _VIRAMAS):
         return character.isalpha()
     if last == "\u200d":
-        return unicodedata.category(character) == "So"  # an emoji made of several
-    return (last in _WITH_THE_LETTER_BEHIND and character.isalpha()) or (_is_half_a_flag(cluster) and _is_half_a_flag(character))
+        return unicodedata.category(character) == "So"  # a composed emoji
+    return (last in _WITH_THE_LETTER_BEHIND and character.isalpha()) or (
+        _is_half_a_flag(cluster) and _is_half_a_flag(character)
+    )
 
 
 def _is_half_a_flag(cluster: str) -> bool:
@@ -59,7 +61,7 @@ def _is_half_a_flag(cluster: str) -> bool:
 
 
 _SPACELESS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese: no blanks between words."""
+"""Scripts without blanks between words: Thai, Lao, Tibetan, Burmese, Khmer, Japanese and Chinese."""
 
 _TOKEN = re.compile(r"\S+")
 _RUN = re.compile(rf"((?:(?!\d)[{_SPACELESS}])+)|(?:\d|[^{_SPACELESS}])+")
@@ -71,10 +73,14 @@ _BEFORE_A_NUMBER = frozenset("-\u2212\u2013.")  # a minus, long or short, or the
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a sentence. gaps: what stands before the first, between them, and behind the last: one more than words.
+    """The words of a sentence and the gaps around them, so that words can move while blanks and punctuation stay.
 
-    A word is what stands between blanks, without punctuation at its ends. In scripts without blanks it is one letter (grapheme cluster),
-    or a number.
+    A word is the text between blanks, without punctuation at its ends. In scripts without blanks it is one letter
+    (grapheme cluster) or a number.
+
+    Attributes:
+        words: The words.
+        gaps: The text before the first word, between the words and after the last one; one more than words.
     """
 
     words: tuple[str, ...]
@@ -82,7 +88,7 @@ class Words:
 
     @classmethod
     def of(cls, sentence: str) -> Words:
-        """Take a sentence apart."""
+        """Split a sentence."""
         words, gaps, end = [], [], 0
         for start, stop in _places(sentence):
             gaps.append(sentence[end:start])
@@ -91,28 +97,30 @@ class Words:
         return cls(tuple(words), (*gaps, sentence[end:]))
 
     def __str__(self) -> str:
-        """The sentence again."""
+        """Join words and gaps to a sentence."""
         return self.gaps[0] + "".join(word + gap for word, gap in zip(self.words, self.gaps[1:], strict=True))
 
     def sentence(self) -> str | None:
-        """The sentence, if its words can be told from each other in it: two that no blank divides may become one."""
+        """Return the sentence, or None if it splits into other words: two without a blank between them may merge."""
         text = str(self)
         return text if Words.of(text).words == self.words else None
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a list that is written as a text."""
+    """Return the words of a space-separated text as a set."""
     return frozenset(text.split())
 
 
 @cache
 def is_punctuation(character: str) -> bool:
-    """Whether a sign only divides or ends."""
-    return (unicodedata.category(character)[0] == "P" and character not in _PART_OF_A_WORD) or character in _LIKE_PUNCTUATION
+    """Return whether a character is punctuation between words."""
+    return (
+        unicodedata.category(character)[0] == "P" and character not in _PART_OF_A_WORD
+    ) or character in _LIKE_PUNCTUATION
 
 
 def _places(sentence: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each word."""
+    """Yield start and end of each word."""
     for token in _TOKEN.finditer(sentence):
         if token[0].isascii() or not _HAS_SPACELESS.search(token[0]):
             yield from _without_punctuation(sentence, *token.span())
@@ -132,7 +140,7 @@ def _letters(run: str, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _without_punctuation(sentence: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The word without the signs at its ends; nothing where there is nothing else."""
+    """Yield start and end of the word without punctuation at its ends, if anything is left."""
     while end > start and is_punctuation(sentence[end - 1]):
         end -= 1
     while start < end and is_punctuation(sentence[start]):
