@@ -24,7 +24,9 @@ def test_the_size_of_a_cut_is_known_before_it_is_made(base, tmp_path):
     for count in (1, 2, 3):
         selection = LayerSelection(tuple(range(4 - count, 4)), 4)
         cut = prune_checkpoint(base.folder, selection, tmp_path / str(count))
-        assert size_mb(base, count) == pytest.approx(cut.num_bytes() / 1e6, abs=0.01)  # the header of a file names its tensors
+        assert size_mb(base, count) == pytest.approx(
+            cut.num_bytes() / 1e6, abs=0.01
+        )  # the header of a file names its tensors
     assert size_mb(base, 4) == base.checkpoint.num_bytes() / 1e6
 
 
