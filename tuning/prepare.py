@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import as_sentence_model
-from sbert_prune.errors import SbertPruneError
+from sbert_prune.errors import EncoderError, SbertPruneError, TrainingError
 from sbert_prune.layer_analysis.importance import IMPORTANCE
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import layers_of
-from sbert_prune.models.sentence import encoder_of
+from sbert_prune.models.sentence import PROBES, embed, encoder_of
+from sbert_prune.system.memory import is_out_of_memory
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.phases import PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
@@ -22,6 +23,7 @@ from tuning.screening import Screened, score_shared, screen, selections_to_scree
 
 if TYPE_CHECKING:
     from optuna import Study
+    from sentence_transformers import SentenceTransformer
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
@@ -34,22 +36,39 @@ if TYPE_CHECKING:
 def zero_layer_score(context: Context, inputs: Inputs) -> float | None:
     """Return the dev Spearman of mean-pooled word embeddings, trained by the phases that have labels.
 
-    None where an architecture cannot do without layers.
+    None where an architecture cannot do without layers, or where the training diverges.
+
+    Raises:
+        TrainingError: The training ran out of memory.
     """
     recipe, texts = context.recipe, inputs.texts
+    model = as_sentence_model(inputs.pruning.base, recipe)
+    if not _remove_layers(model):
+        return None
+    setup = TrainerSetup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None)
+    trainer = PhaseTrainer(model, setup, dev=texts.sts.dev.rows)
     try:
-        model = as_sentence_model(inputs.pruning.base, recipe)
-        layers = layers_of(encoder_of(model))
-        del layers[:]
-        setup = TrainerSetup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None)
-        trainer = PhaseTrainer(model, setup, dev=texts.sts.dev.rows)
         if "nli" in recipe.phases and texts.nli is not None:
             trainer.train_nli(texts.nli.rows, recipe.nli.model_copy(update=_PLAIN))
         if "sts" in recipe.phases:
             trainer.train_sts(texts.sts.train.rows, recipe.sts.model_copy(update=_PLAIN))
-        return DevPairs.of(model, texts.sts.dev.rows).score(model, context.hardware)
-    except (SbertPruneError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
-        return None
+    except TrainingError as error:
+        if is_out_of_memory(error):
+            raise
+        return None  # a baseline that diverges must not cost the search its answer
+    return DevPairs.of(model, texts.sts.dev.rows).score(model, context.hardware)
+
+
+def _remove_layers(model: SentenceTransformer) -> bool:
+    """Remove all layers; return whether the model still embeds sentences."""
+    try:
+        layers = layers_of(encoder_of(model))
+        del layers[:]
+        embed(model, PROBES[:1])
+    # What code raises that expects a layer. DeBERTa reads a variable that its loop over the layers sets (NameError).
+    except (EncoderError, AttributeError, LookupError, NameError, TypeError, ValueError):
+        return False
+    return True
 
 
 _PLAIN = {"distillation": 0.0, "adaptive_layers": False, "pooling": "mean"}

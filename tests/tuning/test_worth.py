@@ -1,12 +1,20 @@
 """The benefit of a search against random draws for the same seconds, and how alike fidelities rank."""
 
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
 import numpy as np
 import pytest
+import torch
 
+from pipelines.inputs.load import load_inputs
+from pipelines.steps.context import open_context
+from sbert_prune.errors import TrainingError
+from sbert_prune.models.checkpoint import inspect_checkpoint
+from sbert_prune.models.saved_model import SavedModel
 from tuning.benefit import Benefit, RandomDraws, agreement
+from tuning.prepare import zero_layer_score
 
 SCORES = (0.3, 0.9, 0.5, 0.7, 0.1)
 
@@ -77,3 +85,51 @@ def test_agreement_is_one_for_the_same_order_and_nothing_for_too_few():
     assert agreement([(1, 3), (2, 2), (3, 1)]) == pytest.approx(-1)
     assert agreement([(1, 1), (2, 2)]) is None
     assert agreement([(1, 1), (1, 2), (1, 3)]) is None
+
+
+def zero_layers(project, base=None):
+    """Return the zero-layer baseline of the project, or of another base."""
+    recipe = project.recipe(layers="2")
+    inputs = load_inputs(recipe)
+    if base is not None:
+        source = SavedModel(str(base), None, inspect_checkpoint(base))
+        inputs = replace(inputs, pruning=replace(inputs.pruning, base=source))
+    with open_context(recipe) as context:
+        return zero_layer_score(context, inputs)
+
+
+def fail(error):
+    def train(*_args, **_settings):
+        raise error
+
+    return train
+
+
+def test_the_zero_layer_baseline_has_a_score(project):
+    assert -1 <= zero_layers(project) <= 1
+
+
+def test_an_architecture_that_cannot_do_without_layers_has_no_zero_layer_baseline(project, tiny_base):
+    assert zero_layers(project, tiny_base("deberta-v2")) is None
+
+
+def test_a_zero_layer_baseline_that_diverges_is_left_out(project, monkeypatch):
+    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train_sts", fail(TrainingError("The loss became nan.")))
+
+    assert zero_layers(project) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        MemoryError("no more"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        TrainingError("Out of memory at optimizer step 1 of 9, with 1 sentences in one forward pass."),
+    ],
+)
+def test_a_zero_layer_baseline_that_runs_out_of_memory_is_an_error(project, monkeypatch, error):
+    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train_sts", fail(error))
+
+    with pytest.raises(type(error)):
+        zero_layers(project)
