@@ -259,6 +259,8 @@ def _is_stale(trial: StoredTrial, is_running: Callable[[str], bool]) -> bool:
 def fail_and_requeue(study: Study, trial: StoredTrial) -> None:
     """Fail a trial whose process has ended, and queue the same one again."""
     attributes = {key: value for key, value in trial.trial.user_attrs.items() if key in {ORIGIN, CONTROL}}
+    # Private: Optuna 5 has no public way to set an attribute of a trial that another process asked for. A storage finds
+    # a trial's id by its number, but a study makes neither its storage nor its own id public.
     optuna.Trial(study, trial.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
     study.tell(trial.number, state=TrialState.FAIL)
     study.enqueue_trial(trial.trial.params, user_attrs=attributes)
