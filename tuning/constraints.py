@@ -84,7 +84,7 @@ def within_size(space: Space, base: SavedModel, aim: Aim, *, trims: bool) -> Spa
         space: The space.
         base: The base.
         aim: Its size limit; without one, the space stays as it is.
-        trims: Whether vocabularies are trimmed too. Then the space stays as it is: a trial knows its size when it has
+        trims: Whether vocabularies are trimmed too. Then the space stays as it is: a size is measured after a trial has
             trimmed its vocabulary.
 
     Raises:

@@ -52,7 +52,7 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         space = within_latency(space, aim, latencies)
         echo(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
-        trials = SearchContext(
+        search_context = SearchContext(
             context=inner,
             recipe=inner.recipe,
             inputs=inputs,
@@ -62,11 +62,11 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
             rows=TrainingRows(inputs.texts, inputs.sentences, inputs.teacher or find_model(reference.uri)),
             artifacts=ArtifactRetention(inner, inputs, aim, settings.limits),
         )
-        screened = prepare.screened(trials, reference, settings.screening)
-        named = prepare.named(trials)
+        screened = prepare.screened(search_context, reference, settings.screening)
+        named = prepare.named(search_context)
         proposals = Proposals(study, space, inner.recipe, named=named, screened=screened, total=settings.trials)
         ended_early = run_trials(
-            trials,
+            search_context,
             proposals,
             workers=settings.workers,
             min_complete=settings.finalists,
@@ -81,8 +81,8 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
                 "another command is still training some of these trials: the one that ends last gives the answer",
             ]
         controls = Controls(study, space, inner.recipe, controls_of(space, named, settings.trials, inner.recipe.seed))
-        run_trials(trials, controls, workers=settings.workers, min_complete=0, latencies=latencies)
-        return _answer(trials, run, settings, screened=screened, reference=reference, controls=controls)
+        run_trials(search_context, controls, workers=settings.workers, min_complete=0, latencies=latencies)
+        return _answer(search_context, run, settings, screened=screened, reference=reference, controls=controls)
 
 
 def _short(space: Space) -> str:
@@ -101,7 +101,7 @@ def _resume(context: Context, run: Run, study: Study) -> None:
     for trial in recorded:
         run.adopt(str(trial.attribute(RUN)))
     if recorded:
-        echo(f"study {study.study_name} goes on after {sum(trial.counts for trial in recorded)} trials")
+        echo(f"study {study.study_name} resumes after {sum(trial.counts for trial in recorded)} trials")
 
 
 def _answer(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NOT_OPTIONS = {"recipe", "layers", "strategy", "schedule"}
 
 LAYERS = Parameter("layers", "How many layers to keep: 6, 2..6 or any; or which (0,2,4-7), to search settings alone.")
-TRIALS = Parameter(None, "Trials to train in all, those of earlier commands with them; 20 when left out.")
+TRIALS = Parameter(None, "Total number of trials, with those of earlier commands; 20 when left out.")
 SPACE = Parameter(
     None,
     "What varies besides: sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent; layers for nothing; the learning rates "
@@ -45,9 +45,9 @@ WORKERS = Parameter(None, "Trials at once on this machine; 1 when left out.")
 STORAGE = Parameter(
     None, "A database for the study, such as postgresql://USER@HOST/NAME; a journal beside the store when left out."
 )
-KEEP_MODELS = Parameter(None, "The bytes of so many of the best are kept, besides the Pareto front's; 3 when left out.")
-MAX_GB = Parameter(None, "Gigabytes that kept bytes may take at most.")
-FINALISTS = Parameter(None, "So many of the best are trained with further seeds; 3 when left out.")
+KEEP_MODELS = Parameter(None, "How many of the best keep their bytes, besides the Pareto front; 3 when left out.")
+MAX_GB = Parameter(None, "Most gigabytes that kept bytes may take.")
+FINALISTS = Parameter(None, "How many of the best are trained with further seeds; 3 when left out.")
 FINAL_SEEDS = Parameter(None, "Seeds of the finalists, such as 1,2,3; the recipe's and the next when left out.")
 REBUILD = Parameter(None, "The number of a version whose bytes were deleted: trains it again, and searches nothing.")
 

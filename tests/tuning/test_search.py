@@ -69,7 +69,7 @@ def searched(make_project, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_trial_is_one_run_below_the_search_and_tells_what_became_of_it(searched):
+def test_every_trial_is_one_run_below_the_search_and_records_how_it_ended(searched):
     _, client, said = searched
     (parent,) = runs_of(client, "search")
     trials = runs_of(client, "trial")
@@ -127,7 +127,7 @@ def test_the_answer_is_judged_once_and_is_the_challenger(searched):
 
 
 @pytest.mark.slow
-def test_the_run_holds_tables_pictures_and_what_screening_was_worth(searched):
+def test_the_run_has_tables_charts_and_how_well_screening_ranked(searched):
     _, client, _ = searched
     (parent,) = runs_of(client, "search")
     files = {entry.path for entry in client.list_artifacts(parent.info.run_id)}
@@ -152,7 +152,7 @@ def test_the_run_holds_tables_pictures_and_what_screening_was_worth(searched):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_trains_nothing_and_a_larger_total_goes_on(searched):
+def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(searched):
     project, client, _ = searched
     given = ("--layers", "2", "--space", "layers", "--finalists", "2", "--keep-models", "2")
     before = len(runs_of(client, "trial"))
@@ -163,14 +163,14 @@ def test_the_same_command_again_trains_nothing_and_a_larger_total_goes_on(search
 
     assert same.exit_code == more.exit_code == 0, same.output + more.output
     assert after == before
-    assert "goes on after 6 trials" in same.output
+    assert "resumes after 6 trials" in same.output
     assert len(runs_of(client, "trial")) > after
     newest = runs_of(client, "search")[-1]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, "trial")} == {newest.info.run_id}
 
 
 @pytest.mark.slow
-def test_nothing_is_wrong_with_what_a_search_leaves_and_promote_takes_no_trial(searched):
+def test_the_registry_is_consistent_after_a_search_and_promote_takes_no_trial(searched):
     _, client, _ = searched
 
     verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
@@ -223,7 +223,7 @@ def test_full_makes_the_very_model_that_a_trial_was(searched):
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_to_the_same_total(project):
+def test_a_killed_search_resumes_to_the_same_total(project):
     given = [*given_to(project), "--layers", "2", "--trials", "4", *QUICK]
     log = project.folder / "log"
     with log.open("w") as file:
@@ -327,7 +327,7 @@ def test_a_space_that_is_exhausted_ends_the_search(project):
 
 
 @pytest.mark.slow
-def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
+def test_a_plan_lists_what_would_be_trained_and_writes_nothing(untouched):
     before = sorted(untouched.folder.rglob("*"))
 
     planned = search(untouched, "--layers", "2", "--trials", "12", "--plan", "true")
@@ -347,7 +347,7 @@ def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (("--layers", "7"), "layers=7: the encoder has 6 layers"),
         (("--layers", "some"), "write how many layers to keep"),
@@ -363,12 +363,12 @@ def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
         (("--storage", "postgresql://me:secret@host/name"), "PGPASSWORD"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(project, given, told):
+def test_a_mistake_is_reported_and_nothing_is_written(project, given, message):
     before = sorted(project.folder.rglob("*"))
 
     done = search(project, *given)
 
     assert done.exit_code == 2
-    assert told in done.output
+    assert message in done.output
     assert "secret" not in done.output
     assert sorted(project.folder.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""A space holds what it says, and a point of it is proposed by the parameters that stand for it."""
+"""A space contains the selections that it describes, and parameters stand for its points."""
 
 import random
 from math import comb
@@ -93,7 +93,7 @@ def test_counts_of_layers_are_a_number_a_range_or_any(text, counts):
 
 
 @pytest.mark.parametrize("text", ["some", "2...4", "6 layers", "2..", "-"])
-def test_what_says_neither_how_many_nor_which_is_told_what_would(text):
+def test_text_that_says_neither_how_many_nor_which_is_refused_with_what_would(text):
     with pytest.raises(
         (SearchError, SelectionError), match=r"how many layers to keep \(6\), a range|is not a list of layers"
     ):
@@ -143,7 +143,7 @@ def test_ranges_lists_and_bare_names_are_read():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("learning_rate", "space: learning_rate cannot vary"),
         ("distil_epochs", "space: distil_epochs cannot vary"),  # no phase of this recipe
@@ -159,11 +159,11 @@ def test_ranges_lists_and_bare_names_are_read():
         ("vocabulary=many", "vocabulary=many cannot be tried"),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_with_what_would_be_right(text, told):
+def test_a_space_that_cannot_be_is_refused_with_what_would_be_right(text, message):
     with pytest.raises(SearchError) as refused:
         parse_axes(text, RECIPE)
 
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_space_can_be_narrowed_to_fewer_layers():

@@ -1,4 +1,4 @@
-"""A study tells the truth about its trials, and goes on where it was."""
+"""A study reports the states of its trials correctly, and resumes."""
 
 import time
 
@@ -39,7 +39,7 @@ def train(study, *, digest="d", **attributes):
     return trial
 
 
-def test_a_study_goes_on_where_another_command_left_it(study):
+def test_a_study_resumes_where_another_command_stopped(study):
     study.tell(train(study), 0.5)
 
     again = open_study("s", None, Aim(), "tpe", 0)
@@ -47,7 +47,7 @@ def test_a_study_goes_on_where_another_command_left_it(study):
     assert [one.score for one in stored_trials(again)] == [0.5]
 
 
-def test_the_sampler_does_not_repeat_itself_when_it_goes_on(study):
+def test_the_sampler_does_not_repeat_itself_when_a_study_resumes(study):
     first = study.ask(SPACE).params
     again = open_study("s", None, Aim(), "tpe", 0).ask(SPACE).params
 
@@ -55,7 +55,7 @@ def test_the_sampler_does_not_repeat_itself_when_it_goes_on(study):
 
 
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
-def test_every_sampler_proposes_and_is_told(uri, name):
+def test_every_sampler_proposes_and_takes_results(uri, name):
     study = open_study(name, None, Aim(), name, 0)
     for number in range(12):
         trial = study.ask(SPACE)
@@ -81,7 +81,7 @@ def test_trials_that_were_trained_count_and_no_others(study):
     assert [one.is_complete for one in stored_trials(study)] == [True, *[False] * 6]
 
 
-def test_the_same_recipe_was_seen_where_it_was_trained_or_is(study):
+def test_an_earlier_trial_of_the_recipe_is_one_that_was_trained_or_is_in_training(study):
     study.tell(train(study, digest="a"), 0.5)
     train(study, digest="b")
     study.tell(train(study, digest="c", **{STALE: "gone"}), state=TrialState.FAIL)
@@ -107,18 +107,18 @@ def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
 
 
 def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
-    alive, dead = study.ask(SPACE), study.ask(SPACE)
+    alive, ended = study.ask(SPACE), study.ask(SPACE)
     alive.set_user_attr(PROCESS, str(Process.own()))
-    dead.set_user_attr(PROCESS, str(Process(Process.own().machine, 2**22 + 1, 0)))
+    ended.set_user_attr(PROCESS, str(Process(Process.own().machine, 2**22 + 1, 0)))
     fresh = study.ask(SPACE)
 
     stale = close_stale(study, lambda _: False)
 
-    assert [one.number for one in stale] == [dead.number]
+    assert [one.number for one in stale] == [ended.number]
     assert fresh.number not in [one.number for one in stale]
 
 
-def test_a_storage_that_does_not_answer_is_told_without_a_password(uri):
+def test_a_storage_that_does_not_answer_is_reported_without_a_password(uri):
     with pytest.raises(SearchError, match=r"storage=postgresql://127.0.0.1:9/none cannot be used"):
         open_study("s", "postgresql://127.0.0.1:9/none", Aim(), "tpe", 0)
     with pytest.raises(SearchError, match="PGPASSWORD") as refused:

@@ -26,7 +26,7 @@ def test_the_best_of_some_is_the_mean_over_all_ways_to_choose_them(number):
     assert RandomDraws(SCORES, 10.0).best_of(number) == pytest.approx(expected)
 
 
-def test_beyond_what_was_drawn_the_best_goes_on_as_a_normal_distributions_does():
+def test_beyond_the_draws_the_best_grows_as_that_of_a_normal_distribution():
     drawn = np.random.default_rng(0).normal(0.5, 0.1, size=200)
     truth = fmean(np.random.default_rng(1).normal(0.5, 0.1, size=(4000, 50)).max(axis=1))
 
@@ -34,17 +34,17 @@ def test_beyond_what_was_drawn_the_best_goes_on_as_a_normal_distributions_does()
     assert RandomDraws((0.4, 0.5), 1.0).best_of(100) >= 0.5
 
 
-def test_what_is_expected_beyond_the_draws_is_told_with_its_standard_error():
+def test_what_is_expected_beyond_the_draws_has_a_standard_error():
     samples = np.random.default_rng(2).normal(0.5, 0.1, size=(3000, 6))
     truth = float(np.std([RandomDraws(tuple(sample), 1.0).best_of(30) for sample in samples]))
-    told = fmean(RandomDraws(tuple(sample), 1.0).error_of(30) for sample in samples)
+    reported = fmean(RandomDraws(tuple(sample), 1.0).error_of(30) for sample in samples)
 
-    assert told == pytest.approx(truth, rel=0.1)
+    assert reported == pytest.approx(truth, rel=0.1)
     assert RandomDraws(SCORES, 1.0).error_of(5) == 0
     assert RandomDraws((0.5,), 1.0).error_of(2) == float("inf")
 
 
-def test_where_it_hangs_on_what_was_not_drawn_nobody_is_told_yes_or_no():
+def test_the_answer_is_neither_yes_nor_no_where_it_depends_on_the_error_of_the_draws():
     drawn = RandomDraws((0.68, 0.7, 0.72), 10.0)
 
     assert Benefit(0.73, 130.0, drawn, {"drop-top": 0.7}, None, None).line().startswith("too close to tell: -0.00")
@@ -59,7 +59,7 @@ def test_as_many_are_drawn_as_the_seconds_allow():
     assert RandomDraws(SCORES, 10.0).number_within(3.0) == 1
 
 
-def test_the_answer_says_by_how_much_and_against_whom():
+def test_the_answer_says_by_how_much_and_against_what():
     benefit = Benefit(0.8, 30.0, RandomDraws((0.6, 0.7, 0.65), 10.0), {"drop-top": 0.75, "drop-bottom": 0.5}, 0.9, 0.3)
 
     assert benefit.rival == 0.75
