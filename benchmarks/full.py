@@ -29,7 +29,9 @@ def main(rounds: int, arguments: tuple[str, ...]) -> None:
     for number in range(1, rounds + 1):
         with TemporaryDirectory() as folder:  # a fresh store: the first `full` of a recipe trains the reference as well
             ours = seconds(folder, [sys.executable, "-m", "pipelines", "full", *arguments])
-            plain = seconds(folder, [sys.executable, str(ROOT / "benchmarks" / "plain.py"), "--with-reference", *arguments])
+            plain = seconds(
+                folder, [sys.executable, str(ROOT / "benchmarks" / "plain.py"), "--with-reference", *arguments]
+            )
         ratios.append(ours / plain)
         print(f"round {number}: full {ours:.1f} s, plain {plain:.1f} s, ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f} (budget 0.80), from {min(ratios):.2f} to {max(ratios):.2f}")
@@ -40,7 +42,12 @@ def seconds(folder: str, command: list[str]) -> float:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     began = time.perf_counter()
     subprocess.run(
-        command, cwd=folder, env=clean | {"PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        env=clean | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     return time.perf_counter() - began
 

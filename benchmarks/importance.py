@@ -53,7 +53,9 @@ def main(base: str, layers: int, nli: str, sts: str, random_selections: int) -> 
     every = list(combinations(range(depth), layers))
     drawn = random.Random(0).sample(every, min(random_selections, len(every)))
     scores = [score(model, LayerSelection(kept, depth), pairs) for kept in drawn]
-    dev, test = (f"{statistics.median(side):.4f} ({min(side):.4f} to {max(side):.4f})" for side in zip(*scores, strict=True))
+    dev, test = (
+        f"{statistics.median(side):.4f} ({min(side):.4f} to {max(side):.4f})" for side in zip(*scores, strict=True)
+    )
     print(f"| chance | {len(drawn)} of {len(every)} | {dev} | {test} | |")
 
 

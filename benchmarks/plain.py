@@ -36,15 +36,22 @@ def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click 
     depth = inputs.base.checkpoint.depth
     chosen = choose_layers(inputs.cuts[-1], strategy=recipe.strategy, depth=depth)
     if chosen is None or len(inputs.cuts) > 1:
-        raise click.UsageError(f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script cuts once, at named places.")
+        raise click.UsageError(
+            f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script cuts once, at named places."
+        )
     for selection in (*([LayerSelection.all(depth)] if with_reference else []), chosen):
         began = time.perf_counter()
         score, nli_s, sts_s = train_plainly(recipe, inputs, selection)
         total = time.perf_counter() - began
-        print(f"plain  layers {selection}: test Spearman {score:.4f}; NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s", flush=True)
+        print(
+            f"plain  layers {selection}: test Spearman {score:.4f}; NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s",
+            flush=True,
+        )
 
 
-def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test") -> tuple[float, float, float]:
+def train_plainly(
+    recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test"
+) -> tuple[float, float, float]:
     """One variant. Returns its Spearman on a split and the seconds of both phases."""
     import torch
     from datasets import Dataset
@@ -64,16 +71,23 @@ def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection
     found = triplets(sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows)
     columns = ("anchor", "entailment", "contradiction")
     nli = Dataset.from_dict({column: [getattr(row, column) for row in found] for column in columns})
-    nli_s = _phase(model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed)
+    nli_s = _phase(
+        model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed
+    )
 
     pairs = find_sts(recipe).value
     some = pairs.train.rows[: recipe.sts.max_rows]
-    sts = Dataset.from_list([{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in some])
+    sts = Dataset.from_list(
+        [{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in some]
+    )
     sts_s = _phase(model, sts, losses.CosineSimilarityLoss(model), recipe.sts, recipe.seed)
 
     judged = getattr(pairs, split).rows
     evaluator = EmbeddingSimilarityEvaluator(
-        [row.sentence1 for row in judged], [row.sentence2 for row in judged], [row.score for row in judged], write_csv=False
+        [row.sentence1 for row in judged],
+        [row.sentence2 for row in judged],
+        [row.score for row in judged],
+        write_csv=False,
     )
     return float(evaluator(model)["spearman_cosine"]), nli_s, sts_s
 

@@ -92,7 +92,9 @@ def main(layers: int, rounds: int) -> None:
                 taken[name].append(run(way, folder, layers))
     for name, results in taken.items():
         seconds, peaks = zip(*results, strict=True)
-        print(f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), peak {max(peaks):,.0f} MB")
+        print(
+            f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), peak {max(peaks):,.0f} MB"
+        )
     for name, budget in (("copy", "  (budget 1.3)"), ("plain", "")):
         ratios = [ours[0] / other[0] for ours, other in zip(taken["cut"], taken[name], strict=True)]
         print(f"cut / {name}: {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}{budget}")
@@ -105,7 +107,9 @@ def run(way: str, folder: Path, layers: int) -> tuple[float, float]:
     shutil.rmtree(out, ignore_errors=True)
     out.unlink(missing_ok=True)
     arguments = [str(folder / "base"), str(out), str(folder / "kept"), str(layers)]
-    done = subprocess.run([sys.executable, "-c", TIMED.format(way=way), *arguments], check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", TIMED.format(way=way), *arguments], check=True, capture_output=True, text=True, cwd=ROOT
+    )
     seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
     return seconds, peak
 

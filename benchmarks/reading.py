@@ -58,7 +58,9 @@ _WAYS = {"plain": read_plainly, "ours": read_as_we_do}
 
 def measure(way: str, path: Path) -> tuple[float, float]:
     """Seconds and MB (10^6 bytes) of one way, in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "--way", way, str(path)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--way", way, str(path)], check=True, capture_output=True, text=True
+    )
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 
@@ -67,7 +69,9 @@ def main() -> None:
     """Compare both ways, or run one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only-ours", action="store_true", help="leave the plain way out: ten million rows take it some 10 GB")
+    parser.add_argument(
+        "--only-ours", action="store_true", help="leave the plain way out: ten million rows take it some 10 GB"
+    )
     parser.add_argument("--way", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:

@@ -73,7 +73,9 @@ def fill(uri: str, number: int, name: str) -> None:
         client.log_batch(run.info.run_id, metrics, [Param(f"recipe.{index}", str(index)) for index in range(60)])
         client.set_terminated(run.info.run_id)
         logged = client.create_logged_model("0", "model", run.info.run_id)
-        tags = {f"sbert_prune.tag_{index}": str(index) for index in range(25)} | {f"sts/metric_{index}": "0.5" for index in range(60)}
+        tags = {f"sbert_prune.tag_{index}": str(index) for index in range(25)} | {
+            f"sts/metric_{index}": "0.5" for index in range(60)
+        }
         client.create_model_version(name, f"models:/{logged.model_id}", run.info.run_id, tags=tags)
 
 
@@ -92,7 +94,9 @@ def main(arguments: tuple[str, ...]) -> None:
             command(["full", *arguments, "--force", "true"], standalone_mode=False)
             whole = time.perf_counter() - began
         recorded = sum(SPENT.values())
-        most = ", ".join(f"{name} {seconds:.2f}" for name, seconds in sorted(SPENT.items(), key=lambda each: -each[1])[:6])
+        most = ", ".join(
+            f"{name} {seconds:.2f}" for name, seconds in sorted(SPENT.items(), key=lambda each: -each[1])[:6]
+        )
         print(
             f"RECORD {number:>5} runs: {recorded:.2f} of {whole:.1f} s, {recorded / whole:.1%} (budget 3 %), "
             f"{recorded / 2:.2f} s for each of 2 versions (budget 1 s); most: {most}",

@@ -31,7 +31,12 @@ def main(pairs: int, resamples: int, rounds: int) -> None:
     models = {name: gold + noise * rng.standard_normal(pairs) for name, noise in (("a", 1.2), ("b", 1.3))}
     for _ in range(rounds):
         began = time.perf_counter()
-        scores = resample({name: ResampledSpearman(model, gold) for name, model in models.items()}, pairs, "pairs", resamples=resamples)
+        scores = resample(
+            {name: ResampledSpearman(model, gold) for name, model in models.items()},
+            pairs,
+            "pairs",
+            resamples=resamples,
+        )
         difference = scores["a"].minus(scores["b"])
         ours = time.perf_counter() - began
         few = max(1, resamples // _SHARE)
@@ -40,7 +45,9 @@ def main(pairs: int, resamples: int, rounds: int) -> None:
         for counts in draw_counts(pairs, few, 0):
             for drawn in counts:
                 rows = np.repeat(np.arange(pairs), drawn.astype(int))
-                looped.append(float(np.subtract(*(spearmanr(models[name][rows], gold[rows]).statistic for name in ("a", "b")))))
+                looped.append(
+                    float(np.subtract(*(spearmanr(models[name][rows], gold[rows]).statistic for name in ("a", "b"))))
+                )
         theirs = (time.perf_counter() - began) * resamples / few
         agree = float(np.abs(difference.draws[:few] - looped).max())
         low, high = difference.interval()

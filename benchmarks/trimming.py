@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-COLUMNS = ("vocabulary", "pieces", "parameters", "MB", "pieces a word", "unknown", "unchanged", "their change", "STS test", "seconds")
+COLUMNS = (
+    "vocabulary",
+    "pieces",
+    "parameters",
+    "MB",
+    "pieces a word",
+    "unknown",
+    "unchanged",
+    "their change",
+    "STS test",
+    "seconds",
+)
 
 
 @click.command()
@@ -48,26 +59,38 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
         trimmed, report = trim_vocabulary(model, load_texts(corpus), VocabularyLimit.parse(limit))
         seconds = time.perf_counter() - began
         if place == 0:
-            before = (report.pieces_before, report.parameters_before, report.pieces_per_word_before, report.unknown_rate_before)
+            before = (
+                report.pieces_before,
+                report.parameters_before,
+                report.pieces_per_word_before,
+                report.unknown_rate_before,
+            )
             show("all", *before, 1.0, 0.0, evaluate_sts(model, test, "base").value, 0.0)
         after = (report.pieces_after, report.parameters_after, report.pieces_per_word_after, report.unknown_rate_after)
         show(limit, *after, *unchanged(model, trimmed, sentences), evaluate_sts(trimmed, test, limit).value, seconds)
 
 
-def unchanged(model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]) -> tuple[float, float]:
+def unchanged(
+    model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]
+) -> tuple[float, float]:
     """Share of the sentences that are cut as before, and the largest change of their embeddings."""
     from sbert_prune.models.sentence import embed
     from sbert_prune.vocabulary.trim import share_unchanged
 
     same = [text for text in sentences if model.tokenizer.tokenize(text) == trimmed.tokenizer.tokenize(text)]
-    return share_unchanged(model.tokenizer, trimmed.tokenizer, sentences), float(np.abs(embed(trimmed, same) - embed(model, same)).max())
+    return share_unchanged(model.tokenizer, trimmed.tokenizer, sentences), float(
+        np.abs(embed(trimmed, same) - embed(model, same)).max()
+    )
 
 
 def show(limit: str, *values: Any) -> None:
     """Print one row of the table."""
     pieces, parameters, per_word, unknown, share, change, score, seconds = values
     sizes = f"{pieces:,} | {parameters / 1e6:.2f} M | {4 * parameters / 1e6:.1f}"
-    print(f"| {limit} | {sizes} | {per_word:.2f} | {unknown:.2%} | {share:.1%} | {change:.1g} | {score:.4f} | {seconds:.0f} |", flush=True)
+    print(
+        f"| {limit} | {sizes} | {per_word:.2f} | {unknown:.2%} | {share:.1%} | {change:.1g} | {score:.4f} | {seconds:.0f} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ class Pages:
 
     def compare(self, run_ids: Sequence[str]) -> str:
         """Runs side by side."""
-        return self._view(f"compare-runs?runs={json.dumps(list(run_ids))}&experiments={json.dumps([self.experiment_id])}")
+        return self._view(
+            f"compare-runs?runs={json.dumps(list(run_ids))}&experiments={json.dumps([self.experiment_id])}"
+        )
 
     def model(self, name: str) -> str:
         """A registered model with its versions."""
@@ -112,7 +114,9 @@ def serve(store_uri: str) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT)
         try:
             if not answers(f"http://127.0.0.1:{port}", server):
-                raise RuntimeError(f"mlflow server did not answer within {PATIENCE_S} s:\n{Path(log.name).read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"mlflow server did not answer within {PATIENCE_S} s:\n{Path(log.name).read_text()[-2000:]}"
+                )
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
@@ -135,10 +139,15 @@ def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
 def open_page() -> Iterator[Page]:
     """A page of a fresh headless Chromium: light, with MLflow's assistant closed."""
     closed = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.assistant.panelOpen_v1": "false"}
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS) as browser:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS) as browser,
+    ):
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         page.set_default_timeout(PATIENCE_S * 1000)
-        page.add_init_script(f"Object.entries({json.dumps(closed)}).forEach(([key, value]) => localStorage.setItem(key, value))")
+        page.add_init_script(
+            f"Object.entries({json.dumps(closed)}).forEach(([key, value]) => localStorage.setItem(key, value))"
+        )
         yield page
 
 
@@ -152,7 +161,9 @@ def show_experiment(page: Page, pages: Pages) -> None:
         page.get_by_title(name, exact=True).click()
     page.keyboard.press("Escape")
     for name in ("attributes.`Run Name`", *(f"metrics.`{name}`" for name in COLUMNS)):
-        widen(page, page.locator(f'.ag-header-cell[col-id="{name}"] .ag-header-cell-resize'), 100 if "sts" in name else 60)
+        widen(
+            page, page.locator(f'.ag-header-cell[col-id="{name}"] .ag-header-cell-resize'), 100 if "sts" in name else 60
+        )
     resize(page, 420)
 
 
