@@ -1,6 +1,7 @@
-"""Train every selection of layers fully, for a search to be compared with.
+r"""Train every selection of layers fully, for a search to be compared with.
 
-    python benchmarks/brute_force.py truth.jsonl --recipe minilm --layers 3 --nli-data NLI --sts-data STSB --nli-max-rows 3000
+    python benchmarks/brute_force.py truth.jsonl --recipe minilm --layers 3 \
+        --nli-data NLI --sts-data STSB --nli-max-rows 3000
 
 Writes a line a selection: its layers, the dev score and the training seconds. The same command resumes.
 """

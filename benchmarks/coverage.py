@@ -26,7 +26,8 @@ def main(simulations: int) -> None:
         for correlation in (0.6, 0.9):
             truth = 6 / np.pi * np.arcsin(correlation / 2)
             scores = [spearman(*correlated(rng, num_pairs, correlation)) for _ in range(simulations)]
-            print(f"Spearman, {num_pairs} pairs, correlation {correlation}: {coverage(scores, truth):.3f}", flush=True)
+            share = coverage(scores, truth)
+            print(f"Spearman, {num_pairs} pairs, correlation {correlation}: {share:.3f}", flush=True)
     for num_pairs in (50, 200):
         differences = []
         for _ in range(simulations):

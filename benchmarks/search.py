@@ -1,10 +1,10 @@
-"""The search against the naive loop: Optuna over full trainings with plain sentence-transformers, on the same space and data.
+"""The search beside a naive loop: Optuna over full trainings with plain sentence-transformers, on the same space.
 
     python benchmarks/search.py --layers 3 --trials 12 --nli-max-rows 1500 --sts-max-rows 1000 --runs 3
 
-Measured are the seconds of training, with those of the shared weights, that the search takes to reach the best dev score
-of the naive loop. Each run has another seed, for sampler and training. The search also screens and trains the reference,
-which the naive loop does not need; the ratio is printed without and with them.
+Measured are the seconds of training, with those of the shared weights, that the search takes to reach the best dev
+score of the naive loop. Each run has another seed, for sampler and training. The search also screens and trains the
+reference, which the naive loop does not need; the ratio is printed without and with them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How well shared weights rank selections of layers, beside full training, by how long they are trained.
+r"""How well shared weights rank selections of layers, beside full training, by how long they are trained.
 
-    python benchmarks/shared_weights.py truth.jsonl --epochs 0.5,1 --recipe minilm --layers 3 --nli-data NLI --sts-data STSB
+    python benchmarks/shared_weights.py truth.jsonl --epochs 0.5,1 --recipe minilm --layers 3 \
+        --nli-data NLI --sts-data STSB
 
 benchmarks/brute_force.py writes truth.jsonl, for the same recipe and data.
 """

@@ -1,4 +1,4 @@
-"""What layers and pieces weigh: the sizes of a MuRIL-shaped encoder at each depth and vocabulary. No weights are made.
+"""The sizes of a MuRIL-shaped encoder at each depth and vocabulary. No weights are created.
 
 python benchmarks/sizes.py
 """
@@ -24,7 +24,7 @@ def main(layers: str, pieces: str) -> None:
 
 
 def num_parameters(depth: int, pieces: int) -> int:
-    """Parameters of a BERT as wide as MuRIL, its pooler included."""
+    """Return the number of parameters of a BERT as wide as MuRIL, with its pooler."""
     import torch
     from transformers import AutoModel, BertConfig
 

