@@ -36,7 +36,8 @@ def main(simulations: int) -> None:
             differences.append(first.minus(second))
         worse = np.mean([difference.high < 0 for difference in differences])
         print(
-            f"difference of two equal models, {num_pairs} pairs: {coverage(differences, 0.0):.3f}; called worse {worse:.3f}",
+            f"difference of two equal models, {num_pairs} pairs: {coverage(differences, 0.0):.3f}; "
+            f"called worse {worse:.3f}",
             flush=True,
         )
     for num_seeds in (2, 3, 5):
@@ -48,7 +49,8 @@ def main(simulations: int) -> None:
                 ours.append(interval.low <= 0.7 <= interval.high)
                 single.append(scores[0])
             print(
-                f"{num_seeds} seeds that deviate by {deviation}: {np.mean(ours):.3f}; one seed's own {coverage(single, 0.7):.3f}",
+                f"{num_seeds} seeds that deviate by {deviation}: {np.mean(ours):.3f}; "
+                f"one seed's own {coverage(single, 0.7):.3f}",
                 flush=True,
             )
 

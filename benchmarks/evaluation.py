@@ -5,8 +5,8 @@ r"""Time to evaluate a model, beside encoding its distinct sentences once, and b
 
 Each round: encode the distinct sentences of all measures; evaluate without a cache (similarity with intervals, search,
 robustness, classification, geometry); evaluate with the library: an EmbeddingSimilarityEvaluator for each split and
-each perturbation, clean and perturbed, an InformationRetrievalEvaluator, and for each classification both splits encoded and
-the same two classifiers. Then, once, the measures besides encoding: speed, FLOPs, layers, a fresh process.
+each perturbation, clean and perturbed, an InformationRetrievalEvaluator, and for each classification both splits
+encoded and the same two classifiers. Then, once, the measures besides encoding: speed, FLOPs, layers, a fresh process.
 """
 
 from __future__ import annotations
@@ -61,13 +61,15 @@ def main(recipe: Recipe, model: str, rounds: int) -> None:
         )
         library = seconds(lambda: by_the_library(loaded, exam, measures))
         print(
-            f"{len(texts):,} distinct sentences: encoded in {encoding:.1f} s; evaluated in {evaluating:.1f} s ({evaluating / encoding:.2f} of it); "
+            f"{len(texts):,} distinct sentences: encoded in {encoding:.1f} s; "
+            f"evaluated in {evaluating:.1f} s ({evaluating / encoding:.2f} of it); "
             f"by the library's evaluators {library:.1f} s ({evaluating / library:.2f})",
             flush=True,
         )
     rest = seconds(lambda: other_measures(loaded, source, exam, measures))
     print(
-        f"speed, FLOPs, layers and a fresh process: {rest:.1f} s; with them {(evaluating + rest) / encoding:.2f} of the encoding"
+        f"speed, FLOPs, layers and a fresh process: {rest:.1f} s; "
+        f"with them {(evaluating + rest) / encoding:.2f} of the encoding"
     )
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/full.py --rounds 3 -- --layers 6
 
-Both run as processes of their own, in turn, with the arguments behind `--`. Budget: at most 0.8 of the plain script's wall time.
+Both run as processes of their own, in turn, with the arguments behind `--`. Budget: at most 0.8 of the plain script's
+wall time.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click 
         score, nli_s, sts_s = train_plainly(recipe, inputs, selection)
         total = time.perf_counter() - started
         print(
-            f"plain  layers {selection}: test Spearman {score:.4f}; NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s",
+            f"plain  layers {selection}: test Spearman {score:.4f}; "
+            f"NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s",
             flush=True,
         )
 

@@ -2,9 +2,10 @@
 
     python benchmarks/prune_checkpoint.py --layers 2 --rounds 5
 
-Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are not
-timed. "cut" gets the lineage of the base, as in every command; "cut, digest" does not, so it reads the whole base once
-more for the SHA-256 in its lineage. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200 MB.
+Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are
+not timed. "cut" gets the lineage of the base, as in every command; "cut, digest" does not, so it reads the whole base
+once more for the SHA-256 in its lineage. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200
+MB.
 """
 
 from __future__ import annotations
@@ -86,9 +87,8 @@ def main(layers: int, rounds: int) -> None:
         run(CUT, folder, layers)
         shutil.copyfile(folder / "out" / "model.safetensors", folder / "kept")
         kept_mb = (folder / "kept").stat().st_size / 1e6
-        print(
-            f"base {(folder / 'base' / 'model.safetensors').stat().st_size / 1e6:,.0f} MB, kept {kept_mb:,.0f} MB ({layers} of 12 layers)"
-        )
+        base_mb = (folder / "base" / "model.safetensors").stat().st_size / 1e6
+        print(f"base {base_mb:,.0f} MB, kept {kept_mb:,.0f} MB ({layers} of 12 layers)")
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
         for _ in range(rounds):
             for name, way in WAYS.items():
@@ -96,7 +96,8 @@ def main(layers: int, rounds: int) -> None:
     for name, results in taken.items():
         seconds, peaks = zip(*results, strict=True)
         print(
-            f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), peak {max(peaks):,.0f} MB"
+            f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), "
+            f"peak {max(peaks):,.0f} MB"
         )
     for name, budget in (("copy", "  (budget 1.3)"), ("plain", "")):
         ratios = [ours[0] / other[0] for ours, other in zip(taken["cut"], taken[name], strict=True)]

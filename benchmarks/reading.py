@@ -2,9 +2,10 @@
 
     python benchmarks/reading.py --rows 10000000
 
-Rows are generated (six for each premise, in Marathi and English letters, about 150 bytes each) into a temporary tsv file.
-Each way reads it in a process of its own; memory is the peak resident size. Ours checks and stores every row, computes its
-digest, removes leaks of 3,000 held-out pairs, and builds the triplets; the plain way only stores the cells.
+Rows are generated (six for each premise, in Marathi and English letters, about 150 bytes each) into a temporary tsv
+file. Each way reads it in a process of its own; memory is the peak resident size. Ours checks and stores every row,
+computes its digest, removes leaks of 3,000 held-out pairs, and builds the triplets; the plain way only stores the
+cells.
 """
 
 import argparse

@@ -47,10 +47,11 @@ def main(base: str, layers: int, sts: str, pairs: int, sample: int) -> None:
         for one in drawn
     }
     plain = (time.perf_counter() - started) / len(drawn) * len(selections)
-    furthest = max(float(np.abs(shared[one] - vectors).max()) for one, vectors in alone.items())
+    largest = max(float(np.abs(shared[one] - vectors).max()) for one, vectors in alone.items())
     print(
-        f"SCREENING {len(selections)} selections of {layers} of {depth}, {len(sentences)} sentences: {60 * len(selections) / ours:,.0f} a minute; "
-        f"one by one {60 * len(selections) / plain:,.0f}; ratio {plain / ours:.2f}; largest difference {furthest:.1g}"
+        f"SCREENING {len(selections)} selections of {layers} of {depth}, {len(sentences)} sentences: "
+        f"{60 * len(selections) / ours:,.0f} a minute; "
+        f"one by one {60 * len(selections) / plain:,.0f}; ratio {plain / ours:.2f}; largest difference {largest:.1g}"
     )
 
 

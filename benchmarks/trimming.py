@@ -88,7 +88,8 @@ def show(limit: str, *values: Any) -> None:
     pieces, parameters, per_word, unknown, share, change, score, seconds = values
     sizes = f"{pieces:,} | {parameters / 1e6:.2f} M | {4 * parameters / 1e6:.1f}"
     print(
-        f"| {limit} | {sizes} | {per_word:.2f} | {unknown:.2%} | {share:.1%} | {change:.1g} | {score:.4f} | {seconds:.0f} |",
+        f"| {limit} | {sizes} | {per_word:.2f} | {unknown:.2%} | {share:.1%} | {change:.1g} | {score:.4f} "
+        f"| {seconds:.0f} |",
         flush=True,
     )
 

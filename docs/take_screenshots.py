@@ -2,7 +2,7 @@
 
     python docs/take_screenshots.py sqlite:////tmp/sbert-prune/mlflow.db docs/images
 
-tests/services opens the same pages with `serve`, `open_page` and `Pages`, so a page that MLflow moves breaks a test too.
+tests/services opens the same pages with `serve`, `open_page` and `Pages`, so a page that MLflow moves breaks a test.
 """
 
 from __future__ import annotations
