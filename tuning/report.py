@@ -95,11 +95,11 @@ def tau_rows(complete: Sequence[StoredTrial], screened: Screened | None) -> list
     """Return a row for each fidelity, cheapest first."""
     fidelities: dict[str, dict[int, float]] = {}
     for measure in screened.measures if screened else ():
-        values = screened.of(measure) if screened else {}
+        by_layers = screened.of(measure) if screened else {}
         fidelities[measure] = {
-            trial.number: values[trial.attribute(KEPT_LAYERS)]
+            trial.number: by_layers[trial.attribute(KEPT_LAYERS)]
             for trial in complete
-            if trial.attribute(KEPT_LAYERS) in values
+            if trial.attribute(KEPT_LAYERS) in by_layers
         }
     scores = {trial.number: trial.attribute(RUNG_SCORES) or [] for trial in complete}
     for rung in range(max(map(len, scores.values()), default=0)):
