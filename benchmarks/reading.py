@@ -1,10 +1,11 @@
-"""How much memory and time the reading of NLI rows takes, beside the plain way: Python's csv module into a list of dicts.
+"""Memory and time to read NLI rows, beside the plain way: Python's csv module into a list of dicts.
 
     python benchmarks/reading.py --rows 10000000
 
-Rows are generated (six of a premise, in Marathi and English letters, about 150 bytes each) into a temporary tsv file. Each way
-reads it in a process of its own; memory is the most that the process ever had resident. Ours checks and stores every row, takes its
-digest, looks for leaks against 3,000 held-out pairs, and makes the triplets; the plain way only holds the cells.
+Rows are generated (six for each premise, in Marathi and English letters, about 150 bytes each) into a temporary tsv
+file. Each way reads it in a process of its own; memory is the peak resident size. Ours checks and stores every row,
+computes its digest, removes leaks of 3,000 held-out pairs, and builds the triplets; the plain way only stores the
+cells.
 """
 
 import argparse
@@ -32,14 +33,14 @@ def write_rows(path: Path, num_rows: int) -> None:
 
 
 def read_plainly(path: Path) -> int:
-    """A list of dicts."""
+    """Read the rows into a list of dicts."""
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8", newline="") as file:
         return len(list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)))
 
 
 def read_as_we_do(path: Path) -> int:
-    """What `full` does with an NLI file before it trains."""
+    """Read the rows as `full` does before it trains."""
     from sbert_prune.data.leaks import remove_leaks
     from sbert_prune.data.rows import RowSet, StsRow
     from sbert_prune.data.sources import load_nli
@@ -47,9 +48,9 @@ def read_as_we_do(path: Path) -> int:
 
     rows = load_nli(str(path))
     held_out = tuple(StsRow(f"a sentence {number}", f"another sentence {number}", 0.5) for number in range(3_000))
-    kept, _ = remove_leaks(rows, {"test": RowSet("test", held_out, "made")})
-    made = triplets(kept.rows)
-    print(f"{len(made):,} triplets, digest {kept.digest[:12]}", file=sys.stderr)
+    kept, _ = remove_leaks(rows, {"test": RowSet("test", held_out, "generated")})
+    examples = triplets(kept.rows)
+    print(f"{len(examples):,} triplets, digest {kept.digest[:12]}", file=sys.stderr)
     return len(kept)
 
 
@@ -57,8 +58,10 @@ _WAYS = {"plain": read_plainly, "ours": read_as_we_do}
 
 
 def measure(way: str, path: Path) -> tuple[float, float]:
-    """Seconds and MB (10^6 bytes) of one way, in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, "--way", way, str(path)], check=True, capture_output=True, text=True)
+    """Run one way in a process of its own; return seconds and MB (10^6 bytes)."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--way", way, str(path)], check=True, capture_output=True, text=True
+    )
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 
@@ -67,21 +70,23 @@ def main() -> None:
     """Compare both ways, or run one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only-ours", action="store_true", help="leave the plain way out: ten million rows take it some 10 GB")
+    parser.add_argument(
+        "--only-ours", action="store_true", help="leave the plain way out: ten million rows take it some 10 GB"
+    )
     parser.add_argument("--way", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.way:
-        began = time.perf_counter()
-        _WAYS[given.way[0]](Path(given.way[1]))
-        print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    arguments = parser.parse_args()
+    if arguments.way:
+        started = time.perf_counter()
+        _WAYS[arguments.way[0]](Path(arguments.way[1]))
+        print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
         return
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.tsv"
-        write_rows(path, given.rows)
-        print(f"{given.rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
+        write_rows(path, arguments.rows)
+        print(f"{arguments.rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
         ours = measure("ours", path)
         print(f"ours   {ours[0]:8.1f} s  {ours[1]:8,.0f} MB")
-        if not given.only_ours:
+        if not arguments.only_ours:
             plain = measure("plain", path)
             print(f"plain  {plain[0]:8.1f} s  {plain[1]:8,.0f} MB")
             print(f"ratio  {ours[0] / plain[0]:8.2f}    {ours[1] / plain[1]:8.2f}")

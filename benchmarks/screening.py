@@ -1,8 +1,8 @@
-"""Embeddings of every selection of layers: in one go, where common beginnings run once, against cutting and embedding one by one.
+"""Embeddings of every selection of layers: with shared prefixes run once, beside pruning and embedding one by one.
 
     python benchmarks/screening.py --base quickstart --layers 6 --sts quickstart
 
-Both say the same of every selection that both embed; the seconds of the plain way are those of a sample, scaled up.
+Both give the same embeddings; the plain way runs on a sample of the selections, and its seconds are scaled up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import click
 @click.option("--pairs", default=120, show_default=True, help="Dev pairs that are embedded.")
 @click.option("--sample", default=40, show_default=True, help="Selections that are embedded one by one.")
 def main(base: str, layers: int, sts: str, pairs: int, sample: int) -> None:
-    """Print selections a minute of both, and their ratio."""
+    """Print the selections a minute of both, and their ratio."""
     import numpy as np
 
     from sbert_prune.data.sources import load_sts
@@ -36,18 +36,22 @@ def main(base: str, layers: int, sts: str, pairs: int, sample: int) -> None:
     model = with_pooling(load_saved(locate_base(base).checkpoint), None, max_seq_length=128)
     depth = int(model[0].auto_model.config.num_hidden_layers)
     sentences = list(dict.fromkeys(text for row in load_sts(sts).dev.rows[:pairs] for text in row.sentences))
-    every = [LayerSelection(kept, depth) for kept in combinations(range(depth), layers)]
-    began = time.perf_counter()
-    shared = dict(embed_subsets(model, every, sentences, choose_hardware("cpu", "float32")))
-    ours = time.perf_counter() - began
-    drawn = random.Random(0).sample(every, min(sample, len(every)))
-    encoder, began = encoder_of(model), time.perf_counter()
-    alone = {one: embed(with_encoder(deepcopy(model, {id(encoder): encoder}), prune_layers(encoder, one)), sentences) for one in drawn}
-    plain = (time.perf_counter() - began) / len(drawn) * len(every)
-    furthest = max(float(np.abs(shared[one] - vectors).max()) for one, vectors in alone.items())
+    selections = [LayerSelection(kept, depth) for kept in combinations(range(depth), layers)]
+    started = time.perf_counter()
+    shared = dict(embed_subsets(model, selections, sentences, choose_hardware("cpu", "float32")))
+    ours = time.perf_counter() - started
+    drawn = random.Random(0).sample(selections, min(sample, len(selections)))
+    encoder, started = encoder_of(model), time.perf_counter()
+    alone = {
+        one: embed(with_encoder(deepcopy(model, {id(encoder): encoder}), prune_layers(encoder, one)), sentences)
+        for one in drawn
+    }
+    plain = (time.perf_counter() - started) / len(drawn) * len(selections)
+    largest = max(float(np.abs(shared[one] - vectors).max()) for one, vectors in alone.items())
     print(
-        f"SCREENING {len(every)} selections of {layers} of {depth}, {len(sentences)} sentences: {60 * len(every) / ours:,.0f} a minute; "
-        f"one by one {60 * len(every) / plain:,.0f}; ratio {plain / ours:.2f}; largest difference {furthest:.1g}"
+        f"SCREENING {len(selections)} selections of {layers} of {depth}, {len(sentences)} sentences: "
+        f"{60 * len(selections) / ours:,.0f} a minute; "
+        f"one by one {60 * len(selections) / plain:,.0f}; ratio {plain / ours:.2f}; largest difference {largest:.1g}"
     )
 
 

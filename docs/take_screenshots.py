@@ -1,9 +1,8 @@
-"""The pictures in docs/images: a store, as MLflow's own pages show it in headless Chromium.
+"""Take the screenshots in docs/images: a store in MLflow's pages, in headless Chromium.
 
     python docs/take_screenshots.py sqlite:////tmp/sbert-prune/mlflow.db docs/images
 
-tests/services reads the same pages through `serve`, `open_page` and `Pages`, so that a page which MLflow moves breaks a test, not only
-a picture.
+tests/services opens the same pages with `serve`, `open_page` and `Pages`, so a page that MLflow moves breaks a test.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import click
 from playwright.sync_api import Locator, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
-# Without these flags Chromium calls home, which a closed network refuses many times over; root has no sandbox.
+# Without these flags Chromium sends requests that a closed network refuses; there is no sandbox for root.
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -39,7 +38,7 @@ CHROMIUM_FLAGS = (
 PATIENCE_S = 60
 WIDTH = 1400
 COLUMNS = ("sts_test/spearman_cosine", "quality/retention", "size/disk_mb", "speed/speedup")
-"""The metrics that the pictures show: quality, what was kept of it, size, speed."""
+"""The metrics in the screenshots: quality, retention, size, speed."""
 
 
 @click.command()
@@ -63,7 +62,7 @@ def main(store_uri: str, folder: Path, registered_model: str) -> None:
 
 
 def read_store(store_uri: str, registered_model: str) -> tuple[list[str], str]:
-    """The run ids of the two newest commands `full`, and the number of the champion."""
+    """Return the run ids of the two newest commands `full`, and the number of the champion."""
     from mlflow import MlflowClient
 
     client = MlflowClient(store_uri)
@@ -74,25 +73,30 @@ def read_store(store_uri: str, registered_model: str) -> tuple[list[str], str]:
 
 @dataclass(frozen=True)
 class Pages:
-    """The addresses of MLflow's pages. Without the workflow type, MLflow 3.17 opens its GenAI view, whatever the experiment's kind."""
+    """The addresses of MLflow's pages.
+
+    Without the workflow type, MLflow 3.17 opens its GenAI view, whatever the kind of experiment.
+    """
 
     server: str
     experiment_id: str = "0"
 
     def experiment(self) -> str:
-        """The experiment, left to choose its first tab."""
+        """Return the address of the experiment, without a tab."""
         return self._view(f"experiments/{self.experiment_id}")
 
     def compare(self, run_ids: Sequence[str]) -> str:
-        """Runs side by side."""
-        return self._view(f"compare-runs?runs={json.dumps(list(run_ids))}&experiments={json.dumps([self.experiment_id])}")
+        """Return the address of a comparison of runs."""
+        return self._view(
+            f"compare-runs?runs={json.dumps(list(run_ids))}&experiments={json.dumps([self.experiment_id])}"
+        )
 
     def model(self, name: str) -> str:
-        """A registered model with its versions."""
+        """Return the address of a registered model."""
         return self._view(f"models/{name}")
 
     def version(self, name: str, version: str) -> str:
-        """One version with its tags."""
+        """Return the address of one version."""
         return self._view(f"models/{name}/versions/{version}")
 
     def _view(self, path: str) -> str:
@@ -101,7 +105,7 @@ class Pages:
 
 @contextmanager
 def serve(store_uri: str) -> Iterator[str]:
-    """An MLflow server over a store, on a free port of this machine. Gives its address."""
+    """Run an MLflow server for a store on a free port of this machine; yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +116,9 @@ def serve(store_uri: str) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT)
         try:
             if not answers(f"http://127.0.0.1:{port}", server):
-                raise RuntimeError(f"mlflow server did not answer within {PATIENCE_S} s:\n{Path(log.name).read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"mlflow server did not answer within {PATIENCE_S} s:\n{Path(log.name).read_text()[-2000:]}"
+                )
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
@@ -120,7 +126,7 @@ def serve(store_uri: str) -> Iterator[str]:
 
 
 def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
-    """Whether a server that is starting comes to answer, and does not end before that."""
+    """Return whether a starting server answers in time, without ending first."""
     deadline = time.monotonic() + PATIENCE_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
@@ -133,17 +139,22 @@ def answers(address: str, server: subprocess.Popen[bytes]) -> bool:
 
 @contextmanager
 def open_page() -> Iterator[Page]:
-    """A page of a fresh headless Chromium: light, with MLflow's assistant closed."""
+    """Open a page in a new headless Chromium, in light colors and with MLflow's assistant closed."""
     closed = {"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true", "mlflow.assistant.panelOpen_v1": "false"}
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS) as browser:
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS) as browser,
+    ):
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         page.set_default_timeout(PATIENCE_S * 1000)
-        page.add_init_script(f"Object.entries({json.dumps(closed)}).forEach(([key, value]) => localStorage.setItem(key, value))")
+        page.add_init_script(
+            f"Object.entries({json.dumps(closed)}).forEach(([key, value]) => localStorage.setItem(key, value))"
+        )
         yield page
 
 
 def show_experiment(page: Page, pages: Pages) -> None:
-    """The runs table with our columns instead of MLflow's, which hides every metric at first."""
+    """Show the table of runs with our columns; by default MLflow hides every metric."""
     page.goto(pages.experiment())
     page.get_by_role("link", name="full L").first.wait_for()
     page.get_by_role("button", name="Toggle sidebar").click()
@@ -152,12 +163,14 @@ def show_experiment(page: Page, pages: Pages) -> None:
         page.get_by_title(name, exact=True).click()
     page.keyboard.press("Escape")
     for name in ("attributes.`Run Name`", *(f"metrics.`{name}`" for name in COLUMNS)):
-        widen(page, page.locator(f'.ag-header-cell[col-id="{name}"] .ag-header-cell-resize'), 100 if "sts" in name else 60)
+        widen(
+            page, page.locator(f'.ag-header-cell[col-id="{name}"] .ag-header-cell-resize'), 100 if "sts" in name else 60
+        )
     resize(page, 420)
 
 
 def resize(page: Page, height: int) -> None:
-    """Make the window as high as what there is to see, the pointer out of the way."""
+    """Set the height of the window and move the pointer out of the way."""
     page.mouse.move(0, 0)
     page.set_viewport_size({"width": WIDTH, "height": height})
 
@@ -173,8 +186,8 @@ def widen(page: Page, edge: Locator, pixels: int) -> None:
 
 
 def show_comparison(page: Page, pages: Pages, run_ids: Sequence[str]) -> None:
-    """Two runs with what differs in their parameters and metrics."""
-    resize(page, 1060)  # the metrics stand below the parameters
+    """Show two runs with the differences of their parameters and metrics."""
+    resize(page, 1060)  # the metrics are below the parameters
     page.goto(pages.compare(run_ids))
     page.get_by_role("button", name="Visualizations").click()
     for switch in page.get_by_role("switch").all()[:2]:
@@ -183,18 +196,18 @@ def show_comparison(page: Page, pages: Pages, run_ids: Sequence[str]) -> None:
 
 
 def show_model(page: Page, pages: Pages, name: str) -> None:
-    """A registered model with its versions and their stages; the newer table gives each version a screen of tags."""
+    """Show a registered model with its versions and stages, in the old table: the new one fills a screen with tags."""
     resize(page, 620)
     page.goto(pages.model(name))
     page.get_by_role("switch").click()
     page.get_by_role("button", name="Disable").click()
-    page.reload()  # the switch is remembered, the dialog is not
+    page.reload()  # the setting of the switch is saved; this closes the dialog
     page.get_by_role("columnheader", name="Stage").wait_for()
     page.get_by_role("link", name="Version 1").wait_for()
 
 
 def show_version(page: Page, pages: Pages, name: str, version: str) -> None:
-    """One version with its alias, its stage and its tags."""
+    """Show one version with its alias, its stage and its tags."""
     resize(page, 860)
     page.goto(pages.version(name, version))
     page.get_by_role("cell", name="sbert_prune.kept_layers").scroll_into_view_if_needed()

@@ -1,1 +1,1 @@
-"""The search for layers and hyperparameters; the only package that knows Optuna."""
+"""The search for layers and hyperparameters; the only package that imports Optuna."""

@@ -7,7 +7,7 @@ from tuning.search import command
 
 @click.group(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
 def main() -> None:
-    """Search for the layers to keep, and for how to heal them."""
+    """Search for the layers to keep, and for how to train them."""
 
 
 main.add_command(command)

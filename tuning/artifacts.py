@@ -1,4 +1,7 @@
-"""The variants of trials in the registry: each a version, the bytes of the best alone kept; the others are made again from their recipe."""
+"""The variants of trials in the registry: each is a version, and only the best keep their bytes.
+
+The others can be trained again from their recipe.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ from sbert_prune.registry.version import (
 )
 from sbert_prune.tracking.logged_models import add_file, delete_files, fetch_files, log_model, log_without_bytes
 from tuning.messages import Failed
-from tuning.study import METRICS, VERSION, Held
-from tuning.trial import prove
+from tuning.study import METRICS, VERSION, StoredTrial
+from tuning.trial import embed_saved_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +55,13 @@ BYTES_MB = "size/disk_mb"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A complete trial. number: the study's.  values: its objectives, each the better the higher.  size_mb: of its bytes."""
+    """A complete trial that competes for disk space.
+
+    Attributes:
+        number: Number of the trial.
+        values: Its objectives, each the better the higher.
+        size_mb: Size of its bytes.
+    """
 
     number: int
     values: tuple[float, ...]
@@ -60,99 +69,123 @@ class Candidate:
 
     @classmethod
     def of(cls, number: int, values: Sequence[float], metrics: Mapping[str, float], aim: Aim) -> Self:
-        """From what the study is told."""
+        """Return the candidate with these objectives, as the study gets them."""
         signs = [1.0 if direction == "maximize" else -1.0 for direction in aim.directions]
-        return cls(number, tuple(sign * value for sign, value in zip(signs, values, strict=True)), float(metrics[BYTES_MB]))
+        signed = tuple(sign * value for sign, value in zip(signs, values, strict=True))
+        return cls(number, signed, float(metrics[BYTES_MB]))
 
     @classmethod
-    def held(cls, one: Held, aim: Aim) -> Self:
-        """From what the study holds."""
-        return cls.of(one.number, one.trial.values, one.say(METRICS), aim)
+    def of_trial(cls, trial: StoredTrial, aim: Aim) -> Self:
+        """Return the candidate of a stored trial."""
+        return cls.of(trial.number, trial.trial.values, trial.attribute(METRICS), aim)
 
 
-def dominates(one: Candidate, other: Candidate) -> bool:
-    """Whether one is better in something and worse in nothing."""
-    return one.values != other.values and all(mine >= theirs for mine, theirs in zip(one.values, other.values, strict=True))
+def dominates(candidate: Candidate, other: Candidate) -> bool:
+    """Return whether a candidate is better in some objective and worse in none."""
+    pairs = zip(candidate.values, other.values, strict=True)
+    return candidate.values != other.values and all(value >= others for value, others in pairs)
 
 
-def pareto_front(found: Sequence[Candidate]) -> list[Candidate]:
-    """Those that none other dominates."""
-    return [one for one in found if not any(dominates(other, one) for other in found)]
+def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates that no other dominates."""
+    return [candidate for candidate in candidates if not any(dominates(other, candidate) for other in candidates)]
 
 
-def to_keep(found: Sequence[Candidate], limits: Limits) -> frozenset[int]:
-    """The numbers of the trials whose bytes are kept: the front, then the best, as long as there is room; the best score comes first."""
-    best = sorted(found, key=lambda one: (-one.values[0], one.number))
-    front = {one.number for one in pareto_front(found)}
-    wanted = [one for place, one in enumerate(best) if place < limits.keep_models or one.number in front]
-    kept: list[int] = []
-    room_mb = float("inf") if limits.max_gb is None else limits.max_gb * 1000
-    for one in wanted:
-        if one.size_mb <= room_mb:
-            kept.append(one.number)
-            room_mb -= one.size_mb
-    return frozenset(kept)
+def to_keep(candidates: Sequence[Candidate], limits: Limits) -> frozenset[int]:
+    """Return the numbers of the trials whose bytes are kept.
+
+    These are the Pareto front and the best, best score first, as far as the disk space allows.
+    """
+    ranked = sorted(candidates, key=lambda candidate: (-candidate.values[0], candidate.number))
+    front = {candidate.number for candidate in pareto_front(candidates)}
+    eligible = [
+        candidate for rank, candidate in enumerate(ranked) if rank < limits.keep_models or candidate.number in front
+    ]
+    numbers: list[int] = []
+    free_mb = float("inf") if limits.max_gb is None else limits.max_gb * 1000
+    for candidate in eligible:
+        if candidate.size_mb <= free_mb:
+            numbers.append(candidate.number)
+            free_mb -= candidate.size_mb
+    return frozenset(numbers)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a trial has made, and the run that records it."""
+class TrainedTrial:
+    """The result of a trained trial, with its task and its run."""
 
     task: Task
     run: Run
-    trained: Trained
+    result: Trained
 
     @property
     def folder(self) -> Path:
-        """Where its model lies."""
+        """Return the folder of its model."""
         return self.task.folder
 
 
-def proven(nursery: WorkerPool, made: Made) -> ReloadReport:
-    """Load the saved model in a process of its own, and compare. Raises RoundTripError."""
-    told = nursery.ask(prove, made.folder)
-    if told is None or isinstance(told, Failed):
-        raise RoundTripError(f"The variant that was saved cannot be loaded: {told.reason if told else 'the process ended without a word'}")
-    found, peak_mb, libraries_mb = told
-    return ReloadReport(check_same(made.folder, np.asarray(found), made.trained.probes), peak_mb, libraries_mb)
+def reload_saved(pool: WorkerPool, trained: TrainedTrial) -> ReloadReport:
+    """Load the saved model in a process of its own and compare its embeddings. Raises RoundTripError."""
+    answer = pool.call(embed_saved_model, trained.folder)
+    if answer is None or isinstance(answer, Failed):
+        reason = answer.reason if answer else "the process ended without a result"
+        raise RoundTripError(f"The variant that was saved cannot be loaded: {reason}")
+    embeddings, peak_mb, libraries_mb = answer
+    difference = check_same(trained.folder, np.asarray(embeddings), trained.result.probes)
+    return ReloadReport(difference, peak_mb, libraries_mb)
 
 
 class ArtifactRetention:
-    """Where trials' variants are registered. Registering is what the trials of one command do one after the other."""
+    """Registers the variants of trials and deletes the bytes of those that are not among the best.
+
+    The trials of one command are registered one after the other.
+    """
 
     def __init__(self, context: Context, inputs: Inputs, aim: Aim, limits: Limits) -> None:
         self._context, self._inputs, self._aim, self._limits = context, inputs, aim, limits
 
-    def register(self, made: Made, metrics: dict[str, float], others: Sequence[Candidate], mine: Candidate) -> Version:
-        """Make a trial's variant a version; its bytes stay where it is among those to keep."""
-        source = SavedModel(str(made.folder), None, inspect_checkpoint(made.folder))
+    def register(
+        self, trained: TrainedTrial, metrics: dict[str, float], others: Sequence[Candidate], candidate: Candidate
+    ) -> Version:
+        """Register a trial's variant as a version; with its bytes where it is among those to keep.
+
+        Args:
+            trained: The trial.
+            metrics: Its metrics.
+            others: The complete trials before it.
+            candidate: The trial as one of them.
+        """
+        source = SavedModel(str(trained.folder), None, inspect_checkpoint(trained.folder))
         described, name = lineage_tags(lineage_of(source)), self._context.recipe.registered_model
-        keeps = mine.number in to_keep([*others, mine], self._limits)
-        if keeps:
-            logged = log_model(made.run, name, load_saved(source.checkpoint), made.folder, described)
-            kept = {FILES_CHECKSUM: digest_of_files(fetch_files(f"models:/{logged}"))}
+        if candidate.number in to_keep([*others, candidate], self._limits):
+            logged = log_model(trained.run, name, load_saved(source.checkpoint), trained.folder, described)
+            files = fetch_files(f"models:/{logged}")
+            bytes_tags = {FILES_CHECKSUM: digest_of_files(files)}
         else:
-            logged = log_without_bytes(made.run, name, made.folder, described)
-            kept = {BYTES: NOT_KEPT}
-        add_file(self._context.store, logged, FILE_NAME, made.trained.dev_pairs)
+            logged = log_without_bytes(trained.run, name, trained.folder, described)
+            bytes_tags = {BYTES: NOT_KEPT}
+        add_file(self._context.store, logged, FILE_NAME, trained.result.dev_pairs)
         tags = {
             **described,
-            **self._keys(made.task.recipe),
-            **kept,
+            **self._keys(trained.task.recipe),
+            **bytes_tags,
             "model_id": logged,
             "model_sha256": source.checkpoint.sha256(),
             "fingerprint": source.checkpoint.fingerprint(),
-            DEV_PAIRS_CHECKSUM: digest_of_text(made.trained.dev_pairs),
-            "run_id": made.run.run_id,
-            "parent_run_id": self._context.parent.run_id if self._context.parent else made.run.run_id,
+            DEV_PAIRS_CHECKSUM: digest_of_text(trained.result.dev_pairs),
+            "run_id": trained.run.run_id,
+            "parent_run_id": self._context.parent.run_id if self._context.parent else trained.run.run_id,
             "role": TRIAL,
-            "threads": str(made.task.threads),
+            "threads": str(trained.task.threads),
         }
-        draft = Version(name, "", made.run.run_id, "None", tags, metrics)
+        draft = Version(name, "", trained.run.run_id, "None", tags, metrics)
         return registry.register(self._context.store, draft, logged)
 
     def _keys(self, recipe: Recipe) -> dict[str, str]:
-        """By which `full` finds the same variant; it is held against the search's own reference, whatever its settings."""
+        """Return the tags by which `full` finds the same variant.
+
+        Its reference is the search's own, whatever settings the trial has.
+        """
         context, inputs = self._context.with_recipe(recipe), self._inputs
         return {
             "recipe": recipe.name,
@@ -164,24 +197,30 @@ class ArtifactRetention:
             "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
         }
 
-    def tidy(self, study: Study, found: Sequence[Held]) -> None:
-        """Let go of the bytes that are among those to keep no longer."""
-        kept = to_keep([Candidate.held(one, self._aim) for one in found], self._limits)
-        gone: list[int] = list(study.user_attrs.get(_GONE) or [])
-        fresh = [one for one in found if one.number not in kept and one.number not in gone and one.say(VERSION)]
-        for one in fresh:
-            self._let_go(str(one.say(VERSION)))
-        if fresh:
-            study.set_user_attr(_GONE, gone + [one.number for one in fresh])
+    def delete_surplus(self, study: Study, complete: Sequence[StoredTrial]) -> None:
+        """Delete the bytes of the complete trials that are not among those to keep any more."""
+        kept = to_keep([Candidate.of_trial(trial, self._aim) for trial in complete], self._limits)
+        deleted: list[int] = list(study.user_attrs.get(_DELETED) or [])
+        surplus = [
+            trial
+            for trial in complete
+            if trial.number not in kept and trial.number not in deleted and trial.attribute(VERSION)
+        ]
+        for trial in surplus:
+            self._delete(str(trial.attribute(VERSION)))
+        if surplus:
+            study.set_user_attr(_DELETED, deleted + [trial.number for trial in surplus])
 
-    def _let_go(self, number: str) -> None:
+    def _delete(self, number: str) -> None:
         store, name = self._context.store, self._context.recipe.registered_model
         version = registry.look_up(store, name, number)
-        if version is None or not version.is_trial or version.has_no_files or version.stage not in {"None", "Archived"}:
-            return  # deleted since, or of use to somebody
+        if version is None or not version.is_trial or version.has_no_files:
+            return  # deleted or promoted to a variant since
+        if version.stage not in {"None", "Archived"}:
+            return  # in use
         delete_files(store, version.tags["model_id"])
         registry.update(store, version, {}, {BYTES: NOT_KEPT})
-        echo(f"the bytes of {version.uri} are let go; its recipe makes them again: -P rebuild={number}")
+        echo(f"the bytes of {version.uri} are deleted; to make them again: search -P rebuild={number}")
 
 
-_GONE = "delete_files"
+_DELETED = "let_go"

@@ -1,55 +1,62 @@
-"""Successive halving: at each look the better half of those that came so far go on; the others wait, and go on once they are among it.
+"""Asynchronous successive halving (ASHA): the better half of the trials at a rung continues.
 
-Asynchronous, as ASHA is (Li et al. 2020, arXiv 1810.05934): nobody waits for a rung to fill up, and the first trial waits as well.
+A trial that is not in the better half waits, and continues once it is. Scores are compared with those that have come
+in so far: no trial waits for a rung to fill up (Li et al. 2020, arXiv 1810.05934). The first trial waits as well.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuning.study import LOOKS, STALE
+from tuning.study import RUNG_SCORES, STALE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuning.study import Held
+    from tuning.study import StoredTrial
 
 _FACTOR = 2
-"""One in so many goes on."""
+"""One trial in this many continues."""
 
 
-def goes_on(trials: Sequence[Held], number: int) -> bool:
-    """Whether a trial is in the better part of all that were looked at as far as it was; equals have the same place."""
-    look, field = _field(trials, number)
-    own = next(_score(one, look) for one in field if one.number == number)
-    return sum(_score(one, look) > own for one in field) < len(field) // _FACTOR
+def may_continue(trials: Sequence[StoredTrial], number: int) -> bool:
+    """Return whether a trial is in the better part of those at its last rung; equal scores have the same rank."""
+    rung, rivals = _at_last_rung(trials, number)
+    score = next(_score(trial, rung) for trial in rivals if trial.number == number)
+    return sum(_score(trial, rung) > score for trial in rivals) < len(rivals) // _FACTOR
 
 
-def is_alone(trials: Sequence[Held], number: int) -> bool:
-    """Whether no other was looked at as far, so that nobody knows how good it is."""
-    return len(_field(trials, number)[1]) == 1
+def is_alone(trials: Sequence[StoredTrial], number: int) -> bool:
+    """Return whether no other trial has reached its last rung, so that there is nothing to compare it with."""
+    return len(_at_last_rung(trials, number)[1]) == 1
 
 
-def _field(trials: Sequence[Held], number: int) -> tuple[int, list[Held]]:
-    """A trial's last look, from 0, and all that were looked at as far."""
-    look = next(_num_looks(one) for one in trials if one.number == number) - 1
-    return look, [one for one in trials if _num_looks(one) > look and not one.say(STALE)]
+def _at_last_rung(trials: Sequence[StoredTrial], number: int) -> tuple[int, list[StoredTrial]]:
+    """Return the number of a trial's last rung, from 0, and all trials that have reached it."""
+    rung = next(_num_rungs(trial) for trial in trials if trial.number == number) - 1
+    return rung, [trial for trial in trials if _num_rungs(trial) > rung and not trial.attribute(STALE)]
 
 
-def furthest_first(trials: Sequence[Held]) -> list[Held]:
-    """The trained ones before those on their way, these by how far they came; of those that came as far, the best first."""
-    seen = [one for one in trials if one.is_complete or _num_looks(one)]
-    return sorted(seen, key=lambda one: (one.is_complete, _num_looks(one) * (not one.is_complete), _last(one), -one.number), reverse=True)
+def furthest_first(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
+    """Return complete trials, then unfinished ones by the number of rungs reached, each group best score first.
+
+    Trials without any score are left out.
+    """
+
+    def rank(trial: StoredTrial) -> tuple[bool, int, float, int]:
+        return (trial.is_complete, _num_rungs(trial) * (not trial.is_complete), _last_score(trial), -trial.number)
+
+    return sorted((trial for trial in trials if trial.is_complete or _num_rungs(trial)), key=rank, reverse=True)
 
 
-def _num_looks(one: Held) -> int:
-    """How often a trial was looked at."""
-    return len(one.say(LOOKS) or [])
+def _num_rungs(trial: StoredTrial) -> int:
+    """Return how many rungs a trial has reached."""
+    return len(trial.attribute(RUNG_SCORES) or [])
 
 
-def _score(one: Held, look: int) -> float:
-    return float(one.say(LOOKS)[look][0])
+def _score(trial: StoredTrial, rung: int) -> float:
+    return float(trial.attribute(RUNG_SCORES)[rung][0])
 
 
-def _last(one: Held) -> float:
-    return one.score if one.is_complete else _score(one, _num_looks(one) - 1)
+def _last_score(trial: StoredTrial) -> float:
+    return trial.score if trial.is_complete else _score(trial, _num_rungs(trial) - 1)

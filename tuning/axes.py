@@ -1,4 +1,4 @@
-"""The settings of a recipe that a search varies: each an axis, with a range or a list of values."""
+"""The settings of a recipe that a search varies: each is an axis with a range or a list of values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Value = float | int | str
 
 
 class Suggests(Protocol):
-    """Who chooses the values of a point: Optuna's trial."""
+    """Chooses the values of a point: an Optuna trial."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
@@ -25,7 +25,14 @@ class Suggests(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """A range of numbers, both ends in it. whole: whether they are whole.  log: whether their ratio counts, not their difference."""
+    """A range of numbers.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        whole: Whether the values are whole numbers.
+        log: Whether values are spread by their ratio instead of their difference.
+    """
 
     low: float
     high: float
@@ -33,12 +40,12 @@ class Numbers:
     log: bool = False
 
     def at(self, share: float) -> Value:
-        """The value at a share of the range, 0 to 1."""
+        """Return the value at a share of the range, 0 to 1."""
         value = self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
         return round(value) if self.whole else value
 
     def suggest(self, name: str, trial: Suggests) -> Value:
-        """Let a trial choose."""
+        """Let a trial choose a value."""
         if self.whole:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
@@ -49,16 +56,16 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Choices:
-    """Values without an order."""
+    """A list of values without an order."""
 
     values: tuple[str, ...]
 
     def at(self, share: float) -> Value:
-        """The value at a share of the list, 0 to 1."""
+        """Return the value at a share of the list, 0 to 1."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
     def suggest(self, name: str, trial: Suggests) -> Value:
-        """Let a trial choose."""
+        """Let a trial choose a value."""
         return str(trial.suggest_categorical(name, self.values))
 
     def __str__(self) -> str:
@@ -76,7 +83,7 @@ _KINDS: dict[str, tuple[bool, bool]] = {
     "epochs": (False, True),
     "batch_size": (True, True),
 }
-"""The settings that may have a range: whether they are whole numbers, and whether their ratio counts."""
+"""The settings that may have a range: whether they are whole numbers, and whether they are spread by their ratio."""
 
 _CHOICES = ("loss", "directions", "hard_negatives", "pooling", "batch_size", "vocabulary")
 """The settings that may have a list of values."""
@@ -90,28 +97,35 @@ LAYERS_ALONE = "layers"
 
 
 def with_settings(tree: dict[str, Any], settings: Sequence[tuple[str, Value]]) -> Recipe:
-    """A recipe's tree with other settings, by their paths. Raises SearchError for values that do not go together."""
+    """Return a recipe with other settings.
+
+    Args:
+        tree: The recipe as nested dictionaries; it is changed.
+        settings: The values, by their paths.
+
+    Raises:
+        SearchError: The values do not go together.
+    """
     for path, value in settings:
         group, _, name = path.rpartition(".")
-        place = tree[group] if group else tree
-        place[name] = value
+        target = tree[group] if group else tree
+        target[name] = value
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         problem = error.errors()[0]
         where = "_".join(map(str, problem["loc"]))
-        raise SearchError(
-            f"space: {where}={problem['input']} cannot be tried: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
-        ) from error
+        reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        raise SearchError(f"space: {where}={problem['input']} cannot be tried: {reason}.") from error
 
 
 def name_of(path: str) -> str:
-    """A setting as users name it."""
+    """Return the name of a setting as users write it."""
     return path.replace(".", "_")
 
 
-def inside(axis: Axis, text: str) -> Value | None:
-    """The recipe's value, where the axis has it."""
+def value_on(axis: Axis, text: str) -> Value | None:
+    """Return a value that is written as text; None where the axis does not have it."""
     if isinstance(axis, Choices):
         return next((value for value in axis.values if value.lower() == text.lower()), None)
     value = float(text or "nan")
@@ -119,13 +133,23 @@ def inside(axis: Axis, text: str) -> Value | None:
 
 
 def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]:
-    """What varies besides the layers: "sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent,nli_scale". Raises SearchError.
+    """Parse what varies besides the layers, such as "sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent,nli_scale".
 
-    A name alone takes the range around the recipe's value; nothing at all the learning rates of the recipe's phases; "layers" none.
+    Args:
+        text: A name alone stands for a range around the recipe's value, "layers" for no setting. None stands for the
+            learning rates of the recipe's phases.
+        recipe: The recipe.
+
+    Returns:
+        The axes by their path in the recipe, sorted.
+
+    Raises:
+        SearchError: A setting cannot vary, or not like this.
     """
     phases = [phase for phase in ("nli", "sts", "distil") if phase in recipe.phases]
     if text is None:
-        return tuple((f"{phase}.{DEFAULT_AXES}", _around(f"{phase}.{DEFAULT_AXES}", recipe)) for phase in phases)
+        paths = [f"{phase}.{DEFAULT_AXES}" for phase in phases]
+        return tuple((path, _around(path, recipe)) for path in paths)
     axes: dict[str, Axis] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, values = (piece.strip() for piece in part.partition("="))
@@ -133,7 +157,7 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
             continue
         path = _path(name, phases, recipe)
         if path in axes:
-            raise SearchError(f"space: {name} stands there twice.")
+            raise SearchError(f"space: {name} is given twice.")
         axes[path] = _parse_axis(name, path, values) if values else _around(path, recipe)
         for value in _ends(axes[path]):
             with_settings(recipe.model_dump(), [(path, value)])
@@ -142,10 +166,10 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
 
 def _path(name: str, phases: Sequence[str], recipe: Recipe) -> str:
     paths = [f"{phase}.{setting}" for phase in phases for setting in dict.fromkeys((*_KINDS, *_CHOICES))]
-    known = {name_of(path): path for path in [*paths, "vocabulary"] if path in recipe.flat()}
-    if name not in known:
-        raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(known)}.")
-    return known[name]
+    by_name = {name_of(path): path for path in [*paths, "vocabulary"] if path in recipe.flat()}
+    if name not in by_name:
+        raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(by_name)}.")
+    return by_name[name]
 
 
 def _parse_axis(name: str, path: str, text: str) -> Axis:
@@ -166,7 +190,8 @@ def _parse_axis(name: str, path: str, text: str) -> Axis:
     except ValueError:
         low, high = 1.0, 0.0
     if not low <= high or (log and low <= 0):
-        raise SearchError(f"space: {name}={text}: write two numbers{' above 0' if log else ''}, the smaller one first, such as 1e-5..1e-3.")
+        bound = " above 0" if log else ""
+        raise SearchError(f"space: {name}={text}: write two numbers{bound}, the smaller one first, such as 1e-5..1e-3.")
     return Numbers(low, high, whole, log)
 
 
@@ -174,10 +199,12 @@ def _around(path: str, recipe: Recipe) -> Axis:
     setting = path.rpartition(".")[2]
     value = float(recipe.flat().get(path) or 0) if setting in _KINDS else 0.0
     if setting not in _KINDS or value <= 0:
-        raise SearchError(f"space: {name_of(path)} wants its values: a range (1e-5..1e-3), or a list (cosine/cosent).")
+        raise SearchError(f"space: {name_of(path)} needs its values: a range (1e-5..1e-3), or a list (cosine/cosent).")
     whole, log = _KINDS[setting]
     high = value * _AROUND
-    return Numbers(value / _AROUND, min(high, 1.0) if setting in {"learning_rate", "warmup_ratio"} else high, whole, log)
+    if setting in {"learning_rate", "warmup_ratio"}:
+        high = min(high, 1.0)
+    return Numbers(value / _AROUND, high, whole, log)
 
 
 def _ends(axis: Axis) -> tuple[Value, ...]:

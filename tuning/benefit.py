@@ -1,4 +1,4 @@
-"""Was it worth it: the best that a search found, against what the same seconds of training would have found without it."""
+"""The benefit of a search: its best score against what needs no search, for the same seconds of training."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from scipy.stats import kendalltau, norm
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Selections that were drawn at random and trained to their end: the dev score of each, and the mean of their seconds."""
+class RandomDraws:
+    """Selections that were drawn at random and trained to their end.
+
+    Attributes:
+        scores: The dev score of each.
+        seconds: The mean of their seconds of training.
+    """
 
     scores: tuple[float, ...]
     seconds: float
 
     def number_within(self, seconds: float) -> int:
-        """How many could be trained in so many seconds; one at least."""
+        """Return how many could be trained in this time; at least one."""
         return max(1, int(seconds / self.seconds)) if self.seconds > 0 else len(self.scores)
 
     def best_of(self, number: int) -> float:
-        """The best dev score to be expected of so many.
+        """Return the expected best dev score of this many draws.
 
-        As far as there are so many, the mean over all ways to choose them; beyond, by a normal distribution with their mean and deviation
-        (Blom 1958, the expectation of the largest).
+        Up to the number of scores, it is the mean over all ways to choose them. Beyond, it follows a normal
+        distribution with their mean and deviation (Blom 1958, the expectation of the largest).
         """
         ranked, count = sorted(self.scores), len(self.scores)
         if number >= count:
             if number == count or count < 2:
                 return ranked[-1]
             return max(ranked[-1], statistics.fmean(ranked) + statistics.stdev(ranked) * _deviations(number))
-        # The chance that the one at a rank is the best of those chosen, by counting from above.
-        best, chance_left = 0.0, 1.0
+        # For each rank from above, the probability that it is the best of those chosen.
+        best, remaining = 0.0, 1.0
         for rank in range(count - 1, number - 2, -1):
-            here = chance_left * number / (rank + 1)
-            best += here * ranked[rank]
-            chance_left -= here
+            probability = remaining * number / (rank + 1)
+            best += probability * ranked[rank]
+            remaining -= probability
         return best
 
     def error_of(self, number: int) -> float:
-        """The standard error of the best of so many: 0 as far as there are so many, beyond that of a sample's mean and deviation."""
+        """Return the standard error of the expected best.
+
+        It is 0 up to the number of scores; beyond, that of a sample's mean and deviation.
+        """
         count = len(self.scores)
         if number <= count:
             return 0.0
@@ -51,70 +59,82 @@ class Drawn:
 
 
 def _deviations(number: int) -> float:
-    """By how many standard deviations the largest of so many is above the mean, by a normal distribution."""
+    """Return how many standard deviations the largest of this many normal values is above the mean."""
     return float(norm.ppf((number - 0.375) / (number + 0.25)))
 
 
 @dataclass(frozen=True)
 class Benefit:
-    """found: the dev score of the search's best.  seconds: of training that the search spent, screening with it.
+    """The best of a search beside its baselines, in dev scores.
 
-    drawn: at random; None where nothing was.  named: the score of each strategy that was trained to its end.
-    reference: of the whole model.  floor: of the word embeddings alone, after the same recipe; None where they cannot be had.
+    Attributes:
+        best: Score of the search's best.
+        seconds: Seconds of training that the search spent, with screening.
+        drawn: Random selections; None where none was trained.
+        named: Score of each strategy that was trained to its end.
+        reference: Score of the whole model.
+        zero_layer: Score of the word embeddings alone after the same recipe; None where it cannot be had.
     """
 
-    found: float
+    best: float
     seconds: float
-    drawn: Drawn | None
+    drawn: RandomDraws | None
     named: Mapping[str, float]
     reference: float | None
-    floor: float | None
+    zero_layer: float | None
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """A table: what, its dev score, and by how much the search's best is better."""
-        rows = [("the search's best", f"{self.found:.4f}", "")]
+        """Return a table: name, dev score, and by how much the search's best is better."""
+        rows = [("the search's best", f"{self.best:.4f}", "")]
         if self.drawn is not None:
             number = self.drawn.number_within(self.seconds)
-            seen = "" if number <= len(self.drawn.scores) else f", expected from {len(self.drawn.scores)}"
-            best, error = self.drawn.best_of(number), self.drawn.error_of(number)
-            doubt = f" ± {error:.4f}" if error else ""
-            rows.append((f"best of {number} random selections{seen}", f"{best:.4f}{doubt}", f"{self.found - best:+.4f}"))
-        rows += [
-            (name, f"{score:.4f}", f"{self.found - score:+.4f}") for name, score in sorted(self.named.items(), key=lambda one: -one[1])
+            trained = len(self.drawn.scores)
+            basis = "" if number <= trained else f", expected from {trained}"
+            score, error = self.drawn.best_of(number), self.drawn.error_of(number)
+            margin = f" ± {error:.4f}" if error else ""
+            name = f"best of {number} random selections{basis}"
+            rows.append((name, f"{score:.4f}{margin}", f"{self.best - score:+.4f}"))
+        baselines: list[tuple[str, float | None]] = [
+            *sorted(self.named.items(), key=lambda item: -item[1]),
+            ("the reference, all layers", self.reference),
+            ("word embeddings alone, the same recipe", self.zero_layer),
         ]
-        for name, score in (("the reference, all layers", self.reference), ("word embeddings alone, the same recipe", self.floor)):
-            if score is not None:
-                rows.append((name, f"{score:.4f}", f"{self.found - score:+.4f}"))
+        rows += [(name, f"{score:.4f}", f"{self.best - score:+.4f}") for name, score in baselines if score is not None]
         return rows
 
     @property
     def rival(self) -> float | None:
-        """The best of what needs no search; None where nothing of it was tried."""
+        """Return the best score of what needs no search; None where nothing of it was trained."""
         return max([*self._at_random()[:1], *self.named.values()], default=None)
 
     def _at_random(self) -> tuple[float, ...]:
-        """The best of random draws for the same seconds, and its standard error; empty where nothing was drawn."""
+        """Return the expected best of random draws for the same seconds and its standard error; empty without draws."""
         if self.drawn is None:
             return ()
         number = self.drawn.number_within(self.seconds)
         return self.drawn.best_of(number), self.drawn.error_of(number)
 
     def line(self) -> str:
-        """The answer in one line: yes or no only where it does not hang on how well the random draws are known."""
+        """Return the answer in one line: yes or no, unless it depends on the error of the random draws."""
         if self.rival is None:
-            return "nothing that needs no search was trained beside it, so nobody knows"
-        difference = self.found - self.rival
-        told = f"{difference:+.4f} of dev over the best strategy or random draws for the same {self.seconds:.0f} s of training"
-        if self.drawn is not None and all(self.found > score for score in self.named.values()):
-            best, error = self._at_random()
-            if abs(self.found - best) <= error:
-                return f"too close to tell: {told}, of which {len(self.drawn.scores)} were drawn (± {error:.4f})"
-        return f"{'yes' if difference > 0 else 'no'}: {told}"
+            return "unknown: nothing that needs no search was trained beside it"
+        difference = self.best - self.rival
+        baseline = f"the best strategy or random draws for the same {self.seconds:.0f} s of training"
+        gain = f"{difference:+.4f} of dev over {baseline}"
+        if self.drawn is not None and all(self.best > score for score in self.named.values()):
+            score, error = self._at_random()
+            if abs(self.best - score) <= error:
+                num_drawn = len(self.drawn.scores)
+                return f"too close to tell: {gain}, of which {num_drawn} were drawn (± {error:.4f})"
+        return f"{'yes' if difference > 0 else 'no'}: {gain}"
 
 
 def agreement(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Kendall's tau-b of two measures of the same trials; None for fewer than three, or where one of them is the same for all."""
+    """Return Kendall's tau-b of two measures of the same trials.
+
+    None for fewer than three trials, or where a measure is the same for all.
+    """
     if len(pairs) < 3:
         return None
-    tau = float(kendalltau([one for one, _ in pairs], [other for _, other in pairs]).statistic)
-    return tau if tau == tau else None  # noqa: PLR0124 - NaN is not itself
+    tau = float(kendalltau([first for first, _ in pairs], [second for _, second in pairs]).statistic)
+    return None if math.isnan(tau) else tau

@@ -1,4 +1,4 @@
-"""Pictures of a search."""
+"""Charts of a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sbert_prune.layers import LayerSelection
 from sbert_prune.report.charts import COLORS
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
-from tuning.study import KEPT, LOOKS, METRICS, ORIGIN
+from tuning.study import KEPT_LAYERS, METRICS, ORIGIN, RUNG_SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,29 +20,34 @@ if TYPE_CHECKING:
     from optuna import Study
 
     from tuning.settings import Aim
-    from tuning.study import Held
+    from tuning.study import StoredTrial
 
-_ROWS = 40
-_FEWEST = 8  # trials from which anybody could tell what mattered
+_MAX_ROWS = 40
+_MIN_TRIALS = 8  # with fewer trials, importances mean nothing
 
 
-def front_chart(complete: Sequence[Held], aim: Aim) -> Figure:
-    """Dev score against size, or against the second objective; the Pareto front as a line."""
+def front_chart(complete: Sequence[StoredTrial], aim: Aim) -> Figure:
+    """Draw dev score against size, or against the second objective, with the Pareto front as a line."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    cost = {one.number: float(one.trial.values[1]) if aim.against else round(float(one.say(METRICS)[BYTES_MB]), 2) for one in complete}
-    origins = list(dict.fromkeys(str(one.say(ORIGIN)) for one in complete))
+    cost = {
+        trial.number: float(trial.trial.values[1])
+        if aim.against
+        else round(float(trial.attribute(METRICS)[BYTES_MB]), 2)
+        for trial in complete
+    }
+    origins = list(dict.fromkeys(str(trial.attribute(ORIGIN)) for trial in complete))
     for color, origin in zip(COLORS * len(complete), origins, strict=False):
-        own = [one for one in complete if one.say(ORIGIN) == origin]
-        axes.scatter([cost[one.number] for one in own], [one.score for one in own], color=color, label=origin, alpha=0.8)
-    candidates = [Candidate(one.number, (one.score, -cost[one.number]), 0.0) for one in complete]
-    front = sorted(pareto_front(candidates), key=lambda one: -one.values[1])
-    axes.step(
-        [-one.values[1] for one in front], [one.values[0] for one in front], where="post", color="black", linewidth=0.8, label="front"
-    )
-    layers = {one.number: str(one.say(KEPT)) for one in complete}
-    for one in front:
-        axes.annotate(layers[one.number], (-one.values[1], one.values[0]), xytext=(4, 5), textcoords="offset points", fontsize=8)
+        trials = [trial for trial in complete if trial.attribute(ORIGIN) == origin]
+        costs, scores = [cost[trial.number] for trial in trials], [trial.score for trial in trials]
+        axes.scatter(costs, scores, color=color, label=origin, alpha=0.8)
+    candidates = [Candidate(trial.number, (trial.score, -cost[trial.number]), 0.0) for trial in complete]
+    front = sorted(pareto_front(candidates), key=lambda candidate: -candidate.values[1])
+    costs, scores = [-candidate.values[1] for candidate in front], [candidate.values[0] for candidate in front]
+    axes.step(costs, scores, where="post", color="black", linewidth=0.8, label="front")
+    layers = {trial.number: str(trial.attribute(KEPT_LAYERS)) for trial in complete}
+    for candidate, point in zip(front, zip(costs, scores, strict=True), strict=True):
+        axes.annotate(layers[candidate.number], point, xytext=(4, 5), textcoords="offset points", fontsize=8)
     axes.ticklabel_format(useOffset=False)
     axes.set_xlabel("one sentence (ms)" if aim.against == "latency_ms" else "size on disk (MB)")
     axes.set_ylabel("STS dev, Spearman")
@@ -53,17 +58,19 @@ def front_chart(complete: Sequence[Held], aim: Aim) -> Figure:
     return figure
 
 
-def layer_map(complete: Sequence[Held], depth: int) -> Figure:
-    """Which layers each trial keeps, the best at the top, with its score."""
-    shown = complete[:_ROWS]
-    figure = Figure(figsize=(max(5.0, 0.4 * depth + 3), max(2.5, 0.22 * len(shown) + 1.2)), layout="constrained")
+def layer_map(complete: Sequence[StoredTrial], depth: int) -> Figure:
+    """Draw which layers each trial keeps, with its score; the best trial is at the top."""
+    shown = complete[:_MAX_ROWS]
+    size = (max(5.0, 0.4 * depth + 3), max(2.5, 0.22 * len(shown) + 1.2))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     matrix = np.zeros((len(shown), depth))
-    for row, one in enumerate(shown):
-        matrix[row, list(LayerSelection.parse(str(one.say(KEPT)), depth=depth).kept)] = 1
+    for row, trial in enumerate(shown):
+        matrix[row, list(_kept(trial, depth))] = 1
+    labels = [f"{trial.score:.4f}  trial {trial.number} {trial.attribute(ORIGIN)}" for trial in shown]
     axes.imshow(matrix, aspect="auto", cmap="Blues", vmin=0, vmax=1.4)
     axes.set_xticks(range(depth), [str(layer) for layer in range(depth)])
-    axes.set_yticks(range(len(shown)), [f"{one.score:.4f}  trial {one.number} {one.say(ORIGIN)}" for one in shown], fontsize=7)
+    axes.set_yticks(range(len(shown)), labels, fontsize=7)
     axes.set_xticks(np.arange(-0.5, depth), minor=True)
     axes.set_yticks(np.arange(-0.5, len(shown)), minor=True)
     axes.grid(which="minor", color="white", linewidth=1)
@@ -73,8 +80,12 @@ def layer_map(complete: Sequence[Held], depth: int) -> Figure:
     return figure
 
 
-def influence_chart(study: Study, complete: Sequence[Held], depth: int) -> Figure:
-    """What goes with a better dev score: each layer's presence, and what Optuna says of the settings (fANOVA)."""
+def _kept(trial: StoredTrial, depth: int) -> tuple[int, ...]:
+    return LayerSelection.parse(str(trial.attribute(KEPT_LAYERS)), depth=depth).kept
+
+
+def influence_chart(study: Study, complete: Sequence[StoredTrial], depth: int) -> Figure:
+    """Draw what goes with a better dev score: each layer's presence, and the importance of the settings (fANOVA)."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     differences = layer_differences(complete, depth)
@@ -84,61 +95,66 @@ def influence_chart(study: Study, complete: Sequence[Held], depth: int) -> Figur
     left.set_xlabel("layer")
     left.set_ylabel("mean dev score with it, less that without it")
     left.set_title("Layers")
-    _draw_importances(right, importances(study) if len(complete) >= _FEWEST else {})
+    _draw_importances(right, importances(study) if len(complete) >= _MIN_TRIALS else {})
     return figure
 
 
-def layer_differences(complete: Sequence[Held], depth: int) -> dict[int, float]:
-    """Mean dev score of the trials that keep a layer, less that of those that drop it; layers that all or none keep are left out."""
-    kept = {one.number: LayerSelection.parse(str(one.say(KEPT)), depth=depth).kept for one in complete}
-    found = {}
+def layer_differences(complete: Sequence[StoredTrial], depth: int) -> dict[int, float]:
+    """Return, by layer, the mean dev score of the trials that keep it, less that of those that drop it.
+
+    Layers that all or none keep are left out.
+    """
+    kept = {trial.number: _kept(trial, depth) for trial in complete}
+    differences = {}
     for layer in range(depth):
-        with_it = [one.score for one in complete if layer in kept[one.number]]
-        without = [one.score for one in complete if layer not in kept[one.number]]
-        if with_it and without:
-            found[layer] = float(np.mean(with_it) - np.mean(without))
-    return found
+        with_layer = [trial.score for trial in complete if layer in kept[trial.number]]
+        without = [trial.score for trial in complete if layer not in kept[trial.number]]
+        if with_layer and without:
+            differences[layer] = float(np.mean(with_layer) - np.mean(without))
+    return differences
 
 
 def importances(study: Study) -> dict[str, float]:
-    """The importance of each parameter for the dev score, 0 to 1, the priorities of layers summed up; nothing where they cannot be told."""
+    """Return the importance of each parameter for the dev score, 0 to 1; empty where it cannot be computed.
+
+    The priorities of layers are added up.
+    """
     try:
         # Optuna 5's default, PED-ANOVA, asks what makes a target low.
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found: Mapping[str, float] = optuna.importance.get_param_importances(
+        by_param: Mapping[str, float] = optuna.importance.get_param_importances(
             study, evaluator=evaluator, target=lambda trial: trial.values[0]
         )
     except (RuntimeError, ValueError, ZeroDivisionError):
         return {}
-    layers = sum(value for name, value in found.items() if name.startswith("priority_"))
-    rest = {name: value for name, value in found.items() if not name.startswith("priority_")}
-    return ({"layers": layers} if layers else {}) | rest
+    layers = sum(value for name, value in by_param.items() if name.startswith("priority_"))
+    settings = {name: value for name, value in by_param.items() if not name.startswith("priority_")}
+    return ({"layers": layers} if layers else {}) | settings
 
 
-def _draw_importances(axes: Axes, found: Mapping[str, float]) -> None:
-    names = sorted(found, key=lambda name: found[name])
-    axes.barh(names, [found[name] for name in names], color=COLORS[1])
+def _draw_importances(axes: Axes, values: Mapping[str, float]) -> None:
+    names = sorted(values, key=lambda name: values[name])
+    axes.barh(names, [values[name] for name in names], color=COLORS[1])
     axes.set_xlim(0, 1)
     axes.set_title("Importance for the dev score (fANOVA)")
     if not names:
-        axes.text(0.5, 0.5, f"told from {_FEWEST} trials on", ha="center", va="center", transform=axes.transAxes)
+        text = f"computed from {_MIN_TRIALS} trials on"
+        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
         axes.set_yticks([])
 
 
-def history_chart(trials: Sequence[Held]) -> Figure:
-    """Score trial by trial, the best so far as a line; stopped trials at their last look."""
+def history_chart(trials: Sequence[StoredTrial]) -> Figure:
+    """Draw the score of each trial, with the best so far as a line; stopped trials have their last score."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
-    done = [one for one in trials if one.is_complete]
-    axes.scatter([one.number for one in done], [one.score for one in done], color=COLORS[0], s=18, label="trained to the end")
-    stopped = [one for one in trials if one.state.name == "PRUNED" and one.say(LOOKS)]
-    axes.scatter(
-        [one.number for one in stopped], [one.say(LOOKS)[-1][0] for one in stopped], color=COLORS[1], marker="x", s=18, label="stopped"
-    )
-    if done:
-        axes.step(
-            [one.number for one in done], np.maximum.accumulate([one.score for one in done]), where="post", color="black", linewidth=0.8
-        )
+    complete = [trial for trial in trials if trial.is_complete]
+    numbers, scores = [trial.number for trial in complete], [trial.score for trial in complete]
+    axes.scatter(numbers, scores, color=COLORS[0], s=18, label="trained to the end")
+    stopped = [trial for trial in trials if trial.state.name == "PRUNED" and trial.attribute(RUNG_SCORES)]
+    last_scores = [trial.attribute(RUNG_SCORES)[-1][0] for trial in stopped]
+    axes.scatter([trial.number for trial in stopped], last_scores, color=COLORS[1], marker="x", s=18, label="stopped")
+    if complete:
+        axes.step(numbers, np.maximum.accumulate(scores), where="post", color="black", linewidth=0.8)
     axes.set_xlabel("trial")
     axes.set_ylabel("STS dev, Spearman")
     axes.set_title("The search, trial by trial; the line is the best so far")

@@ -1,4 +1,4 @@
-"""What all trials of a search share."""
+"""What is known when the trials of a search start."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
-    from sbert_prune.layers import LayerSelection
     from sbert_prune.recipe.recipe import Recipe
     from tuning.artifacts import ArtifactRetention
-    from tuning.messages import Rows
+    from tuning.messages import TrainingRows
     from tuning.settings import Aim
     from tuning.space import Space
 
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What all trials of a search share. named: what each strategy keeps.
+    """What all trials of a search share.
 
-    lower_half: selections that the screening ranks below the middle.  latencies: of one sentence in ms, by the count of layers.
+    Attributes:
+        context: Store, hardware and workspace of the command.
+        recipe: The recipe that trials start from; they change only what the space varies.
+        inputs: The base and the data.
+        study: The Optuna study.
+        space: The selections of layers and the settings to choose from.
+        aim: The objectives and limits.
+        rows: The rows that trials train on, with the teacher.
+        artifacts: Decides which trials keep their bytes.
     """
 
     context: Context
+    recipe: Recipe
     inputs: Inputs
     study: Study
     space: Space
     aim: Aim
-    rows: Rows
-    shelf: ArtifactRetention
-    named: dict[str, LayerSelection]
-    lower_half: frozenset[str]
-    latencies: dict[int, float]
-
-    @property
-    def recipe(self) -> Recipe:
-        """From which trials differ in what the space varies."""
-        return self.context.recipe
+    rows: TrainingRows
+    artifacts: ArtifactRetention

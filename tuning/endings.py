@@ -1,4 +1,4 @@
-"""How a trial ends: told to the study, recorded on its run, and what it made registered."""
+"""The run of a trial: how it is opened, and how its end is recorded in study, MLflow and registry."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sbert_prune.errors import RoundTripError
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry.policy import LATENCY, SIZE
 from sbert_prune.tracking.runs import Run, start_run
-from tuning.artifacts import Candidate, Made, proven
+from tuning.artifacts import Candidate, TrainedTrial, reload_saved
 from tuning.messages import Failed, TooLarge, Trained
-from tuning.study import LOOKS, METRICS, REASON, VERSION, held
+from tuning.study import METRICS, REASON, RUNG_SCORES, VERSION, stored_trials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,111 +25,128 @@ if TYPE_CHECKING:
     from tuning.context import SearchContext
     from tuning.messages import Task
     from tuning.proposals import Requested
-    from tuning.study import Held
+    from tuning.study import StoredTrial
     from tuning.workers import WorkerPool
 
 _DIGITS = {SIZE: 2}
-"""An objective is told in so many: models as large differ by some bytes of `pruning.json`."""
+"""Digits of an objective: models of the same size differ by a few bytes of `pruning.json`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Active:
+class ActiveTrial:
     """A trial that has a process."""
 
-    asked: Requested
+    request: Requested
     run: Run
     task: Task
 
 
-class Endings:
-    """Ends trials, each in one way."""
+class TrialEndings:
+    """Records how trials end.
 
-    def __init__(self, bench: SearchContext) -> None:
-        self._bench = bench
+    Args:
+        search: What all trials share.
+        latencies: Latency of one sentence in ms, by the count of layers; empty where the aim does not use it.
+    """
 
-    def by_record(self, asked: Requested, run: Run, earlier: Held | None) -> None:
-        """Not trained. earlier: the trial of the same recipe; None where the screening speaks against it."""
+    def __init__(self, search: SearchContext, latencies: Mapping[int, float]) -> None:
+        self._search, self._latencies = search, latencies
+
+    def by_record(self, request: Requested, run: Run, earlier: StoredTrial | None) -> None:
+        """End a trial that is not trained.
+
+        Args:
+            request: The trial.
+            run: Its run.
+            earlier: The trial of the same recipe; None where the screening rejects it.
+        """
+        search = self._search
         if earlier is not None and earlier.state == TrialState.COMPLETE:
-            self._bench.study.tell(asked.trial, list(earlier.trial.values))
-            run.log_metrics(dict(zip(self._bench.aim.metrics, earlier.trial.values, strict=True)))
-            end(run, "COMPLETE", f"the same as trial {earlier.number}, and not trained again")
+            search.study.tell(request.trial, list(earlier.trial.values))
+            run.log_metrics(dict(zip(search.aim.metrics, earlier.trial.values, strict=True)))
+            close_trial_run(run, "COMPLETE", f"the same as trial {earlier.number}, and not trained again")
             return
-        self._bench.study.tell(asked.trial, state=TrialState.PRUNED)
-        end(run, "PRUNED", f"the same as trial {earlier.number}" if earlier else "below the middle of the screening")
+        search.study.tell(request.trial, state=TrialState.PRUNED)
+        reason = f"the same as trial {earlier.number}" if earlier else "below the middle of the screening"
+        close_trial_run(run, "PRUNED", reason)
 
-    def by_its_word(self, nursery: WorkerPool, active: Active, word: Trained | TooLarge | Failed) -> None:
-        """By the last that its process had to say."""
-        if isinstance(word, Trained):
+    def by_message(self, pool: WorkerPool, active: ActiveTrial, message: Trained | TooLarge | Failed) -> None:
+        """End a trial by the last message of its process."""
+        if isinstance(message, Trained):
             try:
-                self._complete(nursery, active, word)
+                self._complete(pool, active, message)
                 return
             except RoundTripError as error:
-                word = Failed(str(error))
-        if isinstance(word, Failed):
-            self._unfinished(active, "FAIL", word.reason)
+                message = Failed(str(error))
+        if isinstance(message, Failed):
+            self._unfinished(active, "FAIL", message.reason)
         else:
-            self._unfinished(active, "PRUNED", f"{word.size_mb:.1f} MB, over max_size_mb={self._bench.aim.max_size_mb or math.inf:g}")
+            limit = self._search.aim.max_size_mb or math.inf
+            self._unfinished(active, "PRUNED", f"{message.size_mb:.1f} MB, over max_size_mb={limit:g}")
 
-    def by_halving(self, active: Active) -> None:
-        """It was looked at, and others are better."""
-        looks = active.asked.trial.user_attrs[LOOKS]
-        self._unfinished(active, "PRUNED", f"stopped after look {len(looks)}: dev {looks[-1][0]:.4f} is not in the upper half")
+    def by_stop(self, active: ActiveTrial) -> None:
+        """End a trial that was stopped at a rung."""
+        scores = active.request.trial.user_attrs[RUNG_SCORES]
+        reason = f"stopped at rung {len(scores)}: dev {scores[-1][0]:.4f} is not in the upper half"
+        self._unfinished(active, "PRUNED", reason)
 
-    def _unfinished(self, active: Active, state: Literal["PRUNED", "FAIL"], reason: str) -> None:
-        trial = active.asked.trial
+    def _unfinished(self, active: ActiveTrial, state: Literal["PRUNED", "FAIL"], reason: str) -> None:
+        trial = active.request.trial
         trial.set_user_attr(REASON, reason)
-        self._bench.study.tell(trial, state=TrialState[state])
-        end(active.run, state, reason)
+        self._search.study.tell(trial, state=TrialState[state])
+        close_trial_run(active.run, state, reason)
         echo(f"trial {trial.number} {'failed: ' if state == 'FAIL' else ''}{reason}")
 
-    def _complete(self, nursery: WorkerPool, active: Active, trained: Trained) -> None:
-        bench, trial = self._bench, active.asked.trial
-        made = Made(active.task, active.run, trained)
-        fresh = proven(nursery, made)
-        metrics = {**trained.metrics, **fresh.metrics()}
-        if bench.latencies:
-            metrics[LATENCY] = bench.latencies[active.asked.proposal.selection.num_layers]
-        active.run.log_series(trained.series)
-        values = [round(metrics[name], _DIGITS.get(name, 6)) for name in bench.aim.metrics]
-        complete = [one for one in held(bench.study) if one.is_complete]
-        others = [Candidate.held(one, bench.aim) for one in complete]
-        mine = Candidate.of(trial.number, values, metrics, bench.aim)
-        version = bench.shelf.register(made, metrics, others, mine)
+    def _complete(self, pool: WorkerPool, active: ActiveTrial, result: Trained) -> None:
+        search, trial = self._search, active.request.trial
+        trained = TrainedTrial(active.task, active.run, result)
+        reloaded = reload_saved(pool, trained)
+        metrics = {**result.metrics, **reloaded.metrics()}
+        if self._latencies:
+            metrics[LATENCY] = self._latencies[active.request.proposal.selection.num_layers]
+        active.run.log_series(result.series)
+        values = [round(metrics[name], _DIGITS.get(name, 6)) for name in search.aim.metrics]
+        others = [Candidate.of_trial(other, search.aim) for other in stored_trials(search.study) if other.is_complete]
+        candidate = Candidate.of(trial.number, values, metrics, search.aim)
+        version = search.artifacts.register(trained, metrics, others, candidate)
         active.run.log_metrics(metrics, model_id=version.tags["model_id"])
         trial.set_user_attr(METRICS, metrics)
         trial.set_user_attr(VERSION, version.version)
-        bench.study.tell(trial, values)
-        end(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
-        echo(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {metrics['training/seconds']:.0f} s of training: {version.uri}")
-        complete = [one for one in held(bench.study) if one.is_complete]
-        bench.shelf.tidy(bench.study, complete)
-        if bench.context.parent is not None:  # by how many there are: trials do not end in the order of their numbers
-            bench.context.parent.log_series([(len(complete), {"search/best_dev": max(one.score for one in complete)})])
+        search.study.tell(trial, values)
+        close_trial_run(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
+        seconds = metrics["training/seconds"]
+        echo(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {seconds:.0f} s of training: {version.uri}")
+        complete = [other for other in stored_trials(search.study) if other.is_complete]
+        search.artifacts.delete_surplus(search.study, complete)
+        if search.context.parent is not None:
+            # The step is the number of complete trials: trials do not end in the order of their numbers.
+            best = max(other.score for other in complete)
+            search.context.parent.log_series([(len(complete), {"search/best_dev": best})])
 
 
 RECIPE = "recipe.json"
-"""The artifact by which a trial can be made again."""
+"""The artifact from which a trial can be trained again."""
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "KILLED"]
-"""What becomes of a trial: Optuna's word, or KILLED where the command was ended."""
+"""The state of a trial that has ended: Optuna's, or KILLED where the command was ended."""
 
 _STATUS: dict[State, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "COMPLETE": "FINISHED",
-    "PRUNED": "KILLED",  # MLflow has no word for a trial that was stopped: the tag trial_state says it
+    "PRUNED": "KILLED",  # MLflow has no status for a stopped trial; the tag trial_state has the state
     "FAIL": "FAILED",
     "KILLED": "KILLED",
 }
 
 
-def begin(context: Context, asked: Requested, recipe: Recipe, study: str) -> Run:
-    """Open a trial's run. study: its name."""
-    number, origin, selection = asked.trial.number, asked.origin, asked.proposal.selection
+def open_trial_run(context: Context, request: Requested, recipe: Recipe, study: str) -> Run:
+    """Open the run of a trial of the study of this name."""
+    number, origin, selection = request.trial.number, request.origin, request.proposal.selection
     tags = {
         "step": "trial",
         "trial": str(number),
         "study": study,
         "origin": origin,
-        **({"control": "true"} if asked.is_control else {}),
+        **({"control": "true"} if request.is_control else {}),
         "kept_layers": str(selection),
         "depth": str(selection.depth),
         "num_layers": str(selection.num_layers),
@@ -140,13 +157,23 @@ def begin(context: Context, asked: Requested, recipe: Recipe, study: str) -> Run
         "seed": str(recipe.seed),
     }
     run = start_run(context.store, f"trial {number} layers {selection} {origin}", tags, parent=context.parent)
-    run.log_params({f"recipe.{key}": value for key, value in recipe.flat().items()} | {"kept_layers": str(selection)})
+    params = {f"recipe.{key}": value for key, value in recipe.flat().items()}
+    run.log_params(params | {"kept_layers": str(selection)})
     run.log_json(recipe.model_dump(mode="json"), RECIPE)
     return run
 
 
-def end(run: Run, state: State, reason: str = "", *, tags: Mapping[str, str] | None = None) -> None:
-    """Close it truthfully. reason: why it was stopped, has failed, or was answered without training."""
-    told = {"reason": reason[:500]} if reason else {}
-    run.set_tags({"trial_state": state, **told, **({"error": reason[:500]} if state == "FAIL" else {}), **(tags or {})})
+def close_trial_run(run: Run, state: State, reason: str = "", *, tags: Mapping[str, str] | None = None) -> None:
+    """Close the run of a trial.
+
+    Args:
+        run: The run.
+        state: The state of the trial.
+        reason: Why it was stopped, has failed, or was not trained.
+        tags: Further tags.
+    """
+    reason = reason[:500]
+    reasons = {"reason": reason} if reason else {}
+    errors = {"error": reason} if state == "FAIL" else {}
+    run.set_tags({"trial_state": state, **reasons, **errors, **(tags or {})})
     run.end(_STATUS[state])

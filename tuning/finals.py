@@ -1,4 +1,4 @@
-"""From trials to the answer: the best few trained with further seeds, one recipe chosen by dev, judged and registered as any variant is."""
+"""The finals: the best trials are trained with further seeds, and one recipe becomes the answer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sbert_prune.registry.history import PRODUCTION, STAGING
 from sbert_prune.tracking.runs import open_run
 from tuning.artifacts import Candidate, pareto_front
 from tuning.messages import Task
-from tuning.study import held
-from tuning.workers import WorkerPool, train_alone
+from tuning.study import stored_trials
+from tuning.workers import WorkerPool, train_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,128 +31,167 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from tuning.context import SearchContext
-    from tuning.study import Held
+    from tuning.settings import Aim
+    from tuning.study import StoredTrial
 
-_NOTED = "finals"
+_FINALS = "finals"
+"""The key under which the study stores score and seconds, by the digest of the recipe."""
 
-_CLOSE = 0.02
-"""Of dev Spearman: what lies further below the best than seeds deviate is no finalist."""
+_MARGIN = 0.02
+"""In dev Spearman: a trial further below the best than seeds deviate is no finalist."""
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """One of the best trials. scores: dev, by seed.  seconds: of training, beyond the trial's own."""
+    """One of the best trials.
 
-    trial: Held
+    Attributes:
+        trial: The trial.
+        recipe: Its recipe.
+        scores: Dev scores, by seed.
+        seconds: Seconds of training, without the trial's own.
+    """
+
+    trial: StoredTrial
     recipe: Recipe
     scores: dict[int, float]
     seconds: float
 
     @property
     def mean(self) -> float:
-        """Dev score over the seeds."""
+        """Return the mean dev score over the seeds."""
         return fmean(self.scores.values())
 
 
-def run_finals(bench: SearchContext, count: int, seeds: Sequence[int]) -> list[Finalist]:
-    """Train those of the best that seeds may decide between, best mean first; where two objectives are weighed, the Pareto front, as it is.
+def run_finals(search: SearchContext, count: int, seeds: Sequence[int]) -> list[Finalist]:
+    """Train the best trials with further seeds and return them, best mean first.
 
-    Raises SearchError where no trial was trained to its end.
+    With two objectives, the finalists are the Pareto front, which is not trained again.
+
+    Args:
+        search: What all trials share.
+        count: How many finalists there are at most.
+        seeds: The seeds to train with.
+
+    Raises:
+        SearchError: No trial was trained to its end.
     """
-    complete = [one for one in held(bench.study) if one.is_complete]
+    complete = [trial for trial in stored_trials(search.study) if trial.is_complete]
     if not complete:
         raise SearchError(
-            "No trial was trained to its end, so there is nothing to choose. Give more trials; stopped ones say why they were."
+            "No trial was trained to its end, so there is nothing to choose. Give more trials; stopped ones say why "
+            "they were."
         )
-    if bench.aim.against is not None:
-        front = {one.number for one in pareto_front([Candidate.held(one, bench.aim) for one in complete])}
-        return [_as_it_is(one, bench) for one in complete if one.number in front]
-    ranked = sorted(complete, key=lambda one: (-one.score, one.number))
-    best = [one for one in ranked[:count] if one.score > ranked[0].score - _CLOSE]
-    with WorkerPool() as nursery:
-        found = [_with_seeds(bench, nursery, one, seeds) for one in best]
-    return sorted(found, key=lambda one: -one.mean)
+    if search.aim.against is not None:
+        front = pareto_front([Candidate.of_trial(trial, search.aim) for trial in complete])
+        numbers = {candidate.number for candidate in front}
+        return [_untrained(trial, search) for trial in complete if trial.number in numbers]
+    ranked = sorted(complete, key=lambda trial: (-trial.score, trial.number))
+    best = [trial for trial in ranked[:count] if trial.score > ranked[0].score - _MARGIN]
+    with WorkerPool() as pool:
+        finalists = [_with_seeds(search, pool, trial, seeds) for trial in best]
+    return sorted(finalists, key=lambda finalist: -finalist.mean)
 
 
-def _as_it_is(one: Held, bench: SearchContext) -> Finalist:
-    recipe = bench.space.point(one.trial.params).recipe(bench.recipe)
-    return Finalist(one, recipe, {recipe.seed: one.score}, 0.0)
+def _untrained(trial: StoredTrial, search: SearchContext) -> Finalist:
+    """Return a trial as a finalist with its own seed alone."""
+    recipe = search.space.point(trial.trial.params).recipe(search.recipe)
+    return Finalist(trial, recipe, {recipe.seed: trial.score}, 0.0)
 
 
-def _with_seeds(bench: SearchContext, nursery: WorkerPool, one: Held, seeds: Sequence[int]) -> Finalist:
-    """What a trial's recipe comes to with each seed; what was trained before is remembered by the study."""
-    finalist = _as_it_is(one, bench)
+def _with_seeds(search: SearchContext, pool: WorkerPool, trial: StoredTrial, seeds: Sequence[int]) -> Finalist:
+    """Train a trial's recipe with each seed that the study has no score for."""
+    finalist = _untrained(trial, search)
     scores, seconds = dict(finalist.scores), 0.0
     for seed in seeds:
         if seed in scores:
             continue
         recipe = finalist.recipe.with_seed(seed)
-        known = _known(bench.study, recipe)
-        if known is None:
-            known = _train(bench, nursery, one, recipe)
-        if known:
-            scores[seed], seconds = known[0], seconds + known[1]
+        result = _stored(search.study, recipe)
+        if result is None:
+            result = _train(search, pool, trial, recipe)
+        if result:
+            scores[seed], seconds = result[0], seconds + result[1]
     return replace(finalist, scores=scores, seconds=seconds)
 
 
-def _known(study: Study, recipe: Recipe) -> list[float] | None:
-    return dict(study.user_attrs.get(_NOTED) or {}).get(recipe.digest)
+def _stored(study: Study, recipe: Recipe) -> list[float] | None:
+    return dict(study.user_attrs.get(_FINALS) or {}).get(recipe.digest)
 
 
-def _train(bench: SearchContext, nursery: WorkerPool, one: Held, recipe: Recipe) -> list[float]:
-    """Score and seconds of one further seed; nothing where its training fails, which is recorded."""
+def _train(search: SearchContext, pool: WorkerPool, trial: StoredTrial, recipe: Recipe) -> list[float]:
+    """Return score and seconds of one further seed; an empty list where its training fails, which is recorded."""
     tags = {
         "step": "finalist",
-        "trial": str(one.number),
+        "trial": str(trial.number),
         "kept_layers": recipe.layers,
         "seed": str(recipe.seed),
         "recipe_digest": recipe.digest,
     }
-    echo(f"finalist trial {one.number}, seed {recipe.seed}: layers {recipe.layers}")
+    echo(f"finalist trial {trial.number}, seed {recipe.seed}: layers {recipe.layers}")
+    name = f"finalist {trial.number} seed {recipe.seed}"
     try:
-        with open_run(bench.context.store, f"finalist {one.number} seed {recipe.seed}", tags, parent=bench.context.parent) as run:
-            folder = bench.context.workspace / f"alone-{recipe.digest}"
-            trained = train_alone(nursery, Task(recipe, bench.inputs.pruning.base, bench.rows, folder, run.run_id, torch.get_num_threads()))
+        with open_run(search.context.store, name, tags, parent=search.context.parent) as run:
+            task = Task(
+                recipe=recipe,
+                base=search.inputs.pruning.base,
+                rows=search.rows,
+                folder=search.context.workspace / f"alone-{recipe.digest}",
+                run_id=run.run_id,
+                threads=torch.get_num_threads(),
+            )
+            trained = train_to_end(pool, task)
             run.log_series(trained.series)
             run.log_metrics(trained.metrics)
     except TrainingError as error:
-        echo(f"finalist trial {one.number}, seed {recipe.seed} failed: {error}")
+        echo(f"finalist trial {trial.number}, seed {recipe.seed} failed: {error}")
         return []
     finally:
-        for left in bench.context.workspace.glob("alone-*"):
-            shutil.rmtree(left, ignore_errors=True)
-    found = [trained.metrics[STS_DEV], trained.metrics["training/seconds"]]
-    bench.study.set_user_attr(_NOTED, {**(bench.study.user_attrs.get(_NOTED) or {}), recipe.digest: found})
-    return found
+        for folder in search.context.workspace.glob("alone-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    result = [trained.metrics[STS_DEV], trained.metrics["training/seconds"]]
+    search.study.set_user_attr(_FINALS, {**(search.study.user_attrs.get(_FINALS) or {}), recipe.digest: result})
+    return result
 
 
-def choose(finalists: Sequence[Finalist], bench: SearchContext) -> tuple[Finalist, str]:
-    """The one to make, and why: the best mean, or where two objectives are weighed the knee of the front."""
-    if bench.aim.against is None:
+def choose(finalists: Sequence[Finalist], aim: Aim) -> tuple[Finalist, str]:
+    """Return the answer and the reason: the best mean, or with two objectives the knee of the Pareto front."""
+    if aim.against is None:
         chosen = finalists[0]
         seeds = f" over {len(chosen.scores)} seeds" if len(chosen.scores) > 1 else ""
-        others = f", the best of {len(finalists)} finalists" if len(finalists) > 1 else "; no other trial came near it"
-        return chosen, f"its dev score{seeds}{others}"
-    place = find_knee([one.trial.trial.values[1] for one in finalists], [one.trial.score for one in finalists])
-    if place is not None:
-        return finalists[place], f"the knee of the Pareto front of dev score against {bench.aim.against}"
-    return max(finalists, key=lambda one: one.trial.score), "the best dev score of the Pareto front, which has no knee"
+        if len(finalists) > 1:
+            return chosen, f"its dev score{seeds}, the best of {len(finalists)} finalists"
+        return chosen, f"its dev score{seeds}; no other trial came near it"
+    costs = [finalist.trial.trial.values[1] for finalist in finalists]
+    knee = find_knee(costs, [finalist.trial.score for finalist in finalists])
+    if knee is not None:
+        return finalists[knee], f"the knee of the Pareto front of dev score against {aim.against}"
+    best = max(finalists, key=lambda finalist: finalist.trial.score)
+    return best, "the best dev score of the Pareto front, which has no knee"
 
 
-def make_answer(bench: SearchContext, chosen: Finalist) -> tuple[Version, Version]:
-    """Make the variant as `full` does, which judges it once and for all; a trial whose bytes are kept is judged, not trained again."""
-    inputs = replace(bench.inputs, pruning=replace(find_base(chosen.recipe), texts=bench.inputs.texts))
-    return make_variant(bench.context.with_recipe(chosen.recipe), inputs)
+def make_answer(search: SearchContext, chosen: Finalist) -> tuple[Version, Version]:
+    """Make the variant as `full` does, which evaluates it once; a trial that has its bytes is not trained again.
+
+    Returns:
+        The variant and its reference.
+    """
+    inputs = replace(search.inputs, pruning=replace(find_base(chosen.recipe), texts=search.inputs.texts))
+    return make_variant(search.context.with_recipe(chosen.recipe), inputs)
 
 
-def make_challenger(bench: SearchContext, version: Version, why: str) -> str:
-    """Give the answer the stage Staging and the alias challenger, unless it is in production already. Returns a line for people."""
-    store = bench.context.store
+def make_challenger(search: SearchContext, version: Version, why: str) -> str:
+    """Give the answer the stage Staging and the alias challenger, unless it is in production already.
+
+    Returns:
+        A line for the user.
+    """
+    store = search.context.store
     promotion.catch_up(store, version.name)
-    now = promotion.holder(store, version.name, PRODUCTION)
-    if now is not None and now.version == version.version:
+    champion = promotion.holder(store, version.name, PRODUCTION)
+    if champion is not None and champion.version == version.version:
         return f"{version.uri} is in Production already"
     numbers = {name: version.metrics[name] for name in (STS_DEV,) if name in version.metrics}
-    moved = promotion.promote(store, version, STAGING, f"{why}; study {bench.study.study_name}", numbers)
+    moved = promotion.promote(store, version, STAGING, f"{why}; study {search.study.study_name}", numbers)
     before = f", instead of version {moved.before}" if moved.before not in (None, version.version) else ""
     return f"{version.uri} is the challenger now{before}"

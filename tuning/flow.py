@@ -1,4 +1,4 @@
-"""The story of a search: reference, screening, trials, controls, finals, answer."""
+"""The steps of a search: reference, screening, trials, controls, finals, answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from tuning.artifacts import ArtifactRetention
 from tuning.constraints import within_latency
 from tuning.context import SearchContext
 from tuning.finals import choose, make_answer, make_challenger, run_finals
-from tuning.messages import Rows
-from tuning.prepare import Search
+from tuning.messages import TrainingRows
 from tuning.proposals import Controls, Proposals, controls_of
 from tuning.report import SearchReport, publish
 from tuning.scheduler import run_trials
-from tuning.study import RUN, close_stale, held, open_study, study_name, where_dashboard
+from tuning.study import RUN, close_stale, open_study, stored_trials, study_name, where_dashboard
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -37,37 +36,53 @@ if TYPE_CHECKING:
 
 
 def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
-    """Search, or go on with a search, under one run; returns the lines that it ends with."""
+    """Start or resume a search under one run; return its last lines."""
     recipe, aim = context.recipe, settings.aim
-    name = study_name(recipe, inputs, (str(space), str(aim), context.hardware.device.type))
+    name = study_name(recipe, inputs, space=str(space), aim=str(aim), device=context.hardware.device.type)
     study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
     tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
     with context.under(f"search {_short(space)} s{recipe.seed}", tags, recipe) as (inner, run):
-        told = {
-            "trials": settings.trials,
-            "space": space,
-            "aim": aim,
-            "workers": settings.workers,
-        }  # `mlflow run` logs its own by their names
-        run.log_params({f"search.{key}": str(value) for key, value in told.items()})
+        # Prefixed, because `mlflow run` logs its own parameters by these names.
+        params = {"trials": settings.trials, "space": space, "aim": aim, "workers": settings.workers}
+        run.log_params({f"search.{key}": str(value) for key, value in params.items()})
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
-        _take_up(inner, run, study)
-        searched = Search(inner, inputs, study, aim)
-        latencies = prepare.latencies(searched, space)
+        _resume(inner, run, study)
+        latencies = prepare.latencies(inner, inputs, study=study, aim=aim, space=space)
         space = within_latency(space, aim, latencies)
         echo(f"space     {space}", f"aim       {aim}")
         reference = find_or_build_reference(inner, inputs, anew=False)
-        bench, screened = _prepare(searched, (space, latencies), reference, settings)
-        proposals = Proposals(study, space, inner.recipe, (bench.named, screened, settings.trials))
-        ended = run_trials(bench, proposals, settings.workers, settings.finalists)
-        if ended:
-            echo(f"trials end early: {ended}")
-        if any(one.state == TrialState.RUNNING for one in held(study)):
-            return ["", "another command trains some of these trials still: the one that ends last gives the answer"]
-        controls = Controls(study, space, inner.recipe, controls_of(space, bench.named, settings.trials, inner.recipe.seed))
-        run_trials(bench, controls, settings.workers, 0)
-        return _answer(bench, run, (screened, reference, controls), settings)
+        search_context = SearchContext(
+            context=inner,
+            recipe=inner.recipe,
+            inputs=inputs,
+            study=study,
+            space=space,
+            aim=aim,
+            rows=TrainingRows(inputs.texts, inputs.sentences, inputs.teacher or find_model(reference.uri)),
+            artifacts=ArtifactRetention(inner, inputs, aim, settings.limits),
+        )
+        screened = prepare.screened(search_context, reference, settings.screening)
+        named = prepare.named(search_context)
+        proposals = Proposals(study, space, inner.recipe, named=named, screened=screened, total=settings.trials)
+        ended_early = run_trials(
+            search_context,
+            proposals,
+            workers=settings.workers,
+            min_complete=settings.finalists,
+            lower_half=screened.lower_half() if screened else frozenset(),
+            latencies=latencies,
+        )
+        if ended_early:
+            echo(f"trials end early: {ended_early}")
+        if any(trial.state == TrialState.RUNNING for trial in stored_trials(study)):
+            return [
+                "",
+                "another command is still training some of these trials: the one that ends last gives the answer",
+            ]
+        controls = Controls(study, space, inner.recipe, controls_of(space, named, settings.trials, inner.recipe.seed))
+        run_trials(search_context, controls, workers=settings.workers, min_complete=0, latencies=latencies)
+        return _answer(search_context, run, settings, screened=screened, reference=reference, controls=controls)
 
 
 def _short(space: Space) -> str:
@@ -76,55 +91,51 @@ def _short(space: Space) -> str:
     return f"L{space.counts[0]}" if len(space.counts) == 1 else f"L{space.counts[0]}..{space.counts[-1]}"
 
 
-def _take_up(context: Context, run: Run, study: Study) -> None:
-    """What earlier commands have left of this study: their trials are shown here, and those that nobody will end are proposed anew."""
+def _resume(context: Context, run: Run, study: Study) -> None:
+    """Move the trials of earlier commands below this run, and queue those again whose process has ended."""
     stale = close_stale(study, lambda run_id: is_running(context.store, run_id))
     if stale:
-        echo(f"trials whose process has ended without a word, tried again: {', '.join(str(one.number) for one in stale)}")
-    before = [one for one in held(study) if one.say(RUN)]
-    for one in before:
-        run.adopt(str(one.say(RUN)))
-    if before:
-        echo(f"study {study.study_name} goes on after {sum(one.counts for one in before)} trials")
+        numbers = ", ".join(str(trial.number) for trial in stale)
+        echo(f"trials whose process ended without a result, tried again: {numbers}")
+    recorded = [trial for trial in stored_trials(study) if trial.attribute(RUN)]
+    for trial in recorded:
+        run.adopt(str(trial.attribute(RUN)))
+    if recorded:
+        echo(f"study {study.study_name} resumes after {sum(trial.counts for trial in recorded)} trials")
 
 
-def _prepare(
-    search: Search, given: tuple[Space, dict[int, float]], reference: Version, settings: Settings
-) -> tuple[SearchContext, Screened | None]:
-    """given: the space, and how long each count of layers takes."""
-    context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
-    space, latencies = given
-    screened = prepare.screened(search, space, reference, settings.screening)
-    teacher = inputs.teacher or find_model(reference.uri)
-    bench = SearchContext(
-        context=context,
-        inputs=inputs,
-        study=study,
-        space=space,
-        aim=aim,
-        rows=Rows(inputs.texts, inputs.sentences, teacher),
-        shelf=ArtifactRetention(context, inputs, aim, settings.limits),
-        named=prepare.named(search, space),
-        lower_half=screened.lower_half() if screened else frozenset(),
-        latencies=latencies,
+def _answer(
+    search: SearchContext,
+    run: Run,
+    settings: Settings,
+    *,
+    screened: Screened | None,
+    reference: Version,
+    controls: Controls,
+) -> list[str]:
+    """Train the finalists, make the answer the challenger, publish the report and return the last lines."""
+    finalists = run_finals(search, settings.finalists, settings.seeds or (search.recipe.seed, search.recipe.seed + 1))
+    chosen, why = choose(finalists, search.aim)
+    version, its_reference = make_answer(search, chosen)
+    challenger = make_challenger(search, version, why)
+    report = SearchReport(
+        search=search,
+        screened=screened,
+        controls=controls,
+        finalists=tuple(finalists),
+        chosen=chosen,
+        why=why,
+        version=version,
+        reference=reference,
+        zero_layer=prepare.zero_layer_baseline(search),
     )
-    return bench, screened
-
-
-def _answer(bench: SearchContext, run: Run, known: tuple[Screened | None, Version, Controls], settings: Settings) -> list[str]:
-    screened, reference, controls = known
-    finalists = run_finals(bench, settings.finalists, settings.seeds or (bench.recipe.seed, bench.recipe.seed + 1))
-    chosen, why = choose(finalists, bench)
-    version, its_reference = make_answer(bench, chosen)
-    challenger = make_challenger(bench, version, why)
-    floor = prepare.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
-    outcome = SearchReport(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
-    lines = publish(run, outcome)
+    lines = publish(run, report)
     return [
         *lines,
-        *summarise(bench.context.store, version, its_reference)[:-1],
+        *summarise(search.context.store, version, its_reference)[:-1],
         f"stage     {challenger}",
-        where_report(bench.context.store, run.run_id),
-        where_dashboard(bench.study.study_name, settings.storage),
-        f"promote   mlflow run . -e promote -P registered_model={version.name} -P version={version.version} -P stage=Production",
+        where_report(search.context.store, run.run_id),
+        where_dashboard(search.study.study_name, settings.storage),
+        f"promote   mlflow run . -e promote -P registered_model={version.name} -P version={version.version} "
+        "-P stage=Production",
     ]

@@ -1,4 +1,4 @@
-"""What the process of a trial is given, and what it says."""
+"""The messages between the command and the process of a trial."""
 
 from __future__ import annotations
 
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What trials read. sentences: for distillation, with their record.  teacher: where somebody teaches."""
+class TrainingRows:
+    """What trials train on.
+
+    Attributes:
+        texts: The NLI and STS rows.
+        sentences: Sentences for distillation and their record; None without that phase.
+        teacher: The model whose embeddings are learned; None where labels alone teach.
+    """
 
     texts: TrainingTexts
     sentences: tuple[list[str], DataRecord] | None
@@ -38,14 +44,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """One training. folder: where its model goes.  run_id: of the run that records it.  threads: that it computes with.
+    """One training.
 
-    max_size_mb: a larger one ends before it is trained.
+    Attributes:
+        recipe: The recipe to train.
+        base: The model to prune.
+        rows: What to train on.
+        folder: Where the trained model is saved.
+        run_id: The MLflow run that records the training.
+        threads: Number of threads for torch.
+        max_size_mb: A larger variant is rejected before it is trained; None accepts any size.
     """
 
     recipe: Recipe
     base: SavedModel
-    rows: Rows
+    rows: TrainingRows
     folder: Path
     run_id: str
     threads: int
@@ -54,20 +67,31 @@ class Task:
 
 @dataclass(frozen=True)
 class RungScore:
-    """What a trial says on its way. number: of the look, from 0.  score: dev, None for a model without any order.  seconds: so far.
+    """The dev score that a trial sends at a rung.
 
-    has_room: whether another could be trained beside it while it waits.
+    Attributes:
+        number: Number of the rung, from 0.
+        score: Dev Spearman; None for a model whose embeddings have no order (collapsed).
+        seconds: Seconds of training so far.
+        has_memory: Whether another trial could be trained beside this one while it waits.
     """
 
     number: int
     score: float | None
     seconds: float
-    has_room: bool
+    has_memory: bool
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trial says at its end. series: of metrics, by optimizer step.  dev_pairs: as text.  probes: its embeddings of PROBES."""
+    """The result of a training that reached its end.
+
+    Attributes:
+        metrics: Dev score, sizes and seconds of training, by name.
+        series: Metrics by optimizer step.
+        dev_pairs: The prediction for each dev pair, as JSON.
+        probes: Embeddings of PROBES, to compare with those of the saved model.
+    """
 
     metrics: dict[str, float]
     series: list[tuple[int, dict[str, float]]]
@@ -77,77 +101,88 @@ class Trained:
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a trial could not be done."""
+    """The reason why a trial failed."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class TooLarge:
-    """A variant that is over the limit before it is trained."""
+    """The size of a variant that exceeds the limit before it is trained."""
 
     size_mb: float
 
 
-_PLACES = {"optimizer_step", "num_optimizer_steps"}
+_STEP_FIELDS = {"optimizer_step", "num_optimizer_steps"}
 
-EARLY = 1 / 3
-"""The share of a phase after which a trial is first looked at."""
+FIRST_RUNG = 1 / 3
+"""The share of a phase after which a trial sends its first score."""
+
+
+CONTINUE, STOP = True, False
+"""The answers to a RungScore."""
 
 
 class StoppedError(Exception):
-    """The trial is not to go on."""
+    """The command has stopped the trial."""
 
 
-class LostError(Exception):
-    """Nobody listens any more."""
+class ParentLostError(Exception):
+    """The command has ended."""
 
 
 class TrialReporter:
-    """Speaks for a trial while it trains."""
+    """Sends the scores of a trial to the command while it trains."""
 
     def __init__(self, line: Connection, phases: Sequence[str], device: torch.device) -> None:
-        self._line, self._last, self._device = line, phases[-1], device
-        self._began, self._looks, self._steps = time.perf_counter(), 0, 0
+        self._line, self._last_phase, self._device = line, phases[-1], device
+        self._started, self._num_scores, self._steps = time.perf_counter(), 0, 0
         self.series: list[tuple[int, dict[str, float]]] = []
 
     @property
     def seconds(self) -> float:
-        """Since training began."""
-        return time.perf_counter() - self._began
+        """Return the seconds of training so far, without waiting."""
+        return time.perf_counter() - self._started
 
     def of(self, phase: str) -> Report:
-        """What a phase reports to: a look is told a third into it and, unless it is the last, at its end."""
+        """Return the report function of a phase.
+
+        It sends a score a third into the phase and, unless the phase is the last one, at its end.
+        """
 
         def report(progress: Progress) -> None:
-            values = {f"{phase}/{key}": value for key, value in asdict(progress).items() if value is not None and key not in _PLACES}
+            values = {
+                f"{phase}/{key}": value
+                for key, value in asdict(progress).items()
+                if value is not None and key not in _STEP_FIELDS
+            }
             self.series.append((self._steps + progress.optimizer_step, values))
-            ends = progress.optimizer_step == progress.num_optimizer_steps
-            if ends:
+            is_end = progress.optimizer_step == progress.num_optimizer_steps
+            if is_end:
                 self._steps += progress.num_optimizer_steps
-            early = progress.optimizer_step == max(1, round(EARLY * progress.num_optimizer_steps))
-            if phase != self._last if ends else early:
-                self._look(progress.dev_score)
+            is_first_rung = progress.optimizer_step == max(1, round(FIRST_RUNG * progress.num_optimizer_steps))
+            if phase != self._last_phase if is_end else is_first_rung:
+                self._send_score(progress.dev_score)
 
         return report
 
-    def _look(self, score: float | None) -> None:
-        """Tell it, wait for an answer however long it takes, and end the trial where it is no."""
-        self._line.send(RungScore(self._looks, score, self.seconds, self._has_room()))
-        self._looks += 1
-        asked = time.perf_counter()
+    def _send_score(self, score: float | None) -> None:
+        """Send a score and wait for the answer, however long that takes. Raises StoppedError where it is no."""
+        self._line.send(RungScore(self._num_scores, score, self.seconds, self._has_memory()))
+        self._num_scores += 1
+        waiting_since = time.perf_counter()
         if not self._line.recv():
             raise StoppedError
-        self._began += time.perf_counter() - asked  # waiting is no training
+        self._started += time.perf_counter() - waiting_since  # waiting does not count as training
 
-    def _has_room(self) -> bool:
-        """Whether another one could be trained in the memory that is left while this one waits."""
+    def _has_memory(self) -> bool:
+        """Return whether another trial would fit into the free memory while this one waits."""
         if self._device.type == "cuda":
             return int(torch.cuda.mem_get_info(self._device)[0]) > 2 * torch.cuda.max_memory_reserved(self._device)
         return Limits().memory_left() > 2 * int(psutil.Process().memory_info().rss)
 
     def tick(self) -> None:
-        """End where nobody listens any more."""
+        """Raise ParentLostError where the command has ended."""
         parent = parent_process()
         if parent is not None and not parent.is_alive():
-            raise LostError
+            raise ParentLostError

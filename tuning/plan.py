@@ -1,4 +1,4 @@
-"""`plan=true`: what a search would train, how long that would take and what it would keep, told without doing it."""
+"""`plan=true`: what a search would train, how long that takes and what it keeps; nothing is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.flows.plan import disk, for_people, look_ahead
 from tuning.proposals import controls_of, named_selections
 from tuning.screening import EPOCHS
-from tuning.study import held, is_there, open_study, study_name
+from tuning.study import open_study, stored_trials, study_exists, study_name
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
@@ -19,39 +19,45 @@ if TYPE_CHECKING:
 
 
 def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
-    """Trials, seconds by some optimizer steps of the deepest cut, disk and what is reused; nothing is trained or recorded."""
+    """Return the lines of the plan: trials, seconds, disk space and what is reused.
+
+    Seconds are estimated from some optimizer steps of the deepest selection. Nothing is trained to its end or recorded.
+    """
     with TemporaryDirectory() as scratch:
-        found = look_ahead([(recipe, inputs)], Path(scratch))
-        name = study_name(recipe, inputs, (str(space), str(settings.aim), found.hardware.device.type))
-        done, is_screened = _done(name, settings)
-        one = sum(seconds for model, seconds in found.seconds.items() if model != "reference")
-        further = settings.finalists * (max(2, len(settings.seeds)) - 1)
-        left = max(0, settings.trials - done)
-        controls = sum(one.is_owed for one in controls_of(space, named_selections(space, {}), settings.trials, recipe.seed))
-        shares = settings.screening == "shared" and space.num_selections > 2 and not is_screened
+        estimate = look_ahead([(recipe, inputs)], Path(scratch))
+        device = estimate.hardware.device.type
+        name = study_name(recipe, inputs, space=str(space), aim=str(settings.aim), device=device)
+        num_done, is_screened = _stored(name, settings)
+        trial_s = sum(seconds for model, seconds in estimate.seconds.items() if model != "reference")
+        num_final = settings.finalists * (max(2, len(settings.seeds)) - 1)
+        num_left = max(0, settings.trials - num_done)
+        controls = controls_of(space, named_selections(space, {}), settings.trials, recipe.seed)
+        num_controls = sum(control.must_train for control in controls)
+        trains_shared = settings.screening == "shared" and space.num_selections > 2 and not is_screened
         parts = {
-            "the reference": found.seconds.get("reference", 0.0),
-            "shared weights": EPOCHS * one if shares else 0.0,
-            f"{left} trials": left * one,
-            f"{controls} controls, by which the search is measured": controls * one,
-            f"{further} trainings of finalists": further * one,
+            "the reference": estimate.seconds.get("reference", 0.0),
+            "shared weights": EPOCHS * trial_s if trains_shared else 0.0,
+            f"{num_left} trials": num_left * trial_s,
+            f"{num_controls} controls, by which the search is measured": num_controls * trial_s,
+            f"{num_final} trainings of finalists": num_final * trial_s,
         }
+        state = f"{num_done} of {settings.trials} trials are there" if num_done else "a new one"
         lines = [
             f"space     {space}",
             f"aim       {settings.aim}",
-            f"study     {name}: {done} of {settings.trials} trials are there" if done else f"study     {name}: a new one",
-            *found.lines,
-            *(f"search    {what}: {for_people(seconds)}" for what, seconds in parts.items() if seconds),
-            f"time      at most {for_people(sum(parts.values()))} of training on {found.hardware}, one after the other; "
-            "most trials are stopped on their way",
-            *disk([*found.models, *[found.models[-1]] * max(0, settings.limits.keep_models - 1)]),
+            f"study     {name}: {state}",
+            *estimate.lines,
+            *(f"search    {part}: {for_people(seconds)}" for part, seconds in parts.items() if seconds),
+            f"time      at most {for_people(sum(parts.values()))} of training on {estimate.hardware}, one after the "
+            "other; most trials are stopped on their way",
+            *disk([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
 
 
-def _done(name: str, settings: Settings) -> tuple[int, bool]:
-    """How many trials there are, and whether its selections are screened; a study that is not there is not begun for the question."""
-    if not is_there(name, settings.storage):
+def _stored(name: str, settings: Settings) -> tuple[int, bool]:
+    """Return how many trials the study has, and whether it has screened; a study that does not exist is not created."""
+    if not study_exists(name, settings.storage):
         return 0, False
     study = open_study(name, settings.storage, settings.aim, settings.sampler, 0)
-    return sum(one.counts for one in held(study)), "screened" in study.user_attrs
+    return sum(trial.counts for trial in stored_trials(study)), "screened" in study.user_attrs

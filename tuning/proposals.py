@@ -1,4 +1,4 @@
-"""Which points are tried, and in which order: settings on the screening's best, its other favourites and the strategies', the sampler's."""
+"""The points to try and their order: the favourites of screening and strategies, then the sampler, then controls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from optuna.trial import TrialState
 
 from sbert_prune.strategies import STRATEGIES, choose_layers
 from tuning.asha import furthest_first
-from tuning.study import ANSWERED, CONTROL, DIGEST, KEPT, ORIGIN, PROBE, RANDOM, SAMPLER, SHARED, STALE, enqueue, held
+from tuning.study import (
+    ANSWERED,
+    CONTROL,
+    DIGEST,
+    KEPT_LAYERS,
+    ORIGIN,
+    PROBE,
+    RANDOM,
+    SAMPLER,
+    SHARED,
+    STALE,
+    enqueue,
+    stored_trials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,20 +34,29 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from tuning.screening import Screened
     from tuning.space import Proposal, Space
-    from tuning.study import Held
+    from tuning.study import StoredTrial
 
-_OF_SCREENING = 6
-"""So many of the screening's best are tried before the sampler chooses."""
+_FROM_SCREENING = 6
+"""How many of the screening's best selections are tried before the sampler proposes."""
 
 _PROBES = 2
-"""So often, and so often again for every setting of the first phase, the first selection is tried with others of them, before all else:
-settings that do not fit spoil every selection alike, and on one selection the first looks tell them apart.
+"""How many probes there are, and how many more for each setting of the first phase.
+
+A probe tries the first selection with other settings, before all else: settings that do not fit make every selection
+worse alike, and the first rungs of one selection show that.
 """
 
 
 @dataclass(frozen=True)
 class Requested:
-    """A trial of Optuna's, and what it is to try. origin: who proposed it.  is_control: never stopped, as the search is measured by it."""
+    """One of Optuna's trials and what it tries.
+
+    Attributes:
+        trial: Optuna's trial.
+        proposal: The point to try.
+        origin: What proposed it.
+        is_control: Whether the search is compared with it, so that it is never stopped.
+    """
 
     trial: Trial
     proposal: Proposal
@@ -42,8 +64,8 @@ class Requested:
     is_control: bool
 
 
-def ask(study: Study, space: Space) -> Requested:
-    """The next trial: the one that was proposed, else the sampler's."""
+def request_trial(study: Study, space: Space) -> Requested:
+    """Return the next trial: a queued one, else one of the sampler's."""
     trial = study.ask()
     origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
     trial.set_user_attr(ORIGIN, origin)
@@ -51,141 +73,198 @@ def ask(study: Study, space: Space) -> Requested:
 
 
 def named_selections(space: Space, measured: Mapping[str, LayerSelection]) -> dict[str, LayerSelection]:
-    """What each strategy keeps of the base; for a range of counts, of its middle one. measured: by those that have looked at the layers."""
+    """Return what each strategy keeps of the base; for a range of counts, of its middle one.
+
+    Args:
+        space: Selections outside it are left out.
+        measured: The selections of the strategies that measure the layers.
+    """
     if space.fixed:
         return {}
     count = space.counts[len(space.counts) // 2]
-    found = {name: choose_layers(str(count), strategy=name, depth=space.depth) for name in STRATEGIES}
-    return {name: one for name, one in {**found, **measured}.items() if one is not None and space.holds(one)}
+    by_position = {name: choose_layers(str(count), strategy=name, depth=space.depth) for name in STRATEGIES}
+    selections = {**by_position, **measured}
+    return {
+        name: selection for name, selection in selections.items() if selection is not None and space.contains(selection)
+    }
 
 
 class Proposals:
-    """Asks the study for the next point, until so many trials are trained or in training.
+    """Requests the next point from the study, until enough trials are trained or in training.
 
-    First one selection, with the recipe's settings and with others of the first phase; then the other favourites, each with the settings
-    that did best so far; then the sampler proposes. Where settings vary, it chooses them every other time for one that the screening likes,
-    and need not find that out.
+    First one selection, with the recipe's settings and with others of the first phase. Then the other favourites, each
+    with the settings that did best so far. Then the sampler proposes; where settings vary, it chooses them every other
+    time for one of the screening's best selections, which it need not discover itself.
     """
 
     def __init__(
-        self, study: Study, space: Space, recipe: Recipe, known: tuple[Mapping[str, LayerSelection], Screened | None, int]
+        self,
+        study: Study,
+        space: Space,
+        recipe: Recipe,
+        *,
+        named: Mapping[str, LayerSelection],
+        screened: Screened | None,
+        total: int,
     ) -> None:
-        """known: what each strategy keeps, the screening, and how many trials there are to be."""
-        named, screened, self._total = known
-        self._study, self._space, self._recipe = study, space, recipe
-        by = SHARED if screened is not None and "shared" in screened.measures else "screening"
-        liked = screened.ranked()[:_OF_SCREENING] if screened is not None else []
-        self._liked = [(by, one) for one in liked]
-        given = [("recipe", space.fixed)] if space.fixed else []
-        self._favourites = [*given, *self._liked, *((name, one) for name, one in named.items() if one not in liked)]
-        self._generator = random.Random(f"{recipe.seed} {len(held(study))}")
+        """Rank the favourites.
+
+        Args:
+            study: The study.
+            space: The space to choose from.
+            recipe: The recipe that trials start from.
+            named: What each strategy keeps.
+            screened: The scores of the screening; None without one.
+            total: How many trials to train.
+        """
+        self._study, self._space, self._recipe, self._total = study, space, recipe, total
+        origin = SHARED if screened is not None and "shared" in screened.measures else "screening"
+        best = screened.ranked()[:_FROM_SCREENING] if screened is not None else []
+        fixed = [("recipe", space.fixed)] if space.fixed else []
+        others = [(name, selection) for name, selection in named.items() if selection not in best]
+        self._from_screening = [(origin, selection) for selection in best]
+        self._favourites = [*fixed, *self._from_screening, *others]
+        self._generator = random.Random(f"{recipe.seed} {len(stored_trials(study))}")
 
     def next(self) -> Requested | None:
-        """Ask; None where there are enough."""
-        trials = held(self._study)
-        if sum(one.counts or (one.state == TrialState.RUNNING and not one.is_control) for one in trials) >= self._total:
+        """Return the next trial; None where there are enough."""
+        trials = stored_trials(self._study)
+        in_training = [trial for trial in trials if trial.state == TrialState.RUNNING and not trial.is_control]
+        if sum(trial.counts for trial in trials) + len(in_training) >= self._total:
             return None
-        if all(one.state != TrialState.WAITING for one in trials):  # else a trial whose process ended without a word comes first
+        if all(trial.state != TrialState.WAITING for trial in trials):  # queued: a trial whose process has ended
             self._propose()
-        return ask(self._study, self._space)
+        return request_trial(self._study, self._space)
 
     def _propose(self) -> None:
-        """Say what to try next, or leave it to the sampler."""
-        trials = held(self._study)
-        probed = len({one.say(PROBE) for one in trials if one.say(PROBE) is not None})
+        """Queue what to try next, or leave it to the sampler."""
+        trials = stored_trials(self._study)
+        num_probed = len({trial.attribute(PROBE) for trial in trials if trial.attribute(PROBE) is not None})
         probes = self._probes()
-        if probed < len(probes):
-            origin, params = probes[probed]
-            enqueue(self._study, origin, params, {PROBE: probed})
+        if num_probed < len(probes):
+            origin, params = probes[num_probed]
+            enqueue(self._study, origin, params, {PROBE: num_probed})
             return
-        tried = {one.say(KEPT) for one in trials}
+        tried = {trial.attribute(KEPT_LAYERS) for trial in trials}
         for origin, selection in self._favourites:
             if str(selection) not in tried:
-                enqueue(self._study, origin, self._space.params(selection, self._recipe) | self._best_settings())
+                params = self._space.params(selection, self._recipe) | self._best_settings()
+                enqueue(self._study, origin, params)
                 return
-        if self._liked and self._space.axes and self._generator.random() < 0.5:
-            origin, selection = self._liked[min(int(self._generator.expovariate(0.7)), len(self._liked) - 1)]
+        if self._from_screening and self._space.axes and self._generator.random() < 0.5:
+            rank = min(int(self._generator.expovariate(0.7)), len(self._from_screening) - 1)
+            origin, selection = self._from_screening[rank]
             enqueue(self._study, origin, self._space.params(selection))
 
     def _probes(self) -> list[tuple[str, dict[str, Any]]]:
-        """The first favourite with the recipe's settings, and with others that cover the ranges."""
+        """Return the first favourite with the recipe's settings, and with others that cover the ranges."""
         if not self._favourites:
             return []
         origin, selection = self._favourites[0]
         first, axes = self._space.params(selection, self._recipe), self._first_axes()
-        others = self._space.spread(axes, _PROBES * (1 + len(axes)), random.Random(self._recipe.seed)) if axes else []
+        generator = random.Random(self._recipe.seed)
+        others = self._space.spread(axes, _PROBES * (1 + len(axes)), generator) if axes else []
         return [(origin, first), *((origin, first | settings) for settings in others)]
 
     def _first_axes(self) -> list[str]:
-        """What shows at the first looks: the settings of later phases do not, unless they alone vary."""
+        """Return the settings whose effect shows at the first rungs.
+
+        Those of later phases are left out, unless they alone vary.
+        """
         paths, later = [path for path, _ in self._space.axes], self._recipe.phases[1:]
         return [path for path in paths if path.partition(".")[0] not in later] or paths
 
     def _best_settings(self) -> dict[str, Any]:
-        """Of the trial that came furthest, and of those the best."""
-        found = furthest_first(held(self._study))
-        return self._space.settings_of(found[0].trial.params) if found else {}
+        """Return the settings of the best of the trials that came furthest."""
+        ranked = furthest_first(stored_trials(self._study))
+        return self._space.settings_of(ranked[0].trial.params) if ranked else {}
 
 
-_EVERY = 6
-_FEWEST = 3
-"""One random selection for so many trials, and so many at least: from these on, their spread can be told."""
+_TRIALS_PER_DRAW = 6
+_MIN_DRAWS = 3
+"""One random selection for so many trials, and at least so many: fewer give no standard deviation."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A selection that needs no search. origin: the strategy, or "random"."""
+    """A selection that needs no search: of a strategy, or drawn at random.
+
+    Attributes:
+        origin: The strategy, or "random".
+        selection: The layers that it keeps.
+    """
 
     origin: str
     selection: LayerSelection
 
     @property
-    def is_owed(self) -> bool:
-        """Whether it is trained for the comparison alone: the picks of measured strategies are told where they were trained as trials."""
+    def must_train(self) -> bool:
+        """Return whether it is trained for the comparison; the picks of measured strategies only join in if trained."""
         return self.origin == RANDOM or self.origin in STRATEGIES
 
 
 def controls_of(space: Space, named: Mapping[str, LayerSelection], trials: int, seed: int) -> tuple[Control, ...]:
-    """Those of a space; none where there is no choice of layers. named: what strategies keep.  trials: of the search."""
+    """Return the controls of a space; none where there is no choice of layers.
+
+    Args:
+        space: The space.
+        named: What each strategy keeps.
+        trials: How many trials the search trains.
+        seed: Seed of the random draws.
+    """
     if space.num_selections == 1:
         return ()
-    generator, wanted = random.Random(f"controls {seed}"), min(max(_FEWEST, trials // _EVERY), space.num_selections)
-    drawn: dict[LayerSelection, None] = {}
-    while len(drawn) < wanted:
-        drawn[space.draw(generator)] = None
-    return (*(Control(name, one) for name, one in named.items()), *(Control(RANDOM, one) for one in drawn))
+    generator = random.Random(f"controls {seed}")
+    num_draws = min(max(_MIN_DRAWS, trials // _TRIALS_PER_DRAW), space.num_selections)
+    draws: dict[LayerSelection, None] = {}
+    while len(draws) < num_draws:
+        draws[space.draw(generator)] = None
+    strategies = (Control(name, selection) for name, selection in named.items())
+    return (*strategies, *(Control(RANDOM, selection) for selection in draws))
 
 
 class Controls:
-    """Asks the study for one control after the other; those with the very same recipe as a trial that was trained are there already."""
+    """Requests one control after the other, with the settings of the best trial.
+
+    A control with the same recipe as a trained trial is not trained again.
+    """
 
     def __init__(self, study: Study, space: Space, recipe: Recipe, controls: Sequence[Control]) -> None:
         self._study, self._space, self._recipe, self._controls = study, space, recipe, controls
-        trained = [one for one in held(study) if one.is_complete and not one.is_control]
+        trained = [trial for trial in stored_trials(study) if trial.is_complete and not trial.is_control]
         self._settings = space.settings_of(furthest_first(trained)[0].trial.params) if trained else {}
         self._is_idle = not trained
 
     def next(self) -> Requested | None:
-        """Ask; None where all are trained, or in training."""
-        if any(one.state == TrialState.WAITING for one in held(self._study)):
-            return ask(self._study, self._space)  # whose process ended without a word
-        owed = [one for one in self._controls if one.is_owed and not self._is_idle]
-        missing = next((one for one in owed if self._trial_of(one) is None), None)
+        """Return the next control; None where all are trained or in training."""
+        if any(trial.state == TrialState.WAITING for trial in stored_trials(self._study)):
+            return request_trial(self._study, self._space)  # queued again, as its process has ended
+        due = [control for control in self._controls if control.must_train and not self._is_idle]
+        missing = next((control for control in due if self._trial_of(control) is None), None)
         if missing is None:
             return None
         enqueue(self._study, missing.origin, self._params(missing), {CONTROL: True})
-        return ask(self._study, self._space)
+        return request_trial(self._study, self._space)
 
-    def scores(self) -> tuple[dict[str, Held], list[Held]]:
-        """The trained ones: by the strategy's name, and those at random."""
-        found = [(one.origin, trial) for one in self._controls if (trial := self._trial_of(one)) is not None and trial.is_complete]
-        return {origin: trial for origin, trial in found if origin != RANDOM}, [trial for origin, trial in found if origin == RANDOM]
+    def scores(self) -> tuple[dict[str, StoredTrial], list[StoredTrial]]:
+        """Return the complete trials of the controls: by the strategy's name, and those drawn at random."""
+        pairs = [(control.origin, self._trial_of(control)) for control in self._controls]
+        complete = [(origin, trial) for origin, trial in pairs if trial is not None and trial.is_complete]
+        named = {origin: trial for origin, trial in complete if origin != RANDOM}
+        return named, [trial for origin, trial in complete if origin == RANDOM]
 
-    def _trial_of(self, control: Control) -> Held | None:
-        """The trial that answers for a control: what failed is not tried again, what was stopped as a trial is."""
+    def _trial_of(self, control: Control) -> StoredTrial | None:
+        """Return the trial of a control's recipe.
+
+        A control that failed is not tried again; a trial that was stopped does not stand for its control.
+        """
         digest = self._space.point(self._params(control)).recipe(self._recipe).digest
-        same = [one for one in held(self._study) if one.say(DIGEST) == digest and not one.say(ANSWERED) and not one.say(STALE)]
-        return next((one for one in same if one.is_control or one.state != TrialState.PRUNED), None)
+        same = [
+            trial
+            for trial in stored_trials(self._study)
+            if trial.attribute(DIGEST) == digest and not trial.attribute(ANSWERED) and not trial.attribute(STALE)
+        ]
+        return next((trial for trial in same if trial.is_control or trial.state != TrialState.PRUNED), None)
 
     def _params(self, control: Control) -> dict[str, Any]:
         return self._space.params(control.selection) | self._settings

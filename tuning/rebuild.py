@@ -1,4 +1,4 @@
-"""`search -P rebuild=VERSION`: the bytes of a version that a search has let go, made again from its recipe and put back."""
+"""`search -P rebuild=VERSION`: train a version again whose bytes a search has deleted, and put them back."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sbert_prune.tracking.logged_models import fetch_files, has_bytes, put_back
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import read_artifact
 from tuning.endings import RECIPE
-from tuning.messages import Rows, Task
-from tuning.workers import WorkerPool, train_alone
+from tuning.messages import Task, TrainingRows
+from tuning.workers import WorkerPool, train_to_end
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 
 
 def rebuild_version(recipe: Recipe, number: str) -> list[str]:
-    """Train what a version was once more, and give it its bytes back if they come out the same; returns lines for people.
+    """Train a version once more and put its bytes back if they are the same; return lines for the user.
 
-    recipe: names the registered model.  Raises SearchError for a version that has its bytes or no recipe, RoundTripError for others' bytes.
+    Args:
+        recipe: Names the registered model.
+        number: Number of the version.
+
+    Raises:
+        SearchError: The version has its bytes, or no recipe.
+        RoundTripError: The bytes differ.
     """
     silence_libraries()
     with open_context(recipe) as context:
@@ -42,53 +48,60 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         if has_bytes(context.store, version.tags.get("model_id", "")):
             raise SearchError(f"rebuild={number}: {version.uri} has its bytes. There is nothing to make again.")
-        again = _recipe_of(context.store, version)
-        echo(f"rebuild   {version.uri}: layers {again.layers}, recipe {again.digest}")
-        inner = context.with_recipe(again)
-        tags = {"step": "rebuild", "version": number, "kept_layers": version.tags.get("kept_layers", ""), "seed": str(again.seed)}
-        with open_run(context.store, f"rebuild {name} version {number}", tags) as run, WorkerPool() as nursery:
+        stored = _recipe_of(context.store, version)
+        echo(f"rebuild   {version.uri}: layers {stored.layers}, recipe {stored.digest}")
+        inner = context.with_recipe(stored)
+        tags = {
+            "step": "rebuild",
+            "version": number,
+            "kept_layers": version.tags.get("kept_layers", ""),
+            "seed": str(stored.seed),
+        }
+        with open_run(context.store, f"rebuild {name} version {number}", tags) as run, WorkerPool() as pool:
             folder = context.workspace / "rebuilt"
-            task = Task(again, *_given(inner, version), folder, version.run_id, int(version.tags.get("threads", "1")))
-            trained = train_alone(nursery, task)
+            base, rows = _inputs_of(inner, version)
+            task = Task(stored, base, rows, folder, version.run_id, int(version.tags.get("threads", "1")))
+            trained = train_to_end(pool, task)
             run.log_metrics(trained.metrics)
             return _put_back(context, version, folder)
 
 
 def _recipe_of(store: Store, version: Version) -> Recipe:
-    kept = read_artifact(store, version.run_id, RECIPE)
-    if kept is None:
+    text = read_artifact(store, version.run_id, RECIPE)
+    if text is None:
         raise SearchError(
-            f"rebuild={version.version}: {version.uri} was not made by a search, or its run is gone, so nobody knows its recipe. "
-            "Make it with mlflow run . -e full"
+            f"rebuild={version.version}: {version.uri} was not made by a search, or its run is gone, so its recipe is "
+            "unknown. Make it with mlflow run . -e full"
         )
-    return Recipe.model_validate(json.loads(kept))
+    return Recipe.model_validate(json.loads(text))
 
 
-def _given(context: Context, version: Version) -> tuple[SavedModel, Rows]:
-    """The base and rows of a version. Raises SearchError where its teacher is gone."""
+def _inputs_of(context: Context, version: Version) -> tuple[SavedModel, TrainingRows]:
+    """Return the base and rows of a version. Raises SearchError where its teacher is gone."""
     inputs = load_inputs(context.recipe)
     teacher = inputs.teacher
     if teacher is None and context.recipe.has_teacher:
-        found = registry.find_reference(context.store, version.name, version.tags.get("reference_key", ""))
-        if found is None:
+        reference = registry.find_reference(context.store, version.name, version.tags.get("reference_key", ""))
+        if reference is None:
             raise SearchError(f"rebuild={version.version}: the reference that taught it is not there any more.")
-        teacher = find_model(found.uri)
-    return inputs.pruning.base, Rows(inputs.texts, inputs.sentences, teacher)
+        teacher = find_model(reference.uri)
+    return inputs.pruning.base, TrainingRows(inputs.texts, inputs.sentences, teacher)
 
 
 def _put_back(context: Context, version: Version, folder: Path) -> list[str]:
     source = SavedModel(str(folder), None, inspect_checkpoint(folder))
-    known, found = version.tags.get("model_sha256", ""), source.checkpoint.sha256()
-    if known != found:
+    expected, actual = version.tags.get("model_sha256", ""), source.checkpoint.sha256()
+    if expected != actual:
         raise RoundTripError(
-            f"{version.uri} came out differently (sha256 {found[:12]}, it was {known[:12]}): its data, the machine or a library have "
-            "changed. Nothing was put back."
+            f"{version.uri} came out differently (sha256 {actual[:12]}, it was {expected[:12]}): its data, the machine "
+            "or a library have changed. Nothing was put back."
         )
     model_id = version.tags["model_id"]
     put_back(context.store, model_id, load_saved(source.checkpoint), folder)
-    kept = {BYTES: "kept", FILES_CHECKSUM: digest_of_files(fetch_files(f"models:/{model_id}"))}
-    registry.update(context.store, version, {}, kept)
+    files = fetch_files(f"models:/{model_id}")
+    tags = {BYTES: "kept", FILES_CHECKSUM: digest_of_files(files)}
+    registry.update(context.store, version, {}, tags)
     return [
-        f"{version.uri} has its bytes again: sha256 {found[:12]}, as it was",
+        f"{version.uri} has its bytes again: sha256 {actual[:12]}, as it was",
         f'load      mlflow.sentence_transformers.load_model("{version.uri}")',
     ]

@@ -1,4 +1,4 @@
-"""Screening: what selections of layers are worth before anything is trained, for hundreds of them a minute."""
+"""Screening: scores for selections of layers without training them, hundreds a minute."""
 
 from __future__ import annotations
 
@@ -38,16 +38,23 @@ if TYPE_CHECKING:
     from sbert_prune.training.device import Hardware
     from tuning.space import Space
 
-MOST = 1_000
-"""So many selections are screened at most: all of them, or as many at random."""
+_MAX_SELECTIONS = 1_000
+"""How many selections are screened at most; a larger space is sampled at random."""
 
-_PAIRS = 120
-"""Dev pairs that a selection is scored on, the same for all, so that their differences are paired."""
+_NUM_PAIRS = 120
+"""How many dev pairs a selection is scored on. All are scored on the same ones, so their differences are paired."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The dev pairs of a screening. texts: each once.  left, right: places in them. *Shape:* (pairs,)  gold: 0 to 1. *Shape:* (pairs,)"""
+    """The dev pairs of a screening.
+
+    Attributes:
+        texts: The distinct texts.
+        left: Index of each pair's first text. *Shape:* (pairs,)
+        right: Index of each pair's second text. *Shape:* (pairs,)
+        gold: The labelled similarity, 0 to 1. *Shape:* (pairs,)
+    """
 
     texts: list[str]
     left: NDArray[np.intp]
@@ -56,28 +63,36 @@ class Pairs:
 
     @classmethod
     def of(cls, rows: Sequence[StsRow]) -> Pairs:
-        """So many of them, from all over the split."""
-        chosen = take(rows, range(0, len(rows), max(1, len(rows) // _PAIRS)))[:_PAIRS]
-        places: dict[str, int] = {}
-        index = [[places.setdefault(text, len(places)) for text in row.sentences] for row in chosen]
+        """Choose pairs evenly from the whole split."""
+        chosen = take(rows, range(0, len(rows), max(1, len(rows) // _NUM_PAIRS)))[:_NUM_PAIRS]
+        positions: dict[str, int] = {}
+        index = [[positions.setdefault(text, len(positions)) for text in row.sentences] for row in chosen]
         left, right = np.array(index).T
-        return cls(list(places), left, right, np.array([row.score for row in chosen]))
+        return cls(list(positions), left, right, np.array([row.score for row in chosen]))
 
     def score(self, vectors: NDArray[np.float32]) -> float:
-        """Spearman of the cosines; -1 for embeddings without any order. *Shape of vectors:* (texts, dim)"""
+        """Return the Spearman correlation of the cosines; -1 for embeddings without any order.
+
+        Args:
+            vectors: Embeddings of the texts. *Shape:* (texts, dim)
+        """
         unit = vectors.astype(np.float64)
         unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        found = float(spearman((unit[self.left] * unit[self.right]).sum(axis=1)[None], self.gold[None])[0])
-        return found if np.isfinite(found) else -1.0
+        cosines = (unit[self.left] * unit[self.right]).sum(axis=1)
+        score = float(spearman(cosines[None], self.gold[None])[0])
+        return score if np.isfinite(score) else -1.0
 
 
 @dataclass(frozen=True)
 class Screened:
-    """What a selection is worth by each measure, the selections alike in order.
+    """The scores of selections by each measure.
 
-    seconds: that scoring all of them took.  training_seconds: of the shared weights.
-
-    measures: "untrained" (dev score), "agreement" (linear CKA with the reference's embeddings), "shared" (dev score with shared weights).
+    Attributes:
+        selections: The screened selections.
+        measures: Scores in the order of the selections, by measure: "untrained" (dev score), "agreement" (linear CKA
+            with the reference's embeddings), "shared" (dev score with shared weights).
+        seconds: Seconds that scoring took.
+        training_seconds: Seconds that the training of the shared weights took.
     """
 
     selections: tuple[LayerSelection, ...]
@@ -86,95 +101,126 @@ class Screened:
     training_seconds: float = 0.0
 
     def of(self, measure: str) -> dict[str, float]:
-        """By selection."""
-        return {str(one): value for one, value in zip(self.selections, self.measures[measure], strict=True)}
+        """Return the scores of one measure, by selection."""
+        scores = zip(self.selections, self.measures[measure], strict=True)
+        return {str(selection): value for selection, value in scores}
 
     @property
     def strongest(self) -> str:
-        """The measure to go by: shared weights where there are any."""
+        """Return the measure that ranks: shared weights where there are any."""
         return next((name for name in ("shared", "agreement") if name in self.measures), "untrained")
 
     def ranked(self) -> list[LayerSelection]:
-        """The selections, best first by the strongest measure: the best of each count of layers, then the second of each."""
-        by_count = self._by_count().values()
-        return [one for places in zip_longest(*by_count) for one in places if one is not None]
+        """Return the selections, best first by the strongest measure.
+
+        The best of each count of layers come first, then the second best of each.
+        """
+        rounds = zip_longest(*self._by_count().values())
+        return [selection for same_rank in rounds for selection in same_rank if selection is not None]
 
     def lower_half(self) -> frozenset[str]:
-        """Those that the strongest measure ranks below the middle of as many layers."""
-        return frozenset(str(one) for ranked in self._by_count().values() for one in ranked[(len(ranked) + 1) // 2 :])
+        """Return the selections that the strongest measure ranks below the middle of those with as many layers."""
+        groups = self._by_count().values()
+        return frozenset(str(selection) for ranked in groups for selection in ranked[(len(ranked) + 1) // 2 :])
 
     def _by_count(self) -> dict[int, list[LayerSelection]]:
+        """Return the selections by the count of layers, best first."""
         values = self.of(self.strongest)
-        found: dict[int, list[LayerSelection]] = {}
-        for one in sorted(self.selections, key=lambda one: (-values[str(one)], one.kept)):
-            found.setdefault(one.num_layers, []).append(one)
-        return found
+        groups: dict[int, list[LayerSelection]] = {}
+        for selection in sorted(self.selections, key=lambda selection: (-values[str(selection)], selection.kept)):
+            groups.setdefault(selection.num_layers, []).append(selection)
+        return groups
 
     @property
     def per_minute(self) -> float:
-        """Selections."""
+        """Return how many selections were scored in a minute."""
         return 60 * len(self.selections) / max(self.seconds, 1e-9)
 
 
 def selections_to_screen(space: Space, named: Iterable[LayerSelection], seed: int) -> tuple[LayerSelection, ...]:
-    """All of a space's selections, or those that have a name and as many at random as fit."""
-    if space.num_selections <= MOST:
+    """Return all selections of a space, or the named ones and random ones up to the limit."""
+    if space.num_selections <= _MAX_SELECTIONS:
         return tuple(space.selections())
     generator = random.Random(seed)
-    found = {one: None for one in named if space.holds(one)}
-    while len(found) < MOST:
-        found[space.draw(generator)] = None
-    return tuple(found)
+    selections = {selection: None for selection in named if space.contains(selection)}
+    while len(selections) < _MAX_SELECTIONS:
+        selections[space.draw(generator)] = None
+    return tuple(selections)
 
 
 def screen(
-    base: SavedModel, reference: SavedModel, recipe: Recipe, given: tuple[Sequence[LayerSelection], Sequence[StsRow], Hardware]
+    base: SavedModel,
+    reference: SavedModel,
+    recipe: Recipe,
+    *,
+    selections: Sequence[LayerSelection],
+    dev: Sequence[StsRow],
+    hardware: Hardware,
 ) -> Screened:
-    """Score every selection of the base's layers without training. given: selections, dev pairs and hardware."""
-    selections, dev, hardware = given
-    pairs, began = Pairs.of(dev), time.perf_counter()
+    """Score selections of the base's layers without training."""
+    pairs, started = Pairs.of(dev), time.perf_counter()
     model = as_sentence_model(base, recipe)
-    wanted = embed_once(as_sentence_model(reference, recipe), pairs.texts, hardware)
-    found = {
-        one: (pairs.score(vectors), linear_cka(vectors, wanted)) for one, vectors in embed_subsets(model, selections, pairs.texts, hardware)
+    target = embed_once(as_sentence_model(reference, recipe), pairs.texts, hardware)
+    scores = {
+        selection: (pairs.score(vectors), linear_cka(vectors, target))
+        for selection, vectors in embed_subsets(model, selections, pairs.texts, hardware)
     }
-    untrained, agreement = zip(*(found[one] for one in selections), strict=True)
-    return Screened(tuple(selections), {"untrained": untrained, "agreement": agreement}, time.perf_counter() - began)
+    untrained, agreement = zip(*(scores[selection] for selection in selections), strict=True)
+    measures = {"untrained": untrained, "agreement": agreement}
+    return Screened(tuple(selections), measures, time.perf_counter() - started)
 
 
 def score_shared(model: SentenceTransformer, screened: Screened, dev: Sequence[StsRow], hardware: Hardware) -> Screened:
     """Score the same selections with weights that all of them share."""
-    pairs, began = Pairs.of(dev), time.perf_counter()
-    found = {one: pairs.score(vectors) for one, vectors in embed_subsets(model, screened.selections, pairs.texts, hardware)}
-    shared = tuple(found[one] for one in screened.selections)
-    return Screened(screened.selections, screened.measures | {"shared": shared}, screened.seconds + time.perf_counter() - began)
+    pairs, started = Pairs.of(dev), time.perf_counter()
+    scores = {
+        selection: pairs.score(vectors)
+        for selection, vectors in embed_subsets(model, screened.selections, pairs.texts, hardware)
+    }
+    shared = tuple(scores[selection] for selection in screened.selections)
+    seconds = screened.seconds + time.perf_counter() - started
+    return Screened(screened.selections, screened.measures | {"shared": shared}, seconds)
 
 
 def embed_once(model: SentenceTransformer, texts: Sequence[str], hardware: Hardware) -> NDArray[np.float32]:
-    """Embeddings by a whole model. *Shape:* (texts, dim)"""
-    every = LayerSelection.all(len(layers_of(encoder_of(model))))
-    ((_, vectors),) = embed_subsets(model, [every], texts, hardware)
+    """Return the embeddings of a whole model. *Shape:* (texts, dim)"""
+    all_layers = LayerSelection.all(len(layers_of(encoder_of(model))))
+    ((_, vectors),) = embed_subsets(model, [all_layers], texts, hardware)
     return vectors
 
 
 _Settings = TypeVar("_Settings", bound="PhaseSettings")
 
 EPOCHS = 0.5
-"""A phase of shared weights lasts so many times as long as the recipe's: what selections are worth beside each other shows long before any
-of them is trained.
+"""The length of a phase of shared weights, as a share of the recipe's epochs.
+
+The ranking of selections is stable long before any of them is fully trained.
 """
 
 
-def of_shared(settings: _Settings, share: float) -> _Settings:
-    """A phase's settings for shared weights. share: of its epochs."""
-    plain = {"distillation": 0.0, "adaptive_layers": False, "matryoshka_dims": None, "pooling": None, "keep": "last"}
-    return settings.model_copy(update=plain | {"epochs": settings.epochs * share, "evaluate_every": 1000.0})
+def shared_settings(settings: _Settings, share: float) -> _Settings:
+    """Return a phase's settings for shared weights.
+
+    Args:
+        settings: The recipe's settings.
+        share: The share of its epochs to train.
+    """
+    changes = {
+        "distillation": 0.0,
+        "adaptive_layers": False,
+        "matryoshka_dims": None,
+        "pooling": None,
+        "keep": "last",
+        "epochs": settings.epochs * share,
+        "evaluate_every": 1000.0,
+    }
+    return settings.model_copy(update=changes)
 
 
 def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:
-    """Train the whole base so that its selections can be scored without training; where it was killed, it goes on.
+    """Train the whole base so that its selections can be scored without training. Resumes after a kill.
 
-    The labels alone teach: who teaches a variant would have to be followed layer by layer.
+    Only the labels teach: a teacher would have to be followed layer by layer.
     """
     recipe = context.recipe
     base, texts = inputs.pruning.base, inputs.texts
@@ -182,14 +228,15 @@ def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTran
     model = as_sentence_model(base, recipe)
     with context.step("share", {"base": base.uri}, reads=("nli.", "sts.", "seed")) as run:
         for phase in (phase for phase in recipe.phases if phase != "distil"):
-            settings = of_shared(getattr(recipe, phase), EPOCHS)
-            data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
-            key = phase_key(context, phase, base, data | {"space": str(space), "settings": settings.model_dump_json()}, "shared")
+            settings = shared_settings(getattr(recipe, phase), EPOCHS)
+            rows_digest = texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""
+            data = {"rows": rows_digest, "space": str(space), "settings": settings.model_dump_json()}
+            key = phase_key(context, phase, base, data, "shared")
             with phase_setup(context, run, phase, key) as setup:
-                healer = PhaseTrainer(model, setup, subsets=subsets)
+                trainer = PhaseTrainer(model, setup, subsets=subsets)
                 if phase == "sts":
-                    healer.train_sts(texts.sts.train.rows, settings)
+                    trainer.train_sts(texts.sts.train.rows, settings)
                 else:
                     assert texts.nli is not None
-                    healer.train_nli(texts.nli.rows, settings)
+                    trainer.train_nli(texts.nli.rows, settings)
     return model

@@ -1,4 +1,4 @@
-"""`search`: which layers to keep, and how to heal them."""
+"""`search`: choose which layers to keep, and how to train them."""
 
 from __future__ import annotations
 
@@ -25,29 +25,35 @@ if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
     from tuning.space import Space
 
-_NOT_ASKED = {"recipe", "layers", "strategy", "schedule"}
+_NOT_OPTIONS = {"recipe", "layers", "strategy", "schedule"}
 
 LAYERS = Parameter("layers", "How many layers to keep: 6, 2..6 or any; or which (0,2,4-7), to search settings alone.")
-TRIALS = Parameter(None, "Trials to train in all, those of earlier commands with them; 20 when left out.")
+TRIALS = Parameter(None, "Total number of trials, with those of earlier commands; 20 when left out.")
 SPACE = Parameter(
-    None, "What varies besides: sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent; layers for nothing; the learning rates when left out."
+    None,
+    "What varies besides: sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent; layers for nothing; the learning rates "
+    "when left out.",
 )
-AGAINST_WHAT = Parameter(None, f"Weigh the dev score against {' or '.join(AGAINST)}: the Pareto front of both.")
+AGAINST_PARAMETER = Parameter(None, f"Weigh the dev score against {' or '.join(AGAINST)}: the Pareto front of both.")
 MAX_SIZE = Parameter(None, "Megabytes on disk that a variant may have at most.")
 MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most, on this machine.")
 SAMPLER = Parameter(None, f"{', '.join(SAMPLER_NAMES)}; tpe when left out.")
-SCREENING = Parameter(None, "shared (weights trained once for all selections), untrained, or none; shared when left out.")
+SCREENING = Parameter(
+    None, "shared (weights trained once for all selections), untrained, or none; shared when left out."
+)
 WORKERS = Parameter(None, "Trials at once on this machine; 1 when left out.")
-STORAGE = Parameter(None, "A database for the study, such as postgresql://USER@HOST/NAME; a journal beside the store when left out.")
-KEEP_MODELS = Parameter(None, "The bytes of so many of the best are kept, besides the Pareto front's; 3 when left out.")
-MAX_GB = Parameter(None, "Gigabytes that kept bytes may take at most.")
-FINALISTS = Parameter(None, "So many of the best are trained with further seeds; 3 when left out.")
+STORAGE = Parameter(
+    None, "A database for the study, such as postgresql://USER@HOST/NAME; a journal beside the store when left out."
+)
+KEEP_MODELS = Parameter(None, "How many of the best keep their bytes, besides the Pareto front; 3 when left out.")
+MAX_GB = Parameter(None, "Most gigabytes that kept bytes may take.")
+FINALISTS = Parameter(None, "How many of the best are trained with further seeds; 3 when left out.")
 FINAL_SEEDS = Parameter(None, "Seeds of the finalists, such as 1,2,3; the recipe's and the next when left out.")
-REBUILD = Parameter(None, "The number of a version whose bytes were let go: makes them again, and searches nothing.")
+REBUILD = Parameter(None, "The number of a version whose bytes were deleted: trains it again, and searches nothing.")
 
 
 def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that are numbers."""
+    """Add the options that are numbers."""
     for name, parameter, low in (
         *(("max_gb", MAX_GB, 0), ("keep_models", KEEP_MODELS, 0), ("finalists", FINALISTS, 1), ("workers", WORKERS, 1)),
         *(("max_latency_ms", MAX_LATENCY, 0), ("max_size_mb", MAX_SIZE, 0), ("trials", TRIALS, 1)),
@@ -57,19 +63,19 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("search", cls=Command)
-@recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _NOT_ASKED))
+@recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _NOT_OPTIONS))
 @option("layers", LAYERS)
 @_numbers
 @option("space", SPACE)
-@option("against", AGAINST_WHAT)
+@option("against", AGAINST_PARAMETER)
 @option("sampler", SAMPLER)
 @option("screening", SCREENING)
 @option("storage", STORAGE)
 @option("seeds", FINAL_SEEDS)
 @option("rebuild", REBUILD)
 @flag("plan", PLAN)
-def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **given: Any) -> None:
-    """Let Optuna choose which layers to keep and how to heal them; the best becomes a variant, and the challenger."""
+def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **options: Any) -> None:
+    """Let Optuna choose which layers to keep and how to train them; the best becomes a variant, and the challenger."""
     if rebuild is not None:
         if not (rebuild.isdecimal() and int(rebuild) > 0):
             raise SearchError(f"rebuild={rebuild} is not the number of a version. Give a number such as 3.")
@@ -80,12 +86,12 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         return
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
-    settings = _settings(given)
+    settings = _settings(options)
     if settings.storage is not None:
         from tuning.study import check_storage
 
         check_storage(settings.storage)
-    inputs, space = _find(recipe, settings.aim, given["space"])
+    inputs, space = _load(recipe, settings.aim, options["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
     if plan:
         from tuning.plan import plan_search
@@ -96,27 +102,37 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
     echo(*run_search(recipe, inputs, space, settings))
 
 
-def _settings(given: dict[str, Any]) -> Settings:
-    """Checked before anything heavy is imported. Raises SearchError."""
+_COUNTS = ("trials", "workers", "finalists")
+_TEXTS = ("sampler", "screening", "storage")
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    """Return the settings, checked before anything heavy is imported. Raises SearchError."""
     for name in ("trials", "workers", "keep_models", "finalists"):
-        if given[name] is not None and not given[name].is_integer():
-            raise SearchError(f"{name}={given[name]:g}: write a whole number.")
-    limits: dict[str, Any] = {"max_gb": given["max_gb"]} | (
-        {"keep_models": int(given["keep_models"])} if given["keep_models"] is not None else {}
-    )
-    whole: dict[str, Any] = {name: int(given[name]) for name in ("trials", "workers", "finalists") if given[name] is not None}
-    named: dict[str, Any] = {name: given[name] for name in ("sampler", "screening", "storage") if given[name] is not None}
+        if options[name] is not None and not options[name].is_integer():
+            raise SearchError(f"{name}={options[name]:g}: write a whole number.")
+    limits: dict[str, Any] = {"max_gb": options["max_gb"]}
+    if options["keep_models"] is not None:
+        limits["keep_models"] = int(options["keep_models"])
+    set_options = {name: value for name, value in options.items() if value is not None}
+    numbers: dict[str, Any] = {name: int(set_options[name]) for name in _COUNTS if name in set_options}
+    texts: dict[str, Any] = {name: set_options[name] for name in _TEXTS if name in set_options}
     return Settings(
-        aim=Aim(given["against"], given["max_size_mb"], given["max_latency_ms"]),
-        seeds=parse_seeds(given["seeds"]) if given["seeds"] else (),
+        aim=Aim(options["against"], options["max_size_mb"], options["max_latency_ms"]),
+        seeds=parse_seeds(options["seeds"]) if options["seeds"] else (),
         limits=Limits(**limits),
-        **whole,
-        **named,
+        **numbers,
+        **texts,
     )
 
 
-def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
-    """The inputs of the deepest cut, and the space within the limit of size. Raises SearchError, SelectionError."""
+def _load(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
+    """Return the inputs of the deepest selection and the space within the size limit.
+
+    Raises:
+        SearchError: The space cannot be searched, or nothing fits the limit.
+        SelectionError: The encoder does not have the listed layers.
+    """
     from pipelines.inputs.base import find_base
 
     base = find_base(recipe.keeping("1", "drop-top")).base
@@ -131,7 +147,7 @@ def _find(recipe: Recipe, aim: Aim, axes: str | None) -> tuple[Inputs, Space]:
 
 
 def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
-    """Search, and return the lines that `search` ends with."""
+    """Search, and return the last lines for the user."""
     from pipelines.steps.context import open_context
     from sbert_prune.registry.versions import check_may_register
     from tuning.flow import search

@@ -1,4 +1,4 @@
-"""How to search, as a value."""
+"""The settings of a search."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry.policy import LATENCY, SIZE
 
 AGAINST = {"size_mb": SIZE, "latency_ms": LATENCY}
-"""What the dev score can be weighed against, and the metric that is."""
+"""What the dev score can be weighed against, with the metric that measures it."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """against: the second objective, a name in AGAINST; None: the dev score alone.
+    """The objectives and limits of a search.
 
-    max_size_mb, max_latency_ms: what a variant may have. Raises SearchError for another name.
+    Attributes:
+        against: The second objective, a name in AGAINST; None for the dev score alone.
+        max_size_mb: Largest size that a variant may have.
+        max_latency_ms: Longest time that one sentence may take.
+
+    Raises:
+        SearchError: `against` is another name.
     """
 
     against: str | None = None
@@ -31,23 +37,22 @@ class Aim:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The objectives, by their names in MLflow."""
+        """Return the objectives, by their names in MLflow."""
         return (STS_DEV,) if self.against is None else (STS_DEV, AGAINST[self.against])
 
     @property
     def directions(self) -> tuple[Literal["maximize", "minimize"], ...]:
-        """Of each objective."""
+        """Return the direction of each objective."""
         return ("maximize",) if self.against is None else ("maximize", "minimize")
 
     @property
-    def wants_latency(self) -> bool:
-        """Whether anybody asks how long a sentence takes."""
+    def needs_latency(self) -> bool:
+        """Return whether latencies have to be measured."""
         return self.max_latency_ms is not None or self.against == "latency_ms"
 
     def __str__(self) -> str:
-        limits = [
-            f"{name} at most {limit:g}" for name, limit in (("MB", self.max_size_mb), ("ms", self.max_latency_ms)) if limit is not None
-        ]
+        units = (("MB", self.max_size_mb), ("ms", self.max_latency_ms))
+        limits = [f"{unit} at most {limit:g}" for unit, limit in units if limit is not None]
         return ", ".join([f"dev score{f' against {self.against}' if self.against else ''}", *limits])
 
 
@@ -59,7 +64,12 @@ SCREENINGS: tuple[Screening, ...] = ("shared", "untrained", "none")
 
 @dataclass(frozen=True)
 class Limits:
-    """keep_models: bytes of so many of the best are kept, besides those of the Pareto front.  max_gb: and no more than this."""
+    """Limits on the bytes that are kept.
+
+    Attributes:
+        keep_models: How many of the best trials keep their bytes, besides the Pareto front.
+        max_gb: Most that the kept bytes may take; None for no limit.
+    """
 
     keep_models: int = 3
     max_gb: float | None = None
@@ -67,10 +77,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """trials: the total.  workers: trials at once.  finalists: so many of the best are trained with further seeds.
+    """How to search.
 
-    seeds: of the finalists; none takes the recipe's and the next.  storage: a database's URL; None keeps a journal here.
-    Raises SearchError for what there is not.
+    Attributes:
+        aim: The objectives and limits.
+        trials: Total number of trials.
+        workers: How many trials are trained at once.
+        finalists: How many of the best trials are trained with further seeds.
+        seeds: Seeds of the finalists; empty for the recipe's seed and the next.
+        sampler: A name in SAMPLER_NAMES.
+        screening: How selections are screened.
+        storage: URL of a database for the study; None keeps a journal beside the tracking store.
+        limits: Limits on the bytes that are kept.
+
+    Raises:
+        SearchError: A name is unknown, or settings do not go together.
     """
 
     aim: Aim
@@ -84,12 +105,16 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        for name, value, known in (("sampler", self.sampler, SAMPLER_NAMES), ("screening", self.screening, SCREENINGS)):
-            if value not in known:
-                raise SearchError(f"{name}={value}: there is no such {name}. There are {', '.join(known)}.")
+        for name, value, choices in (
+            ("sampler", self.sampler, SAMPLER_NAMES),
+            ("screening", self.screening, SCREENINGS),
+        ):
+            if value not in choices:
+                raise SearchError(f"{name}={value}: there is no such {name}. There are {', '.join(choices)}.")
         if self.storage is not None and urlsplit(self.storage).password is not None:
             raise SearchError(
-                "storage holds a password, which `mlflow run` would log. Leave it out of the URL, and set PGPASSWORD (or write ~/.pgpass)."
+                "storage contains a password, which `mlflow run` would log. Leave it out of the URL, and set "
+                "PGPASSWORD (or write ~/.pgpass)."
             )
         if self.sampler == "cmaes" and self.aim.against is not None:
-            raise SearchError("sampler=cmaes knows one objective alone. Leave against out, or take tpe, gp or nsga2.")
+            raise SearchError("sampler=cmaes supports one objective only. Leave against out, or take tpe, gp or nsga2.")

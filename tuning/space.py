@@ -1,4 +1,4 @@
-"""The search space: which layers are kept, and which settings of the recipe vary; a point of it is a proposal."""
+"""The search space: which layers may be kept, and which settings of the recipe vary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe.recipe import WHOLE
-from tuning.axes import inside, name_of, parse_axes, with_settings
+from tuning.axes import name_of, parse_axes, value_on, with_settings
 
 if TYPE_CHECKING:
     import random
@@ -23,28 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One point of the space. settings: by their path in the recipe, such as "sts.learning_rate"."""
+    """One point of the space.
+
+    Attributes:
+        selection: The layers to keep.
+        settings: Values by their path in the recipe, such as "sts.learning_rate".
+    """
 
     selection: LayerSelection
     settings: tuple[tuple[str, Value], ...] = ()
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe of this point. Raises SearchError for values that do not go together."""
-        tree = recipe.model_dump() | WHOLE | {"layers": str(self.selection) if self.selection.num_layers > 1 else _alone(self.selection)}
+        """Return the recipe of this point. Raises SearchError for values that do not go together."""
+        tree = recipe.model_dump() | WHOLE | {"layers": _as_list(self.selection)}
         tree |= {"vocabulary": recipe.vocabulary, "vocabulary_corpus": recipe.vocabulary_corpus}
         return with_settings(tree, self.settings)
 
 
-def _alone(selection: LayerSelection) -> str:
-    """One layer as a list: a mere number would be a count."""
-    return f"{selection.kept[0]}-{selection.kept[0]}"
+def _as_list(selection: LayerSelection) -> str:
+    """Return the selection as a recipe's list of layers; a single layer as a range, as a number would be a count."""
+    return str(selection) if selection.num_layers > 1 else f"{selection.kept[0]}-{selection.kept[0]}"
 
 
 @dataclass(frozen=True)
 class Space:
-    """depth: of the base.  counts: how many layers may be kept, ascending.  first_stays: whether layer 0 is always kept.
+    """The selections of layers and the settings to choose from.
 
-    fixed: the layers, where they are given and only settings vary.  axes: what varies besides, by its path in the recipe.
+    Attributes:
+        depth: Depth of the base.
+        counts: How many layers may be kept, ascending.
+        first_stays: Whether layer 0 is always kept.
+        fixed: The layers to keep, where only settings vary; None otherwise.
+        axes: The settings that vary, by their path in the recipe.
     """
 
     depth: int
@@ -55,11 +65,13 @@ class Space:
 
     @property
     def num_selections(self) -> int:
-        """Different selections of layers."""
-        return 1 if self.fixed else sum(comb(self.depth - self.first_stays, count - self.first_stays) for count in self.counts)
+        """Return the number of different selections of layers."""
+        if self.fixed:
+            return 1
+        return sum(comb(self.depth - self.first_stays, count - self.first_stays) for count in self.counts)
 
     def selections(self) -> Iterator[LayerSelection]:
-        """All of them, by count, in the order of their layers."""
+        """Yield all selections, by count, in the order of their layers."""
         if self.fixed:
             yield self.fixed
             return
@@ -68,72 +80,92 @@ class Space:
                 yield LayerSelection((*range(self.first_stays), *kept), self.depth)
 
     def draw(self, generator: random.Random) -> LayerSelection:
-        """One of them at random, each count as likely."""
+        """Return a random selection; each count is equally likely."""
         if self.fixed:
             return self.fixed
         count = generator.choice(self.counts)
         kept = generator.sample(range(self.first_stays, self.depth), count - self.first_stays)
         return LayerSelection((*range(self.first_stays), *sorted(kept)), self.depth)
 
-    def holds(self, selection: LayerSelection) -> bool:
-        """Whether a selection may be proposed."""
+    def contains(self, selection: LayerSelection) -> bool:
+        """Return whether a selection may be proposed."""
         if self.fixed:
             return selection == self.fixed
         return selection.num_layers in self.counts and (0 in selection.kept or not self.first_stays)
 
     def suggest(self, trial: Suggests) -> Proposal:
-        """Let a trial choose: every layer has a priority, and those with the highest are kept."""
+        """Let a trial choose a point: every layer has a priority, and those with the highest are kept."""
         if self.fixed:
             selection = self.fixed
         else:
-            count = self.counts[0] if len(self.counts) == 1 else trial.suggest_int("num_layers", self.counts[0], self.counts[-1])
+            low, high = self.counts[0], self.counts[-1]
+            count = low if len(self.counts) == 1 else trial.suggest_int("num_layers", low, high)
             free = range(self.first_stays, self.depth)
             priorities = {layer: trial.suggest_float(_priority(layer), 0, 1) for layer in free}
             ranked = sorted(free, key=lambda layer: (-priorities[layer], layer))
-            selection = LayerSelection((*range(self.first_stays), *sorted(ranked[: count - self.first_stays])), self.depth)
+            kept = sorted(ranked[: count - self.first_stays])
+            selection = LayerSelection((*range(self.first_stays), *kept), self.depth)
         return Proposal(selection, tuple((path, axis.suggest(name_of(path), trial)) for path, axis in self.axes))
 
     def params(self, selection: LayerSelection, recipe: Recipe | None = None) -> dict[str, Value]:
-        """What `suggest` turns into this selection, to be proposed first.
+        """Return the parameters that `suggest` turns into this selection.
 
-        recipe: whose settings go along; None leaves them to the sampler.
+        Args:
+            selection: The layers to keep.
+            recipe: Its settings become parameters too; None leaves them to the sampler.
         """
-        chosen: dict[str, Value] = {}
+        params: dict[str, Value] = {}
         if not self.fixed:
             if len(self.counts) > 1:
-                chosen["num_layers"] = selection.num_layers
-            chosen |= {_priority(layer): 0.75 if layer in selection.kept else 0.25 for layer in range(self.first_stays, self.depth)}
+                params["num_layers"] = selection.num_layers
+            for layer in range(self.first_stays, self.depth):
+                params[_priority(layer)] = 0.75 if layer in selection.kept else 0.25
         if recipe is not None:
             flat = recipe.flat()
-            chosen |= {name_of(path): value for path, axis in self.axes if (value := inside(axis, flat[path])) is not None}
-        return chosen
+            for path, axis in self.axes:
+                if (value := value_on(axis, flat[path])) is not None:
+                    params[name_of(path)] = value
+        return params
 
     def spread(self, paths: Collection[str], count: int, generator: random.Random) -> list[dict[str, Value]]:
-        """So many settings that cover each of some axes evenly: a Latin hypercube (McKay et al. 1979). They lack the other axes."""
+        """Return settings that cover each of some axes evenly: a Latin hypercube (McKay et al. 1979).
+
+        Args:
+            paths: The axes to cover; the settings have no values for the others.
+            count: How many settings to return.
+            generator: Source of randomness.
+        """
         axes = [(path, axis, generator.sample(range(count), count)) for path, axis in self.axes if path in paths]
-        return [{name_of(path): axis.at((places[point] + 0.5) / count) for path, axis, places in axes} for point in range(count)]
+        return [
+            {name_of(path): axis.at((strata[point] + 0.5) / count) for path, axis, strata in axes}
+            for point in range(count)
+        ]
 
     def point(self, params: Mapping[str, Any]) -> Proposal:
-        """The point of a trial that was trained. params: its parameters, as Optuna holds them."""
+        """Return the point that a trial's parameters stand for."""
         from optuna.trial import FixedTrial
 
         return self.suggest(FixedTrial(dict(params)))
 
     def settings_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """A trial's parameters without those that choose layers."""
+        """Return a trial's parameters without those that choose layers."""
         names = {name_of(path) for path, _ in self.axes}
         return {name: value for name, value in params.items() if name in names}
 
     def up_to(self, num_layers: int) -> Self:
-        """The same space without deeper selections. Raises SearchError where nothing is left."""
+        """Return the space without deeper selections. Raises SearchError where nothing is left."""
         counts = tuple(count for count in self.counts if count <= num_layers)
         if not counts:
-            raise SearchError(f"layers: the limits leave room for {num_layers} layers, the space begins at {self.counts[0]}. Allow more.")
+            raise SearchError(
+                f"layers: the limits leave room for {num_layers} layers, the space begins at {self.counts[0]}. "
+                "Allow more."
+            )
         return type(self)(self.depth, counts, self.first_stays, self.fixed, self.axes)
 
     def __str__(self) -> str:
         counts = f"{self.counts[0]} to {self.counts[-1]}" if len(self.counts) > 1 else str(self.counts[0])
-        layers = f"layers {self.fixed}" if self.fixed else f"{counts} of {self.depth} layers ({self.num_selections:,} selections)"
+        choice = f"{counts} of {self.depth} layers ({self.num_selections:,} selections)"
+        layers = f"layers {self.fixed}" if self.fixed else choice
         return "; ".join([layers, *(f"{name_of(path)} {axis}" for path, axis in self.axes)])
 
 
@@ -142,23 +174,37 @@ def _priority(layer: int) -> str:
 
 
 def parse_counts(text: str, depth: int) -> tuple[int, ...]:
-    """Counts of layers: "6", "2..6", or "any", which is all that drop some. Raises SearchError."""
-    found = re.fullmatch(r"\s*(\d{1,4})\s*(?:\.\.\s*(\d{1,4})\s*)?", text)
+    """Parse counts of layers: "6", "2..6", or "any", which is all that drop some. Raises SearchError."""
+    match = re.fullmatch(r"\s*(\d{1,4})\s*(?:\.\.\s*(\d{1,4})\s*)?", text)
     if text.strip() == "any":
         low, high = 1, max(1, depth - 1)
-    elif found:
-        low, high = int(found[1]), int(found[2] or found[1])
+    elif match:
+        low, high = int(match[1]), int(match[2] or match[1])
     else:
         raise SearchError(
-            f"layers={text}: write how many layers to keep (6), a range (2..6), any, or which (0,2,4-7) to search settings alone."
+            f"layers={text}: write how many layers to keep (6), a range (2..6), any, or which (0,2,4-7) to search "
+            "settings alone."
         )
     if not 1 <= low <= high <= depth:
-        raise SearchError(f"layers={text}: the encoder has {depth} layers. Write numbers from 1 to {depth}, the smaller one first.")
+        raise SearchError(
+            f"layers={text}: the encoder has {depth} layers. Write numbers from 1 to {depth}, the smaller one first."
+        )
     return tuple(range(low, high + 1))
 
 
 def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None) -> Space:
-    """The space that a recipe leaves: its `layers` says how many, or which. Raises SearchError, SelectionError."""
+    """Return the space of a recipe, whose `layers` says how many layers to keep, or which.
+
+    Args:
+        recipe: The recipe.
+        depth: Depth of the base.
+        first_stays: Whether layer 0 is always kept.
+        axes: What varies besides, as `parse_axes` reads it.
+
+    Raises:
+        SearchError: The counts or axes cannot be searched.
+        SelectionError: The encoder does not have the listed layers.
+    """
     varied, layers = parse_axes(axes, recipe), recipe.layers.strip()
     if layers.isdecimal() or not re.fullmatch(r"[\d\s,-]+", layers):
         counts = parse_counts(layers, depth)
@@ -168,5 +214,7 @@ def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None)
 
 
 def as_flat(proposal: Proposal) -> Mapping[str, str]:
-    """What a proposal chose, for tables."""
-    return {name_of(path): f"{value:.3g}" if isinstance(value, float) else str(value) for path, value in proposal.settings}
+    """Return the settings of a proposal as text, by name."""
+    return {
+        name_of(path): f"{value:.3g}" if isinstance(value, float) else str(value) for path, value in proposal.settings
+    }

@@ -1,4 +1,4 @@
-"""The study: opened where the last command left it, with what each of its trials says of itself."""
+"""The Optuna study and the attributes of its trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_pas
 from sbert_prune.training.batches import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from optuna import Study
     from optuna.samplers import BaseSampler
@@ -35,19 +35,30 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from tuning.settings import Aim
 
-KEPT, ORIGIN, DIGEST, RUN, VERSION, METRICS = "kept_layers", "origin", "recipe_digest", "run_id", "version", "metrics"
-REASON, ANSWERED, STALE, PROCESS, LOOKS = "reason", "answered", "stale", "process", "looks"
+KEPT_LAYERS, ORIGIN, DIGEST, RUN, VERSION, METRICS = (
+    "kept_layers",
+    "origin",
+    "recipe_digest",
+    "run_id",
+    "version",
+    "metrics",
+)
+REASON, ANSWERED, STALE, PROCESS, RUNG_SCORES = "reason", "answered", "stale", "process", "looks"
 PROBE, CONTROL = "probe", "control"
-"""What a trial says of itself, as Optuna's user attributes.
+"""The names of a trial's attributes, stored as Optuna's user attributes.
 
-origin: who proposed it.  answered: by which record, where it was not trained.  stale: whether its process ended without a word.
-probe: the number of the settings that are tried before all else.  control: whether the search is measured by it.
+ORIGIN: What proposed the trial.
+ANSWERED: The record that answered it, where it was not trained.
+STALE: Set where its process ended without a result.
+RUNG_SCORES: A pair of dev score and seconds of training for each rung.
+PROBE: The number of the settings that are tried before all others.
+CONTROL: Set where the trial is one that the search is compared with.
 """
 
 RANDOM, SAMPLER, SHARED = "random", "sampler", "shared-weights"
-"""Who may propose a trial, besides the strategies by their names."""
+"""What may propose a trial, besides the strategies by their names."""
 
-_JUST_ASKED_S = 60.0
+_NEW_TRIAL_S = 60.0
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -64,67 +75,70 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 
 
 @dataclass(frozen=True)
-class Held:
-    """A trial as the study holds it."""
+class StoredTrial:
+    """A trial as the study stores it."""
 
     trial: FrozenTrial
 
     @property
     def number(self) -> int:
-        """From 0."""
+        """Return the trial's number, from 0."""
         return self.trial.number
 
-    def say(self, name: str) -> Any:
-        """What it says of itself under a name; None where it says nothing."""
+    def attribute(self, name: str) -> Any:
+        """Return an attribute; None where the trial does not have it."""
         return self.trial.user_attrs.get(name)
 
     @property
     def state(self) -> TrialState:
-        """Optuna's."""
+        """Return Optuna's state."""
         return self.trial.state
 
     @property
     def is_control(self) -> bool:
-        """Whether it was trained for the search to be measured by."""
-        return bool(self.say(CONTROL))
+        """Return whether the search is compared with this trial."""
+        return bool(self.attribute(CONTROL))
 
     @property
     def counts(self) -> bool:
-        """Whether it was trained, to an end or until it was stopped or failed, and is no control: such trials make up the total."""
-        answered = self.say(ANSWERED) or self.say(STALE)
-        return self.state.is_finished() and not answered and not self.is_control and self.say(RUN) is not None
+        """Return whether it makes up the total.
+
+        Trials do that were trained, to their end or until they were stopped or failed, and are no controls.
+        """
+        not_trained = self.attribute(ANSWERED) or self.attribute(STALE)
+        return self.state.is_finished() and not not_trained and not self.is_control and self.attribute(RUN) is not None
 
     @property
     def is_complete(self) -> bool:
-        """Whether it was trained to its end."""
-        return self.state == TrialState.COMPLETE and not self.say(ANSWERED)
+        """Return whether it was trained to its end."""
+        return self.state == TrialState.COMPLETE and not self.attribute(ANSWERED)
 
     @property
     def score(self) -> float:
-        """Of dev, of a complete trial."""
+        """Return the dev score of a complete trial."""
         return float(self.trial.values[0])
 
     @property
     def seconds(self) -> float:
-        """Of training, as far as it went."""
-        return float((self.say(METRICS) or {}).get("training/seconds", 0.0))
+        """Return the seconds of training so far."""
+        return float((self.attribute(METRICS) or {}).get("training/seconds", 0.0))
 
 
-def study_name(recipe: Recipe, inputs: Inputs, more: Sequence[str]) -> str:
-    """Names a search: the same recipe, data and space go on with the same study. more: what else tells one search from another."""
+def study_name(recipe: Recipe, inputs: Inputs, *, space: str, aim: str, device: str) -> str:
+    """Return the name of a study: the same recipe, data, space, aim and device resume the same study."""
     same = recipe.keeping("1", "drop-top")
     data = [rows.digest for rows in inputs.splits.values()]
-    digest = digest_of(same.digest, inputs.pruning.base.checkpoint.fingerprint(), *data, *more)
+    digest = digest_of(same.digest, inputs.pruning.base.checkpoint.fingerprint(), *data, space, aim, device)
     return f"{recipe.registered_model}-{digest[:12]}".replace(" ", "-")
 
 
 def journal_of(name: str) -> Path:
-    """Where the study of this name is kept, if no database is given."""
+    """Return the file that stores the study of this name where no database is given."""
     return own_folder() / "search" / f"{name}.journal"
 
 
-def is_there(name: str, storage: str | None) -> bool:
-    """Whether there is such a study already. Raises SearchError for a database that does not answer."""
+def study_exists(name: str, storage: str | None) -> bool:
+    """Return whether there is such a study. Raises SearchError for a database that does not answer."""
     if storage is None:
         return journal_of(name).is_file()
     try:
@@ -133,22 +147,34 @@ def is_there(name: str, storage: str | None) -> bool:
         raise _unusable(storage, error) from error
 
 
-def held(study: Study) -> list[Held]:
-    """All trials, in their order."""
-    return [Held(trial) for trial in study.get_trials(deepcopy=False)]
+def stored_trials(study: Study) -> list[StoredTrial]:
+    """Return all trials, by number."""
+    return [StoredTrial(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int) -> Study:
-    """Open or begin the study of this name. Its sampler is seeded anew each time, or it would propose again what it has proposed.
+    """Open or create the study of this name.
 
-    storage: a database's URL; None keeps a journal beside the tracking store.  Raises SearchError.
+    The sampler gets a new seed each time, or it would repeat its proposals.
+
+    Args:
+        name: Name of the study.
+        storage: URL of a database; None keeps a journal beside the tracking store.
+        aim: Its directions and metric names become the study's.
+        sampler: A name in SAMPLERS.
+        seed: Added to the number of stored trials to seed the sampler.
+
+    Raises:
+        SearchError: The storage cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     import warnings
 
     warnings.simplefilter("ignore", ExperimentalWarning)  # multivariate TPE, in every release since 2.2
     try:
-        study = optuna.create_study(study_name=name, storage=_storage(storage, name), directions=list(aim.directions), load_if_exists=True)
+        study = optuna.create_study(
+            study_name=name, storage=_storage(storage, name), directions=list(aim.directions), load_if_exists=True
+        )
         count = len(study.get_trials(deepcopy=False))
         study.sampler = SAMPLERS[sampler](seed + count)
         if count == 0:
@@ -159,22 +185,22 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
 
 
 def check_storage(url: str) -> None:
-    """Ask a database before anything is done that it is to hold. Raises SearchError."""
+    """Check that a database can store a study, before any work is done. Raises SearchError."""
     try:
-        is_mlflows = _place(url) == _place(tracking_uri())
+        is_mlflows = _location(url) == _location(tracking_uri())
         if not is_mlflows:
             _storage(url, "")
     except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
         raise _unusable(url, error) from error
     if is_mlflows:
         raise SearchError(
-            f"storage={without_password(url)} is MLflow's own database, and Optuna's tables do not go with MLflow's. Give another one, or "
-            "leave storage out."
+            f"storage={without_password(url)} is MLflow's own database, and Optuna's tables do not go with MLflow's. "
+            "Give another one, or leave storage out."
         )
 
 
-def _place(uri: str) -> tuple[object, ...]:
-    """Where a database lies, whoever asks it and by which driver."""
+def _location(uri: str) -> tuple[object, ...]:
+    """Return what identifies a database, without user and driver."""
     parts = make_url(uri)
     if parts.get_backend_name() == "sqlite":
         return ("sqlite", Path(parts.database or "").resolve())
@@ -187,7 +213,7 @@ def _unusable(storage: str | None, error: Exception) -> SearchError:
 
 def _storage(url: str | None, name: str) -> BaseStorage:
     if url is not None:
-        with alone_in_database(url):  # two that begin on a fresh one would both make its tables
+        with alone_in_database(url):  # two commands that start on a fresh database would both create its tables
             return optuna.storages.RDBStorage(url)
     path = journal_of(name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,48 +221,73 @@ def _storage(url: str | None, name: str) -> BaseStorage:
 
 
 def where_dashboard(name: str, storage: str | None) -> str:
-    """How Optuna's own dashboard opens the study."""
-    place = without_password(storage) if storage is not None else journal_of(name)
-    return f"dashboard pip install optuna-dashboard; optuna-dashboard {place}"
+    """Return the line that says how to open the study in Optuna's dashboard."""
+    location = without_password(storage) if storage is not None else journal_of(name)
+    return f"dashboard pip install optuna-dashboard; optuna-dashboard {location}"
 
 
-def close_stale(study: Study, is_running: Callable[[str], bool]) -> list[Held]:
-    """Tell the trials of ended processes as failed, and propose the same once more. is_running: asked with the run's id.
+def close_stale(study: Study, is_running: Callable[[str], bool]) -> list[StoredTrial]:
+    """Fail the trials whose process has ended, and queue the same ones again.
 
-    They do not count: the record of the run tells whether somebody is still at it, on whichever machine.
+    They do not count. The record of the run decides whether a process is still at work, on whichever machine.
+
+    Args:
+        study: The study.
+        is_running: Returns whether the run of this id is open.
+
+    Returns:
+        The trials that were closed.
     """
-    stale = [one for one in held(study) if one.state == TrialState.RUNNING and _is_stale(one, is_running)]
-    for one in stale:
-        give_up(study, one)
+    stale = [
+        trial for trial in stored_trials(study) if trial.state == TrialState.RUNNING and _is_stale(trial, is_running)
+    ]
+    for trial in stale:
+        fail_and_requeue(study, trial)
     return stale
 
 
-def _is_stale(one: Held, is_running: Callable[[str], bool]) -> bool:
-    if (run_id := one.say(RUN)) is not None:
+def _is_stale(trial: StoredTrial, is_running: Callable[[str], bool]) -> bool:
+    if (run_id := trial.attribute(RUN)) is not None:
         return not is_running(run_id)
-    process = Process.parse(one.say(PROCESS) or "")
+    process = Process.parse(trial.attribute(PROCESS) or "")
     if process is not None and process.is_running is not None:
         return not process.is_running
-    began = one.trial.datetime_start or datetime.min
-    return time.time() - began.timestamp() > _JUST_ASKED_S
+    started = trial.trial.datetime_start or datetime.min
+    return time.time() - started.timestamp() > _NEW_TRIAL_S
 
 
-def give_up(study: Study, one: Held) -> None:
-    """A trial that nobody works at any more: the same is proposed once more."""
-    attributes: Mapping[str, Any] = {key: value for key, value in one.trial.user_attrs.items() if key in {ORIGIN, CONTROL}}
-    optuna.Trial(study, one.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
-    study.tell(one.number, state=TrialState.FAIL)
-    study.enqueue_trial(one.trial.params, user_attrs=dict(attributes))
+def fail_and_requeue(study: Study, trial: StoredTrial) -> None:
+    """Fail a trial whose process has ended, and queue the same one again."""
+    attributes = {key: value for key, value in trial.trial.user_attrs.items() if key in {ORIGIN, CONTROL}}
+    # Private: Optuna 5 has no public way to set an attribute of a trial that another process asked for. A storage finds
+    # a trial's id by its number, but a study makes neither its storage nor its own id public.
+    optuna.Trial(study, trial.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
+    study.tell(trial.number, state=TrialState.FAIL)
+    study.enqueue_trial(trial.trial.params, user_attrs=attributes)
 
 
-def seen(study: Study, digest: str, before: int) -> Held | None:
-    """The earlier trial of the same recipe that was trained, or is being trained; the first comes first, whoever asks."""
-    for one in held(study):
-        if one.number < before and one.say(DIGEST) == digest and not one.say(ANSWERED) and not one.say(STALE):
-            return one
+def earlier_trial(study: Study, digest: str, before: int) -> StoredTrial | None:
+    """Return the first trial of the same recipe that was trained or is in training.
+
+    Args:
+        study: The study.
+        digest: Digest of the recipe.
+        before: Only trials with a lower number are considered.
+    """
+    for trial in stored_trials(study):
+        is_same = trial.number < before and trial.attribute(DIGEST) == digest
+        if is_same and not trial.attribute(ANSWERED) and not trial.attribute(STALE):
+            return trial
     return None
 
 
-def enqueue(study: Study, origin: str, params: Mapping[str, Any], also: Mapping[str, Any] | None = None) -> None:
-    """Propose a point before the sampler proposes any; what it leaves out is the sampler's. also: what its trial says of itself."""
-    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin, **(also or {})})
+def enqueue(study: Study, origin: str, params: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
+    """Queue a point that is tried before the sampler proposes any.
+
+    Args:
+        study: The study.
+        origin: What proposes the point.
+        params: Optuna's parameters; the sampler chooses those that are missing.
+        attributes: Further attributes of the trial.
+    """
+    study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin, **(attributes or {})})

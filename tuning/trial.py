@@ -1,4 +1,4 @@
-"""What the process of one trial does: cut, heal, tell how it is doing, save."""
+"""The work of one trial's process: prune, train, send scores, save."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sbert_prune.training.phases import PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.teacher import Teacher
 from sbert_prune.vocabulary.trim import trim_vocabulary
-from tuning.messages import EARLY, Failed, LostError, StoppedError, TooLarge, Trained, TrialReporter
+from tuning.messages import FIRST_RUNG, Failed, ParentLostError, StoppedError, TooLarge, Trained, TrialReporter
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -46,34 +46,41 @@ if TYPE_CHECKING:
 
 
 def run_trial(line: Connection, task: Task) -> None:
-    """Train one variant, and send what comes of it: looks, each answered by whether to go on, and Trained, TooLarge or Failed."""
-    _begin()
+    """Train one variant and send the result.
+
+    Sends a RungScore at each rung and reads whether to continue; at the end sends Trained, TooLarge or Failed.
+    """
+    _prepare_process()
     torch.set_num_threads(task.threads)
     try:
         line.send(_train(line, task))
-    except (StoppedError, LostError, BrokenPipeError, EOFError):
+    except (StoppedError, ParentLostError, BrokenPipeError, EOFError):
         pass
     except (MemoryError, torch.OutOfMemoryError) as error:
-        line.send(Failed(f"out of memory: {error or 'no more was given'}. Give the phases a mini_batch_size, or fewer workers."))
+        reason = error or "no more was given"
+        line.send(Failed(f"out of memory: {reason}. Give the phases a mini_batch_size, or fewer workers."))
     except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
         line.send(Failed(f"{type(error).__name__}: {error}"))
 
 
-def prove(line: Connection, folder: Path) -> None:
-    """Load a saved model as a stranger would, and send its embeddings of PROBES and the memory that took, in MB, or why it cannot be."""
+def embed_saved_model(line: Connection, folder: Path) -> None:
+    """Load a saved model with sentence-transformers alone and send what it embeds.
+
+    Sends the embeddings of PROBES and the peak memory after and before loading, in MB; Failed where loading fails.
+    """
     from sentence_transformers import SentenceTransformer
 
-    _begin()
+    _prepare_process()
     try:
-        before = peak_memory_mb()
-        found = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
-        line.send((found, peak_memory_mb(), before))
+        before_mb = peak_memory_mb()
+        embeddings = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
+        line.send((embeddings, peak_memory_mb(), before_mb))
     except (OSError, RuntimeError, ValueError) as error:
         line.send(Failed(f"{type(error).__name__}: {error}"))
 
 
-def _begin() -> None:
-    """Ctrl-C goes to every process of a terminal: the one that talks to the user ends this one."""
+def _prepare_process() -> None:
+    """Ignore ctrl-C, which a terminal sends to all its processes: the command ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     silence_libraries()
 
@@ -81,7 +88,7 @@ def _begin() -> None:
 def _train(line: Connection, task: Task) -> Trained | TooLarge:
     recipe = task.recipe
     hardware = choose_hardware(recipe.device, recipe.precision)
-    model, lineage = _cut(task)
+    model, lineage = _prune(task)
     if task.max_size_mb is not None:
         untrained = task.folder.with_name(f"{task.folder.name}-untrained")
         save_sentence_model(model, untrained, lineage)
@@ -89,26 +96,32 @@ def _train(line: Connection, task: Task) -> Trained | TooLarge:
         shutil.rmtree(untrained)
         if size_mb > task.max_size_mb:
             return TooLarge(size_mb)
-    teller = TrialReporter(line, recipe.phases, hardware.device)
+    reporter = TrialReporter(line, recipe.phases, hardware.device)
     for phase in recipe.phases:
         if (pooling := getattr(getattr(recipe, phase), "pooling", None)) is not None:
-            model, lineage = with_pooling(model, pooling, max_seq_length=model.max_seq_length), lineage.pooled(pooling)
+            model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
+            lineage = lineage.pooled(pooling)
         teacher = _teacher(task, phase, lineage)
-        setup = TrainerSetup(hardware, recipe.seed, teller.of(phase), teller.tick, lambda _: None, None, (EARLY,))
-        data = _train_phase(PhaseTrainer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher), phase, task)
-        lineage = lineage.after(_phase_record(task, phase, data, (hardware, teacher)))
-    return _finish(model, lineage, task, teller)
+        setup = TrainerSetup(
+            hardware, recipe.seed, reporter.of(phase), reporter.tick, lambda _: None, None, (FIRST_RUNG,)
+        )
+        trainer = PhaseTrainer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher)
+        data = _train_phase(trainer, phase, task)
+        lineage = lineage.after(_phase_record(task, phase, data=data, hardware=hardware, teacher=teacher))
+    return _finish(model, lineage, task, reporter)
 
 
-def _cut(task: Task) -> tuple[SentenceTransformer, Lineage]:
-    """The base without the dropped layers, its vocabulary trimmed where the recipe asks for it; as the prune step makes it."""
+def _prune(task: Task) -> tuple[SentenceTransformer, Lineage]:
+    """Remove the dropped layers and trim the vocabulary where the recipe says so, as the prune step does."""
     recipe, base = task.recipe, task.base
     origin, checkpoint = lineage_of(base), base.checkpoint
     selection = LayerSelection.parse(recipe.layers, depth=checkpoint.depth)
     if selection.dropped:
-        checkpoint = prune_checkpoint(base.folder, selection, task.folder.with_name(f"{task.folder.name}-cut"), lineage=origin)
+        pruned = task.folder.with_name(f"{task.folder.name}-cut")
+        checkpoint = prune_checkpoint(base.folder, selection, pruned, lineage=origin)
     model = with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
-    lineage = origin.after_cut(selection, strategy=EXPLICIT, run_id=task.run_id).pooled(recipe.pooling or base.pooling or DEFAULT_POOLING)
+    lineage = origin.after_cut(selection, strategy=EXPLICIT, run_id=task.run_id)
+    lineage = lineage.pooled(recipe.pooling or base.pooling or DEFAULT_POOLING)
     if recipe.vocabulary_limit.trims:
         corpus = open_corpus(recipe.vocabulary_corpus, task.rows.texts)
         model, report = trim_vocabulary(model, corpus, recipe.vocabulary_limit)
@@ -126,30 +139,31 @@ def _cut(task: Task) -> tuple[SentenceTransformer, Lineage]:
 
 
 def _teacher(task: Task, phase: str, student: Lineage) -> Teacher | None:
-    """Whose embeddings the phase learns, as in `full`."""
+    """Return the model whose embeddings the phase learns, as in `full`."""
     source, distils = task.rows.teacher, phase == "distil"
     if source is None or not (distils or getattr(getattr(task.recipe, phase), "distillation", 0) > 0):
         return None
     return Teacher(source, teacher_layers(task.recipe, student, source) if distils else None)
 
 
-def _train_phase(healer: PhaseTrainer, phase: str, task: Task) -> DataRecord:
-    """One phase; returns the record of its rows."""
+def _train_phase(trainer: PhaseTrainer, phase: str, task: Task) -> DataRecord:
+    """Train one phase and return the record of its rows."""
     recipe, rows = task.recipe, task.rows
     if phase == "distil":
-        assert rows.sentences is not None  # found with the other inputs
-        healer.distil(rows.sentences[0], recipe.distil)
+        assert rows.sentences is not None  # loaded with the other inputs
+        trainer.distil(rows.sentences[0], recipe.distil)
         return rows.sentences[1]
     if phase == "sts":
-        healer.train_sts(rows.texts.sts.train.rows, recipe.sts)
+        trainer.train_sts(rows.texts.sts.train.rows, recipe.sts)
         return data_record(rows.texts.sts.train)
     assert rows.texts.nli is not None
-    healer.train_nli(rows.texts.nli.rows, recipe.nli)
+    trainer.train_nli(rows.texts.nli.rows, recipe.nli)
     return data_record(rows.texts.nli)
 
 
-def _phase_record(task: Task, phase: str, data: DataRecord, how: tuple[Hardware, Teacher | None]) -> PhaseRecord:
-    hardware, teacher = how
+def _phase_record(
+    task: Task, phase: str, *, data: DataRecord, hardware: Hardware, teacher: Teacher | None
+) -> PhaseRecord:
     return PhaseRecord(
         phase=phase,
         settings=getattr(task.recipe, phase).model_dump(mode="json"),
@@ -161,19 +175,20 @@ def _phase_record(task: Task, phase: str, data: DataRecord, how: tuple[Hardware,
     )
 
 
-def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, teller: TrialReporter) -> Trained:
-    """Save the model, and say what it is worth: dev score, sizes, seconds of training."""
-    seconds = teller.seconds
+def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, reporter: TrialReporter) -> Trained:
+    """Save the model and measure dev score, sizes and seconds of training."""
+    seconds = reporter.seconds
     probes = embed(model, PROBES)
     check_embeddings(probes, "The trained variant")
     save_sentence_model(model, task.folder, lineage)
     pairs = _dev_pairs(model, task)
-    metrics = {STS_DEV: pairs.value, "training/seconds": seconds, **measure_size(model, inspect_checkpoint(task.folder)).metrics()}
-    return Trained(metrics, teller.series, pairs.to_json(), probes)
+    sizes = measure_size(model, inspect_checkpoint(task.folder)).metrics()
+    metrics = {STS_DEV: pairs.value, "training/seconds": seconds, **sizes}
+    return Trained(metrics, reporter.series, pairs.to_json(), probes)
 
 
 def _dev_pairs(model: SentenceTransformer, task: Task) -> DevPairs:
-    """What the model says of each dev pair, as `evaluate` would keep it."""
+    """Return the model's prediction for each dev pair, in the form that `evaluate` keeps."""
     dev = task.rows.texts.sts.dev
     gold = np.array([row.score for row in dev.rows], dtype=np.float64)
     return DevPairs(dev.digest[:16], gold, pair_cosines(model, dev.rows, f"dev ({dev.name})"))

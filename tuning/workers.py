@@ -1,4 +1,4 @@
-"""Where trials live: each in a process of its own, forked from one that has imported the libraries and done nothing else."""
+"""The processes of trials: each is forked from a server that has imported the libraries and done nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.console import exit_if_interrupted
 from sbert_prune.errors import TrainingError
-from tuning.messages import Failed, RungScore, Trained
+from tuning.messages import CONTINUE, Failed, RungScore, Trained
 from tuning.trial import run_trial
 
 if TYPE_CHECKING:
@@ -25,133 +25,136 @@ if TYPE_CHECKING:
 
     from tuning.messages import Task
 
-_ASK_EVERY_S = 1.0  # for signals
-_LAST_WORDS_S = 0.2  # who has said all leaves on its own
+_POLL_S = 1.0  # how often signals are checked
+_EXIT_S = 0.2  # a process that has sent its result exits by itself
 _GRACE_S = 5.0
-_SHORT = "/tmp"  # names of sockets have 108 characters at most
+_SHORT_FOLDER = "/tmp"  # names of sockets have 108 characters at most
 
 
 @dataclass(frozen=True, eq=False)
 class Worker:
-    """One process, and the line to it."""
+    """One process and the connection to it."""
 
     process: ForkServerProcess
     line: Connection
 
-    def answer(self, word: Any) -> None:
-        """Say something to it. Who has ended meanwhile hears nothing, which its line tells when it is listened to."""
+    def send(self, message: Any) -> None:
+        """Send a message. A process that has ended does not receive it; the next read from its line shows that."""
         with suppress(OSError):
-            self.line.send(word)
+            self.line.send(message)
 
     def end(self) -> None:
-        """It is no longer wanted."""
+        """End the process."""
         self.line.close()
-        self.process.join(_LAST_WORDS_S)
+        self.process.join(_EXIT_S)
         self.process.terminate()
         self.process.join(_GRACE_S)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
 
-    def how_it_ended(self) -> str:
-        """Why nothing more will come from it, for people."""
+    def exit_reason(self) -> str:
+        """Return why the process ended without a result, as a message for the user."""
         self.process.join(_GRACE_S)
         code = self.process.exitcode
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             why = "; the system does so when memory runs out" if name == "SIGKILL" else ""
             return f"its process was ended by {name}{why}"
-        return f"its process ended with status {code} and without a word"
+        return f"its process ended with status {code} and without a result"
 
 
 class WorkerPool:
-    """Starts processes. The one that they are forked from never computes anything, so that no thread of it can be missing in them."""
+    """Starts processes.
+
+    The server that they are forked from never computes anything, so none of its threads can be missing in them.
+    """
 
     def __init__(self) -> None:
-        _choose_place()
+        _choose_socket_folder()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tuning.trial"])
         _start_server_ignoring_interrupts()
-        self._children: list[Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for child in list(self._children):
-            self.end(child)
+        for worker in list(self._workers):
+            self.end(worker)
 
     def start(self, work: Callable[[Connection, Any], None], task: Any) -> Worker:
-        """Let `work(line, task)` run in a process of its own."""
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=work, args=(theirs, task), daemon=True)
+        """Run `work(line, task)` in a process of its own."""
+        parent_end, child_end = self._context.Pipe()
+        process = self._context.Process(target=work, args=(child_end, task), daemon=True)
         process.start()
-        theirs.close()
-        child = Worker(process, ours)
-        self._children.append(child)
-        return child
+        child_end.close()
+        worker = Worker(process, parent_end)
+        self._workers.append(worker)
+        return worker
 
-    def end(self, child: Worker) -> None:
-        """The process is no longer wanted, or has said all."""
-        self._children.remove(child)
-        child.end()
+    def end(self, worker: Worker) -> None:
+        """End a process, whether or not it has sent its result."""
+        self._workers.remove(worker)
+        worker.end()
 
-    def ask(self, work: Callable[[Connection, Any], None], task: Any) -> Any:
-        """What `work` sends first; None where its process ends without a word."""
-        child = self.start(work, task)
+    def call(self, work: Callable[[Connection, Any], None], task: Any) -> Any:
+        """Return what `work` sends first; None where its process ends without sending anything."""
+        worker = self.start(work, task)
         try:
-            return next_message(child)
+            return next_message(worker)
         finally:
-            self.end(child)
+            self.end(worker)
 
 
-def _choose_place() -> None:
-    """Python keeps sockets in a folder of its own until it ends: not in our scratch folder, which goes before and has too long a name."""
-    ours, tempfile.tempdir = tempfile.tempdir, _SHORT if Path(_SHORT).is_dir() else None
+def _choose_socket_folder() -> None:
+    """Let Python keep its sockets outside our scratch folder.
+
+    It needs them until it ends: our scratch folder is removed before that, and its name is too long.
+    """
+    scratch, tempfile.tempdir = tempfile.tempdir, _SHORT_FOLDER if Path(_SHORT_FOLDER).is_dir() else None
     try:
         multiprocessing.util.get_temp_dir()
     finally:
-        tempfile.tempdir = ours
+        tempfile.tempdir = scratch
 
 
 def _start_server_ignoring_interrupts() -> None:
-    """A terminal's ctrl-C reaches every process there is; ours are ended by the command, and have nothing to say about it."""
-    ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Start the fork server so that ctrl-C, which a terminal sends to every process, does not end it."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         multiprocessing.forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, ours)
+        signal.signal(signal.SIGINT, handler)
 
 
-def next_message(child: Worker) -> Any:
-    """What a process says next; None where it has ended without a word."""
-    while not ready_workers([child]):
+def next_message(worker: Worker) -> Any:
+    """Return the next message of a process; None where it has ended without one."""
+    while not ready_workers([worker]):
         pass
     try:
-        return child.line.recv()
+        return worker.line.recv()
     except (EOFError, OSError):
         return None
 
 
-def ready_workers(children: Sequence[Worker]) -> list[Worker]:
-    """Those that have something to say, or have ended; none after a second. A signal ends the command here."""
+def ready_workers(workers: Sequence[Worker]) -> list[Worker]:
+    """Return the workers that have sent a message or ended; none after a second. A signal ends the command here."""
     exit_if_interrupted()
-    ready = wait([child.line for child in children], timeout=_ASK_EVERY_S)
+    ready = wait([worker.line for worker in workers], timeout=_POLL_S)
     exit_if_interrupted()
-    return [child for child in children if child.line in ready]
+    return [worker for worker in workers if worker.line in ready]
 
 
-_GO_ON = True
-
-
-def train_alone(nursery: WorkerPool, task: Task) -> Trained:
-    """One training that nobody stops, to its end. Raises TrainingError where it fails."""
-    child = nursery.start(run_trial, task)
+def train_to_end(pool: WorkerPool, task: Task) -> Trained:
+    """Run one training that is never stopped. Raises TrainingError where it fails."""
+    worker = pool.start(run_trial, task)
     try:
-        while isinstance(word := next_message(child), RungScore):
-            child.answer(_GO_ON)
-        if not isinstance(word, Trained):
-            raise TrainingError(word.reason if isinstance(word, Failed) else child.how_it_ended())
-        return word
+        while isinstance(message := next_message(worker), RungScore):
+            worker.send(CONTINUE)
+        if not isinstance(message, Trained):
+            raise TrainingError(message.reason if isinstance(message, Failed) else worker.exit_reason())
+        return message
     finally:
-        nursery.end(child)
+        pool.end(worker)

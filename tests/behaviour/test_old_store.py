@@ -152,7 +152,7 @@ def test_its_search_goes_on(old: Old):
 
     told = old.done("search", "--recipe", "old.yaml", *given, command=tuning)
 
-    assert f"study {next((old.folder / '.sbert-prune' / 'search').glob('*.journal')).stem} goes on after 2 trials" in told
+    assert f"study {next((old.folder / '.sbert-prune' / 'search').glob('*.journal')).stem} resumes after 2 trials" in told
     assert len(list((old.folder / ".sbert-prune" / "search").glob("*.journal"))) == 1
     challenger = old.client.get_model_version_by_alias(NAME, "challenger")
     assert challenger.tags["sbert_prune.role"] == "variant"

@@ -21,7 +21,7 @@ from tests.pipelines.conftest import Project
 from tests.pipelines.faults import evaluate_while
 from tests.services.team_server import PASSWORD, Postgres, TeamServer, as_admin, postgres, team_server
 from tuning.settings import Aim
-from tuning.study import DIGEST, held, open_study
+from tuning.study import DIGEST, open_study, stored_trials
 
 pytestmark = pytest.mark.service
 
@@ -342,10 +342,10 @@ def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(databas
 
     assert ends == [0, 0], "\n".join(said)
     (name,) = [row[0] for row in database.ask("study", "SELECT study_name FROM studies")]
-    trials = held(open_study(str(name), storage, Aim(), "random", 0))
+    trials = stored_trials(open_study(str(name), storage, Aim(), "random", 0))
     counted = [one for one in trials if one.counts]
     assert len(counted) == 6
-    assert len({one.say(DIGEST) for one in counted}) == 6
+    assert len({one.attribute(DIGEST) for one in counted}) == 6
     client = MlflowClient(project.uri)
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
     runs = client.search_runs(["0"], "tags.sbert_prune.step = 'trial'")

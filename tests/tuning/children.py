@@ -1,4 +1,4 @@
-"""What the nursery's tests let processes do; they import it by name."""
+"""The work of processes in the tests; they import it by name."""
 
 import os
 import signal
@@ -18,21 +18,21 @@ def count_up(line, task):
             return
 
 
-def leave_a_mark(line, task):
+def set_variable(line, task):
     os.environ["MARK"] = task
     line.send(os.environ.get("MARK"))
 
 
-def read_the_mark(line, task):
+def read_variable(line, task):
     line.send(os.environ.get("MARK", "none"))
 
 
-def die(line, task):
+def end_by_signal(line, task):
     os.kill(os.getpid(), signal.Signals(task))
     time.sleep(60)
 
 
-def leave(line, task):
+def exit_with(line, task):
     os._exit(task)
 
 
@@ -47,31 +47,31 @@ def take_all_memory(line, task):
 
 
 SCRIPTS = {"0,1": (0.4, 0.4), "0,2": (0.3, 0.3), "0,3": (0.2, 0.2), "0,4": (0.1, 0.1)}
-"""What trials say of themselves at their looks, by their layers."""
+"""The scores that trials send at their rungs, by their layers."""
 
 
-def roomy(line, task):
-    _follow(line, task, has_room=True)
+def with_memory(line, task):
+    _follow(line, task, has_memory=True)
 
 
-def crowded(line, task):
-    _follow(line, task, has_room=False)
+def without_memory(line, task):
+    _follow(line, task, has_memory=False)
 
 
-def mortal(line, task):
-    """The first dies while it waits."""
+def killed_while_waiting(line, task):
+    """The first one is killed while it waits."""
     if task.recipe.layers == "0,1":
-        line.send(RungScore(0, 0.0, 1.0, has_room=True))
+        line.send(RungScore(0, 0.0, 1.0, has_memory=True))
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(1)
-    _follow(line, task, has_room=True)
+    _follow(line, task, has_memory=True)
 
 
-def _follow(line, task, *, has_room):
-    """Looks as written, and at the end a word that needs no trained model."""
+def _follow(line, task, *, has_memory):
+    """Send the scores, and at the end a message that needs no trained model."""
     for number, score in enumerate(SCRIPTS[task.recipe.layers]):
-        line.send(RungScore(number, score, 1.0, has_room))
+        line.send(RungScore(number, score, 1.0, has_memory))
         if not line.recv():
             return
     line.send(TooLarge(9.9))

@@ -1,4 +1,4 @@
-"""Whose bytes are kept: the Pareto front's, then the best ones', as long as there is room."""
+"""Which trials keep their bytes: the Pareto front, then the best, as far as the disk space allows."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ def test_the_best_are_kept():
     assert to_keep(SCORES, Limits(keep_models=0)) == {1}  # one objective: its front is the best
 
 
-def test_there_is_room_for_the_best_first():
+def test_the_best_come_first_where_disk_space_is_short():
     assert to_keep(SCORES, Limits(keep_models=3, max_gb=0.02)) == {1, 2}
     assert to_keep(SCORES, Limits(keep_models=3, max_gb=0)) == frozenset()
 
@@ -46,13 +46,13 @@ def test_nothing_dominates_the_front_and_all_else_is_dominated_by_it(values):
 
 
 @given(VALUES, st.integers(0, 4))
-def test_what_is_let_go_is_never_wanted_again(values, keep):
+def test_deleted_bytes_are_never_needed_again(values, keep):
     """So that bytes can be deleted as trials come in."""
     found = candidates(*((tuple(map(float, pair)), 1.0) for pair in values))
     limits = Limits(keep_models=keep)
 
-    gone = set()
+    deleted = set()
     for count in range(1, len(found) + 1):
         kept = to_keep(found[:count], limits)
-        assert not gone & kept
-        gone |= {one.number for one in found[:count]} - kept
+        assert not deleted & kept
+        deleted |= {one.number for one in found[:count]} - kept

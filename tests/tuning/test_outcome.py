@@ -1,4 +1,4 @@
-"""What a search tells of itself: what each fidelity was worth, and which layers go with a better score."""
+"""The report of a search: how well each fidelity ranks, and which layers go with a better score."""
 
 import optuna
 import pytest
@@ -8,33 +8,41 @@ from tuning.charts import front_chart, history_chart, importances, layer_differe
 from tuning.report import tau_rows
 from tuning.screening import Screened
 from tuning.settings import Aim
-from tuning.study import KEPT, LOOKS, METRICS, ORIGIN, RUN, Held
+from tuning.study import KEPT_LAYERS, METRICS, ORIGIN, RUN, RUNG_SCORES, StoredTrial
 
 
-def trial_of(number, kept, score, looks, state=optuna.trial.TrialState.COMPLETE):
-    attributes = {KEPT: kept, LOOKS: [[look, 1.0] for look in looks], METRICS: {"size/disk_mb": 10.0}, ORIGIN: "random", RUN: "r"}
-    found = optuna.trial.create_trial(state=state, value=score, user_attrs=attributes)
-    found.number = number
-    return Held(found)
+def trial_of(number, kept, score, rungs, state=optuna.trial.TrialState.COMPLETE):
+    attributes = {
+        KEPT_LAYERS: kept,
+        RUNG_SCORES: [[rung, 1.0] for rung in rungs],
+        METRICS: {"size/disk_mb": 10.0},
+        ORIGIN: "random",
+        RUN: "r",
+    }
+    trial = optuna.trial.create_trial(state=state, value=score, user_attrs=attributes)
+    trial.number = number
+    return StoredTrial(trial)
 
 
 SCREENED = Screened(
-    tuple(LayerSelection((layer,), 4) for layer in range(4)), {"untrained": (0.1, 0.2, 0.3, 0.4), "shared": (0.4, 0.3, 0.2, 0.1)}, 1.0
+    tuple(LayerSelection((layer,), 4) for layer in range(4)),
+    {"untrained": (0.1, 0.2, 0.3, 0.4), "shared": (0.4, 0.3, 0.2, 0.1)},
+    1.0,
 )
 COMPLETE = [trial_of(0, "0", 0.9, (0.1, 0.5)), trial_of(1, "1", 0.8, (0.3, 0.4)), trial_of(2, "2", 0.7, (0.2, 0.3))]
 
 
-def test_each_fidelity_is_held_against_the_next_and_against_full_training():
+def test_each_fidelity_is_compared_with_the_next_and_with_full_training():
     assert tau_rows(COMPLETE, SCREENED) == [
         ("untrained", "shared", "-1.00", "-1.00", "3"),
-        ("shared", "look 1", "-0.33", "+1.00", "3"),
-        ("look 1", "look 2", "-0.33", "-0.33", "3"),
-        ("look 2", "full training", "+1.00", "+1.00", "3"),
+        ("shared", "rung 1", "-0.33", "+1.00", "3"),
+        ("rung 1", "rung 2", "-0.33", "-0.33", "3"),
+        ("rung 2", "full training", "+1.00", "+1.00", "3"),
     ]
 
 
-def test_without_a_screening_the_looks_are_told_and_too_few_trials_tell_nothing():
-    assert [row[0] for row in tau_rows(COMPLETE, None)] == ["look 1", "look 2"]
+def test_without_a_screening_there_are_rungs_alone_and_too_few_trials_have_no_tau():
+    assert [row[0] for row in tau_rows(COMPLETE, None)] == ["rung 1", "rung 2"]
     assert tau_rows(COMPLETE[:2], None)[0][2] == "-"
 
 

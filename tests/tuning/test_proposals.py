@@ -1,4 +1,4 @@
-"""What is tried, and in which order: settings on the screening's best, what it likes besides, what has a name, then the sampler."""
+"""The order of the trials: settings on the screening's best, its other favourites, strategies, then the sampler."""
 
 import pytest
 
@@ -9,7 +9,17 @@ from tuning.proposals import Proposals, named_selections
 from tuning.screening import Screened
 from tuning.settings import Aim
 from tuning.space import Space
-from tuning.study import ANSWERED, KEPT, LOOKS, ORIGIN, RUN, SAMPLER, close_stale, held, open_study
+from tuning.study import (
+    ANSWERED,
+    KEPT_LAYERS,
+    ORIGIN,
+    RUN,
+    RUNG_SCORES,
+    SAMPLER,
+    close_stale,
+    open_study,
+    stored_trials,
+)
 
 RECIPE = load_recipe("quickstart", {})
 SPACE = Space(6, (2,))
@@ -27,17 +37,17 @@ def screened():
 
 
 def proposals_of(study, space=SPACE, *, named=None, screening=None, total=1000):
-    return Proposals(study, space, RECIPE, (named or {}, screening, total))
+    return Proposals(study, space, RECIPE, named=named or {}, screened=screening, total=total)
 
 
-def asked_of(proposals, count):
-    """What is asked for, each noted as the search notes it."""
-    found = []
+def next_requests(proposals, count):
+    """Return the next requests, each recorded as the search records it."""
+    requests = []
     for _ in range(count):
-        one = proposals.next()
-        one.trial.set_user_attr(KEPT, str(one.proposal.selection))
-        found.append(one)
-    return found
+        request = proposals.next()
+        request.trial.set_user_attr(KEPT_LAYERS, str(request.proposal.selection))
+        requests.append(request)
+    return requests
 
 
 def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():
@@ -56,7 +66,7 @@ def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():
 def test_the_screenings_best_and_the_named_come_before_the_sampler_each_once(study):
     named = named_selections(SPACE, {"cka": LayerSelection((0, 1), 6)})
 
-    asked = asked_of(proposals_of(study, named=named, screening=screened()), 10)
+    asked = next_requests(proposals_of(study, named=named, screening=screened()), 10)
 
     assert [(one.origin, one.proposal.selection.kept) for one in asked if one.origin != SAMPLER] == [
         ("shared-weights", (4, 5)),
@@ -72,7 +82,7 @@ def test_the_screenings_best_and_the_named_come_before_the_sampler_each_once(stu
 
 
 def test_without_a_screening_the_named_come_first(study):
-    asked = asked_of(proposals_of(study, named=named_selections(SPACE, {})), 5)
+    asked = next_requests(proposals_of(study, named=named_selections(SPACE, {})), 5)
 
     assert [one.origin for one in asked] == ["drop-top", "drop-middle", "drop-bottom", "drop-alternate", SAMPLER]
 
@@ -80,29 +90,31 @@ def test_without_a_screening_the_named_come_first(study):
 def test_where_the_layers_are_given_settings_are_probed_and_then_sampled(study):
     given = Space(6, (2,), fixed=LayerSelection((0, 1), 6), axes=RATES.axes)
 
-    asked = asked_of(proposals_of(study, given), 9)
+    asked = next_requests(proposals_of(study, given), 9)
 
     assert [one.origin for one in asked] == [*["recipe"] * 5, *[SAMPLER] * 4]
     assert dict(asked[0].proposal.settings)["sts.learning_rate"] == RECIPE.sts.learning_rate
 
 
 def test_settings_are_probed_on_the_screenings_best_evenly_over_their_range(study):
-    asked = asked_of(proposals_of(study, RATES, named=named_selections(RATES, {}), screening=screened()), 5)
+    asked = next_requests(proposals_of(study, RATES, named=named_selections(RATES, {}), screening=screened()), 5)
 
     assert [one.proposal.selection.kept for one in asked] == [(4, 5)] * 5
     rates = [dict(one.proposal.settings)["sts.learning_rate"] for one in asked]
     assert rates[0] == RECIPE.sts.learning_rate
     ends = [1e-5 * 100 ** (part / 4) for part in range(5)]
-    assert sorted(next(part for part in range(4) if ends[part] <= rate < ends[part + 1]) for rate in rates[1:]) == list(range(4))
+    assert sorted(next(part for part in range(4) if ends[part] <= rate < ends[part + 1]) for rate in rates[1:]) == list(
+        range(4)
+    )
 
 
 def test_settings_of_later_phases_are_probed_where_they_alone_vary(study):
     first = Numbers(1e-4, 1e-3, log=True)
     both = Space(6, (2,), axes=(("nli.learning_rate", first), *RATES.axes))
 
-    alone = asked_of(proposals_of(study, RATES, screening=screened()), 5)
+    alone = next_requests(proposals_of(study, RATES, screening=screened()), 5)
     other = proposals_of(open_study("t", None, Aim(), "random", 0), both, screening=screened())
-    together = [dict(one.proposal.settings) for one in asked_of(other, 5)]
+    together = [dict(one.proposal.settings) for one in next_requests(other, 5)]
 
     assert len({one.proposal.settings for one in alone}) == 5
     assert len({settings["nli.learning_rate"] for settings in together}) == 5
@@ -111,19 +123,21 @@ def test_settings_of_later_phases_are_probed_where_they_alone_vary(study):
 
 def test_the_other_favourites_are_tried_with_the_settings_that_did_best_so_far(study):
     proposals = proposals_of(study, RATES, named=named_selections(RATES, {}), screening=screened())
-    probes = asked_of(proposals, 5)
+    probes = next_requests(proposals, 5)
     for number, one in enumerate(probes):
-        one.trial.set_user_attr(LOOKS, [[0.5, 1.0]] * (2 if number in {1, 2} else 1) + [[0.1 * number, 2.0]])
+        one.trial.set_user_attr(RUNG_SCORES, [[0.5, 1.0]] * (2 if number in {1, 2} else 1) + [[0.1 * number, 2.0]])
 
-    favourites = asked_of(proposals, 7)
+    favourites = next_requests(proposals, 7)
 
-    best = dict(probes[2].proposal.settings)["sts.learning_rate"]  # as far as number 1, and better there; number 4 did not come as far
+    best = dict(probes[2].proposal.settings)[
+        "sts.learning_rate"
+    ]  # as far as number 1, and better there; number 4 did not come as far
     assert [dict(one.proposal.settings)["sts.learning_rate"] for one in favourites] == [best] * 7
     assert len({one.proposal.selection for one in favourites}) == 7
 
 
 def test_later_the_sampler_chooses_settings_every_other_time_for_what_the_screening_likes(study):
-    asked = asked_of(proposals_of(study, RATES, screening=screened()), 50)[10:]
+    asked = next_requests(proposals_of(study, RATES, screening=screened()), 50)[10:]
 
     liked = [one for one in asked if one.origin == "shared-weights"]
     assert 8 < len(liked) < 32
@@ -134,7 +148,7 @@ def test_later_the_sampler_chooses_settings_every_other_time_for_what_the_screen
 def test_there_are_as_many_as_were_asked_for_whatever_the_record_answers(study):
     proposals = proposals_of(study, named=named_selections(SPACE, {}), total=3)
     for answered in (False, True, False, False):
-        (one,) = asked_of(proposals, 1)
+        (one,) = next_requests(proposals, 1)
         one.trial.set_user_attr(RUN, "a run")
         if answered:
             one.trial.set_user_attr(ANSWERED, "screening")
@@ -145,14 +159,14 @@ def test_there_are_as_many_as_were_asked_for_whatever_the_record_answers(study):
 
 
 def test_a_trial_whose_process_ended_comes_first_and_is_the_same(study):
-    before = asked_of(proposals_of(study, RATES, screening=screened()), 2)
+    before = next_requests(proposals_of(study, RATES, screening=screened()), 2)
     for one in before:
         one.trial.set_user_attr(RUN, "a run")
     close_stale(study, lambda _: False)
 
-    again = asked_of(proposals_of(study, RATES, screening=screened()), 3)
+    again = next_requests(proposals_of(study, RATES, screening=screened()), 3)
 
     assert [one.proposal for one in again[:2]] == [one.proposal for one in before]
     assert [one.origin for one in again[:2]] == [one.origin for one in before]
     assert again[2].proposal not in [one.proposal for one in before]
-    assert len([one for one in held(study) if one.say(ORIGIN) == "shared-weights"]) == 5
+    assert len([one for one in stored_trials(study) if one.attribute(ORIGIN) == "shared-weights"]) == 5

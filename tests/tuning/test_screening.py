@@ -1,4 +1,4 @@
-"""A screening ranks selections by what the cut models say, whatever it costs to find out."""
+"""A screening ranks selections by the scores of the pruned models."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,10 @@ CPU = Hardware(torch.device("cpu"), bfloat16=False)
 
 
 def rows_of(sentences):
-    return [StsRow(left, right, number / 20) for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))]
+    return [
+        StsRow(left, right, number / 20)
+        for number, (left, right) in enumerate(zip(sentences[:15], sentences[15:], strict=True))
+    ]
 
 
 def spearman_of(vectors, rows, texts):
@@ -37,11 +40,13 @@ def test_every_measure_is_that_of_the_cut_model(tiny_base, sentences):
     rows, recipe = rows_of(sentences), load_recipe("quickstart", {})
     selections = tuple(Space(4, (2,)).selections())
 
-    found = screen(base, base, recipe, (selections, rows, CPU))
+    found = screen(base, base, recipe, selections=selections, dev=rows, hardware=CPU)
 
     pairs = Pairs.of(rows)
     whole = embed_once(as_sentence_model(base, recipe), pairs.texts, CPU)
-    for one, untrained, agreement in zip(selections, found.measures["untrained"], found.measures["agreement"], strict=True):
+    for one, untrained, agreement in zip(
+        selections, found.measures["untrained"], found.measures["agreement"], strict=True
+    ):
         model = as_sentence_model(base, recipe)
         cut = embed(with_encoder(model, prune_layers(encoder_of(model), one)), pairs.texts)
         assert untrained == pytest.approx(spearman_of(cut, rows, pairs.texts), abs=1e-4)
@@ -60,7 +65,7 @@ def test_the_strongest_measure_ranks_and_the_lower_half_is_below_the_middle():
     assert found.lower_half() == {"3", "0"}
 
 
-def test_selections_are_held_against_those_of_as_many_layers():
+def test_selections_are_compared_with_those_of_as_many_layers():
     found = screened({(0,): 0.1, (1,): 0.2, (0, 1): 0.8, (1, 2): 0.9, (2, 3): 0.7})
 
     assert [one.kept for one in found.ranked()] == [(1, 2), (1,), (0, 1), (0,), (2, 3)]

@@ -18,9 +18,20 @@ from sbert_prune.recipe.files import load_recipe
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
 from tuning.settings import Aim
-from tuning.study import held, open_study
+from tuning.study import open_study, stored_trials
 
-SHORT = ("--sts-epochs", "1", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small")
+SHORT = (
+    "--sts-epochs",
+    "1",
+    "--nli-max-rows",
+    "40",
+    "--robustness",
+    "0",
+    "--precision",
+    "float32",
+    "--registered-model",
+    "sbert-small",
+)
 QUICK = ("--screening", "untrained", "--finalists", "1", "--space", "layers")
 
 
@@ -50,13 +61,15 @@ def searched(make_project, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("a project"))
         project.use(patch)
-        done = search(project, "--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2")
+        done = search(
+            project, "--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2"
+        )
         assert done.exit_code == 0, done.output
         yield project, MlflowClient(project.uri), done.output
 
 
 @pytest.mark.slow
-def test_every_trial_is_one_run_below_the_search_and_tells_what_became_of_it(searched):
+def test_every_trial_is_one_run_below_the_search_and_records_how_it_ended(searched):
     _, client, said = searched
     (parent,) = runs_of(client, "search")
     trials = runs_of(client, "trial")
@@ -78,7 +91,11 @@ def test_every_trial_is_one_run_below_the_search_and_tells_what_became_of_it(sea
 @pytest.mark.slow
 def test_every_complete_trial_is_a_version_and_the_best_alone_keep_their_bytes(searched):
     _, client, _ = searched
-    complete = [run for run in runs_of(client, "trial") if run.info.status == "FINISHED" and "sbert_prune.model" in run.data.tags]
+    complete = [
+        run
+        for run in runs_of(client, "trial")
+        if run.info.status == "FINISHED" and "sbert_prune.model" in run.data.tags
+    ]
     found = versions(client)
     by_run = {version.run_id: version for version in found.values()}
     ranked = sorted(complete, key=lambda run: -run.data.metrics["sts_dev/spearman_cosine"])
@@ -110,13 +127,21 @@ def test_the_answer_is_judged_once_and_is_the_challenger(searched):
 
 
 @pytest.mark.slow
-def test_the_run_holds_tables_pictures_and_what_screening_was_worth(searched):
+def test_the_run_has_tables_charts_and_how_well_screening_ranked(searched):
     _, client, _ = searched
     (parent,) = runs_of(client, "search")
     files = {entry.path for entry in client.list_artifacts(parent.info.run_id)}
     page = artifact(parent, "report.md").read_text()
 
-    assert {"report.md", "front.png", "layers.png", "influence.png", "history.png", "trials.json", "screening.json"} <= files
+    assert {
+        "report.md",
+        "front.png",
+        "layers.png",
+        "influence.png",
+        "history.png",
+        "trials.json",
+        "screening.json",
+    } <= files
     for heading in ("Was it worth it", "Trials trained to their end", "Finalists", "What each fidelity was worth"):
         assert f"## {heading}" in page
     assert "word embeddings alone" in page
@@ -127,7 +152,7 @@ def test_the_run_holds_tables_pictures_and_what_screening_was_worth(searched):
 
 
 @pytest.mark.slow
-def test_the_same_command_again_trains_nothing_and_a_larger_total_goes_on(searched):
+def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(searched):
     project, client, _ = searched
     given = ("--layers", "2", "--space", "layers", "--finalists", "2", "--keep-models", "2")
     before = len(runs_of(client, "trial"))
@@ -138,14 +163,14 @@ def test_the_same_command_again_trains_nothing_and_a_larger_total_goes_on(search
 
     assert same.exit_code == more.exit_code == 0, same.output + more.output
     assert after == before
-    assert "goes on after 6 trials" in same.output
+    assert "resumes after 6 trials" in same.output
     assert len(runs_of(client, "trial")) > after
     newest = runs_of(client, "search")[-1]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, "trial")} == {newest.info.run_id}
 
 
 @pytest.mark.slow
-def test_nothing_is_wrong_with_what_a_search_leaves_and_promote_takes_no_trial(searched):
+def test_the_registry_is_consistent_after_a_search_and_promote_takes_no_trial(searched):
     _, client, _ = searched
 
     verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
@@ -163,7 +188,8 @@ def test_a_version_without_bytes_is_made_again_bit_by_bit(searched):
     gone = next(version for version in versions(client).values() if version.tags.get("sbert_prune.bytes") == "let go")
 
     refused = CliRunner().invoke(
-        pipelines_main, ["promote", "--registered-model", "sbert-small", "--version", gone.version, "--stage", "Staging"]
+        pipelines_main,
+        ["promote", "--registered-model", "sbert-small", "--version", gone.version, "--stage", "Staging"],
     )
     rebuilt = search(project, "--rebuild", str(gone.version))
     again = search(project, "--rebuild", str(gone.version))
@@ -186,7 +212,8 @@ def test_full_makes_the_very_model_that_a_trial_was(searched):
     trial = next(version for version in versions(client).values() if version.tags["sbert_prune.role"] == "trial")
 
     done = CliRunner().invoke(
-        pipelines_main, ["full", *given_to(project), "--layers", trial.tags["sbert_prune.kept_layers"], "--force", "true"]
+        pipelines_main,
+        ["full", *given_to(project), "--layers", trial.tags["sbert_prune.kept_layers"], "--force", "true"],
     )
 
     assert done.exit_code == 0, done.output
@@ -196,11 +223,13 @@ def test_full_makes_the_very_model_that_a_trial_was(searched):
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_to_the_same_total(project):
+def test_a_killed_search_resumes_to_the_same_total(project):
     given = [*given_to(project), "--layers", "2", "--trials", "4", *QUICK]
     log = project.folder / "log"
     with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, "-m", "tuning", "search", *given], stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tuning", "search", *given], stdout=file, stderr=subprocess.STDOUT
+        )
     for _ in range(1200):
         if "trial 1 (" in log.read_text() or process.poll() is not None:
             break
@@ -220,14 +249,28 @@ def test_a_killed_search_goes_on_to_the_same_total(project):
     assert 1 <= states.count("KILLED") <= 2
     (journal,) = (project.folder / ".sbert-prune" / "search").glob("*.journal")
     study = open_study(journal.stem, None, Aim(), "tpe", 0)
-    assert sum(one.counts for one in held(study)) == 4
-    assert len(recorded) == len([one for one in held(study) if one.state.name != "WAITING"])
+    assert sum(one.counts for one in stored_trials(study)) == 4
+    assert len(recorded) == len([one for one in stored_trials(study) if one.state.name != "WAITING"])
 
 
 @pytest.mark.slow
 def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_nothing(project):
     axes = "vocabulary=40/all,sts_learning_rate"  # 40 pieces are fewer than have to stay
-    done = search(project, "--layers", "1", "--trials", "7", "--workers", "2", "--screening", "none", "--finalists", "1", "--space", axes)
+    done = search(
+        project,
+        "--layers",
+        "1",
+        "--trials",
+        "7",
+        "--workers",
+        "2",
+        "--screening",
+        "none",
+        "--finalists",
+        "1",
+        "--space",
+        axes,
+    )
 
     assert done.exit_code == 0, done.output
     trials = runs_of(MlflowClient(project.uri), "trial")
@@ -239,7 +282,11 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
     ]
     assert len(digests) == len(set(digests)) >= 5
     failed = [run for run in trials if run.info.status == "FAILED"]
-    references = [version for version in versions(MlflowClient(project.uri)).values() if version.tags["sbert_prune.role"] == "reference"]
+    references = [
+        version
+        for version in versions(MlflowClient(project.uri)).values()
+        if version.tags["sbert_prune.role"] == "reference"
+    ]
     assert len(references) == 1  # of the search: its answer is held against that one, whatever its learning rate
     assert all("vocabulary=40" in run.data.tags["sbert_prune.error"] for run in failed)
     assert len(failed) >= 1
@@ -263,20 +310,24 @@ def test_the_front_of_score_against_size_is_kept(project):
         if version.tags["sbert_prune.role"] != "reference"
     ]
     for keeps, score, size in found:
-        is_beaten = any(other >= score and others <= size and (other, others) != (score, size) for _, other, others in found)
+        is_beaten = any(
+            other >= score and others <= size and (other, others) != (score, size) for _, other, others in found
+        )
         assert keeps == (not is_beaten)
 
 
 @pytest.mark.slow
 def test_a_space_that_is_exhausted_ends_the_search(project):
-    done = search(project, "--layers", "1", "--trials", "40", "--screening", "none", "--finalists", "1", "--space", "layers")
+    done = search(
+        project, "--layers", "1", "--trials", "40", "--screening", "none", "--finalists", "1", "--space", "layers"
+    )
 
     assert done.exit_code == 0, done.output
     assert "trials end early" in done.output
 
 
 @pytest.mark.slow
-def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
+def test_a_plan_lists_what_would_be_trained_and_writes_nothing(untouched):
     before = sorted(untouched.folder.rglob("*"))
 
     planned = search(untouched, "--layers", "2", "--trials", "12", "--plan", "true")
@@ -296,7 +347,7 @@ def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (("--layers", "7"), "layers=7: the encoder has 6 layers"),
         (("--layers", "some"), "write how many layers to keep"),
@@ -307,17 +358,17 @@ def test_a_plan_tells_what_would_be_trained_and_leaves_nothing(untouched):
         (("--against", "quality"), "against=quality"),
         (("--space", "colour"), "space: colour cannot vary"),
         (("--seeds", "1"), "seeds=1"),
-        (("--sampler", "cmaes", "--against", "size_mb"), "cmaes knows one objective"),
+        (("--sampler", "cmaes", "--against", "size_mb"), "cmaes supports one objective"),
         (("--max-size-mb", "1", "--layers", "2"), "max_size_mb=1: 2 layers of /"),
         (("--storage", "postgresql://me:secret@host/name"), "PGPASSWORD"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_is_written(project, given, told):
+def test_a_mistake_is_reported_and_nothing_is_written(project, given, message):
     before = sorted(project.folder.rglob("*"))
 
     done = search(project, *given)
 
     assert done.exit_code == 2
-    assert told in done.output
+    assert message in done.output
     assert "secret" not in done.output
     assert sorted(project.folder.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""What breaks a search from outside: wrong values in the middle of a list, processes that end, ctrl-C, databases that do not answer."""
+"""Failures from outside: wrong values in a list, processes that end, ctrl-C, databases that do not answer."""
 
 import os
 import signal
@@ -26,7 +26,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "answer"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
 def test_a_mistake_is_answered_before_anything_is_done(tmp_path, arguments, answer):
     done = call(tmp_path, "search", *arguments, module="tuning")
 
@@ -37,7 +39,9 @@ def test_a_mistake_is_answered_before_anything_is_done(tmp_path, arguments, answ
 
 
 def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {"PYTHONPATH": str(ROOT)}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {
+        "PYTHONPATH": str(ROOT)
+    }
     command = [sys.executable, "-m", "tuning", "search", "--rebuild", "first"]
 
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -48,31 +52,31 @@ def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def listens(line, _task):
+def echo_back(line, _task):
     line.send("ready")
     line.send(line.recv())
 
 
-def test_a_process_that_ends_before_it_is_answered_is_told_by_its_line():
-    with WorkerPool() as nursery:
-        child = nursery.start(listens, None)
-        assert next_message(child) == "ready"
-        os.kill(child.process.pid, signal.SIGKILL)
-        child.process.join()
+def test_the_line_shows_that_a_process_ended_before_it_was_answered():
+    with WorkerPool() as pool:
+        worker = pool.start(echo_back, None)
+        assert next_message(worker) == "ready"
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.join()
 
-        child.answer(True)
+        worker.send(True)
 
-        assert next_message(child) is None
-        assert "SIGKILL" in child.how_it_ended()
+        assert next_message(worker) is None
+        assert "SIGKILL" in worker.exit_reason()
 
 
 def test_the_terminals_interrupt_ends_no_trial():
-    with WorkerPool() as nursery:
-        child = nursery.start(listens, None)
-        assert next_message(child) == "ready"
+    with WorkerPool() as pool:
+        worker = pool.start(echo_back, None)
+        assert next_message(worker) == "ready"
 
-        os.kill(child.process.pid, signal.SIGINT)
+        os.kill(worker.process.pid, signal.SIGINT)
         time.sleep(0.2)
-        child.answer("still here")
+        worker.send("still here")
 
-        assert next_message(child) == "still here"
+        assert next_message(worker) == "still here"

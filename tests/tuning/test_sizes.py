@@ -24,7 +24,9 @@ def test_the_size_of_a_cut_is_known_before_it_is_made(base, tmp_path):
     for count in (1, 2, 3):
         selection = LayerSelection(tuple(range(4 - count, 4)), 4)
         cut = prune_checkpoint(base.folder, selection, tmp_path / str(count))
-        assert size_mb(base, count) == pytest.approx(cut.num_bytes() / 1e6, abs=0.01)  # the header of a file names its tensors
+        assert size_mb(base, count) == pytest.approx(
+            cut.num_bytes() / 1e6, abs=0.01
+        )  # the header of a file names its tensors
     assert size_mb(base, 4) == base.checkpoint.num_bytes() / 1e6
 
 
@@ -40,12 +42,12 @@ def test_a_size_limit_leaves_the_counts_that_fit(base):
 
 def test_a_latency_limit_leaves_the_counts_that_are_fast(base):
     space = Space(4, (1, 2, 4), axes=(("sts.loss", Choices(("cosine",))),))
-    told = {1: 1.0, 2: 2.0, 4: 4.0}
+    latencies = {1: 1.0, 2: 2.0, 4: 4.0}
 
-    assert within_latency(space, Aim(max_latency_ms=2.5), told).counts == (1, 2)
-    assert within_latency(space, Aim(), told) == space
+    assert within_latency(space, Aim(max_latency_ms=2.5), latencies).counts == (1, 2)
+    assert within_latency(space, Aim(), latencies) == space
     with pytest.raises(SearchError, match=r"max_latency_ms=0.5: 1 layers take 1.0 ms here"):
-        within_latency(space, Aim(max_latency_ms=0.5), told)
+        within_latency(space, Aim(max_latency_ms=0.5), latencies)
 
 
 def test_every_count_of_layers_is_timed_with_as_many_layers(base, sentences):

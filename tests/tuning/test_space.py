@@ -1,4 +1,4 @@
-"""A space holds what it says, and a point of it is proposed by the parameters that stand for it."""
+"""A space contains the selections that it describes, and parameters stand for its points."""
 
 import random
 from math import comb
@@ -22,7 +22,7 @@ def test_all_selections_of_a_space_are_counted_and_different():
     found = list(space.selections())
 
     assert len(found) == len(set(found)) == space.num_selections == comb(6, 2) + comb(6, 3)
-    assert all(space.holds(one) for one in found)
+    assert all(space.contains(one) for one in found)
 
 
 def test_a_first_layer_that_has_to_stay_is_in_every_selection():
@@ -32,7 +32,7 @@ def test_a_first_layer_that_has_to_stay_is_in_every_selection():
     assert len(found) == space.num_selections == 1 + comb(4, 2)
     assert all(one.kept[0] == 0 for one in found)
     assert all(space.draw(random.Random(number)).kept[0] == 0 for number in range(20))
-    assert not space.holds(LayerSelection((1, 2, 3), 5))
+    assert not space.contains(LayerSelection((1, 2, 3), 5))
 
 
 @given(st.data())
@@ -50,7 +50,9 @@ def test_the_parameters_of_a_selection_suggest_that_selection(data):
 def test_the_highest_priorities_are_kept_and_the_lower_layer_among_equals():
     space = Space(4, (2,))
 
-    assert space.suggest(FixedTrial({"priority_00": 0.1, "priority_01": 0.9, "priority_02": 0.3, "priority_03": 0.8})).selection.kept == (
+    assert space.suggest(
+        FixedTrial({"priority_00": 0.1, "priority_01": 0.9, "priority_02": 0.3, "priority_03": 0.8})
+    ).selection.kept == (
         1,
         3,
     )
@@ -58,11 +60,18 @@ def test_the_highest_priorities_are_kept_and_the_lower_layer_among_equals():
 
 
 def test_a_proposal_is_the_recipe_with_its_layers_and_settings():
-    proposal = Proposal(LayerSelection((1, 4), 12), (("sts.learning_rate", 1e-4), ("sts.loss", "cosent"), ("vocabulary", "4000")))
+    proposal = Proposal(
+        LayerSelection((1, 4), 12), (("sts.learning_rate", 1e-4), ("sts.loss", "cosent"), ("vocabulary", "4000"))
+    )
 
     recipe = proposal.recipe(RECIPE)
 
-    assert (recipe.layers, recipe.sts.learning_rate, recipe.sts.loss, recipe.vocabulary) == ("1,4", 1e-4, "cosent", "4000")
+    assert (recipe.layers, recipe.sts.learning_rate, recipe.sts.loss, recipe.vocabulary) == (
+        "1,4",
+        1e-4,
+        "cosent",
+        "4000",
+    )
     assert recipe.nli == RECIPE.nli
     assert Proposal(LayerSelection((1, 4), 12)).recipe(RECIPE).digest == RECIPE.keeping("1,4", "drop-top").digest
     assert as_flat(proposal) == {"sts_learning_rate": "0.0001", "sts_loss": "cosent", "vocabulary": "4000"}
@@ -76,15 +85,18 @@ def test_a_single_layer_is_a_list_and_no_count():
 
 
 @pytest.mark.parametrize(
-    ("text", "counts"), [("6", (6,)), ("2..4", (2, 3, 4)), (" 2 .. 3 ", (2, 3)), ("any", tuple(range(1, 12))), ("12", (12,))]
+    ("text", "counts"),
+    [("6", (6,)), ("2..4", (2, 3, 4)), (" 2 .. 3 ", (2, 3)), ("any", tuple(range(1, 12))), ("12", (12,))],
 )
 def test_counts_of_layers_are_a_number_a_range_or_any(text, counts):
     assert parse_counts(text, 12) == counts
 
 
 @pytest.mark.parametrize("text", ["some", "2...4", "6 layers", "2..", "-"])
-def test_what_says_neither_how_many_nor_which_is_told_what_would(text):
-    with pytest.raises((SearchError, SelectionError), match=r"how many layers to keep \(6\), a range|is not a list of layers"):
+def test_text_that_says_neither_how_many_nor_which_is_refused_with_what_would(text):
+    with pytest.raises(
+        (SearchError, SelectionError), match=r"how many layers to keep \(6\), a range|is not a list of layers"
+    ):
         space_of(RECIPE.keeping(text, "drop-top"), 12, first_stays=False, axes=None)
 
 
@@ -115,7 +127,10 @@ def test_the_learning_rates_of_the_recipes_phases_vary_by_default():
 
 def test_ranges_lists_and_bare_names_are_read():
     axes = dict(
-        parse_axes("sts_learning_rate=1e-5..1e-3, sts_loss=cosine/cosent,nli_scale,sts_batch_size=16..64,vocabulary=4000/all", RECIPE)
+        parse_axes(
+            "sts_learning_rate=1e-5..1e-3, sts_loss=cosine/cosent,nli_scale,sts_batch_size=16..64,vocabulary=4000/all",
+            RECIPE,
+        )
     )
 
     assert axes == {
@@ -128,27 +143,27 @@ def test_ranges_lists_and_bare_names_are_read():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("learning_rate", "space: learning_rate cannot vary"),
         ("distil_epochs", "space: distil_epochs cannot vary"),  # no phase of this recipe
         ("sts_loss=cosine/cosin", "sts_loss=cosin cannot be tried"),
-        ("sts_loss", "space: sts_loss wants its values"),
+        ("sts_loss", "space: sts_loss needs its values"),
         ("sts_loss=1..2", "write values with / between them"),
         ("sts_learning_rate=1e-3..1e-5", "the smaller one first"),
         ("sts_learning_rate=0..1e-5", "two numbers above 0"),
         ("sts_learning_rate=a..b", "two numbers above 0"),
         ("sts_learning_rate=1e-5", "write a range"),
         ("sts_learning_rate=1e-5..3", "sts_learning_rate=3.0 cannot be tried"),
-        ("nli_scale,nli_scale", "stands there twice"),
+        ("nli_scale,nli_scale", "is given twice"),
         ("vocabulary=many", "vocabulary=many cannot be tried"),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_with_what_would_be_right(text, told):
+def test_a_space_that_cannot_be_is_refused_with_what_would_be_right(text, message):
     with pytest.raises(SearchError) as refused:
         parse_axes(text, RECIPE)
 
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_space_can_be_narrowed_to_fewer_layers():
@@ -161,12 +176,21 @@ def test_the_recipes_settings_go_along_where_the_space_has_them():
     space = Space(
         2,
         (1,),
-        axes=(("sts.learning_rate", Numbers(1e-5, 1e-3, log=True)), ("nli.scale", Numbers(1, 2)), ("sts.loss", Choices(("cosine",)))),
+        axes=(
+            ("sts.learning_rate", Numbers(1e-5, 1e-3, log=True)),
+            ("nli.scale", Numbers(1, 2)),
+            ("sts.loss", Choices(("cosine",))),
+        ),
     )
 
     params = space.params(LayerSelection((1,), 2), RECIPE)
 
-    assert params == {"priority_00": 0.25, "priority_01": 0.75, "sts_learning_rate": RECIPE.sts.learning_rate, "sts_loss": "cosine"}
+    assert params == {
+        "priority_00": 0.25,
+        "priority_01": 0.75,
+        "sts_learning_rate": RECIPE.sts.learning_rate,
+        "sts_loss": "cosine",
+    }
 
 
 def test_points_that_are_spread_cover_every_axis_evenly():

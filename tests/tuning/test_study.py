@@ -1,4 +1,4 @@
-"""A study tells the truth about its trials, and goes on where it was."""
+"""A study reports the states of its trials correctly, and resumes."""
 
 import time
 
@@ -9,7 +9,20 @@ from optuna.trial import TrialState
 from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
 from tuning.settings import SAMPLER_NAMES, Aim, Settings
-from tuning.study import ANSWERED, DIGEST, ORIGIN, PROCESS, RUN, SAMPLERS, STALE, close_stale, enqueue, held, open_study, seen
+from tuning.study import (
+    ANSWERED,
+    DIGEST,
+    ORIGIN,
+    PROCESS,
+    RUN,
+    SAMPLERS,
+    STALE,
+    close_stale,
+    earlier_trial,
+    enqueue,
+    open_study,
+    stored_trials,
+)
 
 SPACE = {"x": optuna.distributions.FloatDistribution(0, 1)}
 
@@ -26,15 +39,15 @@ def train(study, *, digest="d", **attributes):
     return trial
 
 
-def test_a_study_goes_on_where_another_command_left_it(study):
+def test_a_study_resumes_where_another_command_stopped(study):
     study.tell(train(study), 0.5)
 
     again = open_study("s", None, Aim(), "tpe", 0)
 
-    assert [one.score for one in held(again)] == [0.5]
+    assert [one.score for one in stored_trials(again)] == [0.5]
 
 
-def test_the_sampler_does_not_repeat_itself_when_it_goes_on(study):
+def test_the_sampler_does_not_repeat_itself_when_a_study_resumes(study):
     first = study.ask(SPACE).params
     again = open_study("s", None, Aim(), "tpe", 0).ask(SPACE).params
 
@@ -42,7 +55,7 @@ def test_the_sampler_does_not_repeat_itself_when_it_goes_on(study):
 
 
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
-def test_every_sampler_proposes_and_is_told(uri, name):
+def test_every_sampler_proposes_and_takes_results(uri, name):
     study = open_study(name, None, Aim(), name, 0)
     for number in range(12):
         trial = study.ask(SPACE)
@@ -51,7 +64,7 @@ def test_every_sampler_proposes_and_is_told(uri, name):
         else:
             study.tell(trial, state=TrialState.PRUNED)
 
-    assert len({one.trial.params["x"] for one in held(study)}) > 6
+    assert len({one.trial.params["x"] for one in stored_trials(study)}) > 6
     assert set(SAMPLER_NAMES) == set(SAMPLERS)
 
 
@@ -64,20 +77,20 @@ def test_trials_that_were_trained_count_and_no_others(study):
     study.tell(study.ask(SPACE), state=TrialState.FAIL)
     train(study)
 
-    assert [one.counts for one in held(study)] == [True, True, True, False, False, False, False]
-    assert [one.is_complete for one in held(study)] == [True, *[False] * 6]
+    assert [one.counts for one in stored_trials(study)] == [True, True, True, False, False, False, False]
+    assert [one.is_complete for one in stored_trials(study)] == [True, *[False] * 6]
 
 
-def test_the_same_recipe_was_seen_where_it_was_trained_or_is(study):
+def test_an_earlier_trial_of_the_recipe_is_one_that_was_trained_or_is_in_training(study):
     study.tell(train(study, digest="a"), 0.5)
     train(study, digest="b")
     study.tell(train(study, digest="c", **{STALE: "gone"}), state=TrialState.FAIL)
     study.tell(train(study, digest="d", **{ANSWERED: "screening"}), state=TrialState.PRUNED)
 
-    found = {digest: seen(study, digest, before=4) for digest in "abcde"}
+    found = {digest: earlier_trial(study, digest, before=4) for digest in "abcde"}
 
     assert {digest: one.number for digest, one in found.items() if one} == {"a": 0, "b": 1}
-    assert seen(study, "b", before=1) is None
+    assert earlier_trial(study, "b", before=1) is None
 
 
 def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
@@ -88,24 +101,24 @@ def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
     stale = close_stale(study, lambda run_id: run_id == f"run of {running.number}")
 
     assert [one.number for one in stale] == [0]
-    assert [one.state for one in held(study)] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
+    assert [one.state for one in stored_trials(study)] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
     again = study.ask(SPACE)
     assert (again.params, again.user_attrs[ORIGIN]) == ({"x": 0.25}, "drop-top")
 
 
 def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
-    alive, dead = study.ask(SPACE), study.ask(SPACE)
+    alive, ended = study.ask(SPACE), study.ask(SPACE)
     alive.set_user_attr(PROCESS, str(Process.current()))
-    dead.set_user_attr(PROCESS, str(Process(Process.current().machine, 2**22 + 1, 0)))
+    ended.set_user_attr(PROCESS, str(Process(Process.current().machine, 2**22 + 1, 0)))
     fresh = study.ask(SPACE)
 
     stale = close_stale(study, lambda _: False)
 
-    assert [one.number for one in stale] == [dead.number]
+    assert [one.number for one in stale] == [ended.number]
     assert fresh.number not in [one.number for one in stale]
 
 
-def test_a_storage_that_does_not_answer_is_told_without_a_password(uri):
+def test_a_storage_that_does_not_answer_is_reported_without_a_password(uri):
     with pytest.raises(SearchError, match=r"storage=postgresql://127.0.0.1:9/none cannot be used"):
         open_study("s", "postgresql://127.0.0.1:9/none", Aim(), "tpe", 0)
     with pytest.raises(SearchError, match="PGPASSWORD") as refused:
@@ -116,7 +129,7 @@ def test_a_storage_that_does_not_answer_is_told_without_a_password(uri):
 def test_what_cannot_be_searched_is_refused():
     with pytest.raises(SearchError, match="sampler=tpi"):
         Settings(Aim(), sampler="tpi")
-    with pytest.raises(SearchError, match="cmaes knows one objective"):
+    with pytest.raises(SearchError, match="cmaes supports one objective"):
         Settings(Aim("size_mb"), sampler="cmaes")
     with pytest.raises(SearchError, match="against=parameters"):
         Aim("parameters")
@@ -128,14 +141,16 @@ def test_the_time_to_read_trials_grows_with_their_number(study):
     def fill(count):
         for _ in range(count):
             study.add_trial(
-                optuna.trial.create_trial(params={"x": 0.5}, distributions=SPACE, value=0.5, user_attrs={RUN: "r", DIGEST: "d"})
+                optuna.trial.create_trial(
+                    params={"x": 0.5}, distributions=SPACE, value=0.5, user_attrs={RUN: "r", DIGEST: "d"}
+                )
             )
 
     def seconds():
         best = float("inf")
         for _ in range(5):
             began = time.perf_counter()
-            held(study)
+            stored_trials(study)
             best = min(best, time.perf_counter() - began)
         return best
 
