@@ -22,6 +22,7 @@ from benchmarks.search import own_store
 
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 _LOOKS = 3
 _TIMED = 15
@@ -39,8 +40,12 @@ def main(counts: str) -> None:
     silence_libraries()
     recipe = load_recipe("quickstart", {})
     for count in map(int, counts.split(",")):
-        with own_store(), open_context(recipe) as context, context.under("search", {"step": "search"}, recipe) as (inner, _):
-            book = Book(inner)
+        with (
+            own_store(),
+            open_context(recipe.device, recipe.precision) as context,
+            context.under("search", {"step": "search"}, recipe) as (inner, _),
+        ):
+            book = Book(inner, recipe)
             for _ in range(count):
                 book.trial()
             taken = []
@@ -54,14 +59,14 @@ def main(counts: str) -> None:
 class Book:
     """One study and its runs."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, recipe: Recipe) -> None:
         from tuning.proposals import Proposals
         from tuning.settings import Aim
         from tuning.space import space_of
         from tuning.study import open_study
 
         self.context = context
-        self.recipe = context.recipe
+        self.recipe = recipe
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
         self.proposals = Proposals(self.study, space_of(self.recipe, 12, first_stays=False, axes=None), self.recipe, ({}, None, 10**6))
 

@@ -112,13 +112,13 @@ def proven(nursery: WorkerPool, made: Made) -> FreshProcess:
 class ArtifactRetention:
     """Where trials' variants are registered. Registering is what the trials of one command do one after the other."""
 
-    def __init__(self, context: Context, inputs: Inputs, aim: Aim, limits: Limits) -> None:
-        self._context, self._inputs, self._aim, self._limits = context, inputs, aim, limits
+    def __init__(self, context: Context, recipe: Recipe, inputs: Inputs, aim: Aim, limits: Limits) -> None:
+        self._context, self._recipe, self._inputs, self._aim, self._limits = context, recipe, inputs, aim, limits
 
     def register(self, made: Made, metrics: dict[str, float], others: Sequence[Candidate], mine: Candidate) -> Version:
         """Make a trial's variant a version; its bytes stay where it is among those to keep."""
         source = SavedModel(str(made.folder), None, inspect_checkpoint(made.folder))
-        described, name = lineage_tags(lineage_of(source)), self._context.recipe.registered_model
+        described, name = lineage_tags(lineage_of(source)), self._recipe.registered_model
         keeps = mine.number in to_keep([*others, mine], self._limits)
         if keeps:
             logged = log_model(made.run, name, load_saved(source.checkpoint), made.folder, described)
@@ -145,12 +145,12 @@ class ArtifactRetention:
 
     def _keys(self, recipe: Recipe) -> dict[str, str]:
         """By which `full` finds the same variant; it is held against the search's own reference, whatever its settings."""
-        context, inputs = self._context.with_recipe(recipe), self._inputs
+        inputs = self._inputs
         return {
             "recipe": recipe.name,
             "recipe_digest": recipe.digest,
-            "variant_key": variant_key(context, inputs),
-            "reference_key": inputs.reference_key(self._context.recipe),
+            "variant_key": variant_key(recipe, self._context.hardware, inputs),
+            "reference_key": inputs.reference_key(self._recipe),
             "sibling_key": inputs.sibling_key(recipe),
             "seed": str(recipe.seed),
             "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
@@ -167,7 +167,7 @@ class ArtifactRetention:
             study.set_user_attr(_GONE, gone + [one.number for one in fresh])
 
     def _let_go(self, number: str) -> None:
-        store, name = self._context.store, self._context.recipe.registered_model
+        store, name = self._context.store, self._recipe.registered_model
         version = registry.look_up(store, name, number)
         if version is None or not version.is_trial or version.has_no_files or version.stage not in {"None", "Archived"}:
             return  # deleted since, or of use to somebody

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchContext:
-    """What all trials of a search share. named: what each strategy keeps.
+    """What all trials of a search share. recipe: from which trials differ in what the space varies.  named: what each strategy keeps.
 
     lower_half: selections that the screening ranks below the middle.  latencies: of one sentence in ms, by the count of layers.
     """
 
     context: Context
+    recipe: Recipe
     inputs: Inputs
     study: Study
     space: Space
@@ -35,8 +36,3 @@ class SearchContext:
     named: dict[str, LayerSelection]
     lower_half: frozenset[str]
     latencies: dict[int, float]
-
-    @property
-    def recipe(self) -> Recipe:
-        """From which trials differ in what the space varies."""
-        return self.context.recipe

@@ -142,7 +142,7 @@ def choose(finalists: Sequence[Finalist], bench: SearchContext) -> tuple[Finalis
 def make_answer(bench: SearchContext, chosen: Finalist) -> tuple[Version, Version]:
     """Make the variant as `full` does, which judges it once and for all; a trial whose bytes are kept is judged, not trained again."""
     inputs = replace(bench.inputs, pruning=replace(find_base(chosen.recipe), texts=bench.inputs.texts))
-    return make_variant(bench.context.with_recipe(chosen.recipe), inputs)
+    return make_variant(bench.context, chosen.recipe, inputs)
 
 
 def make_challenger(bench: SearchContext, version: Version, why: str) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
     from tuning.screening import Screened
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from tuning.space import Space
 
 
-def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
+def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
     """Search, or go on with a search, under one run; returns the lines that it ends with."""
-    recipe, aim = context.recipe, settings.aim
+    aim = settings.aim
     name = study_name(recipe, inputs, (str(space), str(aim), context.hardware.device.type))
     study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
     tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
@@ -53,19 +54,19 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         _take_up(inner, run, study)
-        searched = Search(inner, inputs, study, aim)
+        searched = Search(inner, recipe, inputs, study, aim)
         latencies = prepare.latencies(searched, space)
         space = within_latency(space, aim, latencies)
         echo(f"space     {space}", f"aim       {aim}")
-        reference = find_or_build_reference(inner, inputs, anew=False)
+        reference = find_or_build_reference(inner, recipe, inputs, anew=False)
         bench, screened = _prepare(searched, (space, latencies), reference, settings)
-        proposals = Proposals(study, space, inner.recipe, (bench.named, screened, settings.trials))
+        proposals = Proposals(study, space, recipe, (bench.named, screened, settings.trials))
         ended = run_trials(bench, proposals, settings.workers, settings.finalists)
         if ended:
             echo(f"trials end early: {ended}")
         if any(one.state == TrialState.RUNNING for one in held(study)):
             return ["", "another command trains some of these trials still: the one that ends last gives the answer"]
-        controls = Controls(study, space, inner.recipe, controls_of(space, bench.named, settings.trials, inner.recipe.seed))
+        controls = Controls(study, space, recipe, controls_of(space, bench.named, settings.trials, recipe.seed))
         run_trials(bench, controls, settings.workers, 0)
         return _answer(bench, run, (screened, reference, controls), settings)
 
@@ -92,18 +93,19 @@ def _prepare(
     search: Search, given: tuple[Space, dict[int, float]], reference: Version, settings: Settings
 ) -> tuple[SearchContext, Screened | None]:
     """given: the space, and how long each count of layers takes."""
-    context, inputs, study, aim = search.context, search.inputs, search.study, search.aim
+    context, recipe, inputs, study, aim = search.context, search.recipe, search.inputs, search.study, search.aim
     space, latencies = given
     screened = prepare.screened(search, space, reference, settings.screening)
     teacher = inputs.teacher or find_model(reference.uri)
     bench = SearchContext(
         context=context,
+        recipe=recipe,
         inputs=inputs,
         study=study,
         space=space,
         aim=aim,
         rows=Rows(inputs.texts, inputs.sentences, teacher),
-        shelf=ArtifactRetention(context, inputs, aim, settings.limits),
+        shelf=ArtifactRetention(context, recipe, inputs, aim, settings.limits),
         named=prepare.named(search, space),
         lower_half=screened.lower_half() if screened else frozenset(),
         latencies=latencies,
@@ -117,7 +119,7 @@ def _answer(bench: SearchContext, run: Run, known: tuple[Screened | None, Versio
     chosen, why = choose(finalists, bench)
     version, its_reference = make_answer(bench, chosen)
     challenger = make_challenger(bench, version, why)
-    floor = prepare.floor(Search(bench.context, bench.inputs, bench.study, bench.aim))
+    floor = prepare.floor(Search(bench.context, bench.recipe, bench.inputs, bench.study, bench.aim))
     outcome = SearchReport(bench, screened, controls, tuple(finalists), chosen, why, version, reference, floor)
     lines = publish(run, outcome)
     return [

@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from tuning.settings import Aim, Screening
     from tuning.space import Space
 
 
-def zero_layer_score(context: Context, inputs: Inputs) -> float | None:
+def zero_layer_score(context: Context, recipe: Recipe, inputs: Inputs) -> float | None:
     """Dev Spearman of mean-pooled word embeddings, trained by the phases that have labels.
 
     None where an architecture cannot do without layers.
     """
-    recipe, texts = context.recipe, inputs.texts
+    texts = inputs.texts
     try:
         model = as_sentence_model(inputs.pruning.base, recipe)
         layers = layers_of(encoder_of(model))
@@ -64,6 +65,7 @@ class Search:
     """What is searched, and where it is kept."""
 
     context: Context
+    recipe: Recipe
     inputs: Inputs
     study: Study
     aim: Aim
@@ -76,7 +78,7 @@ def latencies(search: Search, space: Space) -> dict[int, float]:
     kept = search.study.user_attrs.get(_LATENCIES)
     if kept is None:
         texts = search.inputs.texts.dev()
-        measured = latencies_ms(search.inputs.pruning.base, search.context.recipe, space.counts, texts)
+        measured = latencies_ms(search.inputs.pruning.base, search.recipe, space.counts, texts)
         kept = {str(count): value for count, value in measured.items()}
         search.study.set_user_attr(_LATENCIES, kept)
         echo(f"latency   {', '.join(f'{count} layers {value:.1f} ms' for count, value in measured.items())}")
@@ -94,7 +96,7 @@ def named(search: Search, space: Space) -> dict[str, LayerSelection]:
 
 
 def _measured(search: Search, space: Space) -> dict[str, LayerSelection]:
-    model = as_sentence_model(search.inputs.pruning.base, search.context.recipe)
+    model = as_sentence_model(search.inputs.pruning.base, search.recipe)
     calibration, count = search.inputs.texts.calibration(), space.counts[len(space.counts) // 2]
     found: dict[str, LayerSelection] = {}
     for name, measure in IMPORTANCE.items():
@@ -113,7 +115,7 @@ def screened(search: Search, space: Space, reference: Version, how: Screening) -
     found = _restored(kept, space.depth) if kept else _screen(search, space, reference)
     if how == "shared" and "shared" not in found.measures:
         began = time.perf_counter()
-        model = train_shared(search.context, search.inputs, space)
+        model = train_shared(search.context, search.recipe, search.inputs, space)
         trained = time.perf_counter() - began
         found = score_shared(model, found, search.inputs.texts.sts.dev.rows, search.context.hardware)
         found = Screened(found.selections, found.measures, found.seconds, trained)
@@ -123,9 +125,9 @@ def screened(search: Search, space: Space, reference: Version, how: Screening) -
 
 
 def _screen(search: Search, space: Space, reference: Version) -> Screened:
-    selections = selections_to_screen(space, named(search, space).values(), search.context.recipe.seed)
+    selections = selections_to_screen(space, named(search, space).values(), search.recipe.seed)
     given = (selections, search.inputs.texts.sts.dev.rows, search.context.hardware)
-    found = screen(search.inputs.pruning.base, find_model(reference.uri), search.context.recipe, given)
+    found = screen(search.inputs.pruning.base, find_model(reference.uri), search.recipe, given)
     echo(f"screened  {len(selections):,} selections in {found.seconds:.0f} s ({found.per_minute:,.0f} a minute)")
     _keep(search.study, found)
     return found
@@ -145,6 +147,6 @@ def _restored(kept: dict[str, Any], depth: int) -> Screened:
 def floor(search: Search) -> float | None:
     """The dev score of word embeddings alone."""
     if _FLOOR not in search.study.user_attrs:
-        search.study.set_user_attr(_FLOOR, zero_layer_score(search.context, search.inputs))
+        search.study.set_user_attr(_FLOOR, zero_layer_score(search.context, search.recipe, search.inputs))
     found: float | None = search.study.user_attrs[_FLOOR]
     return found

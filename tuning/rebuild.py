@@ -38,18 +38,17 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
     recipe: names the registered model.  Raises SearchError for a version that has its bytes or no recipe, RoundTripError for others' bytes.
     """
     silence_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe.device, recipe.precision) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         if has_bytes(context.store, version.tags.get("model_id", "")):
             raise SearchError(f"rebuild={number}: {version.uri} has its bytes. There is nothing to make again.")
         again = _recipe_of(context.store, version)
         echo(f"rebuild   {version.uri}: layers {again.layers}, recipe {again.digest}")
-        inner = context.with_recipe(again)
         tags = {"step": "rebuild", "version": number, "kept_layers": version.tags.get("kept_layers", ""), "seed": str(again.seed)}
         with open_run(context.store, f"rebuild {name} version {number}", tags) as run, WorkerPool() as nursery:
             folder = context.workspace / "rebuilt"
-            task = Task(again, *_given(inner, version), folder, version.run_id, int(version.tags.get("threads", "1")))
+            task = Task(again, *_given(context.store, again, version), folder, version.run_id, int(version.tags.get("threads", "1")))
             trained = train_alone(nursery, task)
             run.log_metrics(trained.metrics)
             return _put_back(context, version, folder)
@@ -65,12 +64,12 @@ def _recipe_of(store: Store, version: Version) -> Recipe:
     return Recipe.model_validate(json.loads(kept))
 
 
-def _given(context: Context, version: Version) -> tuple[SavedModel, Rows]:
+def _given(store: Store, recipe: Recipe, version: Version) -> tuple[SavedModel, Rows]:
     """The base and rows of a version. Raises SearchError where its teacher is gone."""
-    inputs = load_inputs(context.recipe)
+    inputs = load_inputs(recipe)
     teacher = inputs.teacher
-    if teacher is None and context.recipe.has_teacher:
-        found = registry.find_reference(context.store, version.name, version.tags.get("reference_key", ""))
+    if teacher is None and recipe.has_teacher:
+        found = registry.find_reference(store, version.name, version.tags.get("reference_key", ""))
         if found is None:
             raise SearchError(f"rebuild={version.version}: the reference that taught it is not there any more.")
         teacher = find_model(found.uri)

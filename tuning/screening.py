@@ -171,21 +171,21 @@ def of_shared(settings: _Settings, share: float) -> _Settings:
     return settings.model_copy(update=plain | {"epochs": settings.epochs * share, "evaluate_every": 1000.0})
 
 
-def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:
+def train_shared(context: Context, recipe: Recipe, inputs: Inputs, space: Space) -> SentenceTransformer:
     """Train the whole base so that its selections can be scored without training; where it was killed, it goes on.
 
     The labels alone teach: who teaches a variant would have to be followed layer by layer.
     """
-    recipe = context.recipe
     base, texts = inputs.pruning.base, inputs.texts
     subsets = Subsets(space.depth, space.counts, recipe.seed, space.first_stays)
     model = as_sentence_model(base, recipe)
-    with context.step("share", {"base": base.uri}, reads=("nli.", "sts.", "seed")) as run:
+    with context.step("share", {"base": base.uri}, recipe, reads=("nli.", "sts.", "seed")) as run:
         for phase in (phase for phase in recipe.phases if phase != "distil"):
             settings = of_shared(getattr(recipe, phase), EPOCHS)
             data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
-            key = phase_key(context, phase, base, data | {"space": str(space), "settings": settings.model_dump_json()}, "shared")
-            with phase_setup(context, run, phase, key) as setup:
+            data |= {"space": str(space), "settings": settings.model_dump_json()}
+            key = phase_key(recipe, context.hardware, phase, base, data, "shared")
+            with phase_setup(context, recipe, run, phase, key) as setup:
                 healer = PhaseTrainer(model, setup, subsets=subsets)
                 if phase == "sts":
                     healer.train_sts(texts.sts.train.rows, settings)

@@ -29,8 +29,8 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import Judged, train_nli
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = train_nli(context, recipe, source, found.value, Judged(held_out.dev if held_out else None, teacher))
     echo(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
 
 
@@ -54,8 +54,8 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import Judged, distil
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = distil(context, recipe, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
 
 
@@ -75,6 +75,6 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import Judged, train_sts
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = train_sts(context, recipe, source, found.value.train, Judged(found.value.dev, teacher))
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -18,26 +18,33 @@ if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
 
 _SHOWN = ("size/parameters", "size/disk_mb", "speed/latency_p50_ms", "speed/sentences_per_s", "speed/speedup")
 
 
-def compare(context: Context, sources: Mapping[str, SavedModel], exam: Exam) -> list[str]:
+def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel], exam: Exam) -> list[str]:
     """Measure each model, log the comparison, and return it in lines for people. Speed-ups are over the first.
 
     sources: by the names that people gave them.
     """
-    measures = Measures.of(exam, context.recipe)
+    measures = Measures.of(exam, recipe)
     first = next(iter(sources.values()))
-    with context.step("compare", {"models": ", ".join(sources)}, reads=READS) as run:
+    with context.step("compare", {"models": ", ".join(sources)}, recipe, reads=READS) as run:
         models = [
-            Compared(label, name, judge(context, source, measures), _size_and_speed(context, source, first, measures))
+            Compared(
+                label,
+                name,
+                judge(context, recipe, source, measures),
+                _size_and_speed(context, recipe, source, first, measures),
+            )
             for label, (name, source) in zip(ascii_uppercase, sources.items(), strict=False)
         ]
         run.log_figure(comparison_chart(models), "compare.png")
         run.log_text(comparison_page(models, "compare.png"), "report.md")
         run.log_json(
-            [{"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models], "compare.json"
+            [{"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models],
+            "compare.json",
         )
     return [
         "",
@@ -48,9 +55,14 @@ def compare(context: Context, sources: Mapping[str, SavedModel], exam: Exam) -> 
     ]
 
 
-def _size_and_speed(context: Context, source: SavedModel, first: SavedModel, measures: Measures) -> dict[str, float]:
+def _size_and_speed(
+    context: Context, recipe: Recipe, source: SavedModel, first: SavedModel, measures: Measures
+) -> dict[str, float]:
     device = context.hardware.device
-    model, base = (as_sentence_model(each, context.recipe).to(device) for each in (source, first))
+    model, base = (as_sentence_model(each, recipe).to(device) for each in (source, first))
     base.max_seq_length = min(base.max_seq_length, model.max_seq_length)
-    found = size_metrics(model, source) | measure_speed(model, None if source is first else base, measures.sentences).metrics()
+    found = (
+        size_metrics(model, source)
+        | measure_speed(model, None if source is first else base, measures.sentences).metrics()
+    )
     return {metric: found[metric] for metric in _SHOWN if metric in found}

@@ -26,56 +26,73 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
 
-if TYPE_CHECKING:
-    from pipelines.inputs.load import Inputs
-    from pipelines.steps.context import Context
-    from sbert_prune.registry.version import Version
-
-    Make = Callable[[Context, Inputs], tuple[Version, Version]]
+    Make = Callable[[Context, Recipe, Inputs], tuple[Version, Version]]
     """Makes one variant; returns it and its reference."""
 
 
-def run_seeds(context: Context, inputs: Inputs, seeds: Sequence[int], name: str, make: Make) -> list[str]:
+def run_seeds(
+    context: Context, recipe: Recipe, inputs: Inputs, seeds: Sequence[int], name: str, make: Make
+) -> list[str]:
     """Make a variant for each seed, each beside a reference of its own seed, and sum them up on a run above theirs.
 
     name: of all of them, without a seed.
     """
     listed = ",".join(map(str, seeds))
-    with context.under(f"{name} seeds {listed}", {"seed": listed, "seeds": listed, "role": "seeds"}, context.recipe) as (inner, run):
-        made = [make(_seeded(inner, seed), inputs) for seed in seeds]
-        found = _summed_up([_judged(_seeded(inner, seed), inputs, pair) for seed, pair in zip(seeds, made, strict=True)])
+    with context.under(f"{name} seeds {listed}", {"seed": listed, "seeds": listed, "role": "seeds"}, recipe) as (
+        inner,
+        run,
+    ):
+        made = [make(inner, recipe.with_seed(seed), inputs) for seed in seeds]
+        found = _summed_up(
+            [_judged(inner, recipe.with_seed(seed), inputs, pair) for seed, pair in zip(seeds, made, strict=True)]
+        )
         run.log_metrics(_means([variant for variant, _ in made]) | _metrics(found))
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         run.log_text(_page(seeds, made, found), "report.md")
-    return ["", *_lines(seeds, found), *(f"model     seed {seed}: {variant.uri}" for seed, (variant, _) in zip(seeds, made, strict=True))]
+    return [
+        "",
+        *_lines(seeds, found),
+        *(f"model     seed {seed}: {variant.uri}" for seed, (variant, _) in zip(seeds, made, strict=True)),
+    ]
 
 
-def _seeded(context: Context, seed: int) -> Context:
-    return context.with_recipe(context.recipe.with_seed(seed))
-
-
-def _judged(context: Context, inputs: Inputs, made: tuple[Version, Version]) -> Judgement:
+def _judged(context: Context, recipe: Recipe, inputs: Inputs, made: tuple[Version, Version]) -> Judgement:
     """The scores of one seed again, from the embeddings that were kept."""
     variant, reference = made
-    measures = Measures.of(inputs.exam, context.recipe).of_pairs()
-    own = judge(context, find_model(variant.uri), measures)
-    return Judgement(own, {} if reference.uri == variant.uri else {"reference": judge(context, find_model(reference.uri), measures)})
+    measures = Measures.of(inputs.exam, recipe).of_pairs()
+    own = judge(context, recipe, find_model(variant.uri), measures)
+    return Judgement(
+        own,
+        {}
+        if reference.uri == variant.uri
+        else {"reference": judge(context, recipe, find_model(reference.uri), measures)},
+    )
 
 
 def _summed_up(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
     """Over all seeds: each score, the retention, and the difference to the reference."""
-    found = {name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores}
+    found = {
+        name: over_seeds([judgement.own.scores[name] for judgement in judgements]) for name in judgements[0].own.scores
+    }
     retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
     if len(retentions) == len(judgements):
         found[RETENTION] = over_seeds(retentions)
-        found["difference/reference"] = over_seeds([judgement.differences("reference")[STS_TEST] for judgement in judgements])
+        found["difference/reference"] = over_seeds(
+            [judgement.differences("reference")[STS_TEST] for judgement in judgements]
+        )
     return found
 
 
 def _metrics(found: Mapping[str, OverSeeds]) -> dict[str, float]:
-    ends = {f"{name}_{end}": getattr(score, end) for name, score in found.items() for end in ("low", "high", "deviation")}
-    worse = {f"{name}_p_worse": score.probability_below(-MARGIN) for name, score in found.items() if name.startswith("difference/")}
+    ends = {
+        f"{name}_{end}": getattr(score, end) for name, score in found.items() for end in ("low", "high", "deviation")
+    }
+    worse = {
+        f"{name}_p_worse": score.probability_below(-MARGIN)
+        for name, score in found.items()
+        if name.startswith("difference/")
+    }
     return {name: score.mean for name, score in found.items()} | ends | worse
 
 
@@ -111,7 +128,8 @@ def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], found: 
         for name, score in found.items()
     ]
     models = "\n".join(
-        f"- seed {seed}: {variant.uri}, against {reference.uri}" for seed, (variant, reference) in zip(seeds, made, strict=True)
+        f"- seed {seed}: {variant.uri}, against {reference.uri}"
+        for seed, (variant, reference) in zip(seeds, made, strict=True)
     )
     header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
     note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."
@@ -119,7 +137,12 @@ def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], found: 
 
 
 def run_full(
-    recipe: Recipe, inputs: Inputs | None = None, seeds: Sequence[int] = (), *, force: bool = False, keep_intermediate: bool = False
+    recipe: Recipe,
+    inputs: Inputs | None = None,
+    seeds: Sequence[int] = (),
+    *,
+    force: bool = False,
+    keep_intermediate: bool = False,
 ) -> list[str]:
     """Make one variant, or one a seed, and return the lines that `full` ends with.
 
@@ -132,17 +155,17 @@ def run_full(
     from sbert_prune.registry.versions import check_may_register
 
     silence_libraries()
-    with open_context(recipe, force=force, keep=keep_intermediate) as context:
+    with open_context(recipe.device, recipe.precision, force=force, keep=keep_intermediate) as context:
         echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         if seeds:
             name = run_name(recipe, inputs.pruning).removesuffix(f" s{recipe.seed}")
-            return run_seeds(context, inputs, seeds, name, make_variant)
-        variant, reference = make_variant(context, inputs)
+            return run_seeds(context, recipe, inputs, seeds, name, make_variant)
+        variant, reference = make_variant(context, recipe, inputs)
         return summarise(context.store, variant, reference)
 
 
-def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
+def make_variant(context: Context, recipe: Recipe, inputs: Inputs) -> tuple[Version, Version]:
     """Open the run of one variant and fill it; returns the variant and its reference."""
     from pipelines.flows.summary import draw_variants
     from pipelines.flows.variant import find_or_build, find_or_build_reference
@@ -150,13 +173,12 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
     from pipelines.steps.records import publish
     from sbert_prune.registry import versions as registry
 
-    recipe = context.recipe
     makes_smaller = inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
     role = VARIANT if makes_smaller else REFERENCE
     with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
-        log_understood(inner, run, inputs)
-        reference = find_or_build_reference(inner, inputs, anew=context.force and not makes_smaller)
-        variant = find_or_build(inner, inputs, reference) if makes_smaller else reference
+        log_understood(recipe, run, inputs)
+        reference = find_or_build_reference(inner, recipe, inputs, anew=context.force and not makes_smaller)
+        variant = find_or_build(inner, recipe, inputs, reference) if makes_smaller else reference
         publish(run, variant, inputs)
         try:
             draw_variants(run, registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN))
@@ -166,16 +188,19 @@ def make_variant(context: Context, inputs: Inputs) -> tuple[Version, Version]:
     return variant, reference
 
 
-def log_understood(context: Context, run: Run, inputs: Inputs) -> None:
+def log_understood(recipe: Recipe, run: Run, inputs: Inputs) -> None:
     """Before anything is trained: how the base's tokenizer fits the texts, and what train shared with dev and test."""
     from pipelines.steps.train import log_fit, measure_text_fit, tokenizer_of
 
     base = inputs.pruning.base
-    length = context.recipe.max_seq_length
+    length = recipe.max_seq_length
     log_fit(run, measure_text_fit(tokenizer_of(base), inputs.texts.sample(), length))
-    kept = context.recipe.keep_leaks
+    kept = recipe.keep_leaks
     run.log_json(
-        {phase: leaks.as_dict() | {"left_out": 0 if kept else len(leaks.sentence_rows)} for phase, leaks in inputs.leaks.items()},
+        {
+            phase: leaks.as_dict() | {"left_out": 0 if kept else len(leaks.sentence_rows)}
+            for phase, leaks in inputs.leaks.items()
+        },
         "leaks.json",
     )
 

@@ -55,8 +55,14 @@ def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
     """
     found = look_ahead(variants, scratch)
     time = for_people(sum(found.seconds.values()))
-    lines = [*found.lines, f"time      {time} of training on {found.hardware}; evaluating, saving and registering come on top"]
-    lines += [f"memory    {peak_memory_mb(found.hardware.device):,.0f} MB at most in this rehearsal", *disk(found.models)]
+    lines = [
+        *found.lines,
+        f"time      {time} of training on {found.hardware}; evaluating, saving and registering come on top",
+    ]
+    lines += [
+        f"memory    {peak_memory_mb(found.hardware.device):,.0f} MB at most in this rehearsal",
+        *disk(found.models),
+    ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
 
 
@@ -88,7 +94,9 @@ def look_ahead(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Plan
                 teacher = Teacher(source)
             fresh = as_sentence_model(model, settings)
             rehearsed = estimate_training(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
-            lines.append(f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}")
+            lines.append(
+                f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}"
+            )
             seconds[name] = seconds.get(name, 0.0) + rehearsed.seconds * times[name]
     return Planned(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
 
@@ -129,7 +137,9 @@ def _cut(inputs: Inputs, cut: str, scratch: Path) -> SavedModel:
 
 def _saved(model: SavedModel, recipe: Recipe, folder: Path) -> SavedModel:
     """A bare encoder as the sentence model that it will be."""
-    sentence_model = with_pooling(as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length)
+    sentence_model = with_pooling(
+        as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length
+    )
     save_sentence_model(sentence_model, folder, lineage_of(model))
     return SavedModel(str(folder), None, inspect_checkpoint(folder))
 

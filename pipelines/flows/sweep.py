@@ -47,14 +47,18 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
     failures: dict[str, SbertPruneError] = {}
     for recipe, inputs in variants:
         pruning = inputs.pruning
-        key = str(pruning.selection or f"{pruning.num_layers} {recipe.strategy}")  # a measured strategy says only when it has looked
+        key = str(
+            pruning.selection or f"{pruning.num_layers} {recipe.strategy}"
+        )  # a measured strategy says only when it has looked
         if key in points:
             point = points[key]
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
-            echo(f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
+            echo(
+                f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}"
+            )
             continue
         try:
-            version, _ = make_variant(context.with_recipe(recipe), inputs)
+            version, _ = make_variant(context, recipe, inputs)
         except TrackingError:
             raise
         except SbertPruneError as error:
@@ -77,13 +81,19 @@ def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]
     notes = "\n".join(f"- {line}" for line in missing)
     written = table(CURVE, curve_rows(points))
     run.log_text(
-        f"# The depth curve\n\n![Quality against size and speed](curve.png)\n\n{written}\n\nKnee: {bend}.\n\n{notes}\n", "report.md"
+        f"# The depth curve\n\n![Quality against size and speed](curve.png)\n\n{written}\n\nKnee: {bend}.\n\n{notes}\n",
+        "report.md",
     )
     run.log_figure(depth_curve(points), "curve.png")
     run.log_json([_numbers(point) for point in points], "curve.json")
     for point in points:
         metrics = point.version.metrics
-        series = {f"curve/{strategy}/{name}": metrics[name] for strategy in point.strategies for name in _DRAWN if name in metrics}
+        series = {
+            f"curve/{strategy}/{name}": metrics[name]
+            for strategy in point.strategies
+            for name in _DRAWN
+            if name in metrics
+        }
         run.log_series([(point.num_layers, series)])
     return ["", *table_lines(CURVE, curve_rows(points)), "", *missing, f"knee      {bend}"]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
 
 
@@ -37,13 +38,13 @@ class Reference:
         return cls(version, find_model(version.uri))
 
 
-def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> Version:
+def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *, anew: bool) -> Version:
     """The unpruned base after the same recipe: built once, then reused."""
-    recipe, depth = context.recipe, inputs.pruning.base.checkpoint.depth
+    depth = inputs.pruning.base.checkpoint.depth
     whole_recipe = recipe.of_reference(depth)
-    key = variant_key(context.with_recipe(whole_recipe), inputs)
+    key = variant_key(whole_recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    found = _find_reference(context, inputs)
+    found = _find_reference(context, recipe, inputs)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
         echo(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
         found = None
@@ -54,80 +55,90 @@ def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> 
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
     whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
-        version = build(inner.making(key), whole, None)
+        version = build(inner.making(key), whole_recipe, whole, None)
         publish(run, version, inputs)
     return version
 
 
-def _find_reference(context: Context, inputs: Inputs) -> Version | None:
+def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
     """The one that the same variant is held against already, as a search's trials are against the search's; else that of its own recipe."""
-    store, name, own = context.store, context.recipe.registered_model, inputs.reference_key(context.recipe)
-    earlier = None if context.force else registry.find_tagged(store, name, "variant_key", variant_key(context, inputs))
+    store, name, own = context.store, recipe.registered_model, inputs.reference_key(recipe)
+    earlier = (
+        None
+        if context.force
+        else registry.find_tagged(store, name, "variant_key", variant_key(recipe, context.hardware, inputs))
+    )
     keys = (earlier.tags.get("reference_key", own), own) if earlier is not None else (own,)
     return next((found for key in keys if (found := registry.find_reference(store, name, key)) is not None), None)
 
 
-def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Version:
+def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: Version) -> Version:
     """The variant that the same recipe, data, seed and code have made before; judged again where it is to be judged on something else."""
-    key = variant_key(context, inputs)
+    key = variant_key(recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
+    found = None if context.force else registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
         echo(f"variant: version {found.version} of {found.name} is the same, but its bytes are gone: it is made again")
         found = None
     if found is None:
-        return build(context.making(key), inputs, Reference.of(reference))
+        return build(context.making(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)
-    echo(f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)")
-    if found.tags.get("exam_key") != exam_key(context.recipe, inputs.exam):
-        return _judge_again(context, inputs, found, reference)
+    echo(
+        f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)"
+    )
+    if found.tags.get("exam_key") != exam_key(recipe, inputs.exam):
+        return _judge_again(context, recipe, inputs, found, reference)
     if context.parent is not None:
         context.parent.set_tags({"reused_from": found.run_id})
         copy_judgement(context.store, found.tags.get("evaluate_run_id", ""), context.parent)
     return found
 
 
-def build(context: Context, inputs: Inputs, reference: Reference | None) -> Version:
+def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> Version:
     """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
     model, cuts = _where_to_begin(inputs, reference)
     for place, layers in enumerate(cuts):
-        model = prune.prune(context, model, layers, inputs.pruning, trims=place == 0)
-        for phase in context.recipe.phases:
-            model = heal(context, phase, model, inputs, reference)
-    judged = _judge(context, inputs, model, reference)
+        model = prune.prune(context, recipe, model, layers, inputs.pruning, trims=place == 0)
+        for phase in recipe.phases:
+            model = heal(context, recipe, phase, model, inputs, reference)
+    judged = _judge(context, recipe, inputs, model, reference)
     metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
-    tags = _tags(context, inputs, reference) | {"evaluate_run_id": judged.run_id}
-    version = register.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
+    tags = _tags(context, recipe, inputs, reference) | {"evaluate_run_id": judged.run_id}
+    version = register.register(context, recipe, model, metrics, tags, dev_pairs=judged.dev_pairs)
     _report(context, judged, version)
     context.unfinished.discard(tags["variant_key"])
     return version
 
 
-def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, reference: Reference | None) -> SavedModel:
+def heal(
+    context: Context, recipe: Recipe, phase: str, model: SavedModel, inputs: Inputs, reference: Reference | None
+) -> SavedModel:
     """One phase of the recipe; the reference teaches where nobody else is named."""
     teacher = inputs.teacher
-    if teacher is None and reference is not None and context.recipe.has_teacher:
+    if teacher is None and reference is not None and recipe.has_teacher:
         teacher = reference.model
     judged = train.Judged(inputs.texts.sts.dev, teacher)
     if phase == "distil":
         assert inputs.sentences is not None  # found with the other inputs
-        return train.distil(context, model, inputs.sentences, judged)
+        return train.distil(context, recipe, model, inputs.sentences, judged)
     if phase == "sts":
-        return train.train_sts(context, model, inputs.texts.sts.train, judged)
+        return train.train_sts(context, recipe, model, inputs.texts.sts.train, judged)
     assert inputs.texts.nli is not None
-    return train.train_nli(context, model, inputs.texts.nli, judged)
+    return train.train_nli(context, recipe, model, inputs.texts.nli, judged)
 
 
-def _judge(context: Context, inputs: Inputs, model: SavedModel, reference: Reference | None) -> Verdict | evaluate.Earlier:
-    rivals = find_rivals(context, inputs, model, reference.model if reference is not None else None)
-    earlier = evaluate.find_earlier(context, model, inputs.exam, rivals)
-    return earlier or evaluate.evaluate(context, model, inputs.exam, rivals)
+def _judge(
+    context: Context, recipe: Recipe, inputs: Inputs, model: SavedModel, reference: Reference | None
+) -> Verdict | evaluate.Earlier:
+    rivals = find_rivals(context.store, recipe, inputs, model, reference.model if reference is not None else None)
+    earlier = evaluate.find_earlier(context, recipe, model, inputs.exam, rivals)
+    return earlier or evaluate.evaluate(context, recipe, model, inputs.exam, rivals)
 
 
-def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Version) -> Version:
+def _judge_again(context: Context, recipe: Recipe, inputs: Inputs, found: Version, reference: Version) -> Version:
     """A variant that is there already, judged on what it has not been judged on."""
-    judged = _judge(context, inputs, find_model(found.uri), Reference.of(reference))
-    tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
+    judged = _judge(context, recipe, inputs, find_model(found.uri), Reference.of(reference))
+    tags = {"exam_key": exam_key(recipe, inputs.exam), "evaluate_run_id": judged.run_id}
     if found.is_trial:  # of a search, which has looked at dev alone
         tags |= {"role": VARIANT, "reference_key": reference.tags["reference_key"]}
     version = registry.update(context.store, found, judged.metrics, tags)
@@ -155,14 +166,15 @@ def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedM
     return base, cuts
 
 
-def _tags(context: Context, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
-    recipe = context.recipe
+def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
-        "variant_key": variant_key(context, inputs),
+        "variant_key": variant_key(recipe, context.hardware, inputs),
         "exam_key": exam_key(recipe, inputs.exam),
-        "reference_key": reference.version.tags["reference_key"] if reference is not None else inputs.reference_key(recipe),
+        "reference_key": reference.version.tags["reference_key"]
+        if reference is not None
+        else inputs.reference_key(recipe),
         "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
         "role": VARIANT if reference is not None else REFERENCE,

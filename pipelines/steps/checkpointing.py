@@ -57,7 +57,9 @@ class Unfinished:
         except Timeout:
             notify("another command trains the very same phase now: this one writes no checkpoints")
         except OSError as error:
-            notify(f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew")
+            notify(
+                f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew"
+            )
         return None
 
     def result(self, key: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""What all steps of one command share: the recipe, the store, the hardware and a folder to work in."""
+"""What all steps of one command share: the store, the hardware and a folder to work in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Context:
     force: whether steps are done again that were done before.  keep: whether the models between the steps are logged as well.
     """
 
-    recipe: Recipe
     store: Store
     hardware: Hardware
     workspace: Path
@@ -42,12 +41,12 @@ class Context:
     keep: bool = False
 
     @contextmanager
-    def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
+    def step(self, name: str, tags: Mapping[str, str], recipe: Recipe, *, reads: tuple[str, ...]) -> Iterator[Run]:
         """Open the run of one step. reads: the settings that it depends on, by name or group ("nli."); they become parameters."""
         exit_if_interrupted()
         echo(f"step {name}")
-        settings = {f"recipe.{key}": value for key, value in self.recipe.flat().items() if key.startswith(reads)}
-        with open_run(self.store, name, {"step": name, "seed": str(self.recipe.seed), **tags}, parent=self.parent) as run:
+        settings = {f"recipe.{key}": value for key, value in recipe.flat().items() if key.startswith(reads)}
+        with open_run(self.store, name, {"step": name, "seed": str(recipe.seed), **tags}, parent=self.parent) as run:
             run.log_params(settings)
             yield run
 
@@ -55,42 +54,40 @@ class Context:
         """The same for the steps of one variant, named by its key."""
         return replace(self, unfinished=self.unfinished.of(variant))
 
-    def with_recipe(self, recipe: Recipe) -> Context:
-        """The same for another recipe."""
-        return replace(self, recipe=recipe)
-
     @contextmanager
     def under(self, name: str, tags: Mapping[str, str], recipe: Recipe) -> Iterator[tuple[Context, Run]]:
         """Open a run that holds other steps, and give the context for them."""
-        inner = replace(self, recipe=recipe)
-        with open_run(self.store, name, inner._tags() | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
+        with (
+            open_run(self.store, name, _tags(recipe) | dict(tags), parent=self.parent) as run,
+            TemporaryDirectory() as folder,
+        ):
             flat = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
             run.log_params({f"recipe.{key}": value for key, value in flat.items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
-            yield replace(inner, parent=run, workspace=Path(folder)), run
+            yield replace(self, parent=run, workspace=Path(folder)), run
 
-    def _tags(self) -> dict[str, str]:
-        recipe = self.recipe
-        return {
-            "step": "full",
-            "recipe": recipe.name,
-            "recipe_digest": recipe.digest,
-            "base": recipe.base_model,
-            "strategy": recipe.strategy,
-            "seed": str(recipe.seed),
-        }
+
+def _tags(recipe: Recipe) -> dict[str, str]:
+    return {
+        "step": "full",
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "base": recipe.base_model,
+        "strategy": recipe.strategy,
+        "seed": str(recipe.seed),
+    }
 
 
 @contextmanager
-def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
+def open_context(device: str, precision: str, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
     """Open the store, resolve the hardware, and lend a folder that goes when the command ends."""
     warn_if_busy()
-    hardware = choose_hardware(recipe.device, recipe.precision)
+    hardware = choose_hardware(device, precision)
     unfinished = Unfinished(own_folder() / "unfinished")
     with open_store() as store:
         try:
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
-                yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
+                yield Context(store, hardware, Path(folder), unfinished, force=force, keep=keep)
             unfinished.clear()
         except TrackingError as error:
             if unfinished.has_results:
@@ -142,18 +139,26 @@ def deliver_inherited(outbox: Outbox) -> None:
     if inherited.late:
         echo(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
     if inherited.refused:
-        echo(f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}")
+        echo(
+            f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}"
+        )
 
 
 def settle(outbox: Outbox) -> None:
     """Deliver what this command could not record so far; what stays undelivered makes its exit status 3."""
     (kept, lost), mine = outbox.close(), outbox.mine
     if mine.failures and not kept and not lost:
-        echo(f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})")
+        echo(
+            f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})"
+        )
     if mine.refused:
-        report_unrecorded(f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}")
+        report_unrecorded(
+            f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}"
+        )
     if kept:
-        report_unrecorded(f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them")
+        report_unrecorded(
+            f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them"
+        )
     if lost:
         report_unrecorded(f"{_entries(lost)} lost: neither the tracking store nor {outbox.spool.folder} took them")
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pipelines.steps.rivals import Rivals
     from sbert_prune.evaluation.embeddings import Embedded
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
 
 READS = ("sts.data", "sts.score_range", "on_bad_rows", "sts_eval", "classification", "robustness", "mteb")
@@ -67,14 +68,16 @@ def judged_tags(source: SavedModel, exam: Exam) -> dict[str, str]:
     }
 
 
-def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
+def find_earlier(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
     """The judgement of the same model on the same rows beside the same rivals; None where there is none, or it is to be repeated."""
     if context.force:
         return None
-    for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
+    for run in finished_runs(context.store, "step_key", judgement_key(recipe, exam, source, rivals.by_name())):
         said = read_artifact(context.store, run.info.run_id, FILE_NAME)
         earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
-        with context.step("evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, reads=READS) as again:
+        with context.step(
+            "evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, recipe, reads=READS
+        ) as again:
             echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
             again.log_metrics(earlier.metrics, model_id=logged_id(source))
             if earlier.dev_pairs is not None:
@@ -83,7 +86,7 @@ def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rival
     return None
 
 
-def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
+def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
     """Judge a saved model on all that the exam holds, and log what was found: metrics, `report.md`, `judgement.json`, pictures.
 
     A rival that cannot be judged is a note: what is wrong with it is not the model's fault.
@@ -91,17 +94,17 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
     Raises RoundTripError for embeddings that no use can be made of; the run's report says so.
     """
     tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in rivals.by_name().items()}
-    key = judgement_key(context.recipe, exam, source, rivals.by_name())
-    with context.step("evaluate", tags | judged_tags(source, exam) | {"step_key": key}, reads=READS) as run:
+    key = judgement_key(recipe, exam, source, rivals.by_name())
+    with context.step("evaluate", tags | judged_tags(source, exam) | {"step_key": key}, recipe, reads=READS) as run:
         _log_data(run, exam)
-        model = as_sentence_model(source, context.recipe).to(context.hardware.device)
-        measures = Measures.of(exam, context.recipe)
+        model = as_sentence_model(source, recipe).to(context.hardware.device)
+        measures = Measures.of(exam, recipe)
         with _ruin_reported(run, source):
-            own = _ask(context, source, model, measures)
-        theirs, base, notes = _ask_rivals(context, rivals, measures)
+            own = _ask(recipe, source, model, measures)
+        theirs, base, notes = _ask_rivals(context, recipe, rivals, measures)
         looked = _look(model, base, exam, measures)
-        if context.recipe.mteb:
-            own |= _run_mteb(context, run, model)
+        if recipe.mteb:
+            own |= _run_mteb(context, recipe, run, model)
         judgement = Judgement(own | Measured(notes=notes), theirs)
         if "reference" in theirs and judgement.retention() is None and STS_TEST in own.scores:
             nothing = f"the reference scores {theirs['reference'].scores[STS_TEST].value:.4f} on test, so there is no share of it"
@@ -111,7 +114,7 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
             metrics |= _memory(context, source, model.cpu())
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
-        dev_pairs = _report_dev_score(context, run, source, model, exam)
+        dev_pairs = _report_dev_score(context, recipe, run, source, model, exam)
         signatures = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
         verdict = Verdict(source, judgement, looked, signatures, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
@@ -119,22 +122,24 @@ def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -
     return verdict
 
 
-def _report_dev_score(context: Context, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam) -> str | None:
+def _report_dev_score(
+    context: Context, recipe: Recipe, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam
+) -> str | None:
     """What the model says of each dev pair, for `promote`; it goes along with a model that is logged already."""
     if "dev" not in exam.splits:
         return None
     rows = exam.splits["dev"]
     measure = StsMeasure("sts_dev", rows.rows, rows.name)
-    cosines = measure.cosines(_embedded(context, source, model, list(measure.texts())))
+    cosines = measure.cosines(_embedded(recipe, source, model, list(measure.texts())))
     text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
     run.log_text(text, FILE_NAME)
     keep_beside(context.store, source, text)
     return text
 
 
-def judge(context: Context, source: SavedModel, measures: Measures) -> Measured:
+def judge(context: Context, recipe: Recipe, source: SavedModel, measures: Measures) -> Measured:
     """What some measures find about one model, without a run."""
-    return _ask(context, source, as_sentence_model(source, context.recipe).to(context.hardware.device), measures)
+    return _ask(recipe, source, as_sentence_model(source, recipe).to(context.hardware.device), measures)
 
 
 def _log_data(run: Run, exam: Exam) -> None:
@@ -145,17 +150,17 @@ def _log_data(run: Run, exam: Exam) -> None:
             run.log_data(data_record(rows), "training" if split == "train" else "testing")
 
 
-def _ask(context: Context, source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:
-    return measure_all(measures.all, _embedded(context, source, model, measures.texts()))
+def _ask(recipe: Recipe, source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:
+    return measure_all(measures.all, _embedded(recipe, source, model, measures.texts()))
 
 
-def _embedded(context: Context, source: SavedModel, model: SentenceTransformer, texts: list[str]) -> Embedded:
-    pooling = "" if source.is_sentence_model else f" {context.recipe.pooling}"  # which a bare encoder has from the recipe
+def _embedded(recipe: Recipe, source: SavedModel, model: SentenceTransformer, texts: list[str]) -> Embedded:
+    pooling = "" if source.is_sentence_model else f" {recipe.pooling}"  # which a bare encoder has from the recipe
     return embed_once(model, texts, source.uri, fingerprint=source.checkpoint.fingerprint() + pooling)
 
 
 def _ask_rivals(
-    context: Context, rivals: Rivals, measures: Measures
+    context: Context, recipe: Recipe, rivals: Rivals, measures: Measures
 ) -> tuple[dict[str, Measured], SentenceTransformer | None, tuple[str, ...]]:
     """What was found about each, one in memory at a time; the base as it was loaded; and notes about those that cannot be judged."""
     found: dict[str, Measured] = {}
@@ -164,8 +169,8 @@ def _ask_rivals(
     for name, rival in rivals.by_name().items():
         model = None  # the one before goes first
         try:
-            model = as_sentence_model(rival, context.recipe).to(context.hardware.device)
-            found[name] = _ask(context, rival, model, measures if name == "reference" else measures.of_pairs())
+            model = as_sentence_model(rival, recipe).to(context.hardware.device)
+            found[name] = _ask(recipe, rival, model, measures if name == "reference" else measures.of_pairs())
         except SbertPruneError as error:
             notes.append(f"the {name}, {rival.uri}, is not compared with: {error}")
     return found, model if "base" in found else None, tuple(notes)
@@ -184,7 +189,7 @@ def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Ex
     )
 
 
-def _run_mteb(context: Context, run: Run, model: SentenceTransformer) -> Measured:
+def _run_mteb(context: Context, recipe: Recipe, run: Run, model: SentenceTransformer) -> Measured:
     """The main scores of MTEB's tasks; all others lie in the run, as mteb writes them.
 
     At the end of a longer command a task that fails is a note: hours of training are not lost to it.
@@ -193,7 +198,7 @@ def _run_mteb(context: Context, run: Run, model: SentenceTransformer) -> Measure
 
     folder = context.workspace / f"mteb-{run.run_id}"
     try:
-        found = run_tasks(model, context.recipe.mteb, folder)
+        found = run_tasks(model, recipe.mteb, folder)
     except SbertPruneError as error:
         if context.parent is None:
             raise

@@ -77,7 +77,11 @@ class Verdict:
 
 def _base_layers(efficiency: Efficiency, lineage: Lineage) -> Anatomy | None:
     """Those of the base, where the model's kept layers are indices of it."""
-    return efficiency.base_layers if efficiency.base_layers and efficiency.base_layers.depth == lineage.base.depth else None
+    return (
+        efficiency.base_layers
+        if efficiency.base_layers and efficiency.base_layers.depth == lineage.base.depth
+        else None
+    )
 
 
 def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
@@ -87,14 +91,20 @@ def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> N
     base = _base_layers(efficiency, lineage)
     for name, picture in verdict.pictures.items():
         run.log_bytes(picture, name)
-    run.log_json(judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json")
+    run.log_json(
+        judgement.as_dict() | {"signatures": [asdict(signature) for signature in verdict.signatures]}, "judgement.json"
+    )
     run.log_json({"model": efficiency.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in efficiency.speed.table], "speed.json")
     page = Page(
         title=_title(source),
         facts=_facts(source, efficiency),
         judgement=judgement,
-        metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))
+        },
         signatures=verdict.signatures,
         more=(_cells(efficiency), _layers(efficiency, lineage.selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
@@ -142,11 +152,17 @@ def _cells(efficiency: Efficiency) -> Table:
             label_of(cell),
             f"{cell.sentences_per_s:,.0f}",
             "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
-            "-" if cell.speedup is None else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
+            "-"
+            if cell.speedup is None
+            else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
         )
         for cell in efficiency.speed.table
     ]
-    note = f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}." if efficiency.speed.left_out else ""
+    note = (
+        f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}."
+        if efficiency.speed.left_out
+        else ""
+    )
     return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)
 
 
@@ -168,4 +184,6 @@ def keep_beside(store: Store, source: SavedModel, dev_pairs: str) -> None:
 
 
 def _same(before: DevPairs, now: DevPairs) -> bool:
-    return before.cosines.shape == now.cosines.shape and bool(np.allclose(before.cosines, now.cosines, rtol=0, atol=_ROUNDING))
+    return before.cosines.shape == now.cosines.shape and bool(
+        np.allclose(before.cosines, now.cosines, rtol=0, atol=_ROUNDING)
+    )

@@ -18,36 +18,38 @@ if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam
     from pipelines.inputs.load import Inputs
     from pipelines.inputs.texts import TrainingTexts
-    from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.training.device import Hardware
 
 _CUTS = {"layers", "strategy", "vocabulary", "pooling", "max_seq_length", "seed"}
 _JUDGES = {"robustness", "mteb"}
 
 
-def cut_key(context: Context, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool) -> str:
+def cut_key(recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool) -> str:
     """Of one cut."""
-    recipe = context.recipe
     settings = recipe.model_dump_json(include=_CUTS)
     seen = _seen(inputs.texts) if needs_texts(recipe) else []
     return _key("prune", settings, layers, str(trims), source.checkpoint.fingerprint(), _corpus(recipe), *seen)
 
 
-def phase_key(context: Context, phase: str, source: SavedModel, data: Mapping[str, str], taught: str) -> str:
+def phase_key(
+    recipe: Recipe, hardware: Hardware, phase: str, source: SavedModel, data: Mapping[str, str], taught: str
+) -> str:
     """Of one phase. data: digests, by what they are of.  taught: names the teacher and what it is asked for; "" where nobody teaches."""
-    recipe, hardware = context.recipe, context.hardware
     settings = getattr(recipe, phase).model_dump_json(exclude={"data", "teacher"})
     runs_on = f"{hardware.device.type} {hardware.precision}"
     more = (str(recipe.seed), str(recipe.max_seq_length), runs_on)
     return _key(phase, settings, source.checkpoint.fingerprint(), *data.values(), taught, *more)
 
 
-def variant_key(context: Context, inputs: Inputs) -> str:
+def variant_key(recipe: Recipe, hardware: Hardware, inputs: Inputs) -> str:
     """Of a variant: its base, data, settings, teacher and seed."""
-    recipe, hardware = context.recipe, context.hardware
     settings = json.dumps(recipe.deciding())
-    base, teacher = inputs.pruning.base.checkpoint.fingerprint(), inputs.teacher.checkpoint.fingerprint() if inputs.teacher else ""
+    base, teacher = (
+        inputs.pruning.base.checkpoint.fingerprint(),
+        inputs.teacher.checkpoint.fingerprint() if inputs.teacher else "",
+    )
     data = [rows.digest for rows in inputs.splits.values()]
     sentences = inputs.sentences[1].digest if inputs.sentences else ""
     runs_on = f"{hardware.device.type} {hardware.precision}"
@@ -57,7 +59,11 @@ def variant_key(context: Context, inputs: Inputs) -> str:
 def exam_key(recipe: Recipe, exam: Exam) -> str:
     """Of what a model is judged on."""
     pairs = [f"{name} {rows.digest}" for name, rows in (*exam.splits.items(), *exam.sts.items())]
-    labelled = [f"{name} {split} {rows.digest}" for name, data in exam.classification.items() for split, rows in data.splits.items()]
+    labelled = [
+        f"{name} {split} {rows.digest}"
+        for name, data in exam.classification.items()
+        for split, rows in data.splits.items()
+    ]
     return _key("exam", recipe.model_dump_json(include=_JUDGES), *pairs, *labelled)
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipelines.inputs.base import PruneInputs
     from pipelines.steps.context import Context
     from sbert_prune.models.checkpoint import Checkpoint
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
     from sbert_prune.vocabulary.trim import TrimReport
 
@@ -40,65 +41,77 @@ _MUCH_LESS = 0.9
 _READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling", "max_seq_length", "convert_pickle")
 
 
-def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True) -> SavedModel:
+def prune(
+    context: Context, recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True
+) -> SavedModel:
     """Cut a model to the layers to keep (a count or a list), and trim its vocabulary as far as the recipe says.
 
     trims: False leaves the vocabulary alone; the first cut of a schedule has trimmed it.
     """
     origin = lineage_of(source)
-    key = cut_key(context, source, layers, inputs, trims=trims)
+    key = cut_key(recipe, source, layers, inputs, trims=trims)
     if (done := find_done(context, key)) is not None:
-        return take_over(context, "prune", done)
-    with context.step("prune", lineage_tags(origin) | {"step_key": key}, reads=_READS) as run:
-        selection = _choose(context, run, source, layers, inputs)
+        return take_over(context, recipe, "prune", done)
+    with context.step("prune", lineage_tags(origin) | {"step_key": key}, recipe, reads=_READS) as run:
+        selection = _choose(context, recipe, run, source, layers, inputs)
         lineage = origin.after_cut(selection, strategy=inputs.strategy, run_id=run.run_id)
-        model = _load_cut(context, source, selection, origin)
+        model = _load_cut(context, recipe, source, selection, origin)
         _check_pruned(model, source)
-        lineage = lineage.pooled(context.recipe.pooling or source.pooling or DEFAULT_POOLING)
-        if trims and context.recipe.vocabulary_limit.trims:
-            model, lineage = _trim(context, run, model, lineage, inputs)
+        lineage = lineage.pooled(recipe.pooling or source.pooling or DEFAULT_POOLING)
+        if trims and recipe.vocabulary_limit.trims:
+            model, lineage = _trim(recipe, run, model, lineage, inputs)
         run.set_tags(lineage_tags(lineage))
-        return save(context, run, model, lineage, key)
+        return save(context, recipe, run, model, lineage, key)
 
 
-def _choose(context: Context, run: Run, source: SavedModel, layers: str, inputs: PruneInputs) -> LayerSelection:
+def _choose(
+    context: Context, recipe: Recipe, run: Run, source: SavedModel, layers: str, inputs: PruneInputs
+) -> LayerSelection:
     depth = source.checkpoint.depth
-    chosen = choose_layers(layers, strategy=context.recipe.strategy, depth=depth)
-    return chosen if chosen is not None else _measure(context, run, source, int(layers), inputs)
+    chosen = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+    return chosen if chosen is not None else _measure(context, recipe, run, source, int(layers), inputs)
 
 
-def _measure(context: Context, run: Run, source: SavedModel, num_layers: int, inputs: PruneInputs) -> LayerSelection:
+def _measure(
+    context: Context, recipe: Recipe, run: Run, source: SavedModel, num_layers: int, inputs: PruneInputs
+) -> LayerSelection:
     """Score the layers by what they do, keep the most important, and log scores and picture, on the parent run as well."""
     assert inputs.texts is not None  # what finds the inputs loads them for a measured strategy
     depth = source.checkpoint.depth
-    model = _loaded(context, source.checkpoint)
+    model = _loaded(recipe, source.checkpoint)
     calibration = inputs.texts.calibration()
     found = IMPORTANCE[inputs.strategy](model, calibration)
     first_stays = bool(architecture_of(str(source.checkpoint.config["model_type"])).first_lacks)
     selection = LayerSelection(found.keep(num_layers, first_stays=first_stays), depth)
-    run.log_series([(index, {"importance/score": score}) for index, score in enumerate(found.layer_scores()) if score is not None])
+    run.log_series(
+        [(index, {"importance/score": score}) for index, score in enumerate(found.layer_scores()) if score is not None]
+    )
     similarity = layer_similarity(profile_layers(model, calibration.sentences))
     picture = similarity_map(similarity, selection, title=f"{inputs.strategy} keeps {selection} of {depth} layers")
     for place in filter(None, (run, context.parent)):
-        place.log_json(found.as_dict() | {"kept_layers": list(selection.kept)}, f"importance/{inputs.strategy}_{depth}_layers.json")
+        place.log_json(
+            found.as_dict() | {"kept_layers": list(selection.kept)}, f"importance/{inputs.strategy}_{depth}_layers.json"
+        )
         place.log_figure(picture, f"importance/similarity_{depth}_layers.png")
     echo(f"strategy {inputs.strategy} keeps {selection} of {depth} layers")
     return selection
 
 
-def _load_cut(context: Context, source: SavedModel, selection: LayerSelection, origin: Lineage) -> SentenceTransformer:
+def _load_cut(
+    context: Context, recipe: Recipe, source: SavedModel, selection: LayerSelection, origin: Lineage
+) -> SentenceTransformer:
     """Cut on disk first: what is dropped never takes memory."""
     if not selection.dropped:
-        return _loaded(context, source.checkpoint)
+        return _loaded(recipe, source.checkpoint)
     folder = context.workspace / "cut"
     try:
-        return _loaded(context, prune_checkpoint(source.folder, selection, folder, lineage=origin))
+        return _loaded(recipe, prune_checkpoint(source.folder, selection, folder, lineage=origin))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _loaded(context: Context, checkpoint: Checkpoint) -> SentenceTransformer:
-    return with_pooling(load_saved(checkpoint), context.recipe.pooling, max_seq_length=context.recipe.max_seq_length)
+def _loaded(recipe: Recipe, checkpoint: Checkpoint) -> SentenceTransformer:
+    return with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
 
 
 def _check_pruned(model: SentenceTransformer, source: SavedModel) -> None:
@@ -113,10 +126,10 @@ def _check_pruned(model: SentenceTransformer, source: SavedModel) -> None:
 
 
 def _trim(
-    context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, inputs: PruneInputs
+    recipe: Recipe, run: Run, model: SentenceTransformer, lineage: Lineage, inputs: PruneInputs
 ) -> tuple[SentenceTransformer, Lineage]:
     """Trim the vocabulary to the recipe's limit, and log what that does to size and to held-out text."""
-    limit, corpus = context.recipe.vocabulary_limit, open_corpus(context.recipe.vocabulary_corpus, inputs.texts)
+    limit, corpus = recipe.vocabulary_limit, open_corpus(recipe.vocabulary_corpus, inputs.texts)
     trimmed, report = trim_vocabulary(model, corpus, limit)
     told = asdict(report) | {"bytes_before": report.bytes_before, "bytes_after": report.bytes_after}
     measured = {f"vocabulary/{key}": float(value) for key, value in told.items() if not isinstance(value, str)}
@@ -151,7 +164,9 @@ def _told(report: TrimReport) -> list[str]:
     ]
 
 
-def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float) -> None:
+def _look_at_dev(
+    run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float
+) -> None:
     """Held-out text of the same corpus cannot tell that a task speaks of something else; dev can."""
     share = share_unchanged(model.tokenizer, trimmed.tokenizer, dev)
     run.log_metrics({"vocabulary/covered_dev_sentences": share})

@@ -32,7 +32,9 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
     data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
     runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
     trim = lineage.trim
-    vocabulary = {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
+    vocabulary = (
+        {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
+    )
     return {
         "base": lineage.base.id,
         "base_revision": lineage.base.revision or "none",
@@ -70,7 +72,12 @@ def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
 def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRecord:
     """What lineage and dataset inputs keep of a split."""
     return DataRecord(
-        name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=rows.num_skipped, leaks=rows.num_leaks
+        name=rows.name,
+        source=rows.source,
+        digest=rows.digest,
+        rows=len(rows),
+        skipped=rows.num_skipped,
+        leaks=rows.num_leaks,
     )
 
 
@@ -118,7 +125,9 @@ def publish(run: Run, version: Version, inputs: Inputs) -> None:
     run.log_metrics(version.metrics)
 
 
-def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, key: str) -> SavedModel:
+def save(
+    context: Context, recipe: Recipe, run: Run, model: SentenceTransformer, lineage: Lineage, key: str
+) -> SavedModel:
     """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on.
 
     key: the step's, by which its result is found again.
@@ -131,7 +140,7 @@ def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineag
     run.log_metrics(size_metrics(model, saved))
     if context.parent is not None and not context.keep:
         return saved
-    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
+    model_id = log_model(run, recipe.registered_model, model, folder, lineage_tags(lineage))
     run.set_tags({OUTPUT: f"models:/{model_id}"})
     return saved if context.parent is not None else SavedModel(f"models:/{model_id}", None, saved.checkpoint)
 
@@ -144,4 +153,6 @@ def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, fl
 def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
     """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
-    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+    return (
+        model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+    )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 _PAIRS = ("sts_dev_digest", "sts_test_digest")
 
@@ -51,21 +52,25 @@ def find_judged(context: Context, source: SavedModel, like: Mapping[str, str]) -
     return None
 
 
-def register_once(context: Context, source: SavedModel, tags: Mapping[str, str]) -> Version:
+def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Mapping[str, str]) -> Version:
     """A version that holds the very same model is judged by the newest judgement on its pairs; else a new one is made."""
-    name, fingerprint = context.recipe.registered_model, source.checkpoint.fingerprint()
+    name, fingerprint = recipe.registered_model, source.checkpoint.fingerprint()
     found = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
     if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
         echo(f"version {found.version} of {name} is the very same model, but its bytes are gone: a new version is made")
         found = None
     if found is None:
         judged = find_judged(context, source, {}) or Judged({}, {}, None)
-        return register(context, source, judged.metrics, {**tags, **judged.tags}, dev_pairs=judged.dev_pairs)
+        return register(context, recipe, source, judged.metrics, {**tags, **judged.tags}, dev_pairs=judged.dev_pairs)
     again = find_judged(context, source, found.tags)
     if again is None:
-        echo(f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)")
+        echo(
+            f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)"
+        )
         return found
-    echo(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
+    echo(
+        f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)"
+    )
     sealed = {}
     if again.dev_pairs is not None:
         add_file(context.store, found.tags["model_id"], FILE_NAME, again.dev_pairs)
@@ -74,7 +79,13 @@ def register_once(context: Context, source: SavedModel, tags: Mapping[str, str])
 
 
 def register(
-    context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str], *, dev_pairs: str | None = None
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    *,
+    dev_pairs: str | None = None,
 ) -> Version:
     """Log the model, prove in a fresh process that it comes back as it was, and make it a version with its lineage.
 
@@ -82,12 +93,12 @@ def register(
 
     Raises RoundTripError, and registers nothing, when it does not.
     """
-    name = context.recipe.registered_model
+    name = recipe.registered_model
     lineage = lineage_of(source)
     described = lineage_tags(lineage)
     fingerprint = source.checkpoint.fingerprint()
-    with context.step("register", described | {"fingerprint": fingerprint}, reads=("registered_model",)) as run:
-        model = as_sentence_model(source, context.recipe)
+    with context.step("register", described | {"fingerprint": fingerprint}, recipe, reads=("registered_model",)) as run:
+        model = as_sentence_model(source, recipe)
         given = logged_id(source)
         logged = given or log_model(run, name, model, _with_lineage(context, source, model, lineage), described)
         try:

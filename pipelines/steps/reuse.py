@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 OUTPUT = "output"
 """The tag that holds the URI of the model that a step has made."""
@@ -39,10 +40,10 @@ def find_done(context: Context, key: str) -> Done | None:
     return _left_here(context, key) or _logged(context, key)
 
 
-def take_over(context: Context, step: str, done: Done) -> SavedModel:
+def take_over(context: Context, recipe: Recipe, step: str, done: Done) -> SavedModel:
     """Record and say that a step was not done again."""
     tags = {"reused_from": done.run_id}
-    with context.step(step, tags, reads=()) as run:
+    with context.step(step, tags, recipe, reads=()) as run:
         echo(f"step {step}: the same was done by run {done.run_id}, its result is reused (force=true repeats it)")
         if done.model.uri.startswith("models:/"):
             run.log_output(done.model.uri.removeprefix("models:/"))

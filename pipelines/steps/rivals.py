@@ -16,8 +16,8 @@ from sbert_prune.registry import versions as registry
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
-    from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.store import Store
 
 
@@ -62,9 +62,10 @@ def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]
     return found
 
 
-def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference: SavedModel | None) -> Rivals:
+def find_rivals(
+    store: Store, recipe: Recipe, inputs: Inputs, source: SavedModel, reference: SavedModel | None
+) -> Rivals:
     """All rivals of a model that `full` made. A registry that does not answer costs the comparison, not the variant."""
-    recipe, store = context.recipe, context.store
     rivals = Rivals(inputs.pruning.base, reference)
     try:
         return replace(

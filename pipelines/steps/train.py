@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
     from sbert_prune.models.lineage import DataRecord, Lineage
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.recipe.settings import PhaseSettings
     from sbert_prune.tracking.runs import Run
     from sbert_prune.training.setup import Progress, Report
@@ -43,15 +44,15 @@ _FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optim
 
 
 @contextmanager
-def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[TrainerSetup]:
+def phase_setup(context: Context, recipe: Recipe, run: Run, phase: str, key: str) -> Iterator[TrainerSetup]:
     """Yield what a phase runs on and whom it speaks to. key: names the phase; the same one goes on where it was."""
 
     def notice(text: str) -> None:
         echo(f"{phase}: {text}")
 
-    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, notify=notice)
+    checkpoints = context.unfinished.phase(key, every_s=60 * recipe.checkpoint_minutes, notify=notice)
     with phase_report(run, phase) as report, run.system_metrics(), deferring_signals():
-        yield TrainerSetup(context.hardware, context.recipe.seed, report, exit_if_interrupted, notice, checkpoints)
+        yield TrainerSetup(context.hardware, recipe.seed, report, exit_if_interrupted, notice, checkpoints)
 
 
 @contextmanager
@@ -110,7 +111,10 @@ def log_fit(run: Run, fit: TextFit) -> None:
     """Leave in the record what was said."""
     measured = asdict(fit)
     run.log_metrics(
-        {f"text/{key}": measured[key] for key in ("unknown_rate", "pieces_per_word", "lost_marks", "truncated", "needed_length")}
+        {
+            f"text/{key}": measured[key]
+            for key in ("unknown_rate", "pieces_per_word", "lost_marks", "truncated", "needed_length")
+        }
     )
     run.set_tags({"script": fit.script})
     if warnings := fit.warnings():
@@ -139,52 +143,68 @@ class _Work:
     train: Callable[[PhaseTrainer], None]
 
 
-def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
+def train_nli(context: Context, recipe: Recipe, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
     """First phase: natural language inference."""
-    settings = context.recipe.nli
-    work = _Work("nli", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_nli(rows.rows, settings))
-    return _train_phase(context, source, work, judged)
+    settings = recipe.nli
+    work = _Work(
+        "nli",
+        data_record(rows),
+        rows.skipped,
+        lambda: sentences_of(rows),
+        lambda healer: healer.train_nli(rows.rows, settings),
+    )
+    return _train_phase(context, recipe, source, work, judged)
 
 
-def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
+def train_sts(context: Context, recipe: Recipe, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
     """Second phase: semantic textual similarity."""
-    settings = context.recipe.sts
-    work = _Work("sts", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_sts(rows.rows, settings))
-    return _train_phase(context, source, work, judged)
+    settings = recipe.sts
+    work = _Work(
+        "sts",
+        data_record(rows),
+        rows.skipped,
+        lambda: sentences_of(rows),
+        lambda healer: healer.train_sts(rows.rows, settings),
+    )
+    return _train_phase(context, recipe, source, work, judged)
 
 
-def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged) -> SavedModel:
+def distil(
+    context: Context, recipe: Recipe, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged
+) -> SavedModel:
     """Distillation: a teacher's embeddings of sentences without labels."""
-    settings = context.recipe.distil
+    settings = recipe.distil
     sentences, record = texts
-    work = _Work("distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings))
-    return _train_phase(context, source, work, judged)
+    work = _Work(
+        "distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings)
+    )
+    return _train_phase(context, recipe, source, work, judged)
 
 
-def _train_phase(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
+def _train_phase(context: Context, recipe: Recipe, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
     name = work.phase if work.phase == "distil" else f"train_{work.phase}"
-    teacher = _teacher(context, source, work.phase, judged)
+    teacher = _teacher(recipe, source, work.phase, judged)
     data = {"rows": work.data.digest, "dev": judged.dev.digest if judged.dev else ""}
     taught = f"{teacher.source.checkpoint.fingerprint()} {teacher.layers}" if teacher else ""
-    key = phase_key(context, work.phase, source, data, taught)
+    key = phase_key(recipe, context.hardware, work.phase, source, data, taught)
     if (done := find_done(context, key)) is not None:
-        return take_over(context, name, done)
+        return take_over(context, recipe, name, done)
     tags = lineage_tags(lineage_of(source)) | {"step_key": key}
-    with context.step(name, tags, reads=(f"{work.phase}.", *_TRAINING)) as run:
+    with context.step(name, tags, recipe, reads=(f"{work.phase}.", *_TRAINING)) as run:
         _log_rows(run, work)
         if teacher is not None:
             echo(f"teacher {teacher.source.uri}")
-        model, lineage = _train(context, run, source, work, (judged.dev, teacher, key))
+        model, lineage = _train(context, recipe, run, source, work, (judged.dev, teacher, key))
         check_embeddings(embed(model, PROBES), f"The model after {name}")
-        return save(context, run, model, lineage, key)
+        return save(context, recipe, run, model, lineage, key)
 
 
-def _teacher(context: Context, source: SavedModel, phase: str, judged: Judged) -> Teacher | None:
+def _teacher(recipe: Recipe, source: SavedModel, phase: str, judged: Judged) -> Teacher | None:
     """Whose embeddings the phase learns, and for distillation from which layers; None where the labels alone teach."""
     distils = phase == "distil"
-    if judged.teacher is None or not (distils or getattr(getattr(context.recipe, phase), "distillation", 0) > 0):
+    if judged.teacher is None or not (distils or getattr(getattr(recipe, phase), "distillation", 0) > 0):
         return None
-    return Teacher(judged.teacher, teacher_layers(context.recipe, lineage_of(source), judged.teacher) if distils else None)
+    return Teacher(judged.teacher, teacher_layers(recipe, lineage_of(source), judged.teacher) if distils else None)
 
 
 def _log_rows(run: Run, work: _Work) -> None:
@@ -195,10 +215,15 @@ def _log_rows(run: Run, work: _Work) -> None:
 
 
 def _train(
-    context: Context, run: Run, source: SavedModel, work: _Work, looked: tuple[RowSet[StsRow] | None, Teacher | None, str]
+    context: Context,
+    recipe: Recipe,
+    run: Run,
+    source: SavedModel,
+    work: _Work,
+    looked: tuple[RowSet[StsRow] | None, Teacher | None, str],
 ) -> tuple[SentenceTransformer, Lineage]:
     """The healed model with its lineage. looked: the dev pairs, the teacher and the step's key."""
-    recipe, phase, lineage = context.recipe, work.phase, lineage_of(source)
+    phase, lineage = work.phase, lineage_of(source)
     dev, teacher, key = looked
     settings: PhaseSettings = getattr(recipe, phase)
     model = as_sentence_model(source, recipe)
@@ -207,7 +232,7 @@ def _train(
     if (pooling := getattr(settings, "pooling", None)) is not None:
         model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
         lineage = lineage.pooled(pooling)
-    with phase_setup(context, run, phase, key) as setup:
+    with phase_setup(context, recipe, run, phase, key) as setup:
         work.train(PhaseTrainer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
     record = PhaseRecord(
         phase=phase,

@@ -49,9 +49,19 @@ def rounds(project, monkeypatch):
         monkeypatch.setattr("tuning.scheduler.run_trial", script)
         study = open_study("s", None, aim, "random", 0)
         rows = Rows(inputs.texts, None, None)
-        with open_context(recipe) as context:
+        with open_context(recipe.device, recipe.precision) as context:
             bench = SearchContext(
-                context, inputs, study, space, aim, rows, ArtifactRetention(context, inputs, aim, Limits()), {}, frozenset(), {}
+                context,
+                recipe,
+                inputs,
+                study,
+                space,
+                aim,
+                rows,
+                ArtifactRetention(context, recipe, inputs, aim, Limits()),
+                {},
+                frozenset(),
+                {},
             )
             assert run_trials(bench, Given(study, space, kept, controls=controls), workers, wanted) == ""
         return held(study)
