@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.commands.options import FORCE, KEEP_INTERMEDIATE, PLAN, RECIPE_PARAMETERS, SEEDS, WRITE_RECIPE, flag, option, recipe_options
 from pipelines.console import Command, echo
-from pipelines.flows.full import run_full
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
 from sbert_prune.recipe.recipe import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("full", cls=Command)
@@ -35,11 +30,16 @@ def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool
     echo(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
         inputs = load_inputs(recipe)
-    if not plan:
-        check_disk_space(recipe, inputs)
-    echo(*(format_plan([(recipe, inputs)]) if plan else run_full(recipe, inputs, chosen, **how)))
-    if plan and chosen:
-        echo(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
+    if plan:
+        echo(*format_plan([(recipe, inputs)]))
+        if chosen:
+            echo(f"seeds     all of this {len(chosen)} times, once for each of {seeds}")
+        return
+    check_disk_space(recipe, inputs)
+
+    from pipelines.flows.full import run_full
+
+    echo(*run_full(recipe, inputs, chosen, **how))
 
 
 def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
