@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.flows.plan import disk, for_people, look_ahead
+from pipelines.flows.plan import disk_lines, estimate_variants, format_duration
 from tuning.proposals import controls_of, named_selections
 from tuning.screening import EPOCHS
 from tuning.study import held, is_there, open_study, study_name
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
     """Trials, seconds by some optimizer steps of the deepest cut, disk and what is reused; nothing is trained or recorded."""
     with TemporaryDirectory() as scratch:
-        found = look_ahead([(recipe, inputs)], Path(scratch))
+        found = estimate_variants([(recipe, inputs)], Path(scratch))
         name = study_name(recipe, inputs, (str(space), str(settings.aim), found.hardware.device.type))
         done, is_screened = _done(name, settings)
         one = sum(seconds for model, seconds in found.seconds.items() if model != "reference")
@@ -41,10 +41,10 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             f"aim       {settings.aim}",
             f"study     {name}: {done} of {settings.trials} trials are there" if done else f"study     {name}: a new one",
             *found.lines,
-            *(f"search    {what}: {for_people(seconds)}" for what, seconds in parts.items() if seconds),
-            f"time      at most {for_people(sum(parts.values()))} of training on {found.hardware}, one after the other; "
+            *(f"search    {what}: {format_duration(seconds)}" for what, seconds in parts.items() if seconds),
+            f"time      at most {format_duration(sum(parts.values()))} of training on {found.hardware}, one after the other; "
             "most trials are stopped on their way",
-            *disk([*found.models, *[found.models[-1]] * max(0, settings.limits.keep_models - 1)]),
+            *disk_lines([*found.models, *[found.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
 

@@ -184,8 +184,8 @@ def train_shared(context: Context, recipe: Recipe, inputs: Inputs, space: Space)
             settings = of_shared(getattr(recipe, phase), EPOCHS)
             data = {"rows": texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""}
             data |= {"space": str(space), "settings": settings.model_dump_json()}
-            key = phase_key(recipe, context.hardware, phase, base, data, "shared")
-            with phase_setup(context, recipe, run, phase, key) as setup:
+            key = phase_key(recipe, context.hardware, phase, base, data=data, taught_by="shared")
+            with phase_setup(context, recipe, run, phase, key=key) as setup:
                 healer = PhaseTrainer(model, setup, subsets=subsets)
                 if phase == "sts":
                     healer.train_sts(texts.sts.train.rows, settings)

@@ -1,4 +1,4 @@
-"""Whom a model is held against: found in the registry."""
+"""Find in the registry the models that a model is compared with."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rivals:
-    """What a model is held against: the base as it was, the reference, the champion. None: there is none.
+    """The models that a model is compared with.
 
-    siblings: STS test scores by strategy, of variants of the same recipe with as many layers.
+    Attributes:
+        base: The base before pruning.
+        reference: The unpruned base after the same recipe.
+        champion: The version in production.
+        siblings: STS test scores by strategy, of variants with the same recipe and number of layers.
     """
 
     base: SavedModel | None = None
@@ -34,13 +38,16 @@ class Rivals:
     siblings: Mapping[str, float] | None = None
 
     def by_name(self) -> dict[str, SavedModel]:
-        """Those that there are, the base last: it is wanted longest."""
-        found = {"reference": self.reference, "champion": self.champion, "base": self.base}
-        return {name: rival for name, rival in found.items() if rival is not None}
+        """Return the models by name. The base comes last, because it stays in memory longest."""
+        models = {"reference": self.reference, "champion": self.champion, "base": self.base}
+        return {name: model for name, model in models.items() if model is not None}
 
 
 def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | None:
-    """The version in production; None where there is none, it is the model itself, or it cannot be fetched, which is said."""
+    """Return the version in production.
+
+    None if there is none, it is the source itself, or it cannot be fetched; a message gives the reason then.
+    """
     champion = registry.champion(store, name)
     if champion is None or (logged_id(source) is not None and champion.tags.get("model_id") == logged_id(source)):
         return None
@@ -52,20 +59,20 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
 
 
 def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]:
-    """The best STS test score of each strategy among registered variants that differ in it alone."""
-    found: dict[str, float] = {}
+    """Return the best STS test score of each strategy, among registered variants that differ in it alone."""
+    scores: dict[str, float] = {}
     for version in registry.versions(store, name, tagged={"sibling_key": sibling_key}):
         score = version.metrics.get(STS_TEST, math.nan)
         if not version.is_reference and math.isfinite(score):
             strategy = version.tags.get("strategy", "explicit")
-            found[strategy] = max(score, found.get(strategy, score))
-    return found
+            scores[strategy] = max(score, scores.get(strategy, score))
+    return scores
 
 
 def find_rivals(
     store: Store, recipe: Recipe, inputs: Inputs, source: SavedModel, reference: SavedModel | None
 ) -> Rivals:
-    """All rivals of a model that `full` made. A registry that does not answer costs the comparison, not the variant."""
+    """Return all rivals of a model that `full` made; without champion and siblings if the registry does not answer."""
     rivals = Rivals(inputs.pruning.base, reference)
     try:
         return replace(
@@ -74,5 +81,5 @@ def find_rivals(
             siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
         )
     except TrackingError as error:
-        echo(f"neither champion nor siblings are compared with: {error}")
+        echo(f"the model is not compared with the champion and its siblings: {error}")
         return rivals

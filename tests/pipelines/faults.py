@@ -94,7 +94,7 @@ def check_what_came_late(away: Result, back: Result, client: MlflowClient, folde
     assert away.exit_code == 3, away.output
     where = folder / ".sbert-prune" / "spool"
     assert re.search(
-        rf"Warning: \d+ entries not recorded yet: they lie in {where}, and the next command here delivers them\n$", away.output
+        rf"Warning: \d+ entries not recorded yet: they are in {where}, and the next command here delivers them\n$", away.output
     )
     assert "sts_test/spearman_cosine" in away.output
     assert back.exit_code == 0, back.output

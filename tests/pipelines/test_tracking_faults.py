@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
-from pipelines.steps.context import deliver_inherited, settle
+from pipelines.steps.context import deliver_inherited, deliver_remaining
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
 from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
@@ -118,10 +118,10 @@ def test_a_run_that_was_deleted_meanwhile_is_dropped_and_said(folder: Path, impa
 
     following = connect()
     deliver_inherited(following.outbox)
-    settle(following.outbox)
+    deliver_remaining(following.outbox)
 
     said = capsys.readouterr().out
-    assert "2 entries of an earlier command dropped, as the store will never take them: metrics of run" in said
+    assert "2 entries of an earlier command dropped, because the store rejects them: metrics of run" in said
     assert "must be in the 'active' state" in said
     assert store.client.get_run(run.run_id).data.metrics == {"score": 2.0}
     assert unrecorded == []
@@ -135,10 +135,10 @@ def test_a_value_that_the_store_never_takes_is_said_and_stops_nothing(folder: Pa
         run.log_params({"layers": "7"})
         run.log_metrics({"score": 2.0})
 
-    settle(store.outbox)
+    deliver_remaining(store.outbox)
 
     (line,) = unrecorded
-    assert line.startswith(f"1 entry not recorded, as the store will never take them: params of run {run.run_id}: ")
+    assert line.startswith(f"1 entry not recorded, because the store rejects them: params of run {run.run_id}: ")
     assert store.client.get_run(run.run_id).info.status == "FINISHED"
 
 
