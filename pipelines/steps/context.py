@@ -35,7 +35,7 @@ class Context:
         unfinished: Checkpoints and results of steps, kept until the command succeeds.
         parent: The run under which steps open theirs; None for a command of a single step.
         force: Whether steps run again although they have a result.
-        keep: Whether the models between the steps are logged as well.
+        keep_intermediate: Whether the models between the steps are logged as well.
     """
 
     store: Store
@@ -44,7 +44,7 @@ class Context:
     unfinished: Unfinished
     parent: Run | None = None
     force: bool = False
-    keep: bool = False
+    keep_intermediate: bool = False
 
     @contextmanager
     def step(self, name: str, tags: Mapping[str, str], recipe: Recipe, *, reads: tuple[str, ...]) -> Iterator[Run]:
@@ -93,14 +93,16 @@ def _recipe_tags(recipe: Recipe) -> dict[str, str]:
 
 
 @contextmanager
-def open_context(device: str, precision: str, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
+def open_context(
+    device: str, precision: str, *, force: bool = False, keep_intermediate: bool = False
+) -> Iterator[Context]:
     """Open the store, choose the hardware, and yield a context with a temporary folder.
 
     Args:
         device: The recipe's device, such as "auto" or "cpu".
         precision: The recipe's precision, such as "auto" or "float32".
         force: Whether steps run again although they have a result.
-        keep: Whether the models between the steps are logged as well.
+        keep_intermediate: Whether the models between the steps are logged as well.
 
     Raises:
         UnrecordedError: The store failed after some steps had finished; their results are kept.
@@ -111,7 +113,9 @@ def open_context(device: str, precision: str, *, force: bool = False, keep: bool
     with open_store() as store:
         try:
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
-                yield Context(store, hardware, Path(folder), unfinished, force=force, keep=keep)
+                yield Context(
+                    store, hardware, Path(folder), unfinished, force=force, keep_intermediate=keep_intermediate
+                )
             unfinished.clear()
         except TrackingError as error:
             if unfinished.has_results:
@@ -130,14 +134,14 @@ def open_store() -> Iterator[Store]:
     """
     store = connect(notify=echo)
     deliver_inherited(store.outbox)
-    close_dead_runs(store)
+    close_killed_runs(store)
     try:
         yield store
     finally:
         deliver_remaining(store.outbox)
 
 
-def close_dead_runs(store: Store) -> None:
+def close_killed_runs(store: Store) -> None:
     """Close the runs that killed commands left open, and print which."""
     left = close_orphans(store)
     if left.runs:

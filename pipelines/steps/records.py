@@ -150,7 +150,7 @@ def save(
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
     run.log_metrics(size_metrics(model, saved))
-    if context.parent is not None and not context.keep:
+    if context.parent is not None and not context.keep_intermediate:
         return saved
     model_id = log_model(run, recipe.registered_model, model, folder, lineage_tags(lineage))
     run.set_tags({OUTPUT: f"models:/{model_id}"})
