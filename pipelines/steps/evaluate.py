@@ -206,7 +206,7 @@ def _measure_rivals(
             own_measures = measures if name == "reference" else measures.of_pairs()
             results[name] = _measure(recipe, rival, model, own_measures)
         except SbertPruneError as error:
-            notes.append(f"the {name}, {rival.uri}, is not compared with: {error}")
+            notes.append(f"not compared with the {name}, {rival.uri}: {error}")
     return results, model if "base" in results else None, tuple(notes)
 
 

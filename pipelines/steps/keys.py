@@ -55,10 +55,8 @@ def phase_key(
 def variant_key(recipe: Recipe, hardware: Hardware, inputs: Inputs) -> str:
     """Return the key of a variant: its base, data, settings, teacher and seed."""
     settings = json.dumps(recipe.deciding())
-    base, teacher = (
-        inputs.pruning.base.checkpoint.fingerprint(),
-        inputs.teacher.checkpoint.fingerprint() if inputs.teacher else "",
-    )
+    base = inputs.pruning.base.checkpoint.fingerprint()
+    teacher = inputs.teacher.checkpoint.fingerprint() if inputs.teacher else ""
     data = [rows.digest for rows in inputs.splits.values()]
     sentences = inputs.sentences[1].digest if inputs.sentences else ""
     runs_on = f"{hardware.device.type} {hardware.precision}"

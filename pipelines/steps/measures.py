@@ -51,7 +51,7 @@ class Measures:
         return [*self.pairs, *self.others]
 
     def of_pairs(self) -> Measures:
-        """Return the measures of pairs alone."""
+        """Return the measures that every model is measured by, without the others."""
         return Measures(self.pairs, [], self.sentences)
 
     def texts(self) -> list[str]:

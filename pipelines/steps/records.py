@@ -165,6 +165,6 @@ def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, fl
 def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
     """Load a model: a sentence model keeps its saved pooling and length, a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
-    return (
-        model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
-    )
+    if source.is_sentence_model:
+        return model
+    return with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)

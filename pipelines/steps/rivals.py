@@ -54,7 +54,7 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
     try:
         return find_model(champion.uri)
     except SbertPruneError as error:
-        echo(f"the champion, {champion.uri}, is not compared with: {error}")
+        echo(f"not compared with the champion, {champion.uri}: {error}")
         return None
 
 
@@ -81,5 +81,5 @@ def find_rivals(
             siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
         )
     except TrackingError as error:
-        echo(f"the model is not compared with the champion and its siblings: {error}")
+        echo(f"not compared with the champion and siblings: {error}")
         return rivals
