@@ -22,6 +22,7 @@ from benchmarks.search import own_store
 
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 _NUM_RUNGS = 3
 _NUM_TIMED = 15
@@ -41,7 +42,7 @@ def main(counts: str) -> None:
     for count in map(int, counts.split(",")):
         with (
             own_store(),
-            open_context(recipe) as context,
+            open_context(recipe.device, recipe.precision) as context,
             context.under("search", {"step": "search"}, recipe) as (inner, _),
         ):
             study = RecordedStudy(inner)
@@ -58,14 +59,14 @@ def main(counts: str) -> None:
 class RecordedStudy:
     """One study and its runs."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, recipe: Recipe) -> None:
         from tuning.proposals import Proposals
         from tuning.settings import Aim
         from tuning.space import space_of
         from tuning.study import open_study
 
         self.context = context
-        self.recipe = context.recipe
+        self.recipe = recipe
         self.study = open_study("bookkeeping", None, Aim(), "random", 0)
         space = space_of(self.recipe, 12, first_stays=False, axes=None)
         self.proposals = Proposals(self.study, space, self.recipe, named={}, screened=None, total=10**6)

@@ -141,8 +141,8 @@ class ArtifactRetention:
     The trials of one command are registered one after the other.
     """
 
-    def __init__(self, context: Context, inputs: Inputs, aim: Aim, limits: Limits) -> None:
-        self._context, self._inputs, self._aim, self._limits = context, inputs, aim, limits
+    def __init__(self, context: Context, recipe: Recipe, inputs: Inputs, aim: Aim, limits: Limits) -> None:
+        self._context, self._recipe, self._inputs, self._aim, self._limits = context, recipe, inputs, aim, limits
 
     def register(
         self, trained: TrainedTrial, metrics: dict[str, float], others: Sequence[Candidate], candidate: Candidate
@@ -156,7 +156,7 @@ class ArtifactRetention:
             candidate: The trial as one of them.
         """
         source = SavedModel(str(trained.folder), None, inspect_checkpoint(trained.folder))
-        described, name = lineage_tags(lineage_of(source)), self._context.recipe.registered_model
+        described, name = lineage_tags(lineage_of(source)), self._recipe.registered_model
         if candidate.number in to_keep([*others, candidate], self._limits):
             logged = log_model(trained.run, name, load_saved(source.checkpoint), trained.folder, described)
             files = fetch_files(f"models:/{logged}")
@@ -186,12 +186,12 @@ class ArtifactRetention:
 
         Its reference is the search's own, whatever settings the trial has.
         """
-        context, inputs = self._context.with_recipe(recipe), self._inputs
+        inputs = self._inputs
         return {
             "recipe": recipe.name,
             "recipe_digest": recipe.digest,
-            "variant_key": variant_key(context, inputs),
-            "reference_key": inputs.reference_key(self._context.recipe),
+            "variant_key": variant_key(recipe, self._context.hardware, inputs),
+            "reference_key": inputs.reference_key(self._recipe),
             "sibling_key": inputs.sibling_key(recipe),
             "seed": str(recipe.seed),
             "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
@@ -212,7 +212,7 @@ class ArtifactRetention:
             study.set_user_attr(_DELETED, deleted + [trial.number for trial in surplus])
 
     def _delete(self, number: str) -> None:
-        store, name = self._context.store, self._context.recipe.registered_model
+        store, name = self._context.store, self._recipe.registered_model
         version = registry.look_up(store, name, number)
         if version is None or not version.is_trial or version.has_no_files:
             return  # deleted or promoted to a variant since

@@ -177,7 +177,7 @@ def make_answer(search: SearchContext, chosen: Finalist) -> tuple[Version, Versi
         The variant and its reference.
     """
     inputs = replace(search.inputs, pruning=replace(find_base(chosen.recipe), texts=search.inputs.texts))
-    return make_variant(search.context.with_recipe(chosen.recipe), inputs)
+    return make_variant(search.context, chosen.recipe, inputs)
 
 
 def make_challenger(search: SearchContext, version: Version, why: str) -> str:

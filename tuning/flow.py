@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
     from tuning.screening import Screened
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from tuning.space import Space
 
 
-def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
+def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, settings: Settings) -> list[str]:
     """Start or resume a search under one run; return its last lines."""
-    recipe, aim = context.recipe, settings.aim
+    aim = settings.aim
     name = study_name(recipe, inputs, space=str(space), aim=str(aim), device=context.hardware.device.type)
     study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
     tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
@@ -48,23 +49,23 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         _resume(inner, run, study)
-        latencies = prepare.latencies(inner, inputs, study=study, aim=aim, space=space)
+        latencies = prepare.latencies(recipe, inputs, study=study, aim=aim, space=space)
         space = within_latency(space, aim, latencies)
         echo(f"space     {space}", f"aim       {aim}")
-        reference = find_or_build_reference(inner, inputs, anew=False)
+        reference = find_or_build_reference(inner, recipe, inputs, anew=False)
         search_context = SearchContext(
             context=inner,
-            recipe=inner.recipe,
+            recipe=recipe,
             inputs=inputs,
             study=study,
             space=space,
             aim=aim,
             rows=TrainingRows(inputs.texts, inputs.sentences, inputs.teacher or find_model(reference.uri)),
-            artifacts=ArtifactRetention(inner, inputs, aim, settings.limits),
+            artifacts=ArtifactRetention(inner, recipe, inputs, aim, settings.limits),
         )
         screened = prepare.screened(search_context, reference, settings.screening)
         named = prepare.named(search_context)
-        proposals = Proposals(study, space, inner.recipe, named=named, screened=screened, total=settings.trials)
+        proposals = Proposals(study, space, recipe, named=named, screened=screened, total=settings.trials)
         ended_early = run_trials(
             search_context,
             proposals,
@@ -80,7 +81,7 @@ def search(context: Context, inputs: Inputs, space: Space, settings: Settings) -
                 "",
                 "another command is still training some of these trials: the one that ends last gives the answer",
             ]
-        controls = Controls(study, space, inner.recipe, controls_of(space, named, settings.trials, inner.recipe.seed))
+        controls = Controls(study, space, recipe, controls_of(space, named, settings.trials, recipe.seed))
         run_trials(search_context, controls, workers=settings.workers, min_complete=0, latencies=latencies)
         return _answer(search_context, run, settings, screened=screened, reference=reference, controls=controls)
 

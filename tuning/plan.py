@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.flows.plan import disk, for_people, look_ahead
+from pipelines.flows.plan import disk_lines, estimate_variants, format_duration
 from tuning.proposals import controls_of, named_selections
 from tuning.screening import EPOCHS
 from tuning.study import open_study, stored_trials, study_exists, study_name
@@ -24,7 +24,7 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
     Seconds are estimated from some optimizer steps of the deepest selection. Nothing is trained to its end or recorded.
     """
     with TemporaryDirectory() as scratch:
-        estimate = look_ahead([(recipe, inputs)], Path(scratch))
+        estimate = estimate_variants([(recipe, inputs)], Path(scratch))
         device = estimate.hardware.device.type
         name = study_name(recipe, inputs, space=str(space), aim=str(settings.aim), device=device)
         num_done, is_screened = _stored(name, settings)
@@ -47,10 +47,10 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             f"aim       {settings.aim}",
             f"study     {name}: {state}",
             *estimate.lines,
-            *(f"search    {part}: {for_people(seconds)}" for part, seconds in parts.items() if seconds),
-            f"time      at most {for_people(sum(parts.values()))} of training on {estimate.hardware}, one after the "
+            *(f"search    {part}: {format_duration(seconds)}" for part, seconds in parts.items() if seconds),
+            f"time      at most {format_duration(sum(parts.values()))} of training on {estimate.hardware}, one after the "
             "other; most trials are stopped on their way",
-            *disk([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
+            *disk_lines([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from tuning.context import SearchContext
     from tuning.settings import Aim, Screening
     from tuning.space import Space
 
 
-def zero_layer_score(context: Context, inputs: Inputs) -> float | None:
+def zero_layer_score(context: Context, recipe: Recipe, inputs: Inputs) -> float | None:
     """Return the dev Spearman of mean-pooled word embeddings, trained by the phases that have labels.
 
     None where an architecture cannot do without layers, or where the training diverges.
@@ -41,7 +42,7 @@ def zero_layer_score(context: Context, inputs: Inputs) -> float | None:
     Raises:
         TrainingError: The training ran out of memory.
     """
-    recipe, texts = context.recipe, inputs.texts
+    texts = inputs.texts
     model = as_sentence_model(inputs.pruning.base, recipe)
     if not _remove_layers(model):
         return None
@@ -77,13 +78,13 @@ _PLAIN = {"distillation": 0.0, "adaptive_layers": False, "pooling": "mean"}
 _LATENCIES, _NAMED, _SCREENED, _ZERO_LAYERS = "latencies", "named", "screened", "floor"
 
 
-def latencies(context: Context, inputs: Inputs, *, study: Study, aim: Aim, space: Space) -> dict[int, float]:
+def latencies(recipe: Recipe, inputs: Inputs, *, study: Study, aim: Aim, space: Space) -> dict[int, float]:
     """Return the latency of one sentence in ms, by the count of layers; empty where the aim does not use it."""
     if not aim.needs_latency:
         return {}
     stored = study.user_attrs.get(_LATENCIES)
     if stored is None:
-        measured = latencies_ms(inputs.pruning.base, context.recipe, space.counts, inputs.texts.dev())
+        measured = latencies_ms(inputs.pruning.base, recipe, space.counts, inputs.texts.dev())
         stored = {str(count): value for count, value in measured.items()}
         study.set_user_attr(_LATENCIES, stored)
         echo(f"latency   {', '.join(f'{count} layers {value:.1f} ms' for count, value in measured.items())}")
@@ -103,7 +104,7 @@ def named(search: SearchContext) -> dict[str, LayerSelection]:
 
 def _measured(search: SearchContext) -> dict[str, LayerSelection]:
     """Return the selections of the strategies that measure the base's layers."""
-    model = as_sentence_model(search.inputs.pruning.base, search.context.recipe)
+    model = as_sentence_model(search.inputs.pruning.base, search.recipe)
     space, calibration = search.space, search.inputs.texts.calibration()
     count = space.counts[len(space.counts) // 2]
     selections: dict[str, LayerSelection] = {}
@@ -124,7 +125,7 @@ def screened(search: SearchContext, reference: Version, method: Screening) -> Sc
     scores = _restored(stored, search.space.depth) if stored else _screen(search, reference)
     if method == "shared" and "shared" not in scores.measures:
         started = time.perf_counter()
-        model = train_shared(search.context, search.inputs, search.space)
+        model = train_shared(search.context, search.recipe, search.inputs, search.space)
         training_seconds = time.perf_counter() - started
         scores = score_shared(model, scores, search.inputs.texts.sts.dev.rows, search.context.hardware)
         scores = Screened(scores.selections, scores.measures, scores.seconds, training_seconds)
@@ -135,11 +136,11 @@ def screened(search: SearchContext, reference: Version, method: Screening) -> Sc
 
 
 def _screen(search: SearchContext, reference: Version) -> Screened:
-    selections = selections_to_screen(search.space, named(search).values(), search.context.recipe.seed)
+    selections = selections_to_screen(search.space, named(search).values(), search.recipe.seed)
     scores = screen(
         search.inputs.pruning.base,
         find_model(reference.uri),
-        search.context.recipe,
+        search.recipe,
         selections=selections,
         dev=search.inputs.texts.sts.dev.rows,
         hardware=search.context.hardware,
@@ -168,6 +169,6 @@ def _restored(stored: dict[str, Any], depth: int) -> Screened:
 def zero_layer_baseline(search: SearchContext) -> float | None:
     """Return the dev score of the word embeddings alone; None where the architecture cannot do without layers."""
     if _ZERO_LAYERS not in search.study.user_attrs:
-        search.study.set_user_attr(_ZERO_LAYERS, zero_layer_score(search.context, search.inputs))
+        search.study.set_user_attr(_ZERO_LAYERS, zero_layer_score(search.context, search.recipe, search.inputs))
     score: float | None = search.study.user_attrs[_ZERO_LAYERS]
     return score

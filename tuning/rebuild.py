@@ -43,14 +43,13 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         RoundTripError: The bytes differ.
     """
     silence_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe.device, recipe.precision) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         if has_bytes(context.store, version.tags.get("model_id", "")):
             raise SearchError(f"rebuild={number}: {version.uri} has its bytes. There is nothing to make again.")
         stored = _recipe_of(context.store, version)
         echo(f"rebuild   {version.uri}: layers {stored.layers}, recipe {stored.digest}")
-        inner = context.with_recipe(stored)
         tags = {
             "step": "rebuild",
             "version": number,
@@ -59,7 +58,7 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         }
         with open_run(context.store, f"rebuild {name} version {number}", tags) as run, WorkerPool() as pool:
             folder = context.workspace / "rebuilt"
-            base, rows = _inputs_of(inner, version)
+            base, rows = _inputs_of(context.store, stored, version)
             task = Task(stored, base, rows, folder, version.run_id, int(version.tags.get("threads", "1")))
             trained = train_to_end(pool, task)
             run.log_metrics(trained.metrics)
@@ -76,12 +75,12 @@ def _recipe_of(store: Store, version: Version) -> Recipe:
     return Recipe.model_validate(json.loads(text))
 
 
-def _inputs_of(context: Context, version: Version) -> tuple[SavedModel, TrainingRows]:
+def _inputs_of(store: Store, recipe: Recipe, version: Version) -> tuple[SavedModel, TrainingRows]:
     """Return the base and rows of a version. Raises SearchError where its teacher is gone."""
-    inputs = load_inputs(context.recipe)
+    inputs = load_inputs(recipe)
     teacher = inputs.teacher
-    if teacher is None and context.recipe.has_teacher:
-        reference = registry.find_reference(context.store, version.name, version.tags.get("reference_key", ""))
+    if teacher is None and recipe.has_teacher:
+        reference = registry.find_reference(store, version.name, version.tags.get("reference_key", ""))
         if reference is None:
             raise SearchError(f"rebuild={version.version}: the reference that taught it is not there any more.")
         teacher = find_model(reference.uri)

@@ -217,22 +217,21 @@ def shared_settings(settings: _Settings, share: float) -> _Settings:
     return settings.model_copy(update=changes)
 
 
-def train_shared(context: Context, inputs: Inputs, space: Space) -> SentenceTransformer:
+def train_shared(context: Context, recipe: Recipe, inputs: Inputs, space: Space) -> SentenceTransformer:
     """Train the whole base so that its selections can be scored without training. Resumes after a kill.
 
     Only the labels teach: a teacher would have to be followed layer by layer.
     """
-    recipe = context.recipe
     base, texts = inputs.pruning.base, inputs.texts
     subsets = Subsets(space.depth, space.counts, recipe.seed, space.first_stays)
     model = as_sentence_model(base, recipe)
-    with context.step("share", {"base": base.uri}, reads=("nli.", "sts.", "seed")) as run:
+    with context.step("share", {"base": base.uri}, recipe, reads=("nli.", "sts.", "seed")) as run:
         for phase in (phase for phase in recipe.phases if phase != "distil"):
             settings = shared_settings(getattr(recipe, phase), EPOCHS)
             rows_digest = texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""
             data = {"rows": rows_digest, "space": str(space), "settings": settings.model_dump_json()}
-            key = phase_key(context, phase, base, data, "shared")
-            with phase_setup(context, run, phase, key) as setup:
+            key = phase_key(recipe, context.hardware, phase, base, data=data, taught_by="shared")
+            with phase_setup(context, recipe, run, phase, key=key) as setup:
                 trainer = PhaseTrainer(model, setup, subsets=subsets)
                 if phase == "sts":
                     trainer.train_sts(texts.sts.train.rows, settings)

@@ -153,7 +153,7 @@ def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings)
     from tuning.flow import search
 
     silence_libraries()
-    with open_context(recipe) as context:
+    with open_context(recipe.device, recipe.precision) as context:
         echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
-        return search(context, inputs, space, settings)
+        return search(context, recipe, inputs, space, settings)

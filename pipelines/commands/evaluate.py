@@ -54,12 +54,12 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
     from pipelines.steps.rivals import Rivals, find_champion
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
+    with open_context(recipe.device, recipe.precision, force=force) as context:
         rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
-        if (earlier := find_earlier(context, source, exam, rivals)) is not None:
+        if (earlier := find_earlier(context, recipe, source, exam, rivals)) is not None:
             echo(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
         else:
-            verdict = evaluate(context, source, exam, rivals)
+            verdict = evaluate(context, recipe, source, exam, rivals)
             echo(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
     if logged_id(source):
         echo(f"next   mlflow run . -e register -P model={source.uri}")

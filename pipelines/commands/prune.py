@@ -39,8 +39,8 @@ def prune(recipe: Recipe, force: bool) -> None:
     from sbert_prune.models.saved_model import lineage_of
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = prune(context, inputs.base, inputs.cuts[0], inputs)
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = prune(context, recipe, inputs.base, inputs.cuts[0], inputs)
         kept = lineage_of(saved).selection
     echo(
         f"kept layers {kept} of {kept.depth} ({inputs.strategy})",

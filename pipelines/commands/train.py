@@ -26,11 +26,11 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     echo(*found.lines)
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import Judged, train_nli
+    from pipelines.steps.train import train_nli
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = train_nli(context, source, found.value, Judged(held_out.dev if held_out else None, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = train_nli(context, recipe, source, found.value, dev=held_out.dev if held_out else None, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
 
 
@@ -53,11 +53,11 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
     echo(describe_sentences(record))
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import Judged, distil
+    from pipelines.steps.train import distil
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = distil(context, source, (texts, record), Judged(training.sts.dev if training else None, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = distil(context, recipe, source, texts, record, dev=training.sts.dev if training else None, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
 
 
@@ -74,9 +74,9 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     echo(*found.lines)
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import Judged, train_sts
+    from pipelines.steps.train import train_sts
 
     silence_libraries()
-    with open_context(recipe, force=force) as context:
-        saved = train_sts(context, source, found.value.train, Judged(found.value.dev, teacher))
+    with open_context(recipe.device, recipe.precision, force=force) as context:
+        saved = train_sts(context, recipe, source, found.value.train, dev=found.value.dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

@@ -1,4 +1,4 @@
-"""The step that compares several saved models."""
+"""The `compare` step: measure several saved models on the same rows."""
 
 from __future__ import annotations
 
@@ -11,34 +11,51 @@ from pipelines.steps.evaluate import READS, judge
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import as_sentence_model, size_metrics
 from sbert_prune.evaluation.efficiency.speed import measure_speed
-from sbert_prune.report.comparison import Compared, comparison_chart, comparison_page, comparison_rows, difference_rows
+from sbert_prune.report.comparison import (
+    Compared,
+    comparison_chart,
+    comparison_page,
+    comparison_rows,
+    difference_rows,
+)
 from sbert_prune.report.tables import table_lines
 
 if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
 
 _SHOWN = ("size/parameters", "size/disk_mb", "speed/latency_p50_ms", "speed/sentences_per_s", "speed/speedup")
 
 
-def compare(context: Context, sources: Mapping[str, SavedModel], exam: Exam) -> list[str]:
-    """Measure each model, log the comparison, and return it in lines for people. Speed-ups are over the first.
+def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel], exam: Exam) -> list[str]:
+    """Measure each model, log the comparison, and return the lines to print.
 
-    sources: by the names that people gave them.
+    Args:
+        context: The command's context.
+        recipe: Sets what is measured.
+        sources: The models by the names that the user gave; all are compared with the first.
+        exam: The data to evaluate on.
     """
-    measures = Measures.of(exam, context.recipe)
+    measures = Measures.of(exam, recipe)
     first = next(iter(sources.values()))
-    with context.step("compare", {"models": ", ".join(sources)}, reads=READS) as run:
+    with context.step("compare", {"models": ", ".join(sources)}, recipe, reads=READS) as run:
         models = [
-            Compared(label, name, judge(context, source, measures), _size_and_speed(context, source, first, measures))
+            Compared(
+                label,
+                name,
+                judge(context, recipe, source, measures),
+                _size_and_speed(context, recipe, source, first, measures),
+            )
             for label, (name, source) in zip(ascii_uppercase, sources.items(), strict=False)
         ]
         run.log_figure(comparison_chart(models), "compare.png")
         run.log_text(comparison_page(models, "compare.png"), "report.md")
-        run.log_json(
-            [{"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models], "compare.json"
-        )
+        rows = [
+            {"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models
+        ]
+        run.log_json(rows, "compare.json")
     return [
         "",
         *(f"  {model.label}: {model.uri}" for model in models),
@@ -48,9 +65,12 @@ def compare(context: Context, sources: Mapping[str, SavedModel], exam: Exam) -> 
     ]
 
 
-def _size_and_speed(context: Context, source: SavedModel, first: SavedModel, measures: Measures) -> dict[str, float]:
+def _size_and_speed(
+    context: Context, recipe: Recipe, source: SavedModel, first: SavedModel, measures: Measures
+) -> dict[str, float]:
     device = context.hardware.device
-    model, base = (as_sentence_model(each, context.recipe).to(device) for each in (source, first))
+    model, base = (as_sentence_model(saved, recipe).to(device) for saved in (source, first))
     base.max_seq_length = min(base.max_seq_length, model.max_seq_length)
-    found = size_metrics(model, source) | measure_speed(model, None if source is first else base, measures.sentences).metrics()
-    return {metric: found[metric] for metric in _SHOWN if metric in found}
+    speed = measure_speed(model, None if source is first else base, measures.sentences)
+    metrics = size_metrics(model, source) | speed.metrics()
+    return {name: metrics[name] for name in _SHOWN if name in metrics}

@@ -1,4 +1,4 @@
-"""`plan=true`: what a command would do, and how long that would take, told without doing it."""
+"""`plan=true`: print what a command would do, and how long it would take, without doing it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What making some variants would take. seconds: of training, by the model's name, all of its kind together.
+class Plan:
+    """What making some variants would take.
 
-    models: those that would be kept.
+    Attributes:
+        lines: What is reused, and the training of each model and phase.
+        seconds: Seconds of training by kind of model, such as "reference".
+        models: The models that would be saved.
+        hardware: The device and the precision.
     """
 
     lines: tuple[str, ...]
@@ -49,52 +53,65 @@ class Planned:
 
 
 def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
-    """Rows, optimizer steps, seconds, disk and what is reused; some optimizer steps are timed on copies, nothing is recorded.
+    """Return the plan as lines: rows, optimizer steps, seconds, memory, disk and what is reused.
 
-    variants: of one base and the same data, which share a reference.
+    Some optimizer steps are timed on copies; nothing is recorded.
+
+    Args:
+        variants: Recipes of one base with their inputs; they have the same data and share a reference.
+        scratch: A folder for the copies.
     """
-    found = look_ahead(variants, scratch)
-    time = for_people(sum(found.seconds.values()))
-    lines = [*found.lines, f"time      {time} of training on {found.hardware}; evaluating, saving and registering come on top"]
-    lines += [f"memory    {peak_memory_mb(found.hardware.device):,.0f} MB at most in this rehearsal", *disk(found.models)]
-    return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+    estimated = estimate_variants(variants, scratch)
+    hardware = estimated.hardware
+    time = format_duration(sum(estimated.seconds.values()))
+    return [
+        "",
+        *estimated.lines,
+        f"time      {time} of training on {hardware}; evaluating, saving and registering come on top",
+        f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this estimate",
+        *disk_lines(estimated.models),
+        "plan      nothing was trained or recorded; leave plan out to do it",
+    ]
 
 
-def look_ahead(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Planned:
-    """The same, before it is summed up."""
+def estimate_variants(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Plan:
+    """Estimate what making some variants would take. The arguments are those of `plan`."""
     recipe, inputs = variants[0]
     silence_libraries()
     hardware = choose_hardware(recipe.device, recipe.precision)
     base = inputs.pruning.base
     measure_text_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
-    reused = _reference(recipe, inputs)
-    whole = _saved(base, recipe, scratch / "whole")
-    lines, seconds = [f"reuse     {_told(reused)}"], dict[str, float]()
+    reused = _find_reference(recipe, inputs)
+    whole = _as_saved_sentence_model(base, recipe, scratch / "whole")
+    lines, seconds = [f"reuse     {_reuse_text(reused)}"], dict[str, float]()
     models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
-    for number, (settings, found) in enumerate(variants):
-        for cut in _cuts(settings, found):
+    for number, (variant_recipe, variant_inputs) in enumerate(variants):
+        for cut in _trained_cuts(variant_recipe, variant_inputs):
             folder = scratch / str(number)
-            variant = _saved(_cut(found, cut, folder), settings, folder / f"variant-{cut}")
-            models.append((f"variant {variant.checkpoint.depth} layers", settings, variant))
-    times = Counter(name for name, *_ in models)
-    for name, settings, model in {model[0]: model for model in models}.values():  # as deep is as slow: timed once
+            pruned = _prune(variant_inputs, cut, folder)
+            variant = _as_saved_sentence_model(pruned, variant_recipe, folder / f"variant-{cut}")
+            models.append((f"variant {variant.checkpoint.depth} layers", variant_recipe, variant))
+    counts = Counter(name for name, *_ in models)
+    distinct = {name: (model_recipe, model) for name, model_recipe, model in models}
+    for name, (model_recipe, model) in distinct.items():  # models of the same depth take the same time
         source = inputs.teacher or whole
-        for phase in settings.phases:
-            part = _part(phase, settings, inputs)
+        for phase in model_recipe.phases:
+            part = _part(phase, model_recipe, inputs)
             teacher = None
             if phase == "distil":
-                teacher = Teacher(source, teacher_layers(settings, lineage_of(model), source))
-            elif getattr(settings, phase).distillation > 0:
+                teacher = Teacher(source, teacher_layers(model_recipe, lineage_of(model), source))
+            elif getattr(model_recipe, phase).distillation > 0:
                 teacher = Teacher(source)
-            fresh = as_sentence_model(model, settings)
-            rehearsed = estimate_training(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
-            lines.append(f"train     {name}, {phase}: {_of_phase(rehearsed)}{f', {times[name]} times' if times[name] > 1 else ''}")
-            seconds[name] = seconds.get(name, 0.0) + rehearsed.seconds * times[name]
-    return Planned(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
+            fresh = as_sentence_model(model, model_recipe)
+            estimate = estimate_training(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
+            times = f", {counts[name]} times" if counts[name] > 1 else ""
+            lines.append(f"train     {name}, {phase}: {_estimate_text(estimate)}{times}")
+            seconds[name] = seconds.get(name, 0.0) + estimate.seconds * counts[name]
+    return Plan(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
 
 
-def _cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
-    """The cuts that are healed: a schedule's first one is the reference where it keeps the whole depth."""
+def _trained_cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
+    """Return the cuts that are followed by training; a first cut to the whole depth is the reference."""
     pruning = inputs.pruning
     if not pruning.drops_layers and not recipe.vocabulary_limit.trims:
         return ()
@@ -102,41 +119,43 @@ def _cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
     return pruning.cuts[1:] if begins_whole else pruning.cuts
 
 
-def _reference(recipe: Recipe, inputs: Inputs) -> Version | None:
-    """The reference that would be reused; a store that is not there yet is not made for the question."""
+def _find_reference(recipe: Recipe, inputs: Inputs) -> Version | None:
+    """Return the reference that would be reused; a store that does not exist yet is not created."""
     path = sqlite_path(tracking_uri())
     if path is not None and not path.is_file():
         return None
     return registry.find_reference(connect(notify=echo), recipe.registered_model, inputs.reference_key(recipe))
 
 
-def _told(reused: Version | None) -> str:
+def _reuse_text(reused: Version | None) -> str:
     if reused is None:
         return "nothing: no reference for this recipe and data yet, so the whole base is trained first"
     return f"version {reused.version} of {reused.name} as the reference (run {reused.run_id})"
 
 
-def _cut(inputs: Inputs, cut: str, scratch: Path) -> SavedModel:
-    """The base cut to so many layers: which ones makes no difference to the time."""
+def _prune(inputs: Inputs, cut: str, scratch: Path) -> SavedModel:
+    """Prune the base to as many layers as a cut keeps: which ones makes no difference to the time."""
     base = inputs.pruning.base
-    one = replace(inputs.pruning, cuts=(cut,))
-    selection = LayerSelection(tuple(range(one.num_layers)), base.checkpoint.depth)
+    num_layers = replace(inputs.pruning, cuts=(cut,)).num_layers
+    selection = LayerSelection(tuple(range(num_layers)), base.checkpoint.depth)
     if not selection.dropped:
         return base
     folder = scratch / f"cut-{cut}"
     return SavedModel(str(folder), None, prune_checkpoint(base.folder, selection, folder, lineage=lineage_of(base)))
 
 
-def _saved(model: SavedModel, recipe: Recipe, folder: Path) -> SavedModel:
-    """A bare encoder as the sentence model that it will be."""
-    sentence_model = with_pooling(as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length)
+def _as_saved_sentence_model(model: SavedModel, recipe: Recipe, folder: Path) -> SavedModel:
+    """Save a model as the sentence model that training starts from."""
+    sentence_model = with_pooling(
+        as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length
+    )
     save_sentence_model(sentence_model, folder, lineage_of(model))
     return SavedModel(str(folder), None, inspect_checkpoint(folder))
 
 
 def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
     if phase == "distil":
-        assert inputs.sentences is not None  # found with the other inputs
+        assert inputs.sentences is not None  # loaded with the other inputs
         return distil_part(inputs.sentences[0], recipe.distil)
     if phase == "sts":
         return sts_part(inputs.texts.sts.train.rows, recipe.sts)
@@ -144,26 +163,28 @@ def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
     return nli_part(inputs.texts.nli.rows, recipe.nli, recipe.seed)
 
 
-def _of_phase(found: Estimate) -> str:
+def _estimate_text(estimate: Estimate) -> str:
+    besides = f", {format_duration(estimate.besides)} for dev and teacher" if estimate.besides >= 1 else ""
     return (
-        f"{found.examples:,} examples, {found.optimizer_steps:,} optimizer steps of {1000 * found.per_step:,.0f} ms"
-        f"{f', {for_people(found.besides)} for dev and teacher' if found.besides >= 1 else ''}: {for_people(found.seconds)}"
+        f"{estimate.examples:,} examples, {estimate.optimizer_steps:,} optimizer steps of "
+        f"{1000 * estimate.per_step:,.0f} ms{besides}: {format_duration(estimate.seconds)}"
     )
 
 
-def for_people(seconds: float) -> str:
-    """Seconds, minutes or hours."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def disk(models: Sequence[SavedModel]) -> list[str]:
-    """What stays, what is needed on the way, and what there is."""
+def disk_lines(models: Sequence[SavedModel]) -> list[str]:
+    """Return the line about disk space: what models keep, what making them needs, and what is free."""
     sizes = [sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file()) for model in models]
-    needed, place = sum(sizes) + COPIES * max(sizes, default=0), own_folder().parent
-    free = shutil.disk_usage(place).free
-    short = "; that is not enough: free some, or work elsewhere" if needed > free else ""
+    needed, folder = sum(sizes) + COPIES * max(sizes, default=0), own_folder().parent
+    free = shutil.disk_usage(folder).free
+    advice = "; that is not enough: free some, or work elsewhere" if needed > free else ""
     return [
-        f"disk      {sum(sizes) / 1e6:,.0f} MB to keep, {needed / 1e6:,.0f} MB on the way; {free / 1e6:,.0f} MB are free in {place}{short}"
+        f"disk      {sum(sizes) / 1e6:,.0f} MB to keep, {needed / 1e6:,.0f} MB on the way; "
+        f"{free / 1e6:,.0f} MB are free in {folder}{advice}"
     ]

@@ -1,4 +1,4 @@
-"""How a command ends: ten lines for people, and the picture of all variants."""
+"""The lines that a command prints at its end, and the picture of all variants."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def draw_variants(run: Run, versions: list[Version]) -> None:
-    """Log the scatter of those versions that have a score, a speed and a size."""
+    """Log the scatter plot of the versions that have a score, a speed and a size."""
     run.log_figure(scatter(versions), "variants.png")
 
 
 def where_to_see(store: Store) -> str:
-    """The experiment's runs in MLflow's UI. Without the last part of the address, MLflow 3.17 opens its GenAI view."""
+    """Return where the experiment's runs are in MLflow's UI; without its query, MLflow 3.17 opens the GenAI view."""
     page = f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
     if store.uri.startswith("http"):
         return without_password(store.uri).rstrip("/") + page
@@ -34,7 +34,7 @@ def where_to_see(store: Store) -> str:
 
 
 def where_report(store: Store, run_id: str) -> str:
-    """The page of a run in MLflow's UI, where its report and pictures are."""
+    """Return a line with the page of a run in MLflow's UI, which has its report and pictures."""
     page = f"/#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
     if store.uri.startswith("http"):
         return f"report    {without_password(store.uri).rstrip('/')}{page}"
@@ -42,7 +42,7 @@ def where_report(store: Store, run_id: str) -> str:
 
 
 def judgement_lines(verdict: Verdict) -> list[str]:
-    """What was found about one model: scores with intervals, and differences to its rivals."""
+    """Return the results for one model as lines: scores with intervals, and differences to its rivals."""
     judgement, metrics = verdict.judgement, verdict.metrics
     scores = judgement.measured.scores
     lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
@@ -55,24 +55,25 @@ def judgement_lines(verdict: Verdict) -> list[str]:
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Metrics as they were logged."""
+    """Return metrics as lines, with their logged names."""
     return ["", *(f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()))]
 
 
 def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:
-    """Whether a metric is neither a score, nor the end of one's interval, nor told in words."""
+    """Return whether a metric is neither a score or the end of its interval, nor printed in words."""
     ends = name.removesuffix("_low").removesuffix("_high")
     return ends not in scores and not name.startswith(("difference/", "quality/"))
 
 
 def _difference(metrics: Mapping[str, float], rival: str) -> list[str]:
-    """How a model stands to a rival on the test pairs; nothing where they were not compared."""
+    """Return the line that compares a model with a rival on the test pairs; none if they were not compared."""
     name = f"difference/{rival}"
     if name not in metrics:
         return []
     low, high, worse = (metrics[f"{name}_{end}"] for end in ("low", "high", "p_worse"))
     return [
-        f"against   the {rival}: {metrics[name]:+.4f} [{low:+.4f}, {high:+.4f}]; worse by more than {MARGIN:g} with probability {worse:.3f}"
+        f"against   the {rival}: {metrics[name]:+.4f} [{low:+.4f}, {high:+.4f}]; "
+        f"worse by more than {MARGIN:g} with probability {worse:.3f}"
     ]
 
 
@@ -82,7 +83,7 @@ def _risk(metrics: Mapping[str, float]) -> str:
 
 
 def _retention(metrics: Mapping[str, float]) -> str:
-    # A reference that scores 0 or less is a measure of nothing.
+    # There is no share of a reference that scores 0 or less.
     if RETENTION not in metrics:
         return "undefined: share"
     value, low, high = (metrics.get(f"{RETENTION}{end}") for end in ("", "_low", "_high"))
@@ -90,7 +91,7 @@ def _retention(metrics: Mapping[str, float]) -> str:
 
 
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
-    """Quality with its interval, size, speed, and what to do next."""
+    """Return the lines that `full` ends with: quality with its interval, size, speed, and the next commands."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
     score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
     return [
@@ -98,7 +99,8 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
         f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
         f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics[STS_DEV]:.4f}",
-        f"retention {_retention(metrics)} of the reference ({whole[STS_TEST]:.4f}, version {reference.version}){_risk(metrics)}",
+        f"retention {_retention(metrics)} of the reference ({whole[STS_TEST]:.4f}, version {reference.version})"
+        f"{_risk(metrics)}",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "
@@ -108,5 +110,6 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f"model     {variant.uri}",
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
         f"see       {where_to_see(store)}",
-        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} -P stage=Production",
+        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} "
+        "-P stage=Production",
     ]

@@ -1,4 +1,4 @@
-"""The depth curve: variants that share all that they can, drawn together."""
+"""`sweep`: variants of several depths and strategies, and the curve of quality against size and speed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,16 @@ _DRAWN = (STS_DEV, STS_TEST, "size/disk_mb", "speed/speedup")
 
 
 def sweep(context: Context, variants: list[tuple[Recipe, Inputs]]) -> list[str]:
-    """Make every variant under one run, each selection of layers once; one that cannot be made is named, and the others go on.
+    """Make every variant under one run, and return the lines to print.
 
-    Raises the first variant's error where none could be made.
+    Each selection of layers is made once. A variant that fails is reported, and the others are made.
+
+    Args:
+        context: The command's context.
+        variants: Recipes with their inputs, the deepest first.
+
+    Raises:
+        SbertPruneError: All variants failed; the error is that of the first.
     """
     depths = list(dict.fromkeys(inputs.pruning.num_layers for _, inputs in variants))
     strategies = list(dict.fromkeys(recipe.strategy for recipe, _ in variants))
@@ -42,48 +49,56 @@ def sweep(context: Context, variants: list[tuple[Recipe, Inputs]]) -> list[str]:
 
 
 def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list[Point], dict[str, SbertPruneError]]:
-    """The points of the curve, and what went wrong, by variant."""
+    """Return the points of the curve, and the errors by variant."""
     points: dict[str, Point] = {}
     failures: dict[str, SbertPruneError] = {}
     for recipe, inputs in variants:
         pruning = inputs.pruning
-        key = str(pruning.selection or f"{pruning.num_layers} {recipe.strategy}")  # a measured strategy says only when it has looked
+        name = f"{recipe.strategy} to {pruning.num_layers} layers"
+        # a measured strategy has no selection before it has scored the layers
+        key = str(pruning.selection or f"{pruning.num_layers} {recipe.strategy}")
         if key in points:
             point = points[key]
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
-            echo(f"{recipe.strategy} to {pruning.num_layers} layers keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
+            echo(f"{name} keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
             continue
         try:
-            version, _ = make_variant(context.with_recipe(recipe), inputs)
+            version, _ = make_variant(context, recipe, inputs)
         except TrackingError:
             raise
         except SbertPruneError as error:
-            failures[f"{recipe.strategy} to {pruning.num_layers} layers"] = error
-            echo(f"{recipe.strategy} to {pruning.num_layers} layers could not be made: {error}")
+            failures[name] = error
+            echo(f"{name} could not be made: {error}")
         else:
             points[key] = Point(pruning.num_layers, (recipe.strategy,), version)
     return list(points.values()), failures
 
 
 def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]) -> list[str]:
-    """Table, picture and numbers on the run; and the same for people."""
+    """Log table, picture and numbers to the run, and return the lines to print."""
     knee = knee_of(points)
     bend = "none: fewer than three points, or a straight line"
     if knee is not None:
-        who = f"{knee.num_layers} layers ({', '.join(knee.strategies)}), {knee.version.uri}"
-        bend = f"{who}: below it, the dev score falls faster than the size"
+        model = f"{knee.num_layers} layers ({', '.join(knee.strategies)}), {knee.version.uri}"
+        bend = f"{model}: below it, the dev score falls faster than the size"
         run.set_tags({"knee": knee.version.uri})
     missing = [f"not made  {name}: {error}" for name, error in failures.items()]
     notes = "\n".join(f"- {line}" for line in missing)
     written = table(CURVE, curve_rows(points))
     run.log_text(
-        f"# The depth curve\n\n![Quality against size and speed](curve.png)\n\n{written}\n\nKnee: {bend}.\n\n{notes}\n", "report.md"
+        f"# The depth curve\n\n![Quality against size and speed](curve.png)\n\n{written}\n\nKnee: {bend}.\n\n{notes}\n",
+        "report.md",
     )
     run.log_figure(depth_curve(points), "curve.png")
     run.log_json([_numbers(point) for point in points], "curve.json")
     for point in points:
         metrics = point.version.metrics
-        series = {f"curve/{strategy}/{name}": metrics[name] for strategy in point.strategies for name in _DRAWN if name in metrics}
+        series = {
+            f"curve/{strategy}/{name}": metrics[name]
+            for strategy in point.strategies
+            for name in _DRAWN
+            if name in metrics
+        }
         run.log_series([(point.num_layers, series)])
     return ["", *table_lines(CURVE, curve_rows(points)), "", *missing, f"knee      {bend}"]
 

@@ -1,4 +1,4 @@
-"""How a variant, or the reference that it is held against, comes to be: found in the registry, or built step by step."""
+"""How a variant, or its reference, is made: found in the registry, or built step by step."""
 
 from __future__ import annotations
 
@@ -21,132 +21,176 @@ if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a variant is held against, and learns from where nobody else teaches. model: fetched before anything is trained."""
+    """The model that a variant is compared with, and that teaches it if the recipe names no other teacher.
+
+    Attributes:
+        version: Its version.
+        model: Its files, fetched before anything is trained.
+    """
 
     version: Version
     model: SavedModel
 
     @classmethod
     def of(cls, version: Version) -> Self:
-        """Fetch it."""
+        """Fetch the model of a version."""
         return cls(version, find_model(version.uri))
 
 
-def find_or_build_reference(context: Context, inputs: Inputs, *, anew: bool) -> Version:
-    """The unpruned base after the same recipe: built once, then reused."""
-    recipe, depth = context.recipe, inputs.pruning.base.checkpoint.depth
+def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *, anew: bool) -> Version:
+    """Return the unpruned base after the same recipe; build it if there is none.
+
+    Args:
+        context: The command's context.
+        recipe: The recipe of the variant.
+        inputs: The inputs of the variant.
+        anew: Whether to build it even if there is one.
+    """
+    depth = inputs.pruning.base.checkpoint.depth
     whole_recipe = recipe.of_reference(depth)
-    key = variant_key(context.with_recipe(whole_recipe), inputs)
+    key = variant_key(whole_recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    found = _find_reference(context, inputs)
-    if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        echo(f"reference: the bytes of version {found.version} of {found.name} are gone, so it is trained again")
-        found = None
-    if found is not None and not anew:
+    version = _find_reference(context, recipe, inputs)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
+        version = None
+    if version is not None and not anew:
         context.unfinished.discard(key)
-        echo(f"reference: version {found.version} of {found.name} is reused (run {found.run_id})")
-        return found
+        echo(f"reference: version {version.version} of {version.name} is reused (run {version.run_id})")
+        return version
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
     whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
-        version = build(inner.making(key), whole, None)
+        version = build(inner.for_variant(key), whole_recipe, whole, None)
         publish(run, version, inputs)
     return version
 
 
-def _find_reference(context: Context, inputs: Inputs) -> Version | None:
-    """The one that the same variant is held against already, as a search's trials are against the search's; else that of its own recipe."""
-    store, name, own = context.store, context.recipe.registered_model, inputs.reference_key(context.recipe)
-    earlier = None if context.force else registry.find_tagged(store, name, "variant_key", variant_key(context, inputs))
-    keys = (earlier.tags.get("reference_key", own), own) if earlier is not None else (own,)
-    return next((found for key in keys if (found := registry.find_reference(store, name, key)) is not None), None)
+def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
+    """Return the reference that the same variant was compared with before, else the one of its own recipe.
+
+    The trials of a search are compared with the search's reference, whatever their settings.
+    """
+    store, name, own_key = context.store, recipe.registered_model, inputs.reference_key(recipe)
+    key = variant_key(recipe, context.hardware, inputs)
+    earlier = None if context.force else registry.find_tagged(store, name, "variant_key", key)
+    reference_keys = (earlier.tags.get("reference_key", own_key), own_key) if earlier is not None else (own_key,)
+    for reference_key in reference_keys:
+        if (version := registry.find_reference(store, name, reference_key)) is not None:
+            return version
+    return None
 
 
-def find_or_build(context: Context, inputs: Inputs, reference: Version) -> Version:
-    """The variant that the same recipe, data, seed and code have made before; judged again where it is to be judged on something else."""
-    key = variant_key(context, inputs)
+def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: Version) -> Version:
+    """Return the variant of the same recipe, data, seed and code; build it if there is none.
+
+    An earlier variant is evaluated again if the data or settings of the evaluation have changed.
+    """
+    key = variant_key(recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    found = None if context.force else registry.find_tagged(context.store, context.recipe.registered_model, "variant_key", key)
-    if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        echo(f"variant: version {found.version} of {found.name} is the same, but its bytes are gone: it is made again")
-        found = None
-    if found is None:
-        return build(context.making(key), inputs, Reference.of(reference))
+    version = (
+        None if context.force else registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
+    )
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        same = f"version {version.version} of {version.name} is the same"
+        echo(f"variant: {same}, but its bytes are gone: it is made again")
+        version = None
+    if version is None:
+        return build(context.for_variant(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)
-    echo(f"variant: version {found.version} of {found.name} is the same, and is reused (run {found.run_id}; force=true makes it again)")
-    if found.tags.get("exam_key") != exam_key(context.recipe, inputs.exam):
-        return _judge_again(context, inputs, found, reference)
+    same = f"version {version.version} of {version.name} is the same"
+    echo(f"variant: {same}, and is reused (run {version.run_id}; force=true makes it again)")
+    if version.tags.get("exam_key") != exam_key(recipe, inputs.exam):
+        return _evaluate_again(context, recipe, inputs, version, reference)
     if context.parent is not None:
-        context.parent.set_tags({"reused_from": found.run_id})
-        copy_judgement(context.store, found.tags.get("evaluate_run_id", ""), context.parent)
-    return found
+        context.parent.set_tags({"reused_from": version.run_id})
+        copy_judgement(context.store, version.tags.get("evaluate_run_id", ""), context.parent)
+    return version
 
 
-def build(context: Context, inputs: Inputs, reference: Reference | None) -> Version:
-    """The story: prune and heal in two phases, as often as the schedule says; judge what was saved; register it with its lineage."""
-    model, cuts = _where_to_begin(inputs, reference)
-    for place, layers in enumerate(cuts):
-        model = prune.prune(context, model, layers, inputs.pruning, trims=place == 0)
-        for phase in context.recipe.phases:
-            model = heal(context, phase, model, inputs, reference)
-    judged = _judge(context, inputs, model, reference)
-    metrics = judged.metrics if reference is not None else judged.metrics | {RETENTION: 1.0}  # its own measure
-    tags = _tags(context, inputs, reference) | {"evaluate_run_id": judged.run_id}
-    version = register.register(context, model, metrics, tags, dev_pairs=judged.dev_pairs)
-    _report(context, judged, version)
+def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> Version:
+    """Build a variant: prune and train, once for each cut of the schedule; evaluate the saved model; register it.
+
+    Args:
+        context: The command's context.
+        recipe: The recipe.
+        inputs: The base and the data.
+        reference: The variant's reference; None builds the reference itself.
+    """
+    model, cuts = _starting_model(inputs, reference)
+    for number, layers in enumerate(cuts):
+        model = prune.prune(context, recipe, model, layers, inputs.pruning, trims=number == 0)
+        for phase in recipe.phases:
+            model = train_phase(context, recipe, phase, model, inputs, reference=reference)
+    evaluation = _evaluate(context, recipe, inputs, model, reference)
+    metrics = evaluation.metrics
+    if reference is None:
+        metrics = metrics | {RETENTION: 1.0}  # the reference is its own measure
+    tags = _tags(context, recipe, inputs, reference) | {"evaluate_run_id": evaluation.run_id}
+    version = register.register(context, recipe, model, metrics, tags, dev_pairs=evaluation.dev_pairs)
+    _log_to_parent(context, evaluation, version)
     context.unfinished.discard(tags["variant_key"])
     return version
 
 
-def heal(context: Context, phase: str, model: SavedModel, inputs: Inputs, reference: Reference | None) -> SavedModel:
-    """One phase of the recipe; the reference teaches where nobody else is named."""
+def train_phase(
+    context: Context, recipe: Recipe, phase: str, model: SavedModel, inputs: Inputs, *, reference: Reference | None
+) -> SavedModel:
+    """Train one phase of the recipe; the reference teaches if no other teacher is named."""
     teacher = inputs.teacher
-    if teacher is None and reference is not None and context.recipe.has_teacher:
+    if teacher is None and reference is not None and recipe.has_teacher:
         teacher = reference.model
-    judged = train.Judged(inputs.texts.sts.dev, teacher)
+    dev = inputs.texts.sts.dev
     if phase == "distil":
-        assert inputs.sentences is not None  # found with the other inputs
-        return train.distil(context, model, inputs.sentences, judged)
+        assert inputs.sentences is not None  # loaded with the other inputs
+        sentences, record = inputs.sentences
+        return train.distil(context, recipe, model, sentences, record, dev=dev, teacher=teacher)
     if phase == "sts":
-        return train.train_sts(context, model, inputs.texts.sts.train, judged)
+        return train.train_sts(context, recipe, model, inputs.texts.sts.train, dev=dev, teacher=teacher)
     assert inputs.texts.nli is not None
-    return train.train_nli(context, model, inputs.texts.nli, judged)
+    return train.train_nli(context, recipe, model, inputs.texts.nli, dev=dev, teacher=teacher)
 
 
-def _judge(context: Context, inputs: Inputs, model: SavedModel, reference: Reference | None) -> Verdict | evaluate.Earlier:
-    rivals = find_rivals(context, inputs, model, reference.model if reference is not None else None)
-    earlier = evaluate.find_earlier(context, model, inputs.exam, rivals)
-    return earlier or evaluate.evaluate(context, model, inputs.exam, rivals)
+def _evaluate(
+    context: Context, recipe: Recipe, inputs: Inputs, model: SavedModel, reference: Reference | None
+) -> Verdict | evaluate.EarlierEvaluation:
+    rivals = find_rivals(context.store, recipe, inputs, model, reference.model if reference is not None else None)
+    earlier = evaluate.find_earlier(context, recipe, model, inputs.exam, rivals)
+    return earlier or evaluate.evaluate(context, recipe, model, inputs.exam, rivals)
 
 
-def _judge_again(context: Context, inputs: Inputs, found: Version, reference: Version) -> Version:
-    """A variant that is there already, judged on what it has not been judged on."""
-    judged = _judge(context, inputs, find_model(found.uri), Reference.of(reference))
-    tags = {"exam_key": exam_key(context.recipe, inputs.exam), "evaluate_run_id": judged.run_id}
-    if found.is_trial:  # of a search, which has looked at dev alone
+def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Version:
+    """Evaluate an existing variant on data or with settings that are new to it."""
+    evaluation = _evaluate(context, recipe, inputs, find_model(version.uri), Reference.of(reference))
+    tags = {"exam_key": exam_key(recipe, inputs.exam), "evaluate_run_id": evaluation.run_id}
+    if version.is_trial:  # a trial of a search, which was evaluated on dev alone
         tags |= {"role": VARIANT, "reference_key": reference.tags["reference_key"]}
-    version = registry.update(context.store, found, judged.metrics, tags)
-    _report(context, judged, version)
+    version = registry.update(context.store, version, evaluation.metrics, tags)
+    _log_to_parent(context, evaluation, version)
     return version
 
 
-def _report(context: Context, judged: Verdict | evaluate.Earlier, version: Version) -> None:
-    """What judging found, on the run above the steps."""
+def _log_to_parent(context: Context, evaluation: Verdict | evaluate.EarlierEvaluation, version: Version) -> None:
+    """Log the results of an evaluation to the parent run as well."""
     if context.parent is None:
         return
-    if isinstance(judged, Verdict):
-        log_judgement(context.parent, judged, version.metrics)
+    if isinstance(evaluation, Verdict):
+        log_judgement(context.parent, evaluation, version.metrics)
     else:
-        copy_judgement(context.store, judged.run_id, context.parent)
+        copy_judgement(context.store, evaluation.run_id, context.parent)
 
 
-def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedModel, tuple[str, ...]]:
-    """A schedule that begins with the whole depth begins with the reference: that is the whole model, healed."""
+def _starting_model(inputs: Inputs, reference: Reference | None) -> tuple[SavedModel, tuple[str, ...]]:
+    """Return the model to start from and the cuts to make.
+
+    A schedule that begins with the whole depth starts from the reference, which is the whole model after training.
+    """
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
     if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
         version = reference.version
@@ -155,14 +199,14 @@ def _where_to_begin(inputs: Inputs, reference: Reference | None) -> tuple[SavedM
     return base, cuts
 
 
-def _tags(context: Context, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
-    recipe = context.recipe
+def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
+    own_key = inputs.reference_key(recipe)
     return {
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
-        "variant_key": variant_key(context, inputs),
+        "variant_key": variant_key(recipe, context.hardware, inputs),
         "exam_key": exam_key(recipe, inputs.exam),
-        "reference_key": reference.version.tags["reference_key"] if reference is not None else inputs.reference_key(recipe),
+        "reference_key": reference.version.tags["reference_key"] if reference is not None else own_key,
         "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
         "role": VARIANT if reference is not None else REFERENCE,

@@ -1,4 +1,4 @@
-"""Where the steps of a command lie until it has done its work, so that after a kill the same command can take them up again."""
+"""Checkpoints and results of a command's steps, kept until it succeeds so that it can resume after a kill."""
 
 from __future__ import annotations
 
@@ -17,134 +17,146 @@ if TYPE_CHECKING:
 
 _RESULT, _RUN_ID = "result", "run_id"
 
-_FORGOTTEN_S = 30 * 86_400.0
-"""After so long without being touched, nobody goes on with it."""
+_EXPIRES_AFTER_S = 30 * 86_400.0
+"""Files of unfinished commands that have not been touched for so long are deleted."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The checkpoints and results that a command writes, step by step; they go when the command has done its work.
+    """The checkpoints and results that a command writes, step by step; they are deleted when it succeeds.
 
-    folder: one folder a variant in it, or a step that is done alone, named by its key; and in that, one a step.
-    variant: the key of what is under way; None for a step that is done alone.
+    Attributes:
+        folder: Has a subfolder for each variant, or for each step that runs alone, named by its key; and in that, one
+            for each step.
+        variant: The key of the variant being made; None for a step that runs alone.
     """
 
     folder: Path
     variant: str | None = None
-    _held: dict[str, FileLock] = field(default_factory=dict)
+    _locks: dict[str, FileLock] = field(default_factory=dict)
 
-    def of(self, variant: str) -> Self:
-        """The same for the steps of one variant."""
+    def for_variant(self, variant: str) -> Self:
+        """Return the same for the steps of one variant."""
         return replace(self, variant=variant)
 
     def claim(self, variant: str, *, notify: Callable[[str], None]) -> None:
-        """Wait until no other process here makes the same variant: what it has made is in the registry then."""
-        own = self.of(variant)
+        """Wait until no other process on this machine makes the same variant: its result is in the registry then."""
+        own = self.for_variant(variant)
         try:
-            own._hold(variant)
+            own._lock(variant)
         except Timeout:
             notify(
-                "another command makes the very same variant now: this one waits for it, and takes over what is left if that one is killed"
+                "another command makes the same variant now: this one waits for it, "
+                "and continues from its results if that one is killed"
             )
-            own._hold(variant, wait=True)
+            own._lock(variant, wait=True)
         except OSError:
-            return  # nothing can be written here, so nobody else is at it either
+            return  # the folder cannot be written, so no other process uses it either
 
     def phase(self, key: str, *, every_s: float, notify: Callable[[str], None]) -> Checkpoints | None:
-        """The checkpoints of one phase; None where another process is at the very same one, or nothing can be written here."""
+        """Return the checkpoints of one phase; None if another process trains it, or the folder cannot be written.
+
+        Args:
+            key: The key of the phase.
+            every_s: Seconds between two checkpoints.
+            notify: Called with the reason if there are no checkpoints.
+        """
         try:
-            return Checkpoints(self._hold(key), every_s)
+            return Checkpoints(self._lock(key), every_s)
         except Timeout:
-            notify("another command trains the very same phase now: this one writes no checkpoints")
+            notify("another command trains the same phase now: this one writes no checkpoints")
         except OSError as error:
-            notify(f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command begins anew")
+            notify(
+                f"{self.folder} cannot be written ({error.strerror}): no checkpoints, so a killed command starts again"
+            )
         return None
 
     def result(self, key: str) -> Path | None:
-        """Where the result of a step lies, or is to lie; None where another process is at the very same one, or nothing can be written."""
+        """Return the folder for the result of a step; None if another process runs it, or nothing can be written."""
         try:
-            return self._hold(key) / _RESULT
+            return self._lock(key) / _RESULT
         except (Timeout, OSError):
             return None
 
     def finish(self, key: str, run_id: str) -> None:
-        """The step's result is saved: it names the run that made it, and its checkpoints go."""
-        place = self.result(key)
-        if place is not None and place.is_dir():
-            (place.parent / _RUN_ID).write_text(run_id, encoding="utf-8")
-            for checkpoint in place.parent.glob("[0-9]*"):
+        """Mark the saved result of a step as complete, record the run that made it, and delete its checkpoints."""
+        result = self.result(key)
+        if result is not None and result.is_dir():
+            (result.parent / _RUN_ID).write_text(run_id, encoding="utf-8")
+            for checkpoint in result.parent.glob("[0-9]*"):
                 shutil.rmtree(checkpoint, ignore_errors=True)
 
     def finished(self, key: str) -> tuple[Path, str] | None:
-        """The result of a step, and the run that made it; None where it is not there, or not whole."""
-        place = self.result(key)
-        if place is None or not (place.parent / _RUN_ID).is_file() or not place.is_dir():
+        """Return the result of a step and the run that made it; None if it is missing or incomplete."""
+        result = self.result(key)
+        if result is None or not (result.parent / _RUN_ID).is_file() or not result.is_dir():
             return None
-        return place, (place.parent / _RUN_ID).read_text(encoding="utf-8")
+        return result, (result.parent / _RUN_ID).read_text(encoding="utf-8")
 
     @property
     def has_results(self) -> bool:
-        """Whether this command has made something that it would find again."""
-        return any(next((self.folder / name).glob(f"*/{_RUN_ID}"), None) is not None for name in self._held)
+        """Whether this command has results that it would reuse when it runs again."""
+        return any(next((self.folder / name).glob(f"*/{_RUN_ID}"), None) is not None for name in self._locks)
 
     def forget(self, key: str) -> None:
-        """The step is to be done anew."""
-        if (place := self.result(key)) is not None:
-            shutil.rmtree(place.parent, ignore_errors=True)
+        """Delete the result and the checkpoints of a step, so that it runs again."""
+        if (result := self.result(key)) is not None:
+            shutil.rmtree(result.parent, ignore_errors=True)
 
     def clear(self) -> None:
-        """The command has done its work: what it wrote goes, and what was forgotten long ago."""
-        for name in list(self._held):
-            self._drop(name)
-        for old in self.folder.glob("*"):
-            if time.time() - old.stat().st_mtime > _FORGOTTEN_S:
-                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
-        for empty in (self.folder, self.folder.parent):
-            if empty.is_dir() and not any(empty.iterdir()):
-                empty.rmdir()
+        """Delete the files of this command, which has succeeded, and those of other commands that have expired."""
+        for name in list(self._locks):
+            self._delete(name)
+        for path in self.folder.glob("*"):
+            if time.time() - path.stat().st_mtime > _EXPIRES_AFTER_S:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for folder in (self.folder, self.folder.parent):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def discard(self, variant: str) -> bool:
-        """The variant is registered, or nobody will go on with it: what a killed command has left of its making goes.
+        """Delete the files of a variant that is registered, or that will not be finished.
 
-        False where it stays: another process is at it, or it cannot be deleted.
+        Returns:
+            False if they stay, because another process uses them or they cannot be deleted.
         """
         try:
-            if variant in self._held or (self.folder / variant).is_dir():
-                self.of(variant)._hold(variant)
-                self._drop(variant)
+            if variant in self._locks or (self.folder / variant).is_dir():
+                self.for_variant(variant)._lock(variant)
+                self._delete(variant)
         except (Timeout, OSError):
             return False
         return not (self.folder / variant).exists()
 
     def is_in_use(self, variant: str) -> bool:
-        """Whether another process is at it now."""
-        place = self.folder / f"{variant}.lock"
+        """Return whether another process makes the variant now."""
+        path = self.folder / f"{variant}.lock"
         try:
-            if place.is_file():
-                FileLock(place).acquire(timeout=0).lock.release()
+            if path.is_file():
+                FileLock(path).acquire(timeout=0).lock.release()
         except Timeout:
             return True
         except OSError:
-            pass  # another user's, which does not say that it is in use
+            pass  # a file of another user, which is no sign that it is in use
         return False
 
     def release(self) -> None:
-        """Let another command take the steps up."""
-        for lock in self._held.values():
+        """Release all locks, so that another command can resume the steps."""
+        for lock in self._locks.values():
             lock.release()
-        self._held.clear()
+        self._locks.clear()
 
-    def _hold(self, key: str, *, wait: bool = False) -> Path:
-        """Keep others off what is under way; returns the step's folder, which need not be there yet."""
+    def _lock(self, key: str, *, wait: bool = False) -> Path:
+        """Lock the variant, or the step that runs alone, and return the step's folder, which may not exist yet."""
         name = self.variant or key
         self.folder.mkdir(parents=True, exist_ok=True)
-        if name not in self._held:
+        if name not in self._locks:
             lock = FileLock(self.folder / f"{name}.lock")
             lock.acquire(timeout=-1 if wait else 0)
-            self._held[name] = lock
+            self._locks[name] = lock
         return self.folder / name / key
 
-    def _drop(self, name: str) -> None:
+    def _delete(self, name: str) -> None:
         shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / f"{name}.lock").unlink(missing_ok=True)
-        self._held.pop(name).release()
+        self._locks.pop(name).release()

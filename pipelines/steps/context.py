@@ -1,4 +1,4 @@
-"""What all steps of one command share: the recipe, the store, the hardware and a folder to work in."""
+"""The context of a command: the store, the hardware and the folders that its steps share."""
 
 from __future__ import annotations
 
@@ -26,76 +26,101 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Context:
-    """parent: the run under which steps open theirs; None when the command is a single step.
+    """What all steps of a command share; it does not change while the command runs.
 
-    unfinished: checkpoints and results of steps, until the command has done its work.
-    force: whether steps are done again that were done before.  keep: whether the models between the steps are logged as well.
+    Attributes:
+        store: The tracking store.
+        hardware: The device and the precision.
+        workspace: A temporary folder, deleted when the command ends.
+        unfinished: Checkpoints and results of steps, kept until the command succeeds.
+        parent: The run under which steps open theirs; None for a command of a single step.
+        force: Whether steps run again although they have a result.
+        keep_intermediate: Whether the models between the steps are logged as well.
     """
 
-    recipe: Recipe
     store: Store
     hardware: Hardware
     workspace: Path
     unfinished: Unfinished
     parent: Run | None = None
     force: bool = False
-    keep: bool = False
+    keep_intermediate: bool = False
 
     @contextmanager
-    def step(self, name: str, tags: Mapping[str, str], *, reads: tuple[str, ...]) -> Iterator[Run]:
-        """Open the run of one step. reads: the settings that it depends on, by name or group ("nli."); they become parameters."""
+    def step(self, name: str, tags: Mapping[str, str], recipe: Recipe, *, reads: tuple[str, ...]) -> Iterator[Run]:
+        """Open the run of one step.
+
+        Args:
+            name: The step, such as "prune".
+            tags: Tags of the run, in addition to step and seed.
+            recipe: The recipe of the step.
+            reads: The settings that the step depends on, by name or group ("nli."); they are logged as parameters.
+        """
         exit_if_interrupted()
         echo(f"step {name}")
-        settings = {f"recipe.{key}": value for key, value in self.recipe.flat().items() if key.startswith(reads)}
-        with open_run(self.store, name, {"step": name, "seed": str(self.recipe.seed), **tags}, parent=self.parent) as run:
+        settings = {f"recipe.{key}": value for key, value in recipe.flat().items() if key.startswith(reads)}
+        run_tags = {"step": name, "seed": str(recipe.seed), **tags}
+        with open_run(self.store, name, run_tags, parent=self.parent) as run:
             run.log_params(settings)
             yield run
 
-    def making(self, variant: str) -> Context:
-        """The same for the steps of one variant, named by its key."""
-        return replace(self, unfinished=self.unfinished.of(variant))
-
-    def with_recipe(self, recipe: Recipe) -> Context:
-        """The same for another recipe."""
-        return replace(self, recipe=recipe)
+    def for_variant(self, key: str) -> Context:
+        """Return the context for the steps of one variant, which is named by its key."""
+        return replace(self, unfinished=self.unfinished.for_variant(key))
 
     @contextmanager
     def under(self, name: str, tags: Mapping[str, str], recipe: Recipe) -> Iterator[tuple[Context, Run]]:
-        """Open a run that holds other steps, and give the context for them."""
-        inner = replace(self, recipe=recipe)
-        with open_run(self.store, name, inner._tags() | dict(tags), parent=self.parent) as run, TemporaryDirectory() as folder:
-            flat = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
-            run.log_params({f"recipe.{key}": value for key, value in flat.items()})
+        """Open a parent run for other steps, and yield their context together with the run."""
+        with (
+            open_run(self.store, name, _recipe_tags(recipe) | dict(tags), parent=self.parent) as run,
+            TemporaryDirectory() as folder,
+        ):
+            settings = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
+            run.log_params({f"recipe.{key}": value for key, value in settings.items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
-            yield replace(inner, parent=run, workspace=Path(folder)), run
+            yield replace(self, parent=run, workspace=Path(folder)), run
 
-    def _tags(self) -> dict[str, str]:
-        recipe = self.recipe
-        return {
-            "step": "full",
-            "recipe": recipe.name,
-            "recipe_digest": recipe.digest,
-            "base": recipe.base_model,
-            "strategy": recipe.strategy,
-            "seed": str(recipe.seed),
-        }
+
+def _recipe_tags(recipe: Recipe) -> dict[str, str]:
+    return {
+        "step": "full",
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "base": recipe.base_model,
+        "strategy": recipe.strategy,
+        "seed": str(recipe.seed),
+    }
 
 
 @contextmanager
-def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> Iterator[Context]:
-    """Open the store, resolve the hardware, and lend a folder that goes when the command ends."""
+def open_context(
+    device: str, precision: str, *, force: bool = False, keep_intermediate: bool = False
+) -> Iterator[Context]:
+    """Open the store, choose the hardware, and yield a context with a temporary folder.
+
+    Args:
+        device: The recipe's device, such as "auto" or "cpu".
+        precision: The recipe's precision, such as "auto" or "float32".
+        force: Whether steps run again although they have a result.
+        keep_intermediate: Whether the models between the steps are logged as well.
+
+    Raises:
+        UnrecordedError: The store failed after some steps had finished; their results are kept.
+    """
     warn_if_busy()
-    hardware = choose_hardware(recipe.device, recipe.precision)
+    hardware = choose_hardware(device, precision)
     unfinished = Unfinished(own_folder() / "unfinished")
     with open_store() as store:
         try:
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
-                yield Context(recipe, store, hardware, Path(folder), unfinished, force=force, keep=keep)
+                yield Context(
+                    store, hardware, Path(folder), unfinished, force=force, keep_intermediate=keep_intermediate
+                )
             unfinished.clear()
         except TrackingError as error:
             if unfinished.has_results:
-                kept = f"What was made so far is kept in {unfinished.folder}: the same command goes on from there."
-                raise UnrecordedError(f"{error} {kept}") from error
+                advice = f"The results so far are kept in {unfinished.folder}: run the same command again to continue."
+                raise UnrecordedError(f"{error} {advice}") from error
             raise
         finally:
             unfinished.release()
@@ -103,32 +128,32 @@ def open_context(recipe: Recipe, *, force: bool = False, keep: bool = False) -> 
 
 @contextmanager
 def open_store() -> Iterator[Store]:
-    """Connect to the store.
+    """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
-    What an earlier command could not record is delivered first, and what this one could not, last; what killed ones have left is closed.
+    Runs that killed commands left open are closed.
     """
     store = connect(notify=echo)
     deliver_inherited(store.outbox)
-    close_dead_runs(store)
+    close_killed_runs(store)
     try:
         yield store
     finally:
-        settle(store.outbox)
+        deliver_remaining(store.outbox)
 
 
-def close_dead_runs(store: Store) -> None:
-    """Close what killed commands have left open, and say so."""
+def close_killed_runs(store: Store) -> None:
+    """Close the runs that killed commands left open, and print which."""
     left = close_orphans(store)
     if left.runs:
-        echo(f"closed as KILLED, as their process has ended without a word: {', '.join(left.runs)}")
+        echo(f"closed as KILLED, because their process ended without closing them: {', '.join(left.runs)}")
     if left.models:
-        echo(f"deleted, as a killed command could not register it: {', '.join(left.models)}")
+        echo(f"deleted, because a killed command left them unregistered: {', '.join(left.models)}")
     for model_id, reason in left.skipped.items():
-        echo(f"left alone, though a killed command could not register it, {reason}: {model_id}")
+        echo(f"kept, although a killed command left it unregistered, {reason}: {model_id}")
 
 
 def describe_all(store: Store, name: str) -> None:
-    """Bring the descriptions in MLflow's pages up to date; a page that is not costs nothing but a line."""
+    """Update the descriptions in MLflow's pages; an error is printed and changes nothing else."""
     try:
         describe(store, name)
     except TrackingError as error:
@@ -136,26 +161,32 @@ def describe_all(store: Store, name: str) -> None:
 
 
 def deliver_inherited(outbox: Outbox) -> None:
-    """Deliver what earlier commands left for this store, and say so."""
+    """Deliver the entries that earlier commands left for this store, and print how many."""
     outbox.deliver()
     inherited = outbox.inherited
     if inherited.late:
         echo(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
     if inherited.refused:
-        echo(f"{_entries(len(inherited.refused))} of an earlier command dropped, as the store will never take them: {inherited.refused[0]}")
+        dropped = _entries(len(inherited.refused))
+        echo(f"{dropped} of an earlier command dropped, because the store rejects them: {inherited.refused[0]}")
 
 
-def settle(outbox: Outbox) -> None:
-    """Deliver what this command could not record so far; what stays undelivered makes its exit status 3."""
+def deliver_remaining(outbox: Outbox) -> None:
+    """Deliver the entries that this command could not record so far; undelivered ones make its exit status 3."""
     (kept, lost), mine = outbox.close(), outbox.mine
+    folder = outbox.spool.folder
     if mine.failures and not kept and not lost:
-        echo(f"the tracking store failed for a while: {_entries(mine.late)} kept, and delivered since (asked in vain: {mine.failures})")
+        late = f"{_entries(mine.late)} kept, and delivered since (failed requests: {mine.failures})"
+        echo(f"the tracking store failed for a while: {late}")
     if mine.refused:
-        report_unrecorded(f"{_entries(len(mine.refused))} not recorded, as the store will never take them: {mine.refused[0]}")
+        refused = _entries(len(mine.refused))
+        report_unrecorded(f"{refused} not recorded, because the store rejects them: {mine.refused[0]}")
     if kept:
-        report_unrecorded(f"{_entries(kept)} not recorded yet: they lie in {outbox.spool.folder}, and the next command here delivers them")
+        report_unrecorded(
+            f"{_entries(kept)} not recorded yet: they are in {folder}, and the next command here delivers them"
+        )
     if lost:
-        report_unrecorded(f"{_entries(lost)} lost: neither the tracking store nor {outbox.spool.folder} took them")
+        report_unrecorded(f"{_entries(lost)} lost: neither the tracking store nor {folder} accepted them")
 
 
 def _entries(number: int) -> str:

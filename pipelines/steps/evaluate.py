@@ -1,4 +1,4 @@
-"""The step that judges a saved model, beside its rivals on the same rows."""
+"""The evaluate step: measure a saved model, and its rivals on the same rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.steps.judgement_log import Efficiency, Verdict, keep_beside, log_judgement, log_ruin
+from pipelines.steps.judgement_log import Efficiency, Verdict, log_broken_embeddings, log_judgement, store_dev_pairs
 from pipelines.steps.keys import judgement_key
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import (
@@ -45,96 +45,130 @@ if TYPE_CHECKING:
     from pipelines.steps.rivals import Rivals
     from sbert_prune.evaluation.embeddings import Embedded
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
+    from sbert_prune.tracking.store import Store
 
 READS = ("sts.data", "sts.score_range", "on_bad_rows", "sts_eval", "classification", "robustness", "mteb")
-"""The settings that judging depends on."""
+"""The settings that an evaluation depends on."""
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """The same judgement, passed before. run_id: of the run that judged.  dev_pairs: what the model said of them."""
+class EarlierEvaluation:
+    """The result of an earlier evaluation with the same key.
+
+    Attributes:
+        metrics: Those that versions are compared by.
+        run_id: The run of that evaluation.
+        dev_pairs: The model's score of each dev pair, as text; None without dev pairs.
+    """
 
     metrics: dict[str, float]
     run_id: str
     dev_pairs: str | None
 
 
-def judged_tags(source: SavedModel, exam: Exam) -> dict[str, str]:
-    """What was judged, and on which pairs: by this `register` finds it."""
+def evaluation_tags(source: SavedModel, exam: Exam) -> dict[str, str]:
+    """Return the tags by which `register` finds the evaluation: the model's fingerprint and the pairs' digests."""
     return {"fingerprint": source.checkpoint.fingerprint()} | {
         f"sts_{split}_digest": rows.digest[:16] for split, rows in exam.splits.items()
     }
 
 
-def find_earlier(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Earlier | None:
-    """The judgement of the same model on the same rows beside the same rivals; None where there is none, or it is to be repeated."""
+def find_earlier(
+    context: Context, recipe: Recipe, source: SavedModel, exam: Exam, rivals: Rivals
+) -> EarlierEvaluation | None:
+    """Return and record an earlier evaluation of the same model on the same rows beside the same rivals.
+
+    None without one, or if steps are forced to run again.
+    """
     if context.force:
         return None
-    for run in finished_runs(context.store, "step_key", judgement_key(context.recipe, exam, source, rivals.by_name())):
-        said = read_artifact(context.store, run.info.run_id, FILE_NAME)
-        earlier = Earlier(headlines(run.data.metrics), run.info.run_id, said.decode() if said is not None else None)
-        with context.step("evaluate", judged_tags(source, exam) | {"reused_from": earlier.run_id}, reads=READS) as again:
-            echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
-            again.log_metrics(earlier.metrics, model_id=logged_id(source))
-            if earlier.dev_pairs is not None:
-                keep_beside(context.store, source, earlier.dev_pairs)
-        return earlier
-    return None
+    key = judgement_key(recipe, exam, source, rivals.by_name())
+    run = next(iter(finished_runs(context.store, "step_key", key)), None)
+    if run is None:
+        return None
+    dev_pairs = read_artifact(context.store, run.info.run_id, FILE_NAME)
+    earlier = EarlierEvaluation(
+        metrics=headlines(run.data.metrics),
+        run_id=run.info.run_id,
+        dev_pairs=dev_pairs.decode() if dev_pairs is not None else None,
+    )
+    tags = evaluation_tags(source, exam) | {"reused_from": earlier.run_id}
+    with context.step("evaluate", tags, recipe, reads=READS) as new_run:
+        echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
+        new_run.log_metrics(earlier.metrics, model_id=logged_id(source))
+        if earlier.dev_pairs is not None:
+            store_dev_pairs(context.store, source, earlier.dev_pairs)
+    return earlier
 
 
-def evaluate(context: Context, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
-    """Judge a saved model on all that the exam holds, and log what was found: metrics, `report.md`, `judgement.json`, pictures.
+def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
+    """Evaluate a saved model, and log metrics, `report.md`, `judgement.json` and pictures.
 
-    A rival that cannot be judged is a note: what is wrong with it is not the model's fault.
+    A rival that cannot be evaluated becomes a note, because the model is not the cause.
 
-    Raises RoundTripError for embeddings that no use can be made of; the run's report says so.
+    Args:
+        context: The command's context.
+        recipe: Sets what is measured.
+        source: The model.
+        exam: The data to evaluate on.
+        rivals: The models to compare with.
+
+    Raises:
+        RoundTripError: The embeddings are not finite, or all the same; the run's report names the reason.
     """
-    tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in rivals.by_name().items()}
-    key = judgement_key(context.recipe, exam, source, rivals.by_name())
-    with context.step("evaluate", tags | judged_tags(source, exam) | {"step_key": key}, reads=READS) as run:
+    named_rivals = rivals.by_name()
+    tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in named_rivals.items()}
+    key = judgement_key(recipe, exam, source, named_rivals)
+    tags |= evaluation_tags(source, exam) | {"step_key": key}
+    with context.step("evaluate", tags, recipe, reads=READS) as run:
         _log_data(run, exam)
-        model = as_sentence_model(source, context.recipe).to(context.hardware.device)
-        measures = Measures.of(exam, context.recipe)
-        with _ruin_reported(run, source):
-            own = _ask(context, source, model, measures)
-        theirs, base, notes = _ask_rivals(context, rivals, measures)
-        looked = _look(model, base, exam, measures)
-        if context.recipe.mteb:
-            own |= _run_mteb(context, run, model)
-        judgement = Judgement(own | Measured(notes=notes), theirs)
-        if "reference" in theirs and judgement.retention() is None and STS_TEST in own.scores:
-            nothing = f"the reference scores {theirs['reference'].scores[STS_TEST].value:.4f} on test, so there is no share of it"
-            judgement = Judgement(own | Measured(notes=(*notes, nothing)), theirs)
-        metrics = judgement.metrics() | looked.metrics() | size_metrics(model, source)
-        if context.parent is None:  # a longer command does so where it registers
-            metrics |= _memory(context, source, model.cpu())
+        model = as_sentence_model(source, recipe).to(context.hardware.device)
+        measures = Measures.of(exam, recipe)
+        with _reported_if_broken(run, source):
+            measured = _measure(recipe, source, model, measures)
+        rivals_measured, base, notes = _measure_rivals(context, recipe, rivals, measures)
+        efficiency = _measure_efficiency(model, base, exam, measures)
+        if recipe.mteb:
+            measured |= _run_mteb(context, recipe, run, model)
+        judgement = Judgement(measured | Measured(notes=notes), rivals_measured)
+        if "reference" in rivals_measured and judgement.retention() is None and STS_TEST in measured.scores:
+            score = rivals_measured["reference"].scores[STS_TEST].value
+            note = f"the reference scores {score:.4f} on test, so retention is undefined"
+            judgement = Judgement(measured | Measured(notes=(*notes, note)), rivals_measured)
+        metrics = judgement.metrics() | efficiency.metrics() | size_metrics(model, source)
+        if context.parent is None:  # a longer command measures memory where it registers
+            metrics |= _measure_memory(context, source, model.cpu())
         refuse_non_finite(metrics)
         run.log_metrics(metrics, model_id=logged_id(source))
-        dev_pairs = _report_dev_score(context, run, source, model, exam)
+        dev_pairs = _log_dev_pairs(context.store, recipe, run, source, model, exam=exam)
         diagnostics = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
-        verdict = Verdict(source, judgement, looked, diagnostics, headlines(metrics), run.run_id, dev_pairs)
+        verdict = Verdict(source, judgement, efficiency, diagnostics, headlines(metrics), run.run_id, dev_pairs)
         log_judgement(run, verdict, metrics)
-    echo(*(f"look: {diagnostic}" for diagnostic in diagnostics))
+    echo(*(f"diagnostic: {diagnostic}" for diagnostic in diagnostics))
     return verdict
 
 
-def _report_dev_score(context: Context, run: Run, source: SavedModel, model: SentenceTransformer, exam: Exam) -> str | None:
-    """What the model says of each dev pair, for `promote`; it goes along with a model that is logged already."""
+def _log_dev_pairs(
+    store: Store, recipe: Recipe, run: Run, source: SavedModel, model: SentenceTransformer, *, exam: Exam
+) -> str | None:
+    """Log the model's score of each dev pair, for `promote`, and store it beside a model that is logged already."""
     if "dev" not in exam.splits:
         return None
     rows = exam.splits["dev"]
     measure = StsMeasure("sts_dev", rows.rows, rows.name)
-    cosines = measure.cosines(_embedded(context, source, model, list(measure.texts())))
+    cosines = measure.cosines(_embed(recipe, source, model, list(measure.texts())))
     text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
     run.log_text(text, FILE_NAME)
-    keep_beside(context.store, source, text)
+    store_dev_pairs(store, source, text)
     return text
 
 
-def judge(context: Context, source: SavedModel, measures: Measures) -> Measured:
-    """What some measures find about one model, without a run."""
-    return _ask(context, source, as_sentence_model(source, context.recipe).to(context.hardware.device), measures)
+def judge(context: Context, recipe: Recipe, source: SavedModel, measures: Measures) -> Measured:
+    """Return the results of some measures for one model, without a run."""
+    model = as_sentence_model(source, recipe).to(context.hardware.device)
+    return _measure(recipe, source, model, measures)
 
 
 def _log_data(run: Run, exam: Exam) -> None:
@@ -145,35 +179,42 @@ def _log_data(run: Run, exam: Exam) -> None:
             run.log_data(data_record(rows), "training" if split == "train" else "testing")
 
 
-def _ask(context: Context, source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:
-    return measure_all(measures.all, _embedded(context, source, model, measures.texts()))
+def _measure(recipe: Recipe, source: SavedModel, model: SentenceTransformer, measures: Measures) -> Measured:
+    return measure_all(measures.all, _embed(recipe, source, model, measures.texts()))
 
 
-def _embedded(context: Context, source: SavedModel, model: SentenceTransformer, texts: list[str]) -> Embedded:
-    pooling = "" if source.is_sentence_model else f" {context.recipe.pooling}"  # which a bare encoder has from the recipe
+def _embed(recipe: Recipe, source: SavedModel, model: SentenceTransformer, texts: list[str]) -> Embedded:
+    pooling = "" if source.is_sentence_model else f" {recipe.pooling}"  # a bare encoder takes the recipe's pooling
     return embed_once(model, texts, source.uri, fingerprint=source.checkpoint.fingerprint() + pooling)
 
 
-def _ask_rivals(
-    context: Context, rivals: Rivals, measures: Measures
+def _measure_rivals(
+    context: Context, recipe: Recipe, rivals: Rivals, measures: Measures
 ) -> tuple[dict[str, Measured], SentenceTransformer | None, tuple[str, ...]]:
-    """What was found about each, one in memory at a time; the base as it was loaded; and notes about those that cannot be judged."""
-    found: dict[str, Measured] = {}
+    """Measure the rivals, with one in memory at a time.
+
+    Returns:
+        The results by name, the base as it was loaded, and notes about rivals that cannot be evaluated.
+    """
+    results: dict[str, Measured] = {}
     notes: list[str] = []
     model: SentenceTransformer | None = None
     for name, rival in rivals.by_name().items():
-        model = None  # the one before goes first
+        model = None  # frees the previous rival before the next is loaded
         try:
-            model = as_sentence_model(rival, context.recipe).to(context.hardware.device)
-            found[name] = _ask(context, rival, model, measures if name == "reference" else measures.of_pairs())
+            model = as_sentence_model(rival, recipe).to(context.hardware.device)
+            own_measures = measures if name == "reference" else measures.of_pairs()
+            results[name] = _measure(recipe, rival, model, own_measures)
         except SbertPruneError as error:
-            notes.append(f"the {name}, {rival.uri}, is not compared with: {error}")
-    return found, model if "base" in found else None, tuple(notes)
+            notes.append(f"not compared with the {name}, {rival.uri}: {error}")
+    return results, model if "base" in results else None, tuple(notes)
 
 
-def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Exam, measures: Measures) -> Efficiency:
+def _measure_efficiency(
+    model: SentenceTransformer, base: SentenceTransformer | None, exam: Exam, measures: Measures
+) -> Efficiency:
     if base is not None:
-        base.max_seq_length = model.max_seq_length  # the same pieces for both
+        base.max_seq_length = model.max_seq_length  # so that both embed the same tokens
     split, pairs = exam.looked_at
     return Efficiency(
         speed=measure_speed(model, base, measures.sentences),
@@ -184,27 +225,27 @@ def _look(model: SentenceTransformer, base: SentenceTransformer | None, exam: Ex
     )
 
 
-def _run_mteb(context: Context, run: Run, model: SentenceTransformer) -> Measured:
-    """The main scores of MTEB's tasks; all others lie in the run, as mteb writes them.
+def _run_mteb(context: Context, recipe: Recipe, run: Run, model: SentenceTransformer) -> Measured:
+    """Return the main scores of MTEB's tasks, and log the files that mteb writes.
 
-    At the end of a longer command a task that fails is a note: hours of training are not lost to it.
+    In a longer command a task that fails becomes a note, so that hours of training are not lost.
     """
     from sbert_prune.evaluation.mteb import run_tasks
 
     folder = context.workspace / f"mteb-{run.run_id}"
     try:
-        found = run_tasks(model, context.recipe.mteb, folder)
+        measured = run_tasks(model, recipe.mteb, folder)
     except SbertPruneError as error:
         if context.parent is None:
             raise
         return Measured(notes=(str(error),))
     for path in sorted(folder.glob("*.json")):
         run.log_text(path.read_text(encoding="utf-8"), f"mteb/{path.name}")
-    return found
+    return measured
 
 
-def _memory(context: Context, source: SavedModel, model: SentenceTransformer) -> dict[str, float]:
-    """Of a fresh process; a bare encoder is saved as the sentence model that was judged."""
+def _measure_memory(context: Context, source: SavedModel, model: SentenceTransformer) -> dict[str, float]:
+    """Measure the memory of a fresh process; a bare encoder is first saved as the sentence model that was evaluated."""
     folder = source.folder
     if not source.is_sentence_model:
         folder = context.workspace / "given"
@@ -213,17 +254,17 @@ def _memory(context: Context, source: SavedModel, model: SentenceTransformer) ->
 
 
 def _evidence(source: SavedModel, judgement: Judgement, metrics: Mapping[str, float], rivals: Rivals) -> Evidence:
-    theirs = {name: measured.metrics() for name, measured in judgement.rivals.items()}
+    rival_metrics = {name: measured.metrics() for name, measured in judgement.rivals.items()}
     strategy = lineage_of(source).strategy
     siblings = {**rivals.siblings, strategy: metrics[STS_TEST]} if rivals.siblings and STS_TEST in metrics else {}
-    return Evidence(metrics, theirs.get("reference", {}), theirs.get("base", {}), siblings)
+    return Evidence(metrics, rival_metrics.get("reference", {}), rival_metrics.get("base", {}), siblings)
 
 
 @contextmanager
-def _ruin_reported(run: Run, source: SavedModel) -> Iterator[None]:
-    """Embeddings that are not finite, or all the same, are named in the report of the run that fails."""
+def _reported_if_broken(run: Run, source: SavedModel) -> Iterator[None]:
+    """Log a report of embeddings that are not finite, or all the same, to the run that fails."""
     try:
         yield
     except RoundTripError as error:
-        log_ruin(run, source, error)
+        log_broken_embeddings(run, source, error)
         raise

@@ -1,4 +1,4 @@
-"""What judging leaves in its run besides metrics: the report, the numbers behind it, and pictures."""
+"""The artifacts of an evaluation: the report, its numbers as JSON, and pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,15 @@ REPORT = "report.md"
 
 @dataclass(frozen=True)
 class Efficiency:
-    """What was measured on the model itself. base_layers: of the base, None where there is none.  split: that layers were efficiency at on."""
+    """Speed, FLOPs and layers of a model.
+
+    Attributes:
+        speed: Speed, beside the base's.
+        flops: Floating-point operations, beside the base's.
+        layers: What each layer does.
+        base_layers: The same for the base; None without one.
+        split: The split on which layers were inspected.
+    """
 
     speed: Speed
     flops: Flops
@@ -46,16 +54,22 @@ class Efficiency:
     split: str
 
     def metrics(self) -> dict[str, float]:
-        """By their names in MLflow."""
+        """Return the metrics by their names in MLflow."""
         return self.speed.metrics() | self.flops.metrics()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What judging a model comes to.
+    """The result of an evaluation.
 
-    metrics: those that runs and versions are compared by.  run_id: of the run that judged.
-    dev_pairs: what the model says of each, as text; None where there are none.
+    Attributes:
+        source: The model.
+        judgement: Its scores and those of its rivals.
+        efficiency: Its speed, FLOPs and layers.
+        diagnostics: What stands out in the results.
+        metrics: Those that runs and versions are compared by.
+        run_id: The run of the evaluation.
+        dev_pairs: The model's score of each dev pair, as text; None without dev pairs.
     """
 
     source: SavedModel
@@ -68,7 +82,7 @@ class Verdict:
 
     @cached_property
     def pictures(self) -> dict[str, bytes]:
-        """By their names as artifacts; drawn once, for each of the runs that shows them."""
+        """The pictures by file name, drawn once for all runs that log them."""
         efficiency, lineage = self.efficiency, lineage_of(self.source)
         layers = layers_chart(efficiency.layers, _base_layers(efficiency, lineage), lineage.selection, efficiency.split)
         figures = {"speed.png": speed_chart(efficiency.speed, efficiency.flops), "layers.png": layers}
@@ -76,47 +90,64 @@ class Verdict:
 
 
 def _base_layers(efficiency: Efficiency, lineage: Lineage) -> Anatomy | None:
-    """Those of the base, where the model's kept layers are indices of it."""
-    return efficiency.base_layers if efficiency.base_layers and efficiency.base_layers.depth == lineage.base.depth else None
+    """Return the base's layers if the model's kept layers are indices into them."""
+    layers = efficiency.base_layers
+    return layers if layers and layers.depth == lineage.base.depth else None
 
 
 def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
-    """Log the report with its pictures, and everything as JSON. metrics: of size, speed and memory, among others."""
+    """Log the report with its pictures, and its numbers as JSON.
+
+    Args:
+        run: The run of the evaluation.
+        verdict: The result to log.
+        metrics: The logged metrics; the report shows those of size, speed and memory.
+    """
     source, judgement, efficiency = verdict.source, verdict.judgement, verdict.efficiency
     lineage = lineage_of(source)
     base = _base_layers(efficiency, lineage)
     for name, picture in verdict.pictures.items():
         run.log_bytes(picture, name)
-    run.log_json(judgement.as_dict() | {"signatures": [asdict(diagnostic) for diagnostic in verdict.diagnostics]}, "judgement.json")
+    run.log_json(
+        judgement.as_dict() | {"signatures": [asdict(diagnostic) for diagnostic in verdict.diagnostics]},
+        "judgement.json",
+    )
     run.log_json({"model": efficiency.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in efficiency.speed.table], "speed.json")
     page = Page(
         title=_title(source),
         facts=_facts(source, efficiency),
         judgement=judgement,
-        metrics={name: value for name, value in metrics.items() if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))},
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))
+        },
         diagnostics=verdict.diagnostics,
-        more=(_cells(efficiency), _layers(efficiency, lineage.selection.kept)),
+        more=(_speed_table(efficiency), _layers_table(efficiency, lineage.selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
     run.log_text(page.text(), REPORT)
 
 
 def copy_judgement(store: Store, run_id: str, run: Run) -> None:
-    """Log once more what an earlier run has left by `log_judgement`; what is no longer there stays away."""
+    """Log the artifacts of an earlier evaluation again; those that are gone are left out."""
     for name in (REPORT, "judgement.json", "layers.json", "speed.json", "speed.png", "layers.png"):
         content = read_artifact(store, run_id, name)
         if content is not None:
             run.log_bytes(content, name)
 
 
-def _layers(efficiency: Efficiency, kept: Sequence[int]) -> Table:
-    note = f"On {efficiency.layers.num_pairs} pairs of {efficiency.split}. Behind a layer means: what the model cut there would give."
+def _layers_table(efficiency: Efficiency, kept: Sequence[int]) -> Table:
+    note = (
+        f"On {efficiency.layers.num_pairs} pairs of {efficiency.split}. "
+        "Behind a layer means: what the model cut there would give."
+    )
     return Table("What each layer does", HEADING, layer_rows(efficiency.layers, kept), note)
 
 
-def log_ruin(run: Run, source: SavedModel, error: RoundTripError) -> None:
-    """The report of a model whose embeddings cannot be judged."""
+def log_broken_embeddings(run: Run, source: SavedModel, error: RoundTripError) -> None:
+    """Log a report for a model whose embeddings cannot be evaluated."""
     run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {diagnose_broken_embeddings(error)}\n", REPORT)
 
 
@@ -136,36 +167,46 @@ def _facts(source: SavedModel, efficiency: Efficiency) -> dict[str, str]:
     }
 
 
-def _cells(efficiency: Efficiency) -> Table:
+def _speed_table(efficiency: Efficiency) -> Table:
     rows = [
         (
             label_of(cell),
             f"{cell.sentences_per_s:,.0f}",
             "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
-            "-" if cell.speedup is None else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
+            "-"
+            if cell.speedup is None
+            else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
         )
         for cell in efficiency.speed.table
     ]
-    note = f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}." if efficiency.speed.left_out else ""
+    note = (
+        f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}."
+        if efficiency.speed.left_out
+        else ""
+    )
     return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)
 
 
-_ROUNDING = 1e-4  # of a cosine: batches that are put together otherwise change the fifth digit
+_ROUNDING = 1e-4  # of a cosine: other batches change the fifth digit
 
 
-def keep_beside(store: Store, source: SavedModel, dev_pairs: str) -> None:
-    """A model that is logged already keeps what it says of the dev pairs; another one gets it when it is registered.
+def store_dev_pairs(store: Store, source: SavedModel, dev_pairs: str) -> None:
+    """Store the scores of the dev pairs beside a model that is logged already; others get them at registration.
 
-    What it says of other pairs stays: a version may have been registered by them. So does what differs by rounding alone: a seal is on it.
+    Scores of other pairs are not replaced: a version may have been registered with them. Nor are scores that differ
+    only by rounding: the version has their checksum.
     """
     model_id = logged_id(source)
     if model_id is None:
         return
-    kept = read_file(store, model_id, FILE_NAME)
-    before, now = DevPairs.parse(kept) if kept is not None else None, DevPairs.parse(dev_pairs)
-    if before is None or now is None or (before.digest == now.digest and not _same(before, now)):
+    stored = read_file(store, model_id, FILE_NAME)
+    before = DevPairs.parse(stored) if stored is not None else None
+    now = DevPairs.parse(dev_pairs)
+    if before is None or now is None or (before.digest == now.digest and not _equal(before, now)):
         add_file(store, model_id, FILE_NAME, dev_pairs)
 
 
-def _same(before: DevPairs, now: DevPairs) -> bool:
-    return before.cosines.shape == now.cosines.shape and bool(np.allclose(before.cosines, now.cosines, rtol=0, atol=_ROUNDING))
+def _equal(before: DevPairs, now: DevPairs) -> bool:
+    return before.cosines.shape == now.cosines.shape and bool(
+        np.allclose(before.cosines, now.cosines, rtol=0, atol=_ROUNDING)
+    )

@@ -1,4 +1,4 @@
-"""The measures that an exam comes to."""
+"""The measures of an exam."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measures:
-    """pairs: what every rival is asked.  others: what the model and its reference are asked besides.
+    """The measures of an exam.
 
-    sentences: those of the split that is tested, by which speed is measured.
+    Attributes:
+        pairs: Those that every model is measured by.
+        others: Those that only the model and its reference are measured by.
+        sentences: The sentences of the tested split, on which speed is measured.
     """
 
     pairs: Sequence[Measure]
@@ -31,7 +34,7 @@ class Measures:
 
     @classmethod
     def of(cls, exam: Exam, recipe: Recipe) -> Measures:
-        """What a recipe asks of an exam."""
+        """Return the measures that a recipe selects for an exam."""
         sets = exam.splits | exam.sts
         name, tested = exam.tested
         what = f"{name} ({tested.name})"
@@ -44,13 +47,13 @@ class Measures:
 
     @property
     def all(self) -> list[Measure]:
-        """Both kinds."""
+        """All measures."""
         return [*self.pairs, *self.others]
 
     def of_pairs(self) -> Measures:
-        """What every rival is asked, alone."""
+        """Return the measures that every model is measured by, without the others."""
         return Measures(self.pairs, [], self.sentences)
 
     def texts(self) -> list[str]:
-        """The distinct sentences that they need."""
+        """Return the distinct sentences that the measures need."""
         return texts_of(self.all)

@@ -1,4 +1,4 @@
-"""The prune step: choose the layers, cut, trim the vocabulary where asked, and leave a sentence model."""
+"""The prune step: drop layers, trim the vocabulary if the recipe says so, and save a sentence model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.inputs.texts import open_corpus
-from pipelines.steps.keys import cut_key
+from pipelines.steps.keys import prune_key
 from pipelines.steps.records import lineage_tags, refuse_non_finite, save
-from pipelines.steps.reuse import find_done, take_over
+from pipelines.steps.reuse import find_finished_step, record_reuse
 from sbert_prune.errors import EncoderError
 from sbert_prune.layer_analysis.importance import IMPORTANCE
 from sbert_prune.layer_analysis.profile import profile_layers
@@ -32,77 +32,90 @@ if TYPE_CHECKING:
     from pipelines.inputs.base import PruneInputs
     from pipelines.steps.context import Context
     from sbert_prune.models.checkpoint import Checkpoint
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
     from sbert_prune.vocabulary.trim import TrimReport
 
 _MUCH_LESS = 0.9
+"""A share of unchanged dev sentences below this part of the expected one brings a warning."""
 
 _READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling", "max_seq_length", "convert_pickle")
 
 
-def prune(context: Context, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True) -> SavedModel:
-    """Cut a model to the layers to keep (a count or a list), and trim its vocabulary as far as the recipe says.
+def prune(
+    context: Context, recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True
+) -> SavedModel:
+    """Prune a model to the layers to keep, and trim its vocabulary to the recipe's limit.
 
-    trims: False leaves the vocabulary alone; the first cut of a schedule has trimmed it.
+    Args:
+        context: The command's context.
+        recipe: Sets strategy, pooling and vocabulary limit.
+        source: The model to prune; it stays as it is.
+        layers: A count or a list of layers.
+        inputs: The base, the strategy, and the texts that a measured strategy needs.
+        trims: False leaves the vocabulary as it is: the first cut of a schedule has trimmed it.
     """
     origin = lineage_of(source)
-    key = cut_key(context, source, layers, inputs, trims=trims)
-    if (done := find_done(context, key)) is not None:
-        return take_over(context, "prune", done)
-    with context.step("prune", lineage_tags(origin) | {"step_key": key}, reads=_READS) as run:
-        selection = _choose(context, run, source, layers, inputs)
+    key = prune_key(recipe, source, layers, inputs, trims=trims)
+    if (finished := find_finished_step(context, key)) is not None:
+        return record_reuse(context, recipe, "prune", finished)
+    with context.step("prune", lineage_tags(origin) | {"step_key": key}, recipe, reads=_READS) as run:
+        depth = source.checkpoint.depth
+        selection = choose_layers(layers, strategy=recipe.strategy, depth=depth)
+        if selection is None:  # a measured strategy
+            selection = _choose_by_importance(context, recipe, run, source, inputs, num_layers=int(layers))
         lineage = origin.after_cut(selection, strategy=inputs.strategy, run_id=run.run_id)
-        model = _load_cut(context, source, selection, origin)
+        model = _load_pruned(context, recipe, source, selection, origin)
         _check_pruned(model, source)
-        lineage = lineage.pooled(context.recipe.pooling or source.pooling or DEFAULT_POOLING)
-        if trims and context.recipe.vocabulary_limit.trims:
-            model, lineage = _trim(context, run, model, lineage, inputs)
+        lineage = lineage.pooled(recipe.pooling or source.pooling or DEFAULT_POOLING)
+        if trims and recipe.vocabulary_limit.trims:
+            model, lineage = _trim(recipe, run, model, lineage, inputs)
         run.set_tags(lineage_tags(lineage))
-        return save(context, run, model, lineage, key)
+        return save(context, recipe, run, model, lineage, key=key)
 
 
-def _choose(context: Context, run: Run, source: SavedModel, layers: str, inputs: PruneInputs) -> LayerSelection:
+def _choose_by_importance(
+    context: Context, recipe: Recipe, run: Run, source: SavedModel, inputs: PruneInputs, *, num_layers: int
+) -> LayerSelection:
+    """Score the layers, keep the most important ones, and log scores and picture, on the parent run as well."""
+    assert inputs.texts is not None  # loaded with the inputs for a measured strategy
     depth = source.checkpoint.depth
-    chosen = choose_layers(layers, strategy=context.recipe.strategy, depth=depth)
-    return chosen if chosen is not None else _measure(context, run, source, int(layers), inputs)
-
-
-def _measure(context: Context, run: Run, source: SavedModel, num_layers: int, inputs: PruneInputs) -> LayerSelection:
-    """Score the layers by what they do, keep the most important, and log scores and picture, on the parent run as well."""
-    assert inputs.texts is not None  # what finds the inputs loads them for a measured strategy
-    depth = source.checkpoint.depth
-    model = _loaded(context, source.checkpoint)
+    model = _load(recipe, source.checkpoint)
     calibration = inputs.texts.calibration()
-    found = IMPORTANCE[inputs.strategy](model, calibration)
+    importance = IMPORTANCE[inputs.strategy](model, calibration)
     first_stays = bool(architecture_of(str(source.checkpoint.config["model_type"])).first_lacks)
-    selection = LayerSelection(found.keep(num_layers, first_stays=first_stays), depth)
-    run.log_series([(index, {"importance/score": score}) for index, score in enumerate(found.layer_scores()) if score is not None])
+    selection = LayerSelection(importance.keep(num_layers, first_stays=first_stays), depth)
+    scores = enumerate(importance.layer_scores())
+    run.log_series([(index, {"importance/score": score}) for index, score in scores if score is not None])
     similarity = layer_similarity(profile_layers(model, calibration.sentences))
     picture = similarity_map(similarity, selection, title=f"{inputs.strategy} keeps {selection} of {depth} layers")
-    for place in filter(None, (run, context.parent)):
-        place.log_json(found.as_dict() | {"kept_layers": list(selection.kept)}, f"importance/{inputs.strategy}_{depth}_layers.json")
-        place.log_figure(picture, f"importance/similarity_{depth}_layers.png")
+    result = importance.as_dict() | {"kept_layers": list(selection.kept)}
+    for logged_to in filter(None, (run, context.parent)):
+        logged_to.log_json(result, f"importance/{inputs.strategy}_{depth}_layers.json")
+        logged_to.log_figure(picture, f"importance/similarity_{depth}_layers.png")
     echo(f"strategy {inputs.strategy} keeps {selection} of {depth} layers")
     return selection
 
 
-def _load_cut(context: Context, source: SavedModel, selection: LayerSelection, origin: Lineage) -> SentenceTransformer:
-    """Cut on disk first: what is dropped never takes memory."""
+def _load_pruned(
+    context: Context, recipe: Recipe, source: SavedModel, selection: LayerSelection, origin: Lineage
+) -> SentenceTransformer:
+    """Prune the checkpoint on disk, then load it: dropped layers never take memory."""
     if not selection.dropped:
-        return _loaded(context, source.checkpoint)
+        return _load(recipe, source.checkpoint)
     folder = context.workspace / "cut"
     try:
-        return _loaded(context, prune_checkpoint(source.folder, selection, folder, lineage=origin))
+        return _load(recipe, prune_checkpoint(source.folder, selection, folder, lineage=origin))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _loaded(context: Context, checkpoint: Checkpoint) -> SentenceTransformer:
-    return with_pooling(load_saved(checkpoint), context.recipe.pooling, max_seq_length=context.recipe.max_seq_length)
+def _load(recipe: Recipe, checkpoint: Checkpoint) -> SentenceTransformer:
+    return with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
 
 
 def _check_pruned(model: SentenceTransformer, source: SavedModel) -> None:
-    """A base that is damaged, or whose modules no longer fit each other, is found out before hours of training."""
+    """Raise EncoderError for a damaged base, or modules that do not fit each other, before hours of training."""
     try:
         vectors = embed(model, PROBES)
     except RuntimeError as error:
@@ -113,21 +126,21 @@ def _check_pruned(model: SentenceTransformer, source: SavedModel) -> None:
 
 
 def _trim(
-    context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, inputs: PruneInputs
+    recipe: Recipe, run: Run, model: SentenceTransformer, lineage: Lineage, inputs: PruneInputs
 ) -> tuple[SentenceTransformer, Lineage]:
-    """Trim the vocabulary to the recipe's limit, and log what that does to size and to held-out text."""
-    limit, corpus = context.recipe.vocabulary_limit, open_corpus(context.recipe.vocabulary_corpus, inputs.texts)
+    """Trim the vocabulary to the recipe's limit, and log the effect on size and held-out text."""
+    limit, corpus = recipe.vocabulary_limit, open_corpus(recipe.vocabulary_corpus, inputs.texts)
     trimmed, report = trim_vocabulary(model, corpus, limit)
-    told = asdict(report) | {"bytes_before": report.bytes_before, "bytes_after": report.bytes_after}
-    measured = {f"vocabulary/{key}": float(value) for key, value in told.items() if not isinstance(value, str)}
-    refuse_non_finite(measured)
-    run.log_metrics(measured)
-    run.log_json(told, "vocabulary.json")
+    values = asdict(report) | {"bytes_before": report.bytes_before, "bytes_after": report.bytes_after}
+    metrics = {f"vocabulary/{key}": float(value) for key, value in values.items() if not isinstance(value, str)}
+    refuse_non_finite(metrics)
+    run.log_metrics(metrics)
+    run.log_json(values, "vocabulary.json")
     data = corpus.record()
     run.log_data(data, "vocabulary")
-    echo(*_told(report))
+    echo(*_trim_lines(report))
     if inputs.texts is not None:
-        _look_at_dev(run, model, trimmed, inputs.texts.dev(), report.covered_sentences)
+        _measure_on_dev(run, model, trimmed, inputs.texts.dev(), expected=report.covered_sentences)
     record = TrimRecord(
         pieces=report.pieces_after,
         pieces_before=report.pieces_before,
@@ -139,7 +152,7 @@ def _trim(
     return trimmed, lineage.after(record)
 
 
-def _told(report: TrimReport) -> list[str]:
+def _trim_lines(report: TrimReport) -> list[str]:
     parameters = f"{report.parameters_after / 1e6:.2f} of {report.parameters_before / 1e6:.2f} M parameters"
     size = f"{report.bytes_after / 1e6:.1f} of {report.bytes_before / 1e6:.1f} MB"
     per_word = f"{report.pieces_per_word_after:.2f} pieces a word (before: {report.pieces_per_word_before:.2f})"
@@ -151,8 +164,18 @@ def _told(report: TrimReport) -> list[str]:
     ]
 
 
-def _look_at_dev(run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], expected: float) -> None:
-    """Held-out text of the same corpus cannot tell that a task speaks of something else; dev can."""
+def _measure_on_dev(
+    run: Run, model: SentenceTransformer, trimmed: SentenceTransformer, dev: list[str], *, expected: float
+) -> None:
+    """Log the share of dev sentences that are tokenized as before: the task's text may differ from the corpus.
+
+    Args:
+        run: The run of the step.
+        model: The model before trimming.
+        trimmed: The model after trimming.
+        dev: The dev sentences.
+        expected: The share for held-out text of the corpus, 0 to 1.
+    """
     share = share_unchanged(model.tokenizer, trimmed.tokenizer, dev)
     run.log_metrics({"vocabulary/covered_dev_sentences": share})
     advice = ""

@@ -1,4 +1,4 @@
-"""What steps leave in the record: lineage as tags, rows as dataset inputs, and no number that is none."""
+"""What steps log: lineage as tags, rows as dataset inputs, and finite metrics alone."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 
 def lineage_tags(lineage: Lineage) -> dict[str, str]:
-    """What tags repeat of a lineage, so that it can be searched for and outlives the run."""
+    """Return the tags that repeat a lineage, so that it can be searched for and outlives the run."""
     data = {f"{record.phase}_digest": record.data.digest[:16] for record in lineage.phases}
     runs = {f"{record.phase}_run_id": record.run_id for record in lineage.phases if record.run_id}
     trim = lineage.trim
-    vocabulary = {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
+    vocabulary = (
+        {"vocabulary": f"{trim.pieces} of {trim.pieces_before}", "vocabulary_digest": trim.digest[:16]} if trim else {}
+    )
     return {
         "base": lineage.base.id,
         "base_revision": lineage.base.revision or "none",
@@ -50,58 +52,69 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
 
 
 def logged_id(source: SavedModel) -> str | None:
-    """The id of a logged model ("m-..."), where the URI names one."""
+    """Return the id of a logged model ("m-..."), or None if the URI does not name one."""
     match = LOGGED.fullmatch(source.uri)
     return match[1] if match else None
 
 
 def log_rows(run: Run, rows: RowSet[NliRow] | RowSet[StsRow], context: str) -> None:
-    """Log a split as a dataset input, and the rows that were left out of it by name."""
+    """Log a split as a dataset input, and list the rows that were left out of it."""
     run.log_data(data_record(rows), context)
     log_skipped(run, rows.name, rows.skipped)
 
 
 def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
-    """Log the rows that were left out of a split by name."""
+    """List the rows that were left out of a split in an artifact, one a line."""
     if skipped:
         run.log_text("\n".join(skipped), f"skipped_rows/{name}.txt")
 
 
 def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRecord:
-    """What lineage and dataset inputs keep of a split."""
+    """Return the record of a split for lineage and dataset inputs."""
     return DataRecord(
-        name=rows.name, source=rows.source, digest=rows.digest, rows=len(rows), skipped=rows.num_skipped, leaks=rows.num_leaks
+        name=rows.name,
+        source=rows.source,
+        digest=rows.digest,
+        rows=len(rows),
+        skipped=rows.num_skipped,
+        leaks=rows.num_leaks,
     )
 
 
 HEADLINES = (
-    *("sts_*/spearman_cosine", "sts_*/spearman_cosine_low", "sts_*/spearman_cosine_high", "sts_*/pearson_cosine"),
-    *("quality/*", "difference/*", "classification/*_accuracy", "classification/*_macro_f1", "mteb/*"),
-    *(
-        "retrieval/*_recall_at_1",
-        "retrieval/*_mrr",
-        "robustness/*_drop",
-        "robustness/*_noticed",
-        "geometry/*",
-        "size/*",
-        "speed/*",
-        "memory/*",
-        "roundtrip/*",
-    ),
+    "sts_*/spearman_cosine",
+    "sts_*/spearman_cosine_low",
+    "sts_*/spearman_cosine_high",
+    "sts_*/pearson_cosine",
+    "quality/*",
+    "difference/*",
+    "classification/*_accuracy",
+    "classification/*_macro_f1",
+    "mteb/*",
+    "retrieval/*_recall_at_1",
+    "retrieval/*_mrr",
+    "robustness/*_drop",
+    "robustness/*_noticed",
+    "geometry/*",
+    "size/*",
+    "speed/*",
+    "memory/*",
+    "roundtrip/*",
 )
-"""The metrics that runs and versions are compared by; all others stand on the run that measured them."""
+"""Patterns of the metrics that runs and versions are compared by; others are logged once, where they are measured."""
 
 
 def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that are repeated on the parent run and the version."""
+    """Return the metrics that are repeated on the parent run and the version."""
     return {name: value for name, value in metrics.items() if any(fnmatchcase(name, pattern) for pattern in HEADLINES)}
 
 
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:
-    """MLflow would take a NaN, and sort an infinity first. Raises RoundTripError."""
-    if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+    """Raise RoundTripError for a NaN or an infinity: MLflow accepts NaN, and sorts infinity first."""
+    if not_finite := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise RoundTripError(
-            f"{', '.join(wrong)} came out as no finite number, so the model is not judged. Evaluate on more pairs, or train again."
+            f"{', '.join(not_finite)} is not a finite number, so the model is not evaluated. "
+            "Evaluate on more pairs, or train again."
         )
 
 
@@ -109,7 +122,7 @@ _SHOWN = ("base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary"
 
 
 def publish(run: Run, version: Version, inputs: Inputs) -> None:
-    """Repeat what was chosen, read, made and measured."""
+    """Repeat on the parent run the layers, data, model and metrics of a version."""
     run.set_tags({key: version.tags[key] for key in _SHOWN if key in version.tags} | {"model": version.uri})
     run.log_params({"kept_layers": version.tags["kept_layers"]})
     for use, rows in inputs.splits.items():
@@ -118,10 +131,18 @@ def publish(run: Run, version: Version, inputs: Inputs) -> None:
     run.log_metrics(version.metrics)
 
 
-def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineage, key: str) -> SavedModel:
-    """Save a step's result; a command of one step logs it to MLflow, a longer one hands the folder on.
+def save(
+    context: Context, recipe: Recipe, run: Run, model: SentenceTransformer, lineage: Lineage, *, key: str
+) -> SavedModel:
+    """Save a step's result. A command of one step logs it to MLflow; a longer one passes the folder to its next step.
 
-    key: the step's, by which its result is found again.
+    Args:
+        context: The command's context.
+        recipe: Names the registered model.
+        run: The run of the step.
+        model: The model to save.
+        lineage: Saved with the model, and logged as `pruning.json`.
+        key: Identifies the step, so that its result is found again.
     """
     folder = result_folder(context, key, run.run_id)
     save_sentence_model(model, folder, lineage)
@@ -129,19 +150,21 @@ def save(context: Context, run: Run, model: SentenceTransformer, lineage: Lineag
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
     run.log_metrics(size_metrics(model, saved))
-    if context.parent is not None and not context.keep:
+    if context.parent is not None and not context.keep_intermediate:
         return saved
-    model_id = log_model(run, context.recipe.registered_model, model, folder, lineage_tags(lineage))
+    model_id = log_model(run, recipe.registered_model, model, folder, lineage_tags(lineage))
     run.set_tags({OUTPUT: f"models:/{model_id}"})
     return saved if context.parent is not None else SavedModel(f"models:/{model_id}", None, saved.checkpoint)
 
 
 def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
-    """Parameters and bytes of a saved model, by their names in MLflow."""
+    """Return the parameter counts and bytes of a saved model as metrics."""
     return measure_size(model, source.checkpoint).metrics()
 
 
 def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
-    """A sentence model keeps the pooling and length that it was saved with; a bare encoder takes the recipe's."""
+    """Load a model: a sentence model keeps its saved pooling and length, a bare encoder takes the recipe's."""
     model = load_saved(source.checkpoint)
-    return model if source.is_sentence_model else with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+    if source.is_sentence_model:
+        return model
+    return with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)

@@ -1,4 +1,4 @@
-"""The steps behind healing: each opens a run, calls the library, logs, and returns what was made."""
+"""The register step: a saved model becomes a version, after a fresh process has loaded it."""
 
 from __future__ import annotations
 
@@ -33,83 +33,125 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 _PAIRS = ("sts_dev_digest", "sts_test_digest")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What an `evaluate` found about a model. tags: which run, on which pairs.  dev_pairs: what the model says of each, as text."""
+class RecordedEvaluation:
+    """What an `evaluate` run recorded about a model.
+
+    Attributes:
+        metrics: Those that versions are compared by.
+        tags: The id of the run, and the digests of its pairs.
+        dev_pairs: The model's score of each dev pair, as text; None without dev pairs.
+    """
 
     metrics: dict[str, float]
     tags: dict[str, str]
     dev_pairs: str | None
 
 
-def find_judged(context: Context, source: SavedModel, like: Mapping[str, str]) -> Judged | None:
-    """The newest judgement of this very model; where a version's tags are given, on the pairs that it was registered by."""
+def find_evaluation(context: Context, source: SavedModel, like: Mapping[str, str]) -> RecordedEvaluation | None:
+    """Return the newest evaluation of this model.
+
+    Args:
+        context: The command's context.
+        source: The model.
+        like: Tags of a version; an evaluation on other pairs than these name is skipped.
+    """
     for run in finished_runs(context.store, "fingerprint", source.checkpoint.fingerprint()):
         tags = {key.removeprefix(TAG): value for key, value in run.data.tags.items()}
         pairs = {key: tags[key] for key in _PAIRS if key in tags}
         if tags.get("step") == "evaluate" and all(pairs.get(key) == like[key] for key in _PAIRS if key in like):
-            said = read_artifact(context.store, tags.get("reused_from", run.info.run_id), FILE_NAME)
-            judged_by = {"evaluate_run_id": run.info.run_id}
-            return Judged(headlines(run.data.metrics), pairs | judged_by, said.decode() if said is not None else None)
+            dev_pairs = read_artifact(context.store, tags.get("reused_from", run.info.run_id), FILE_NAME)
+            return RecordedEvaluation(
+                metrics=headlines(run.data.metrics),
+                tags=pairs | {"evaluate_run_id": run.info.run_id},
+                dev_pairs=dev_pairs.decode() if dev_pairs is not None else None,
+            )
     return None
 
 
-def register_once(context: Context, source: SavedModel, tags: Mapping[str, str]) -> Version:
-    """A version that holds the very same model is judged by the newest judgement on its pairs; else a new one is made."""
-    name, fingerprint = context.recipe.registered_model, source.checkpoint.fingerprint()
-    found = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
-    if found is not None and not has_bytes(context.store, found.tags.get("model_id", "")):
-        echo(f"version {found.version} of {name} is the very same model, but its bytes are gone: a new version is made")
-        found = None
-    if found is None:
-        judged = find_judged(context, source, {}) or Judged({}, {}, None)
-        return register(context, source, judged.metrics, {**tags, **judged.tags}, dev_pairs=judged.dev_pairs)
-    again = find_judged(context, source, found.tags)
-    if again is None:
-        echo(f"version {found.version} of {name} is the very same model, not judged on its pairs since (force=true makes a new version)")
-        return found
-    echo(f"version {found.version} of {name} is the very same model: its metrics are brought up to date (force=true makes a new version)")
+def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Mapping[str, str]) -> Version:
+    """Return the version of this model with the metrics of its newest evaluation; register the model if it has none.
+
+    Args:
+        context: The command's context.
+        recipe: Names the registered model.
+        source: The model.
+        tags: Tags of a new version.
+    """
+    name, fingerprint = recipe.registered_model, source.checkpoint.fingerprint()
+    version = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        echo(f"version {version.version} of {name} is the same model, but its bytes are gone: a new version is made")
+        version = None
+    if version is None:
+        evaluation = find_evaluation(context, source, {}) or RecordedEvaluation({}, {}, None)
+        new_tags = {**tags, **evaluation.tags}
+        return register(context, recipe, source, evaluation.metrics, new_tags, dev_pairs=evaluation.dev_pairs)
+    same = f"version {version.version} of {name} is the same model"
+    evaluation_now = find_evaluation(context, source, version.tags)
+    if evaluation_now is None:
+        echo(f"{same}, not evaluated on its pairs since (force=true makes a new version)")
+        return version
+    echo(f"{same}: its metrics are updated (force=true makes a new version)")
     checksums = {}
-    if again.dev_pairs is not None:
-        add_file(context.store, found.tags["model_id"], FILE_NAME, again.dev_pairs)
-        checksums = {DEV_PAIRS_CHECKSUM: digest_of_text(again.dev_pairs)}
-    return registry.update(context.store, found, again.metrics, again.tags | checksums)
+    if evaluation_now.dev_pairs is not None:
+        add_file(context.store, version.tags["model_id"], FILE_NAME, evaluation_now.dev_pairs)
+        checksums = {DEV_PAIRS_CHECKSUM: digest_of_text(evaluation_now.dev_pairs)}
+    return registry.update(context.store, version, evaluation_now.metrics, evaluation_now.tags | checksums)
 
 
 def register(
-    context: Context, source: SavedModel, metrics: Mapping[str, float], tags: Mapping[str, str], *, dev_pairs: str | None = None
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    *,
+    dev_pairs: str | None = None,
 ) -> Version:
-    """Log the model, prove in a fresh process that it comes back as it was, and make it a version with its lineage.
+    """Log the model, check in a fresh process that it loads with equal embeddings, and register it with its lineage.
 
-    dev_pairs: what it says of them, to be kept beside it.
+    Args:
+        context: The command's context.
+        recipe: Names the registered model.
+        source: The model; if it is logged already, it is not logged again.
+        metrics: Metrics of the version.
+        tags: Tags of the version, in addition to those of its lineage.
+        dev_pairs: The model's score of each dev pair, as text; it is stored beside the model.
 
-    Raises RoundTripError, and registers nothing, when it does not.
+    Raises:
+        RoundTripError: The model does not load, or its embeddings differ; nothing is registered.
     """
-    name = context.recipe.registered_model
+    name = recipe.registered_model
     lineage = lineage_of(source)
-    described = lineage_tags(lineage)
+    model_tags = lineage_tags(lineage)
     fingerprint = source.checkpoint.fingerprint()
-    with context.step("register", described | {"fingerprint": fingerprint}, reads=("registered_model",)) as run:
-        model = as_sentence_model(source, context.recipe)
-        given = logged_id(source)
-        logged = given or log_model(run, name, model, _with_lineage(context, source, model, lineage), described)
+    with context.step(
+        "register", model_tags | {"fingerprint": fingerprint}, recipe, reads=("registered_model",)
+    ) as run:
+        model = as_sentence_model(source, recipe)
+        existing_id = logged_id(source)
+        model_id = existing_id or log_model(
+            run, name, model, _folder_with_lineage(context, source, model, lineage), model_tags
+        )
         try:
             if dev_pairs is not None:
-                add_file(context.store, logged, FILE_NAME, dev_pairs)
-            reloaded = reload_in_fresh_process(fetch_model(f"models:/{logged}"), embed(model, PROBES))
-            files = digest_of_files(fetch_files(f"models:/{logged}"))
+                add_file(context.store, model_id, FILE_NAME, dev_pairs)
+            reloaded = reload_in_fresh_process(fetch_model(f"models:/{model_id}"), embed(model, PROBES))
+            files = digest_of_files(fetch_files(f"models:/{model_id}"))
         except BaseException:
-            if given is None:
-                delete_model(context.store, logged)  # ours, and of no use; what the user gave stays
+            if existing_id is None:
+                delete_model(context.store, model_id)  # this step logged it; a model of the user stays
             raise
         final = {**metrics, **reloaded.metrics()}
-        run.log_metrics(final, model_id=logged)
+        run.log_metrics(final, model_id=model_id)
         extra = {
-            "model_id": logged,
+            "model_id": model_id,
             "model_sha256": source.checkpoint.sha256(),
             "fingerprint": fingerprint,
             FILES_CHECKSUM: files,
@@ -119,12 +161,12 @@ def register(
         }
         refuse_non_finite(final)
         role = VARIANT if lineage.selection.dropped or lineage.trim else REFERENCE
-        draft = Version(name, "", run.run_id, "None", described | extra | {"role": role} | dict(tags), final)
-        return registry.register(context.store, draft, logged)
+        draft = Version(name, "", run.run_id, "None", model_tags | extra | {"role": role} | dict(tags), final)
+        return registry.register(context.store, draft, model_id)
 
 
-def _with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:
-    """A stranger's folder has no `pruning.json`: what is registered has one."""
+def _folder_with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:
+    """Return a folder of the model with `pruning.json`, which a model from elsewhere lacks."""
     if (source.folder / LINEAGE).is_file():
         return source.folder
     folder = context.workspace / "given"

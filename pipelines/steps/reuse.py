@@ -1,4 +1,4 @@
-"""What was done before: the result of a step with the same key is taken, not made again."""
+"""Reuse of earlier results: a step whose key is unchanged is not run again."""
 
 from __future__ import annotations
 
@@ -18,67 +18,73 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipelines.steps.context import Context
+    from sbert_prune.recipe.recipe import Recipe
 
 OUTPUT = "output"
-"""The tag that holds the URI of the model that a step has made."""
+"""The tag with the URI of the model that a step logged."""
 
 
 @dataclass(frozen=True)
-class Done:
-    """A step that was done before. run_id: of the run that did it."""
+class FinishedStep:
+    """An earlier step with the same key.
+
+    Attributes:
+        run_id: The run of that step.
+        model: Its result.
+    """
 
     run_id: str
     model: SavedModel
 
 
-def find_done(context: Context, key: str) -> Done | None:
-    """The result of a step with this key: what a killed command has left here, or what a finished run has logged; None where neither is."""
+def find_finished_step(context: Context, key: str) -> FinishedStep | None:
+    """Return the step with this key that a killed command finished here, or that a run logged; None without one."""
     if context.force:
         context.unfinished.forget(key)
         return None
-    return _left_here(context, key) or _logged(context, key)
+    return _find_local(context, key) or _find_logged(context, key)
 
 
-def take_over(context: Context, step: str, done: Done) -> SavedModel:
-    """Record and say that a step was not done again."""
-    tags = {"reused_from": done.run_id}
-    with context.step(step, tags, reads=()) as run:
-        echo(f"step {step}: the same was done by run {done.run_id}, its result is reused (force=true repeats it)")
-        if done.model.uri.startswith("models:/"):
-            run.log_output(done.model.uri.removeprefix("models:/"))
-    return done.model
+def record_reuse(context: Context, recipe: Recipe, step: str, finished: FinishedStep) -> SavedModel:
+    """Record and print that a step's earlier result is reused; return the result."""
+    tags = {"reused_from": finished.run_id}
+    with context.step(step, tags, recipe, reads=()) as run:
+        echo(f"step {step}: the same was done by run {finished.run_id}, its result is reused (force=true repeats it)")
+        if finished.model.uri.startswith("models:/"):
+            run.log_output(finished.model.uri.removeprefix("models:/"))
+    return finished.model
 
 
-def _left_here(context: Context, key: str) -> Done | None:
-    found = context.unfinished.finished(key)
-    if found is None:
+def _find_local(context: Context, key: str) -> FinishedStep | None:
+    result = context.unfinished.finished(key)
+    if result is None:
         return None
-    folder, run_id = found
+    folder, run_id = result
     try:
-        return Done(run_id, SavedModel(str(folder), None, inspect_checkpoint(folder)))
+        return FinishedStep(run_id, SavedModel(str(folder), None, inspect_checkpoint(folder)))
     except (EncoderError, OSError):
-        context.unfinished.forget(key)  # damaged: made again
+        context.unfinished.forget(key)  # damaged, so the step runs again
         return None
 
 
-def _logged(context: Context, key: str) -> Done | None:
+def _find_logged(context: Context, key: str) -> FinishedStep | None:
     try:
         runs = finished_runs(context.store, "step_key", key)
     except FAULTS:
-        return None  # a store that does not answer costs the reuse; opening the step's run says so
+        return None  # without the store nothing is reused; opening the step's run reports the error
     for run in runs:
         uri = run.data.tags.get(TAG + OUTPUT)
         try:
             if uri is not None:
-                return Done(run.info.run_id, find_model(uri))
+                return FinishedStep(run.info.run_id, find_model(uri))
         except SbertPruneError:
             continue  # deleted since
     return None
 
 
 def result_folder(context: Context, key: str, run_id: str) -> Path:
-    """Where a step's result goes: where the same command finds it after a kill, or, where that cannot be, into the workspace."""
-    place = context.unfinished.result(key)
-    if place is not None:
-        shutil.rmtree(place, ignore_errors=True)
-    return place or context.workspace / run_id
+    """Return the path for a step's result, which survives a kill if possible; else it is in the workspace."""
+    folder = context.unfinished.result(key)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder or context.workspace / run_id

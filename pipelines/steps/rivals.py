@@ -1,4 +1,4 @@
-"""Whom a model is held against: found in the registry."""
+"""Find in the registry the models that a model is compared with."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from sbert_prune.registry import versions as registry
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
-    from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.store import Store
 
 
 @dataclass(frozen=True)
 class Rivals:
-    """What a model is held against: the base as it was, the reference, the champion. None: there is none.
+    """The models that a model is compared with.
 
-    siblings: STS test scores by strategy, of variants of the same recipe with as many layers.
+    Attributes:
+        base: The base before pruning.
+        reference: The unpruned base after the same recipe.
+        champion: The version in production.
+        siblings: STS test scores by strategy, of variants with the same recipe and number of layers.
     """
 
     base: SavedModel | None = None
@@ -34,37 +38,41 @@ class Rivals:
     siblings: Mapping[str, float] | None = None
 
     def by_name(self) -> dict[str, SavedModel]:
-        """Those that there are, the base last: it is wanted longest."""
-        found = {"reference": self.reference, "champion": self.champion, "base": self.base}
-        return {name: rival for name, rival in found.items() if rival is not None}
+        """Return the models by name. The base comes last, because it stays in memory longest."""
+        models = {"reference": self.reference, "champion": self.champion, "base": self.base}
+        return {name: model for name, model in models.items() if model is not None}
 
 
 def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | None:
-    """The version in production; None where there is none, it is the model itself, or it cannot be fetched, which is said."""
+    """Return the version in production.
+
+    None if there is none, it is the source itself, or it cannot be fetched; a message gives the reason then.
+    """
     champion = registry.champion(store, name)
     if champion is None or (logged_id(source) is not None and champion.tags.get("model_id") == logged_id(source)):
         return None
     try:
         return find_model(champion.uri)
     except SbertPruneError as error:
-        echo(f"the champion, {champion.uri}, is not compared with: {error}")
+        echo(f"not compared with the champion, {champion.uri}: {error}")
         return None
 
 
 def find_siblings(store: Store, name: str, sibling_key: str) -> dict[str, float]:
-    """The best STS test score of each strategy among registered variants that differ in it alone."""
-    found: dict[str, float] = {}
+    """Return the best STS test score of each strategy, among registered variants that differ in it alone."""
+    scores: dict[str, float] = {}
     for version in registry.versions(store, name, tagged={"sibling_key": sibling_key}):
         score = version.metrics.get(STS_TEST, math.nan)
         if not version.is_reference and math.isfinite(score):
             strategy = version.tags.get("strategy", "explicit")
-            found[strategy] = max(score, found.get(strategy, score))
-    return found
+            scores[strategy] = max(score, scores.get(strategy, score))
+    return scores
 
 
-def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference: SavedModel | None) -> Rivals:
-    """All rivals of a model that `full` made. A registry that does not answer costs the comparison, not the variant."""
-    recipe, store = context.recipe, context.store
+def find_rivals(
+    store: Store, recipe: Recipe, inputs: Inputs, source: SavedModel, reference: SavedModel | None
+) -> Rivals:
+    """Return all rivals of a model that `full` made; without champion and siblings if the registry does not answer."""
     rivals = Rivals(inputs.pruning.base, reference)
     try:
         return replace(
@@ -73,5 +81,5 @@ def find_rivals(context: Context, inputs: Inputs, source: SavedModel, reference:
             siblings=find_siblings(store, recipe.registered_model, inputs.sibling_key(recipe)),
         )
     except TrackingError as error:
-        echo(f"neither champion nor siblings are compared with: {error}")
+        echo(f"not compared with the champion and siblings: {error}")
         return rivals

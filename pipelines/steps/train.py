@@ -1,4 +1,4 @@
-"""The steps that heal a cut: nli, sts and distil, each a run that goes on from its last checkpoint."""
+"""The train steps: nli, sts and distil, each one run that resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.inputs.load import teacher_layers
 from pipelines.inputs.texts import SAMPLE, sentences_of, spread
 from pipelines.steps.keys import phase_key
 from pipelines.steps.records import as_sentence_model, data_record, lineage_tags, log_skipped, save
-from pipelines.steps.reuse import find_done, take_over
+from pipelines.steps.reuse import find_finished_step, record_reuse
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.lineage import PhaseRecord, TeacherRecord
 from sbert_prune.models.saved_model import lineage_of
@@ -35,28 +35,37 @@ if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
     from sbert_prune.models.lineage import DataRecord, Lineage
     from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.recipe.settings import PhaseSettings
     from sbert_prune.tracking.runs import Run
     from sbert_prune.training.setup import Progress, Report
 
-_FLUSH_EVERY_S = 5.0  # one call of a remote server's takes longer than an optimizer step
+_FLUSH_EVERY_S = 5.0  # one request to a remote server takes longer than an optimizer step
 
 
 @contextmanager
-def phase_setup(context: Context, run: Run, phase: str, key: str) -> Iterator[TrainerSetup]:
-    """Yield what a phase runs on and whom it speaks to. key: names the phase; the same one goes on where it was."""
+def phase_setup(context: Context, recipe: Recipe, run: Run, phase: str, *, key: str) -> Iterator[TrainerSetup]:
+    """Yield the setup of one phase, and log its progress to the run.
+
+    Args:
+        context: The command's context.
+        recipe: Sets the seed and how often checkpoints are written.
+        run: The run of the step.
+        phase: "nli", "sts" or "distil".
+        key: Identifies the phase; a phase with the same key resumes from its last checkpoint.
+    """
 
     def notice(text: str) -> None:
         echo(f"{phase}: {text}")
 
-    checkpoints = context.unfinished.phase(key, every_s=60 * context.recipe.checkpoint_minutes, notify=notice)
+    checkpoints = context.unfinished.phase(key, every_s=60 * recipe.checkpoint_minutes, notify=notice)
     with phase_report(run, phase) as report, run.system_metrics(), deferring_signals():
-        yield TrainerSetup(context.hardware, context.recipe.seed, report, exit_if_interrupted, notice, checkpoints)
+        yield TrainerSetup(context.hardware, recipe.seed, report, exit_if_interrupted, notice, checkpoints)
 
 
 @contextmanager
 def phase_report(run: Run, phase: str, *, flush_every_s: float = _FLUSH_EVERY_S) -> Iterator[Report]:
-    """Yield what a phase reports to. What was told is logged however the phase ends.
+    """Yield the function that a phase reports its progress to; all progress is logged, even if the phase fails.
 
     Args:
         run: The run that metrics are logged to.
@@ -90,27 +99,30 @@ def _metrics(progress: Progress, phase: str) -> dict[str, float]:
 
 
 def tokenizer_of(model: SavedModel) -> PreTrainedTokenizerBase:
-    """The tokenizer of a saved model. Raises EncoderError for one that cannot be read."""
+    """Return the tokenizer of a saved model. Raises EncoderError if it cannot be read."""
     try:
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model.folder))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model.folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(f"{model.uri}: its tokenizer cannot be read ({reason}). Fetch its files again.") from error
-    return found
+    return tokenizer
 
 
 def measure_text_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> TextFit:
-    """Say how the tokenizer cuts the texts, and warn where it does not fit them."""
+    """Measure how well the tokenizer fits the texts, and print the result with its warnings."""
     fit = measure_fit(tokenizer, texts, max_length)
     echo(f"tokenizer: {fit.line()}", *(f"warning: {warning}" for warning in fit.warnings()))
     return fit
 
 
 def log_fit(run: Run, fit: TextFit) -> None:
-    """Leave in the record what was said."""
-    measured = asdict(fit)
+    """Log how well the tokenizer fits the texts."""
+    metrics = asdict(fit)
     run.log_metrics(
-        {f"text/{key}": measured[key] for key in ("unknown_rate", "pieces_per_word", "lost_marks", "truncated", "needed_length")}
+        {
+            f"text/{key}": metrics[key]
+            for key in ("unknown_rate", "pieces_per_word", "lost_marks", "truncated", "needed_length")
+        }
     )
     run.set_tags({"script": fit.script})
     if warnings := fit.warnings():
@@ -121,98 +133,171 @@ _TRAINING = ("seed", "precision", "device", "on_bad_rows")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Who looks at a phase besides its own rows. dev: the pairs that choose its weights.  teacher: whose embeddings are learnt."""
+class _Phase:
+    """One phase and its data.
 
-    dev: RowSet[StsRow] | None = None
-    teacher: SavedModel | None = None
+    Attributes:
+        name: "nli", "sts" or "distil".
+        data: The record of its rows.
+        skipped: A message for each row that was left out.
+        texts: Returns a sample of its sentences.
+        train: Trains the phase.
+    """
 
-
-@dataclass(frozen=True)
-class _Work:
-    """One phase: the record of its rows, messages about those left out, sentences from all over, and what trains."""
-
-    phase: str
+    name: str
     data: DataRecord
     skipped: tuple[str, ...]
     texts: Callable[[], list[str]]
     train: Callable[[PhaseTrainer], None]
 
 
-def train_nli(context: Context, source: SavedModel, rows: RowSet[NliRow], judged: Judged) -> SavedModel:
-    """First phase: natural language inference."""
-    settings = context.recipe.nli
-    work = _Work("nli", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_nli(rows.rows, settings))
-    return _train_phase(context, source, work, judged)
+def train_nli(
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    rows: RowSet[NliRow],
+    *,
+    dev: RowSet[StsRow] | None = None,
+    teacher: SavedModel | None = None,
+) -> SavedModel:
+    """Run the NLI phase: fine-tune a model on natural language inference.
+
+    Args:
+        context: The command's context.
+        recipe: The recipe; its `nli` settings apply.
+        source: The model to fine-tune; it stays as it is.
+        rows: The training rows.
+        dev: The STS pairs that choose the weights to keep.
+        teacher: The model whose embeddings the phase also learns, if its settings distil.
+    """
+    phase = _Phase(
+        name="nli",
+        data=data_record(rows),
+        skipped=rows.skipped,
+        texts=lambda: sentences_of(rows),
+        train=lambda trainer: trainer.train_nli(rows.rows, recipe.nli),
+    )
+    return _run_phase(context, recipe, source, phase, dev=dev, teacher=teacher)
 
 
-def train_sts(context: Context, source: SavedModel, rows: RowSet[StsRow], judged: Judged) -> SavedModel:
-    """Second phase: semantic textual similarity."""
-    settings = context.recipe.sts
-    work = _Work("sts", data_record(rows), rows.skipped, lambda: sentences_of(rows), lambda healer: healer.train_sts(rows.rows, settings))
-    return _train_phase(context, source, work, judged)
+def train_sts(
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    rows: RowSet[StsRow],
+    *,
+    dev: RowSet[StsRow] | None = None,
+    teacher: SavedModel | None = None,
+) -> SavedModel:
+    """Run the STS phase: fine-tune a model on semantic textual similarity. The arguments are those of `train_nli`."""
+    phase = _Phase(
+        name="sts",
+        data=data_record(rows),
+        skipped=rows.skipped,
+        texts=lambda: sentences_of(rows),
+        train=lambda trainer: trainer.train_sts(rows.rows, recipe.sts),
+    )
+    return _run_phase(context, recipe, source, phase, dev=dev, teacher=teacher)
 
 
-def distil(context: Context, source: SavedModel, texts: tuple[list[str], DataRecord], judged: Judged) -> SavedModel:
-    """Distillation: a teacher's embeddings of sentences without labels."""
-    settings = context.recipe.distil
-    sentences, record = texts
-    work = _Work("distil", record, (), lambda: spread(sentences, SAMPLE), lambda healer: healer.distil(sentences, settings))
-    return _train_phase(context, source, work, judged)
+def distil(
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    sentences: list[str],
+    record: DataRecord,
+    *,
+    dev: RowSet[StsRow] | None = None,
+    teacher: SavedModel | None = None,
+) -> SavedModel:
+    """Run the distillation phase: learn a teacher's embeddings of sentences without labels.
+
+    Args:
+        context: The command's context.
+        recipe: The recipe; its `distil` settings apply.
+        source: The model to fine-tune; it stays as it is.
+        sentences: The sentences to embed.
+        record: The record of the sentences, for the lineage.
+        dev: The STS pairs that choose the weights to keep.
+        teacher: The model whose embeddings are learnt.
+    """
+    phase = _Phase(
+        name="distil",
+        data=record,
+        skipped=(),
+        texts=lambda: spread(sentences, SAMPLE),
+        train=lambda trainer: trainer.distil(sentences, recipe.distil),
+    )
+    return _run_phase(context, recipe, source, phase, dev=dev, teacher=teacher)
 
 
-def _train_phase(context: Context, source: SavedModel, work: _Work, judged: Judged) -> SavedModel:
-    name = work.phase if work.phase == "distil" else f"train_{work.phase}"
-    teacher = _teacher(context, source, work.phase, judged)
-    data = {"rows": work.data.digest, "dev": judged.dev.digest if judged.dev else ""}
-    taught = f"{teacher.source.checkpoint.fingerprint()} {teacher.layers}" if teacher else ""
-    key = phase_key(context, work.phase, source, data, taught)
-    if (done := find_done(context, key)) is not None:
-        return take_over(context, name, done)
+def _run_phase(
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    phase: _Phase,
+    *,
+    dev: RowSet[StsRow] | None,
+    teacher: SavedModel | None,
+) -> SavedModel:
+    step = phase.name if phase.name == "distil" else f"train_{phase.name}"
+    phase_teacher = _phase_teacher(recipe, source, phase.name, teacher)
+    digests = {"rows": phase.data.digest, "dev": dev.digest if dev else ""}
+    taught_by = f"{phase_teacher.source.checkpoint.fingerprint()} {phase_teacher.layers}" if phase_teacher else ""
+    key = phase_key(recipe, context.hardware, phase.name, source, data=digests, taught_by=taught_by)
+    if (finished := find_finished_step(context, key)) is not None:
+        return record_reuse(context, recipe, step, finished)
     tags = lineage_tags(lineage_of(source)) | {"step_key": key}
-    with context.step(name, tags, reads=(f"{work.phase}.", *_TRAINING)) as run:
-        _log_rows(run, work)
-        if teacher is not None:
-            echo(f"teacher {teacher.source.uri}")
-        model, lineage = _train(context, run, source, work, (judged.dev, teacher, key))
-        check_embeddings(embed(model, PROBES), f"The model after {name}")
-        return save(context, run, model, lineage, key)
+    with context.step(step, tags, recipe, reads=(f"{phase.name}.", *_TRAINING)) as run:
+        _log_rows(run, phase)
+        if phase_teacher is not None:
+            echo(f"teacher {phase_teacher.source.uri}")
+        model, lineage = _train(context, recipe, run, source, phase, dev=dev, teacher=phase_teacher, key=key)
+        check_embeddings(embed(model, PROBES), f"The model after {step}")
+        return save(context, recipe, run, model, lineage, key=key)
 
 
-def _teacher(context: Context, source: SavedModel, phase: str, judged: Judged) -> Teacher | None:
-    """Whose embeddings the phase learns, and for distillation from which layers; None where the labels alone teach."""
+def _phase_teacher(recipe: Recipe, source: SavedModel, phase: str, teacher: SavedModel | None) -> Teacher | None:
+    """Return the teacher of a phase, for distillation with the layers to learn from; None if labels alone are used."""
     distils = phase == "distil"
-    if judged.teacher is None or not (distils or getattr(getattr(context.recipe, phase), "distillation", 0) > 0):
+    if teacher is None or not (distils or getattr(getattr(recipe, phase), "distillation", 0) > 0):
         return None
-    return Teacher(judged.teacher, teacher_layers(context.recipe, lineage_of(source), judged.teacher) if distils else None)
+    return Teacher(teacher, teacher_layers(recipe, lineage_of(source), teacher) if distils else None)
 
 
-def _log_rows(run: Run, work: _Work) -> None:
-    run.log_data(work.data, "training")
-    log_skipped(run, work.data.name, work.skipped)
-    counts = {"rows": work.data.rows, "skipped_rows": work.data.skipped, "leaks": work.data.leaks}
-    run.log_metrics({f"{work.phase}/{name}": float(count) for name, count in counts.items()})
+def _log_rows(run: Run, phase: _Phase) -> None:
+    run.log_data(phase.data, "training")
+    log_skipped(run, phase.data.name, phase.skipped)
+    counts = {"rows": phase.data.rows, "skipped_rows": phase.data.skipped, "leaks": phase.data.leaks}
+    run.log_metrics({f"{phase.name}/{name}": float(count) for name, count in counts.items()})
 
 
 def _train(
-    context: Context, run: Run, source: SavedModel, work: _Work, looked: tuple[RowSet[StsRow] | None, Teacher | None, str]
+    context: Context,
+    recipe: Recipe,
+    run: Run,
+    source: SavedModel,
+    phase: _Phase,
+    *,
+    dev: RowSet[StsRow] | None,
+    teacher: Teacher | None,
+    key: str,
 ) -> tuple[SentenceTransformer, Lineage]:
-    """The healed model with its lineage. looked: the dev pairs, the teacher and the step's key."""
-    recipe, phase, lineage = context.recipe, work.phase, lineage_of(source)
-    dev, teacher, key = looked
-    settings: PhaseSettings = getattr(recipe, phase)
+    """Return the trained model with its lineage."""
+    lineage = lineage_of(source)
+    settings: PhaseSettings = getattr(recipe, phase.name)
     model = as_sentence_model(source, recipe)
-    if context.parent is None:  # a longer command has looked at once, before its first step
-        log_fit(run, measure_text_fit(model.tokenizer, work.texts(), int(model.max_seq_length)))
+    if context.parent is None:  # a longer command checks the texts once, before its first step
+        log_fit(run, measure_text_fit(model.tokenizer, phase.texts(), int(model.max_seq_length)))
     if (pooling := getattr(settings, "pooling", None)) is not None:
         model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
         lineage = lineage.pooled(pooling)
-    with phase_setup(context, run, phase, key) as setup:
-        work.train(PhaseTrainer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
+    with phase_setup(context, recipe, run, phase.name, key=key) as setup:
+        phase.train(PhaseTrainer(model, setup, dev=dev.rows if dev else None, teacher=teacher))
     record = PhaseRecord(
-        phase=phase,
+        phase=phase.name,
         settings=settings.model_dump(mode="json"),
-        data=work.data,
+        data=phase.data,
         seed=recipe.seed,
         precision=context.hardware.precision,
         teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sbert_prune.evaluation.bootstrap import MIN_ROWS, LEVEL, MARGIN
+from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import champion

@@ -127,7 +127,7 @@ def test_it_is_promoted_from_and_rolled_back(old: Old):
 def test_the_command_that_was_killed_is_finished(old: Old):
     told = old.done(*old.expected["killed"])
 
-    assert "closed as KILLED, as their process has ended without a word: train_nli, full L1 drop-bottom s42" in told
+    assert "closed as KILLED, because their process ended without closing them: train_nli, full L1 drop-bottom s42" in told
     assert f"reference: version 1 of {NAME} is reused" in told
     version = old.client.get_model_version(NAME, "7")
     assert (version.tags["sbert_prune.kept_layers"], version.tags["sbert_prune.role"]) == ("2", "variant")

@@ -1,4 +1,4 @@
-"""What every command does first, for processes that are started by the dozen: nothing heavy is imported here."""
+"""The first actions of every command, for tests that start many processes; imports nothing heavy."""
 
 import os
 import signal
@@ -19,9 +19,12 @@ def begin(uri: str, start: Barrier, **environment: str) -> None:
 
 
 def die_while_registering(uri: str) -> None:
-    """Be killed with two runs open and a model half logged."""
+    """Kill this process with two runs open and a model half logged."""
     os.environ["MLFLOW_TRACKING_URI"] = uri
     store = connect()
-    with open_run(store, "full L6", {"step": "full"}) as parent, open_run(store, "register", {"step": "register"}, parent=parent) as child:
+    with (
+        open_run(store, "full L6", {"step": "full"}) as parent,
+        open_run(store, "register", {"step": "register"}, parent=parent) as child,
+    ):
         store.client.create_logged_model("0", "x", child.run_id)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A small project that is run for real: a base of three layers, a handful of rows, a store of its own."""
+"""A small project for whole commands: a base of three layers, a few rows, a store of its own."""
 
 import csv
 import shutil
@@ -41,7 +41,7 @@ class Project:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The base and the data, as a command takes them."""
+        """The base and the data as options of a command."""
         return ("--base-model", str(self.base), *self.data)
 
     @property
@@ -49,7 +49,7 @@ class Project:
         return ("--nli-data", str(self.nli), "--sts-data", str(self.sts))
 
     def recipe(self, **overrides: str) -> Recipe:
-        given = {
+        settings = {
             "base_model": str(self.base),
             "nli.data": str(self.nli),
             "sts.data": str(self.sts),
@@ -59,10 +59,10 @@ class Project:
             "precision": "float32",
             "registered_model": "sbert-small",
         }
-        return load_recipe("quickstart", given | {key.replace("__", "."): value for key, value in overrides.items()})
+        return load_recipe("quickstart", settings | {key.replace("__", "."): value for key, value in overrides.items()})
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
-        """Work here."""
+        """Use this folder and store."""
         patch.setenv("MLFLOW_TRACKING_URI", self.uri)
         patch.chdir(self.folder)
 
@@ -81,20 +81,22 @@ def write_rows(path: Path, header: tuple[str, ...], rows: list[tuple[object, ...
 
 
 def fill_project(folder: Path, *, depth: int = 3) -> None:
-    """A base, data and a migrated store that holds nothing."""
+    """Write a base, data and an empty migrated store."""
     save_small_base(folder / "base", depth=depth)
     (folder / "sts").mkdir()
     nli_rows = [(row.premise, row.hypothesis, row.label.value) for row in generate_nli("train", num_scenes=60)]
     write_rows(folder / "nli.tsv", ("premise", "hypothesis", "label"), nli_rows)
     for split, count in (("train", 96), ("dev", 60), ("test", 60)):
-        pairs = [(row.sentence1, row.sentence2, round(row.score * 5, 2)) for row in generate_sts(split, num_pairs=count)]
+        pairs = [
+            (row.sentence1, row.sentence2, round(row.score * 5, 2)) for row in generate_sts(split, num_pairs=count)
+        ]
         write_rows(folder / "sts" / f"{split}.csv", ("sentence1", "sentence2", "score"), pairs)
     migrate(folder)
 
 
 @pytest.fixture(scope="session")
 def make_project(tmp_path_factory: pytest.TempPathFactory):
-    """A function that makes a project of a folder: make_project(folder, store=False) leaves the store out."""
+    """A function that makes a project in a folder: make_project(folder, store=False) leaves the store out."""
     return partial(copy_project, made_once(tmp_path_factory, "project", fill_project))
 
 
@@ -114,7 +116,7 @@ def project(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pr
 
 @pytest.fixture
 def untouched(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose store is not there yet."""
+    """A project whose store does not exist yet."""
     made = make_project(tmp_path, store=False)
     made.use(monkeypatch)
     return made
@@ -122,7 +124,7 @@ def untouched(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A store that holds nothing, alone in its folder."""
+    """The URI of an empty store, alone in its folder."""
     copy_store(made_once(tmp_path_factory, "store", migrate), tmp_path)
     uri = f"sqlite:///{tmp_path / STORE}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -132,7 +134,7 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
 
 @pytest.fixture
 def everybodys():
-    """A folder that all users may enter and write to; pytest's own are root's alone."""
+    """A folder that all users may enter and write to; pytest's own belong to root."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     yield folder

@@ -1,4 +1,4 @@
-"""What tests of failures share: a collapsed model, a run that holds one of each kind, a command during which something happens."""
+"""Helpers of tests of failures: a collapsed model, a run with one entry of each kind, a command that fails midway."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from pipelines.steps import evaluate as judging
+from pipelines.steps import evaluate
 from sbert_prune.models.lineage import DataRecord
 from sbert_prune.models.sentence import encoder_of, load_saved, with_pooling
 from sbert_prune.models.sources import locate_base
@@ -23,7 +23,7 @@ from tests.pipelines.conftest import Project
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that failed is asked again at once."""
+    """Requests to a store that failed are repeated at once."""
     monkeypatch.setattr("sbert_prune.tracking.store.Outbox", partial(Outbox, pause_s=0.0))
 
 
@@ -32,7 +32,7 @@ def history(client: MlflowClient, run_id: str, key: str) -> list[tuple[int, floa
 
 
 def log_everything(run: Run, figure: Figure) -> None:
-    """One of each kind."""
+    """Log one entry of each kind."""
     run.log_params({"layers": "6"})
     run.log_metrics({"score": 0.5})
     run.log_series([(step, {"loss": 1 / step}) for step in range(1, 1501)])
@@ -51,9 +51,13 @@ def read_everything(client: MlflowClient, run_id: str) -> dict[str, object]:
         "score": run.data.metrics["score"],
         "loss": history(client, run_id, "loss"),
         "tag": run.data.tags["sbert_prune.role"],
-        "inputs": [(each.dataset.name, each.dataset.digest, each.tags[0].value) for each in run.inputs.dataset_inputs],
-        "outputs": [each.model_id for each in run.outputs.model_outputs] if run.outputs else [],
-        "artifacts": sorted(item.path for folder in ("", "rows") for item in client.list_artifacts(run_id, folder) if not item.is_dir),
+        "inputs": [
+            (entry.dataset.name, entry.dataset.digest, entry.tags[0].value) for entry in run.inputs.dataset_inputs
+        ],
+        "outputs": [output.model_id for output in run.outputs.model_outputs] if run.outputs else [],
+        "artifacts": sorted(
+            item.path for folder in ("", "rows") for item in client.list_artifacts(run_id, folder) if not item.is_dir
+        ),
     }
 
 
@@ -81,11 +85,11 @@ def collapsed(base: Path, folder: Path) -> Path:
     return folder
 
 
-def evaluate_while(deed: Callable[[], object], project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:
-    """`evaluate` with a deed done while it judges."""
-    look = judging.measure_speed
+def evaluate_while(action: Callable[[], object], project: Project, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Run `evaluate`, and call an action while it measures speed."""
+    measure = evaluate.measure_speed
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "measure_speed", lambda *given: (deed(), look(*given))[1])
+        patch.setattr(evaluate, "measure_speed", lambda *arguments: (action(), measure(*arguments))[1])
         return CliRunner().invoke(main, ["evaluate", "--model", str(project.base), "--sts-data", str(project.sts)])
 
 
@@ -94,11 +98,14 @@ def check_what_came_late(away: Result, back: Result, client: MlflowClient, folde
     assert away.exit_code == 3, away.output
     where = folder / ".sbert-prune" / "spool"
     assert re.search(
-        rf"Warning: \d+ entries not recorded yet: they lie in {where}, and the next command here delivers them\n$", away.output
+        rf"Warning: \d+ entries not recorded yet: they are in {where}, and the next command here delivers them\n$",
+        away.output,
     )
     assert "sts_test/spearman_cosine" in away.output
     assert back.exit_code == 0, back.output
-    assert re.search(r"^\d+ entries that an earlier command could not record: delivered now$", back.output, re.MULTILINE)
+    assert re.search(
+        r"^\d+ entries that an earlier command could not record: delivered now$", back.output, re.MULTILINE
+    )
     assert (first.info.status, second.info.status) == ("FINISHED", "FINISHED")
     assert first.data.metrics["sts_test/spearman_cosine"] == second.data.metrics["sts_test/spearman_cosine"]
     assert not (folder / ".sbert-prune").exists()

@@ -1,20 +1,19 @@
-"""What forked commands do first; by a module's whole name, as the process that they are forked from knows no other."""
+"""What forked commands run first; found by the module's full name, which the parent process can import."""
 
 import os
 import signal
 from functools import partial
 
-from pipelines.steps import prune as cutting
-from pipelines.steps import train as phase_log
+from pipelines.steps import prune, train
 
 
 def log_at_once() -> None:
-    """Reports of a phase do not wait for others to be logged with."""
-    phase_log.phase_report = partial(phase_log.phase_report, flush_every_s=0.0)
+    """Log each report of a phase at once."""
+    train.phase_report = partial(train.phase_report, flush_every_s=0.0)
 
 
 class Swallows:
-    """What is told to stop while it is deleted, where Python prints what is raised, and goes on."""
+    """Receives a signal while it is deleted, where Python prints an exception and continues."""
 
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -23,10 +22,10 @@ class Swallows:
 
 
 def swallow_a_signal() -> None:
-    check = cutting._check_pruned
+    check = prune._check_pruned
 
-    def told(*given):
+    def check_after_signal(*arguments):
         Swallows()
-        return check(*given)
+        return check(*arguments)
 
-    cutting._check_pruned = told
+    prune._check_pruned = check_after_signal

@@ -19,7 +19,7 @@ from tests.commands import start
 from tests.pipelines.conftest import Project
 from tests.pipelines.test_cleanup import run
 
-LEFT = "left alone, though a killed command could not register it"
+LEFT = "kept, although a killed command left it unregistered"
 NOW = ("cleanup", "--apply", "true", "--older-than-hours", "0")
 
 

@@ -1,4 +1,4 @@
-"""What is understood of the data before training stands on the screen and in the record."""
+"""Checks of the data before training are printed and recorded."""
 
 import csv
 import json
@@ -25,10 +25,12 @@ def rows_of(path):
 @pytest.fixture
 def leaky(project):
     """The project with two test pairs and one dev sentence in train."""
-    (one, other, score), second = rows_of(project.sts / "test.csv")[:2]
+    (left, right, score), second = rows_of(project.sts / "test.csv")[:2]
     sentence = rows_of(project.sts / "dev.csv")[0][0]
     with (project.sts / "train.csv").open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([second, (other, one.upper(), score), (f"{sentence}!", "something that stands nowhere else", "2")])
+        csv.writer(file).writerows(
+            [second, (right, left.upper(), score), (f"{sentence}!", "something that stands nowhere else", "2")]
+        )
     return project
 
 
@@ -40,11 +42,11 @@ def parent_of(project):
 def test_leaks_are_left_out_and_recorded(leaky, capsys):
     run_full(leaky.recipe(layers="3", phases="sts", sts__max_rows="8"))
 
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     client, parent = parent_of(leaky)
     steps = [run for run in client.search_runs(["0"]) if run.info.run_name == "train_sts"]
     recorded = json.loads(Path(mlflow.artifacts.download_artifacts(run_id=parent.info.run_id, artifact_path="leaks.json")).read_text())
-    assert "96 rows, 3 that are also in dev or test left out" in told
+    assert "96 rows, 3 that are also in dev or test left out" in output
     assert {run.data.metrics["sts/leaks"] for run in steps} == {3.0}
     assert {run.data.metrics["sts/rows"] for run in steps} == {96.0}
     assert recorded["sts"]["test"] == {"exact_pairs": 1, "pairs": 2, "exact_sentences": 2, "sentences": 2}
@@ -53,11 +55,11 @@ def test_leaks_are_left_out_and_recorded(leaky, capsys):
     assert "text/pieces_per_word" in parent.data.metrics
 
 
-def test_leaks_stay_where_the_user_says_so(leaky):
-    found = find_texts(leaky.recipe(keep_leaks="true"))
+def test_leaks_stay_with_keep_leaks(leaky):
+    texts = find_texts(leaky.recipe(keep_leaks="true"))
 
-    assert len(found.value.sts.train) == 99
-    assert any("3 rows that are in dev or test too are trained on (keep_leaks=true)" in line for line in found.lines)
+    assert len(texts.value.sts.train) == 99
+    assert any("3 rows that are in dev or test too are trained on (keep_leaks=true)" in line for line in texts.lines)
 
 
 def test_nli_rows_are_kept_apart_from_the_test_pairs_too(project):
@@ -65,10 +67,10 @@ def test_nli_rows_are_kept_apart_from_the_test_pairs_too(project):
     with (project.sts / "test.csv").open("a") as file:
         file.write(f'"{premise}","something that stands nowhere else",1\n')
 
-    found = find_texts(project.recipe())
+    texts = find_texts(project.recipe())
 
-    assert found.value.nli.num_leaks == project.nli.read_text().count(f"{premise}\t") > 0
-    assert premise not in {row.premise for row in found.value.nli.rows}
+    assert texts.value.nli.num_leaks == project.nli.read_text().count(f"{premise}\t") > 0
+    assert premise not in {row.premise for row in texts.value.nli.rows}
 
 
 def test_train_data_that_are_the_test_data_are_refused(project):
@@ -78,15 +80,15 @@ def test_train_data_that_are_the_test_data_are_refused(project):
         find_texts(project.recipe())
 
 
-def test_a_tokenizer_that_does_not_fit_is_warned_of_before_training(project, capsys):
+def test_a_tokenizer_that_does_not_fit_brings_a_warning_before_training(project, capsys):
     pairs = project.folder / "mr.tsv"
     pairs.write_text(DEVANAGARI, encoding="utf-8")
 
     run_full(project.recipe(layers="3", phases="sts", sts__data=str(pairs), split="0.6,0.2,0.2", sts__max_rows="8"))
 
-    told = capsys.readouterr().out
-    assert told.index("Devanagari texts:") < told.index("warning: ") < told.index("step train_sts")
-    assert "split 60/20/20 by sentence" in told
+    output = capsys.readouterr().out
+    assert output.index("Devanagari texts:") < output.index("warning: ") < output.index("step train_sts")
+    assert "split 60/20/20 by sentence" in output
     _, parent = parent_of(project)
     assert parent.data.tags["sbert_prune.script"] == "Devanagari"
     assert parent.data.metrics["text/unknown_rate"] > 0.3

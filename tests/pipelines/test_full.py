@@ -1,4 +1,4 @@
-"""`full` on a real store: what it leaves behind is what users build on."""
+"""`full` on a real store: its runs, versions and artifacts are what users build on."""
 
 import json
 import math
@@ -101,7 +101,8 @@ def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
     assert run.data.params["recipe.nli.data"] == str(project.nli)
     assert run.data.params["kept_layers"] == "0,1"
     assert {
-        key: run.data.tags[f"sbert_prune.{key}"] for key in ("step", "recipe", "kept_layers", "depth", "num_layers", "strategy", "seed")
+        key: run.data.tags[f"sbert_prune.{key}"]
+        for key in ("step", "recipe", "kept_layers", "depth", "num_layers", "strategy", "seed")
     } == {
         "step": "full",
         "recipe": "quickstart",
@@ -125,7 +126,7 @@ def test_the_parent_run_shows_the_data_it_read_and_the_model_it_made(made):
     ]
 
 
-def test_training_runs_hold_their_data_as_inputs_with_digests(made):
+def test_training_runs_have_their_data_as_inputs_with_digests(made):
     project, client, _ = made
     steps = {run.info.run_name: run for run in children(client, parents(client)[0].info.run_id)}
 
@@ -139,7 +140,7 @@ def test_training_runs_hold_their_data_as_inputs_with_digests(made):
     assert client.get_metric_history(steps["train_sts"].info.run_id, "sts/loss")
 
 
-def test_the_experiment_says_that_it_trains_models(made):
+def test_the_experiment_is_marked_as_training_models(made):
     _, client, _ = made
 
     assert client.get_experiment("0").tags["mlflow.experimentKind"] == "custom_model_development"
@@ -156,19 +157,26 @@ def test_a_version_repeats_its_lineage_in_its_tags(made):
     assert len(version.tags["sbert_prune.base_sha256"]) == 64
     assert set(version.tags) >= METRICS
     assert version.description.startswith("variant: layers 0,2 of 3 (explicit), STS test ")
-    assert {"sbert_prune.nli_run_id", "sbert_prune.sts_digest", "sbert_prune.model_sha256", "sbert_prune.parent_run_id"} <= set(
-        version.tags
-    )
+    assert {
+        "sbert_prune.nli_run_id",
+        "sbert_prune.sts_digest",
+        "sbert_prune.model_sha256",
+        "sbert_prune.parent_run_id",
+    } <= set(version.tags)
 
 
-def test_the_models_folder_holds_the_whole_lineage(made):
+def test_the_models_folder_has_the_whole_lineage(made):
     project, _, _ = made
 
     lineage = json.loads((version_folder(3) / "pruning.json").read_text())
 
     assert lineage["kept_layers"] == [0, 2]
     assert lineage["base"]["depth"] == 3
-    assert [(change["kind"], change.get("phase")) for change in lineage["chain"]] == [("prune", None), ("train", "nli"), ("train", "sts")]
+    assert [(change["kind"], change.get("phase")) for change in lineage["chain"]] == [
+        ("prune", None),
+        ("train", "nli"),
+        ("train", "sts"),
+    ]
     assert lineage["chain"][1]["data"]["source"] == str(project.nli)
     assert lineage["chain"][2]["settings"]["epochs"] == 1.0
 
@@ -194,7 +202,7 @@ def test_a_version_states_its_signature(made):
     assert (output.type, output.shape) == (np.dtype("float32"), (-1, 32))
 
 
-def test_the_ten_lines_say_quality_size_speed_and_what_to_do_next(made):
+def test_the_ten_lines_show_quality_size_speed_and_what_to_do_next(made):
     _, _, outputs = made
 
     words = [line.split(maxsplit=1)[0] for line in outputs[0] if line]

@@ -1,4 +1,4 @@
-"""What `evaluate` and `compare` find and leave behind, on a real store."""
+"""The results of `evaluate` and `compare` on a real store."""
 
 import json
 import re
@@ -38,11 +38,14 @@ def artifact(run, name: str) -> str:
 
 
 def write_classes(folder: Path) -> Path:
-    """Sentences about animals and about music, told apart by any model."""
+    """Write sentences about animals and about music, which any model can separate."""
     folder.mkdir()
     subjects = ("a man", "the woman", "a child", "two girls", "my neighbour", "an old lady")
-    deeds = {"animals": ("feeds the dog", "sees a cat", "rides a horse"), "music": ("plays the guitar", "sings a song", "hears the piano")}
-    rows = [(f"{subject} {deed}", label) for subject in subjects for label, found in deeds.items() for deed in found]
+    actions = {
+        "animals": ("feeds the dog", "sees a cat", "rides a horse"),
+        "music": ("plays the guitar", "sings a song", "hears the piano"),
+    }
+    rows = [(f"{subject} {action}", label) for subject in subjects for label in actions for action in actions[label]]
     write_rows(folder / "train.csv", ("text", "label"), rows[:24])
     write_rows(folder / "test.csv", ("Text", "Label"), rows[24:])
     return folder
@@ -50,17 +53,19 @@ def write_classes(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(make_project, tmp_path_factory: pytest.TempPathFactory):
-    """A store with a reference, a variant that is champion, and another variant that is held against it."""
+    """A store with a reference, a variant that is champion, and another variant that is compared with it."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
         project.use(patch)
         run_full(project.recipe())
         call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
-        run_full(project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}"))
+        run_full(
+            project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}")
+        )
         yield project, MlflowClient(project.uri)
 
 
-def test_a_variant_is_held_against_reference_base_and_champion(made):
+def test_a_variant_is_compared_with_reference_base_and_champion(made):
     _, client = made
 
     metrics = client.get_run(client.get_model_version("sbert-small", "3").run_id)
@@ -80,16 +85,29 @@ def test_a_variant_is_held_against_reference_base_and_champion(made):
 
 def test_differences_are_those_of_the_scores(made):
     _, client = made
-    run, reference, champion = newest(client, "full"), *(client.get_model_version("sbert-small", number) for number in ("1", "2"))
+    run, reference, champion = (
+        newest(client, "full"),
+        *(client.get_model_version("sbert-small", number) for number in ("1", "2")),
+    )
     score = run.data.metrics["sts_test/spearman_cosine"]
 
-    assert run.data.metrics["difference/reference"] == pytest.approx(score - float(reference.tags["sts_test/spearman_cosine"]), abs=1e-5)
-    assert run.data.metrics["difference/champion"] == pytest.approx(score - float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5)
-    assert run.data.metrics["quality/retention"] == pytest.approx(score / float(reference.tags["sts_test/spearman_cosine"]), abs=1e-4)
-    assert run.data.metrics["quality/retention_low"] <= run.data.metrics["quality/retention"] <= run.data.metrics["quality/retention_high"]
+    assert run.data.metrics["difference/reference"] == pytest.approx(
+        score - float(reference.tags["sts_test/spearman_cosine"]), abs=1e-5
+    )
+    assert run.data.metrics["difference/champion"] == pytest.approx(
+        score - float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5
+    )
+    assert run.data.metrics["quality/retention"] == pytest.approx(
+        score / float(reference.tags["sts_test/spearman_cosine"]), abs=1e-4
+    )
+    assert (
+        run.data.metrics["quality/retention_low"]
+        <= run.data.metrics["quality/retention"]
+        <= run.data.metrics["quality/retention_high"]
+    )
 
 
-def test_the_parent_run_holds_the_report_and_its_pictures(made):
+def test_the_parent_run_has_the_report_and_its_pictures(made):
     project, client = made
     run = newest(client, "full")
 
@@ -112,11 +130,16 @@ def test_the_parent_run_holds_the_report_and_its_pictures(made):
     assert all(f"| against the {rival} |" in report for rival in ("reference", "base", "champion"))
 
 
-def test_classification_search_and_robustness_stand_on_run_and_version(made):
+def test_classification_search_and_robustness_are_on_run_and_version(made):
     _, client = made
     run, version = newest(client, "full"), client.get_model_version("sbert-small", "3")
 
-    for name in ("classification/topics_accuracy", "classification/topics_knn_macro_f1", "robustness/typos_drop", "geometry/anisotropy"):
+    for name in (
+        "classification/topics_accuracy",
+        "classification/topics_knn_macro_f1",
+        "robustness/typos_drop",
+        "geometry/anisotropy",
+    ):
         assert float(version.tags[name]) == pytest.approx(run.data.metrics[name], rel=1e-4)
     assert run.data.metrics["classification/topics_accuracy"] > 0.6
     inputs = {entry.dataset.name for entry in newest(client, "evaluate").inputs.dataset_inputs}
@@ -126,12 +149,12 @@ def test_classification_search_and_robustness_stand_on_run_and_version(made):
 def test_the_numbers_behind_the_report_are_whole(made):
     _, client = made
 
-    found = json.loads(artifact(newest(client, "evaluate"), "judgement.json"))
+    judgement = json.loads(artifact(newest(client, "evaluate"), "judgement.json"))
 
-    assert set(found["differences"]) == {"reference", "base", "champion"}
-    score = found["scores"]["sts_test/spearman_cosine"]
+    assert set(judgement["differences"]) == {"reference", "base", "champion"}
+    score = judgement["scores"]["sts_test/spearman_cosine"]
     assert score["low"] < score["value"] < score["high"]
-    assert found["differences"]["reference"]["sts_test/spearman_cosine"]["verdict"] in {
+    assert judgement["differences"]["reference"]["sts_test/spearman_cosine"]["verdict"] in {
         "better",
         "worse",
         "not told apart",
@@ -148,7 +171,17 @@ def test_further_sts_sets_have_metrics_of_their_own(made, tmp_path):
     write_rows(tmp_path / "genres.csv", ("sentence1", "sentence2", "score", "genre"), rows)
     sets = f"same={project.sts / 'test.csv'},genres={tmp_path / 'genres.csv'}"
 
-    output = call("evaluate", "--model", str(project.base), "--sts-data", str(project.sts), "--sts-eval", sets, "--robustness", "0")
+    output = call(
+        "evaluate",
+        "--model",
+        str(project.base),
+        "--sts-data",
+        str(project.sts),
+        "--sts-eval",
+        sets,
+        "--robustness",
+        "0",
+    )
 
     metrics = newest(client, "evaluate").data.metrics
     assert metrics["sts_same/spearman_cosine"] == metrics["sts_test/spearman_cosine"]
@@ -157,22 +190,36 @@ def test_further_sts_sets_have_metrics_of_their_own(made, tmp_path):
     assert not any(name.startswith("robustness/") for name in metrics)
 
 
-def test_a_bare_encoder_of_a_stranger_is_judged_by_the_same_measure(made, tmp_path):
+def test_an_external_bare_encoder_is_evaluated_with_the_same_measures(made, tmp_path):
     project, client = made
     encoder_of(load_saved(locate_base(str(project.base)).checkpoint)).save_pretrained(tmp_path / "encoder")
     load_saved(locate_base(str(project.base)).checkpoint).tokenizer.save_pretrained(tmp_path / "encoder")
 
-    call("evaluate", "--model", str(tmp_path / "encoder"), "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
+    call(
+        "evaluate",
+        "--model",
+        str(tmp_path / "encoder"),
+        "--sts-data",
+        str(project.sts),
+        "--reference",
+        "models:/sbert-small/1",
+    )
 
     metrics = newest(client, "evaluate").data.metrics
-    assert {"quality/retention_low", "difference/reference", "difference/reference_p_worse", "speed/latency_p99_ms"} <= set(metrics)
+    assert {
+        "quality/retention_low",
+        "difference/reference",
+        "difference/reference_p_worse",
+        "speed/latency_p99_ms",
+    } <= set(metrics)
 
 
 def test_a_collapsed_model_is_named_in_the_report_of_the_run_that_failed(made, tmp_path):
     project, client = made
 
     result = CliRunner().invoke(
-        main, ["evaluate", "--model", str(collapsed(project.base, tmp_path / "collapsed")), "--sts-data", str(project.sts)]
+        main,
+        ["evaluate", "--model", str(collapsed(project.base, tmp_path / "collapsed")), "--sts-data", str(project.sts)],
     )
 
     run = newest(client, "evaluate")
@@ -201,11 +248,13 @@ def test_models_are_compared_by_version_alias_and_name(made):
 
     run = newest(client, "compare")
     names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
-    found = json.loads(artifact(run, "compare.json"))
+    rows = json.loads(artifact(run, "compare.json"))
     assert {"report.md", "compare.png", "compare.json"} <= names
-    assert [entry["model"] for entry in found] == ["A", "B", "C"]
+    assert [row["model"] for row in rows] == ["A", "B", "C"]
     champion = client.get_model_version("sbert-small", "2")
-    assert found[1]["sts_test/spearman_cosine"] == pytest.approx(float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5)
+    assert rows[1]["sts_test/spearman_cosine"] == pytest.approx(
+        float(champion.tags["sts_test/spearman_cosine"]), abs=1e-5
+    )
     assert re.search(r"sts_test/spearman_cosine +C +[+-]0\.\d{4} \[", output)
     assert "| A | B | C |" in artifact(run, "report.md")
 
@@ -215,7 +264,9 @@ def test_a_model_compared_with_itself_is_as_good(made):
 
     output = call("compare", f"base,{project.base}", "--sts-data", str(project.sts), "--robustness", "0")
 
-    assert re.search(r"sts_test/spearman_cosine +B +\+0\.0000 \[\+0\.0000, \+0\.0000\] +0\.000 +as good within 0\.01", output)
+    assert re.search(
+        r"sts_test/spearman_cosine +B +\+0\.0000 \[\+0\.0000, \+0\.0000\] +0\.000 +as good within 0\.01", output
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,15 +276,21 @@ def test_a_model_compared_with_itself_is_as_good(made):
         (["compare", "quickstart,quickstart"], "compare needs 2 to 26 different models; given: quickstart, quickstart."),
         (["compare", "quickstart", "nowhere"], "nowhere"),
         (["evaluate", "--model", "quickstart", "--sts-eval", "nowhere.tsv"], "'nowhere.tsv' has no name"),
-        (["evaluate", "--model", "quickstart", "--sts-eval", "hi=nowhere.tsv"], "sts_eval hi: nowhere.tsv does not exist"),
-        (["evaluate", "--model", "quickstart", "--classification", "news=nowhere"], "classification news: nowhere does not exist"),
+        (
+            ["evaluate", "--model", "quickstart", "--sts-eval", "hi=nowhere.tsv"],
+            "sts_eval hi: nowhere.tsv does not exist",
+        ),
+        (
+            ["evaluate", "--model", "quickstart", "--classification", "news=nowhere"],
+            "classification news: nowhere does not exist",
+        ),
         (["full", "--classification", "news=nowhere"], "classification news: nowhere does not exist"),
         (["full", "--seeds", "1"], "seeds=1: write two or more different whole numbers"),
         (["full", "--seeds", "1,1"], "seeds=1,1: write two or more different whole numbers"),
         (["full", "--seeds", "1,b"], "seeds=1,b: write two or more different whole numbers"),
     ],
 )
-def test_mistakes_are_answered_before_anything_is_written(arguments, message, tmp_path, monkeypatch):
+def test_mistakes_are_reported_before_anything_is_written(arguments, message, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -272,7 +329,9 @@ def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monke
         commit = hub.add_model("org/encoder", locate_base(str(project.base)).folder)
         use_hub(monkeypatch, hub)
 
-        output = call("evaluate", "--model", "org/encoder", "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
+        output = call(
+            "evaluate", "--model", "org/encoder", "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1"
+        )
 
     run = newest(client, "evaluate")
     assert f'base_revision": "{commit}' in json.dumps(run.data.tags)
@@ -281,17 +340,27 @@ def test_a_model_of_a_hub_is_judged_and_logged_beside_ours(made, tmp_path, monke
     assert "quality/retention " in output
 
 
-def test_a_rival_that_cannot_be_judged_is_a_note_and_not_the_models_fault(made, tmp_path):
+def test_a_rival_that_cannot_be_evaluated_becomes_a_note(made, tmp_path):
     project, client = made
 
     broken = str(collapsed(project.base, tmp_path / "c"))
-    output = call("evaluate", "--model", str(project.base), "--sts-data", str(project.sts), "--reference", broken, "--robustness", "0")
+    output = call(
+        "evaluate",
+        "--model",
+        str(project.base),
+        "--sts-data",
+        str(project.sts),
+        "--reference",
+        broken,
+        "--robustness",
+        "0",
+    )
 
     run = newest(client, "evaluate")
     assert run.info.status == "FINISHED"
     assert "difference/reference" not in run.data.metrics
-    assert re.search(r"note +the reference, .*, is not compared with: .* it has collapsed", output)
-    assert "is not compared with" in artifact(run, "report.md")
+    assert re.search(r"note +not compared with the reference, .*: .* it has collapsed", output)
+    assert "not compared with the reference" in artifact(run, "report.md")
     assert "broken embeddings" not in artifact(run, "report.md")
 
 
@@ -315,13 +384,13 @@ def test_a_champion_whose_bytes_are_gone_costs_the_comparison_and_not_the_varian
 @pytest.mark.slow
 def test_strategies_that_disagree_are_named(project: Project):
     client = MlflowClient(project.uri)
-    given = {"robustness": "0", "registered_model": "sbert-siblings"}
+    settings = {"robustness": "0", "registered_model": "sbert-siblings"}
 
-    run_full(project.recipe(strategy="drop-alternate", **given))
+    run_full(project.recipe(strategy="drop-alternate", **settings))
     first = newest(client, "full")
     for end in ("", "_low", "_high"):
         client.set_model_version_tag("sbert-siblings", "2", f"sts_test/spearman_cosine{end}", "0.99")
-    run_full(project.recipe(strategy="drop-bottom", **given))
+    run_full(project.recipe(strategy="drop-bottom", **settings))
 
     keys = {client.get_model_version("sbert-siblings", number).tags["sbert_prune.sibling_key"] for number in ("2", "3")}
     assert len(keys) == 1
@@ -339,8 +408,20 @@ def test_a_bare_encoder_takes_the_recipes_pooling(made, tmp_path):
     recipe = (Path("cls.yaml")).resolve()
     recipe.write_text("extends: quickstart\nname: cls\npooling: cls\n")
 
-    for given in ("quickstart", str(recipe)):
-        call("evaluate", "--model", str(tmp_path / "encoder"), "--recipe", given, "--sts-data", str(project.sts), "--robustness", "0")
+    for name in ("quickstart", str(recipe)):
+        call(
+            "evaluate",
+            "--model",
+            str(tmp_path / "encoder"),
+            "--recipe",
+            name,
+            "--sts-data",
+            str(project.sts),
+            "--robustness",
+            "0",
+        )
 
-    cls, mean = client.search_runs(["0"], "tags.sbert_prune.step = 'evaluate'", order_by=["attributes.start_time DESC"], max_results=2)
+    cls, mean = client.search_runs(
+        ["0"], "tags.sbert_prune.step = 'evaluate'", order_by=["attributes.start_time DESC"], max_results=2
+    )
     assert cls.data.metrics["sts_test/spearman_cosine"] != mean.data.metrics["sts_test/spearman_cosine"]

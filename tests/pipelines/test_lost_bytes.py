@@ -1,4 +1,4 @@
-"""What is registered stays what it is, whatever is judged later; and bytes that are lost are noticed and made again."""
+"""A later evaluation does not change a registered version; lost bytes are noticed and made again."""
 
 import shutil
 from pathlib import Path
@@ -38,22 +38,22 @@ def files(project: Project, number: str) -> Path:
     return project.folder / "mlruns" / "0" / "models" / tags(project, number)["sbert_prune.model_id"] / "artifacts"
 
 
-def test_a_judgement_on_other_pairs_leaves_a_version_as_it_was(made, make_project, tmp_path):
+def test_an_evaluation_on_other_pairs_leaves_a_version_as_it_was(made, make_project, tmp_path):
     other = make_project(tmp_path / "other")
     rows = (other.sts / "dev.csv").read_text().splitlines()
     (other.sts / "dev.csv").write_text("\n".join(rows[:41]) + "\n")
     before, pairs = tags(made, "2"), (files(made, "2") / FILE_NAME).read_bytes()
 
     run("evaluate", "--model", f"models:/{NAME}/2", "--sts-data", str(other.sts), "--robustness", "0")
-    told = run("register", "--model", f"models:/{NAME}/2").output
+    output = run("register", "--model", f"models:/{NAME}/2").output
 
     assert tags(made, "2") | {"sbert_prune.evaluate_run_id": ""} == before | {"sbert_prune.evaluate_run_id": ""}
     assert (files(made, "2") / FILE_NAME).read_bytes() == pairs
-    assert f"models:/{NAME}/2" in told
+    assert f"models:/{NAME}/2" in output
     assert "every version matches its record" in run("verify").output
 
 
-def test_a_judgement_on_the_same_pairs_replaces_the_one_before(made):
+def test_an_evaluation_on_the_same_pairs_replaces_the_one_before(made):
     before = tags(made, "2")
 
     run("evaluate", "--model", f"models:/{NAME}/2", "--sts-data", str(made.sts), "--robustness", "0", "--force", "true")
@@ -65,7 +65,7 @@ def test_a_judgement_on_the_same_pairs_replaces_the_one_before(made):
     assert "every version matches its record" in run("verify").output
 
 
-def test_what_is_registered_by_hand_is_known_by_the_pairs_that_it_was_judged_on(made, tmp_path):
+def test_a_model_registered_by_hand_records_the_pairs_that_it_was_evaluated_on(made, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(files(made, "2") / "model.sentence_transformer", folder)
 
@@ -85,10 +85,13 @@ def test_lost_bytes_of_variant_and_reference_are_noticed_and_made_again(made):
         shutil.rmtree(files(made, number))
     count = len(MlflowClient(made.uri).search_model_versions(f"name='{NAME}'"))
 
-    told = run("full", *made.given, *SHORT).output
+    output = run("full", *made.given, *SHORT).output
 
-    assert "reference: the bytes of version 1 of sbert-small are gone, so it is trained again" in told
-    again = {str(version.version): dict(version.tags) for version in MlflowClient(made.uri).search_model_versions(f"name='{NAME}'")}
+    assert "reference: the bytes of version 1 of sbert-small are gone, so it is trained again" in output
+    again = {
+        str(version.version): dict(version.tags)
+        for version in MlflowClient(made.uri).search_model_versions(f"name='{NAME}'")
+    }
     assert len(again) == count + 2
     newest = str(count + 2)
     assert again[newest]["sbert_prune.fingerprint"] == again["2"]["sbert_prune.fingerprint"]

@@ -1,4 +1,4 @@
-"""A SQLite store that was moved or copied is told as such: its artifacts are named by whole paths."""
+"""A SQLite store that was moved or copied is reported: it names its artifacts by absolute paths."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from sbert_prune.tracking.store import connect
 
 @pytest.fixture
 def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    """A folder with a store that holds a run and an artifact."""
+    """A folder with a store that has a run and an artifact."""
     folder = tmp_path / "here"
     folder.mkdir()
     use(folder, monkeypatch)
@@ -25,16 +25,16 @@ def use(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-def test_a_moved_store_says_where_its_artifacts_were_and_a_link_mends_it(store, tmp_path, monkeypatch):
-    there = tmp_path / "there"
-    store.rename(there)
-    use(there, monkeypatch)
+def test_a_moved_store_names_the_old_place_of_its_artifacts_and_a_link_repairs_it(store, tmp_path, monkeypatch):
+    moved = tmp_path / "moved"
+    store.rename(moved)
+    use(moved, monkeypatch)
 
     with pytest.raises(TrackingError, match=f"was moved: it records its artifacts as {store}/mlruns/0, which does not exist") as caught:
         connect()
 
-    assert f"ln -s {there} {store}." in str(caught.value)
-    store.symlink_to(there)
+    assert f"ln -s {moved} {store}." in str(caught.value)
+    store.symlink_to(moved)
     connect()
 
 
@@ -47,7 +47,7 @@ def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_pat
         connect()
 
 
-def test_a_store_that_is_used_from_another_folder_is_well(tmp_path, monkeypatch):
+def test_a_store_that_is_used_from_another_folder_works(tmp_path, monkeypatch):
     """MLflow puts the artifacts where the first command ran."""
     for place in ("work", "far"):
         (tmp_path / place).mkdir()
@@ -60,7 +60,7 @@ def test_a_store_that_is_used_from_another_folder_is_well(tmp_path, monkeypatch)
     connect()
 
 
-def test_artifacts_that_lie_elsewhere_on_purpose_are_well(store, tmp_path, monkeypatch):
+def test_artifacts_in_another_place_on_purpose_work(store, tmp_path, monkeypatch):
     connect().client.create_experiment("elsewhere", artifact_location=str(tmp_path / "far" / "away"))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "elsewhere")
 

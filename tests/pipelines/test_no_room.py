@@ -5,8 +5,8 @@ import tempfile
 from tests.in_process import call
 
 
-def test_a_temporary_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
-    """Root may write everywhere, so that a file stands in the folder's place, and every other candidate is taken away."""
+def test_a_missing_temporary_folder_is_reported(tmp_path, monkeypatch):
+    """Root may write everywhere, so the test replaces the candidates by a folder that cannot exist."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/nowhere"])
 

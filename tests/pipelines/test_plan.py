@@ -1,4 +1,4 @@
-"""A plan tells what `full` would do, and does none of it."""
+"""A plan prints what `full` would do, and does none of it."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ SMALL = ["--sts-epochs", "1", "--layers", "2", "--precision", "float32", "--regi
 SMALL_BATCHES = ["--nli-batch-size", "8", "--sts-batch-size", "8", "--distil-batch-size", "8", "--max-seq-length", "16"]
 
 
-def plan(project, *given):
-    arguments = ["full", "--plan", "true", *project.given, *SMALL, *given]
+def plan(project, *options):
+    arguments = ["full", "--plan", "true", *project.given, *SMALL, *options]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     return done.output
@@ -31,9 +31,15 @@ def test_a_plan_counts_the_optimizer_steps_and_leaves_nothing_behind(untouched):
     output = plan(untouched, "--phases", "nli,distil,sts", "--sts-distillation", "1", *SMALL_BATCHES)
 
     line = r"train +(reference|variant)[^,]*, (\w+): ([\d]+) examples, (\d+) optimizer steps of [\d,]+ ms"
-    told = {(who, phase): (int(rows), int(steps)) for who, phase, rows, steps in re.findall(line, output)}
-    assert set(told) == {("reference", "nli"), ("reference", "sts"), ("variant", "nli"), ("variant", "distil"), ("variant", "sts")}
-    assert told["variant", "sts"] == told["reference", "sts"] == (96, 12)
+    planned = {(model, phase): (int(rows), int(steps)) for model, phase, rows, steps in re.findall(line, output)}
+    assert set(planned) == {
+        ("reference", "nli"),
+        ("reference", "sts"),
+        ("variant", "nli"),
+        ("variant", "distil"),
+        ("variant", "sts"),
+    }
+    assert planned["variant", "sts"] == planned["reference", "sts"] == (96, 12)
     assert re.search(r"time +\d+ s of training on cpu", output)
     assert re.search(r"disk +\d+ MB to keep, \d+ MB on the way; [\d,]+ MB are free", output)
     assert "reuse     nothing: no reference for this recipe and data yet" in output
@@ -42,15 +48,28 @@ def test_a_plan_counts_the_optimizer_steps_and_leaves_nothing_behind(untouched):
 
 
 def test_a_plan_follows_a_schedule_and_a_teacher_layer_by_layer(project):
-    short = ["--phases", "distil,sts", "--distil-layer-weight", "1", "--nli-max-rows", "60", "--sts-max-rows", "16", *SMALL_BATCHES]
+    short = [
+        "--phases",
+        "distil,sts",
+        "--distil-layer-weight",
+        "1",
+        "--nli-max-rows",
+        "60",
+        "--sts-max-rows",
+        "16",
+        *SMALL_BATCHES,
+    ]
 
     output = plan(project, *short[:-2], "--max-seq-length", "16", "--schedule", "3,2,1", "--layers", "1")
 
-    told = re.findall(r"train +(reference|variant \d+ layers), (\w+):", output)
-    assert told == [("reference", "sts"), *((f"variant {depth} layers", phase) for depth in (2, 1) for phase in ("distil", "sts"))]
+    planned = re.findall(r"train +(reference|variant \d+ layers), (\w+):", output)
+    assert planned == [
+        ("reference", "sts"),
+        *((f"variant {depth} layers", phase) for depth in (2, 1) for phase in ("distil", "sts")),
+    ]
 
 
-def test_a_plan_says_which_reference_is_there(project):
+def test_a_plan_names_the_reference_that_is_reused(project):
     run_full(project.recipe(layers="3", phases="sts", sts__max_rows="16", sts__batch_size="8"))
 
     output = plan(project, "--phases", "sts", "--sts-max-rows", "16", *SMALL_BATCHES[2:4])
@@ -61,18 +80,18 @@ def test_a_plan_says_which_reference_is_there(project):
 
 def test_a_teacher_of_another_base_is_not_followed_layer_by_layer(untouched):
     save_small_base(untouched.folder / "deeper", depth=6)
-    given = ["--phases", "distil,sts", "--distil-layer-weight", "1", "--distil-teacher", "deeper", "--layers", "2"]
+    options = ["--phases", "distil,sts", "--distil-layer-weight", "1", "--distil-teacher", "deeper", "--layers", "2"]
 
-    done = CliRunner().invoke(main, ["full", *untouched.given, *given])
+    done = CliRunner().invoke(main, ["full", *untouched.given, *options])
 
     assert done.exit_code == 2
     assert "has the layers 0-5 of 6, the student 0,1 of 3: they cannot be compared one by one" in done.output
     assert not (untouched.folder / "mlflow.db").exists()
 
 
-@pytest.mark.parametrize("given", ["yes", "ture"])
-def test_a_plan_is_wanted_or_not(project, given):
-    done = CliRunner().invoke(main, ["full", "--plan", given])
+@pytest.mark.parametrize("value", ["yes", "ture"])
+def test_plan_is_true_or_false(project, value):
+    done = CliRunner().invoke(main, ["full", "--plan", value])
 
     assert done.exit_code == 2
-    assert f"plan={given}: write true or false" in done.output
+    assert f"plan={value}: write true or false" in done.output

@@ -1,4 +1,4 @@
-"""What was done before is not done twice, and the line says which run it came from."""
+"""Finished steps are reused, and a line names the run that they come from."""
 
 import re
 
@@ -12,7 +12,7 @@ from tests.pipelines.conftest import Project
 
 @pytest.fixture(scope="module")
 def project(make_project, tmp_path_factory: pytest.TempPathFactory):
-    """A store in which each command has been run once."""
+    """A store in which each command has run once."""
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
         project.use(patch)
@@ -23,31 +23,36 @@ def project(make_project, tmp_path_factory: pytest.TempPathFactory):
 def run(command: str, project: Project, *more: str) -> Result:
     sts = ("--sts-data", str(project.sts))
     reads = {"full": project.given, "prune": ("--base-model", str(project.base)), "train_sts": sts, "evaluate": sts}
-    given = list(reads.get(command, ()))
-    given += ["--layers", "2"] if command in {"full", "prune"} else []
-    given += ["--registered-model", "sbert-small"]
-    given += ["--sts-epochs", "1", "--precision", "float32"] if command in {"full", "train_sts"} else []
-    result = CliRunner().invoke(main, [command, *given, *more])
+    arguments = list(reads.get(command, ()))
+    arguments += ["--layers", "2"] if command in {"full", "prune"} else []
+    arguments += ["--registered-model", "sbert-small"]
+    arguments += ["--sts-epochs", "1", "--precision", "float32"] if command in {"full", "train_sts"} else []
+    result = CliRunner().invoke(main, [command, *arguments, *more])
     assert result.exit_code == 0, result.output
     return result
 
 
 def versions(project: Project) -> dict[str, dict[str, str]]:
-    return {str(version.version): dict(version.tags) for version in MlflowClient(project.uri).search_model_versions("name='sbert-small'")}
+    return {
+        str(version.version): dict(version.tags)
+        for version in MlflowClient(project.uri).search_model_versions("name='sbert-small'")
+    }
 
 
 def parent(project: Project):
-    runs = MlflowClient(project.uri).search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time DESC"])
+    runs = MlflowClient(project.uri).search_runs(
+        ["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time DESC"]
+    )
     return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
 
 
 def model_in(result: Result) -> str:
-    found = re.search(r"^model\s+(\S+)", result.output, re.MULTILINE)
-    assert found is not None
-    return found[1]
+    match = re.search(r"^model\s+(\S+)", result.output, re.MULTILINE)
+    assert match is not None
+    return match[1]
 
 
-def test_the_same_full_makes_nothing_and_its_run_tells_all_the_same(project):
+def test_the_same_full_makes_nothing_and_its_run_has_the_same_record(project):
     before, first = versions(project), parent(project)
     client = MlflowClient(project.uri)
 
@@ -60,7 +65,7 @@ def test_the_same_full_makes_nothing_and_its_run_tells_all_the_same(project):
     assert second.info.run_id != first.info.run_id
     assert second.data.tags["sbert_prune.reused_from"] == before["2"]["sbert_prune.run_id"]
     assert second.data.metrics.keys() == first.data.metrics.keys()
-    files = [{item.path for item in client.list_artifacts(one.info.run_id)} for one in (first, second)]
+    files = [{item.path for item in client.list_artifacts(full_run.info.run_id)} for full_run in (first, second)]
     assert files[0] == files[1] >= {"report.md", "speed.png"}
 
 
@@ -88,7 +93,7 @@ def test_other_data_are_another_variant(project, tmp_path, make_project):
     assert {key: made[key] for key in before} == before
 
 
-def test_what_was_not_judged_on_something_is_judged_on_it_without_being_made_again(project, tmp_path):
+def test_further_data_are_evaluated_without_training_again(project, tmp_path):
     before = versions(project)
 
     again = run("full", project, "--sts-eval", f"again={project.sts}")
@@ -134,13 +139,15 @@ def test_a_result_that_was_deleted_is_made_again(project):
     assert model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom")) != first
 
 
-def test_the_same_judgement_is_not_passed_twice(project):
+def test_the_same_evaluation_does_not_run_twice(project):
     first = run("evaluate", project, "--model", "models:/sbert-small/2")
     again = run("evaluate", project, "--model", "models:/sbert-small/2")
 
     assert "the same was judged by run" not in first.output
     assert "the same was judged by run" in again.output
-    scores = [re.findall(r"^sts_test/spearman_cosine +(\d\.\d{4})", result.output, re.MULTILINE) for result in (first, again)]
+    scores = [
+        re.findall(r"^sts_test/spearman_cosine +(\d\.\d{4})", result.output, re.MULTILINE) for result in (first, again)
+    ]
     assert scores[0] == scores[1] != []
 
 
@@ -152,21 +159,31 @@ def test_a_model_that_is_registered_twice_is_one_version_with_the_newest_metrics
     assert "sts_test/spearman_cosine" not in before[newest]
 
     run("evaluate", project, "--model", trained)
-    told = run("register", project, "--model", trained)
+    again = run("register", project, "--model", trained)
 
-    assert f"version {newest} of sbert-small is the very same model" in told.output
+    assert f"version {newest} of sbert-small is the same model" in again.output
     assert versions(project).keys() == before.keys()
     assert "sts_test/spearman_cosine" in versions(project)[newest]
 
 
-def test_a_model_that_is_registered_again_without_a_judgement_is_the_same_version(project):
-    trained = model_in(run("train_sts", project, "--model", model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom"))))
+def test_a_model_that_is_registered_again_without_an_evaluation_is_the_same_version(project):
+    trained = model_in(
+        run(
+            "train_sts",
+            project,
+            "--model",
+            model_in(run("prune", project, "--layers", "1", "--strategy", "drop-bottom")),
+        )
+    )
     run("register", project, "--model", trained)
     before = versions(project)
 
-    told = run("register", project, "--model", trained)
+    again = run("register", project, "--model", trained)
 
-    assert f"version {max(before, key=int)} of sbert-small is the very same model, not judged on its pairs since" in told.output
+    assert (
+        f"version {max(before, key=int)} of sbert-small is the same model, not evaluated on its pairs since"
+        in again.output
+    )
     assert versions(project) == before
 
 

@@ -1,4 +1,4 @@
-"""What makes a variant smaller beside a named choice of layers: measured layers, a trimmed vocabulary, a schedule."""
+"""Other ways to a smaller variant: measured strategies, a trimmed vocabulary, a schedule."""
 
 import json
 from pathlib import Path
@@ -33,20 +33,28 @@ def fail(*arguments: str) -> str:
     return result.output
 
 
-def test_a_measured_strategy_leaves_its_scores_and_a_picture_in_the_run(project: Project):
+def test_a_measured_strategy_logs_its_scores_and_a_picture(project: Project):
     output = call("prune", "--layers", "3", "--strategy", "block-influence", *project.data)
 
     run, lineage = latest(project), read_lineage(fetch_model(model_uri(output)))
-    found = json.loads(artifact(run, "importance/block-influence_12_layers.json"))
+    importance = json.loads(artifact(run, "importance/block-influence_12_layers.json"))
     series = MlflowClient(project.uri).get_metric_history(run.info.run_id, "importance/score")
-    assert found["kept_layers"] == list(lineage.kept_layers) == sorted(sorted(range(12), key=lambda index: -found["scores"][index])[:3])
-    assert [point.value for point in sorted(series, key=lambda point: point.step)] == pytest.approx(found["scores"])
-    assert Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/importance/similarity_12_layers.png")).is_file()
+    assert (
+        importance["kept_layers"]
+        == list(lineage.kept_layers)
+        == sorted(sorted(range(12), key=lambda index: -importance["scores"][index])[:3])
+    )
+    assert [point.value for point in sorted(series, key=lambda point: point.step)] == pytest.approx(
+        importance["scores"]
+    )
+    assert Path(
+        mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/importance/similarity_12_layers.png")
+    ).is_file()
     assert (lineage.strategy, run.data.tags["sbert_prune.strategy"]) == ("block-influence", "block-influence")
     assert run.data.tags["sbert_prune.kept_layers"] == str(lineage.selection)
 
 
-def test_a_vocabulary_is_trimmed_to_a_corpus_of_the_users_and_the_record_says_so(project: Project):
+def test_a_vocabulary_is_trimmed_to_the_users_corpus_and_recorded(project: Project):
     corpus = project.folder / "corpus.txt"
     corpus.write_text("\n".join(row.premise for row in generate_nli("train", num_scenes=300)))
 
@@ -70,12 +78,12 @@ def test_without_a_corpus_the_training_texts_are_what_is_covered(project: Projec
     trim, metrics = read_lineage(fetch_model(model_uri(output))).trim, latest(project).data.metrics
     assert trim.corpus.name == "training texts"
     assert trim.pieces < 12_000
-    # The generated dev pairs use words that the train split lacks, which its own held-out texts cannot tell.
+    # The generated dev pairs use words that the train split lacks, which the held-out texts of train do not show.
     assert metrics["vocabulary/covered_dev_sentences"] < 0.5 < metrics["vocabulary/covered_sentences"]
     assert "they use words that the corpus lacks. Keep more pieces, or give a wider vocabulary_corpus" in output
 
 
-def test_a_trimmed_model_is_trimmed_further_and_the_chain_goes_on(project: Project):
+def test_a_trimmed_model_is_trimmed_further_and_the_chain_continues(project: Project):
     first = model_uri(call("prune", "--layers", "0,2,4,6", "--vocabulary", "4000", *project.data))
 
     second = model_uri(call("prune", "--base-model", first, "--layers", "1,3", "--vocabulary", "2000", *project.data))
@@ -88,7 +96,7 @@ def test_a_trimmed_model_is_trimmed_further_and_the_chain_goes_on(project: Proje
 
 
 @pytest.mark.parametrize(
-    ("arguments", "answer"),
+    ("arguments", "message"),
     [
         (["--vocabulary", "100"], "vocabulary=100"),
         (["--vocabulary-corpus", "corpus.txt"], "with vocabulary=all nothing is trimmed to it"),
@@ -96,12 +104,12 @@ def test_a_trimmed_model_is_trimmed_further_and_the_chain_goes_on(project: Proje
         (["--vocabulary", "8000", "--vocabulary-corpus", "nli.tsv"], "one sentence a line"),
     ],
 )
-def test_a_vocabulary_that_cannot_be_is_refused_before_a_run_is_opened(untouched: Project, arguments, answer):
+def test_an_impossible_vocabulary_is_refused_before_a_run_is_opened(untouched: Project, arguments, message):
     (untouched.folder / "corpus.txt").write_text("a\n")
 
     output = fail("prune", *arguments, *untouched.data)
 
-    assert answer in output
+    assert message in output
     assert not (untouched.folder / "mlflow.db").exists()
 
 
@@ -112,13 +120,15 @@ def test_a_pickled_base_is_read_only_when_asked_for(project: Project, tiny_base)
     refused = fail("prune", "--base-model", str(base), "--layers", "1", "--max-seq-length", "32")
     assert "Have it converted with convert_pickle=true" in refused
 
-    output = call("prune", "--base-model", str(base), "--layers", "1", "--max-seq-length", "32", "--convert-pickle", "true")
+    output = call(
+        "prune", "--base-model", str(base), "--layers", "1", "--max-seq-length", "32", "--convert-pickle", "true"
+    )
 
     assert read_lineage(fetch_model(model_uri(output))).base.id == str(base)
 
 
 @pytest.mark.slow
-def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project: Project):
+def test_a_schedule_trains_after_every_cut_and_begins_with_the_reference(project: Project):
     run_full(project.recipe(layers="1", schedule="3,2,1", vocabulary="5000"))
 
     client = MlflowClient(project.uri)
@@ -126,7 +136,17 @@ def test_a_schedule_heals_after_every_cut_and_begins_with_the_reference(project:
     lineage = read_lineage(fetch_model("models:/sbert-small/2"))
     assert reference.tags["sbert_prune.role"] == "reference"
     assert reference.tags.get("sbert_prune.vocabulary") is None
-    assert [record.kind for record in lineage.chain] == ["train", "train", "prune", "trim", "train", "train", "prune", "train", "train"]
+    assert [record.kind for record in lineage.chain] == [
+        "train",
+        "train",
+        "prune",
+        "trim",
+        "train",
+        "train",
+        "prune",
+        "train",
+        "train",
+    ]
     assert [record.kept_layers for record in lineage.chain if record.kind == "prune"] == [(0, 1), (0,)]
     assert (variant.tags["sbert_prune.kept_layers"], variant.tags["sbert_prune.vocabulary"]) == ("0", "5000 of 12000")
 
@@ -136,6 +156,9 @@ def test_all_layers_with_a_smaller_vocabulary_is_a_variant_not_the_reference(pro
     run_full(project.recipe(layers="3", vocabulary="5000", nli__max_rows="60"))
 
     client = MlflowClient(project.uri)
-    roles = {version.version: version.tags["sbert_prune.role"] for version in client.search_model_versions("name='sbert-small'")}
+    roles = {
+        version.version: version.tags["sbert_prune.role"]
+        for version in client.search_model_versions("name='sbert-small'")
+    }
     assert roles == {1: "reference", 2: "variant"}
     assert "5000 of 12000 pieces" in client.get_model_version("sbert-small", "2").description

@@ -1,4 +1,4 @@
-"""A command that is told to stop closes its runs on the way out."""
+"""A command that a signal ends closes its runs first."""
 
 import signal
 
@@ -11,16 +11,16 @@ from tests.pipelines.prepared import log_at_once, swallow_a_signal
 
 
 def training_has_begun(client: MlflowClient) -> bool:
-    found = client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'")
-    return any("nli/loss" in run.data.metrics for run in found)
+    runs = client.search_runs(["0"], "attributes.run_name = 'train_nli' and attributes.status = 'RUNNING'")
+    return any("nli/loss" in run.data.metrics for run in runs)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Project, sent, status):
     client = MlflowClient(project.uri)
     client.search_experiments()
-    given = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
-    command = start(project.folder, "full", *project.given, *given, prepare=log_at_once)
+    options = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
+    command = start(project.folder, "full", *project.given, *options, prepare=log_at_once)
     command.wait_for(lambda: training_has_begun(client), every_s=0.3)
 
     command.send(sent)
@@ -37,11 +37,11 @@ def test_a_signal_leaves_killed_runs_a_checkpoint_and_no_version(project: Projec
     assert (checkpoint / "position.json").is_file()
 
 
-def test_an_exit_that_was_swallowed_is_made_up_for_at_the_next_step(project: Project):
-    """A signal that arrives in a destructor raises an exit that Python only prints: the next step ends the command all the same."""
-    given = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
+def test_an_exit_that_was_swallowed_ends_the_command_at_the_next_step(project: Project):
+    """A signal that arrives in a destructor raises an exit that Python only prints; the next step ends the command."""
+    options = ("--layers", "2", "--nli-epochs", "1000", "--nli-batch-size", "4")
 
-    command = start(project.folder, "full", *project.given, *given, prepare=swallow_a_signal)
+    command = start(project.folder, "full", *project.given, *options, prepare=swallow_a_signal)
 
     assert command.end() == 143
     assert "Exception ignored" in command.output

@@ -1,4 +1,4 @@
-"""The steps one by one, as commands."""
+"""The steps as single commands."""
 
 import re
 from pathlib import Path
@@ -28,9 +28,9 @@ def call(*arguments: str) -> str:
 
 
 def model_uri(output: str) -> str:
-    found = re.search(r"^model\s+(\S+)$", output, re.MULTILINE)
-    assert found, output
-    return found[1]
+    match = re.search(r"^model\s+(\S+)$", output, re.MULTILINE)
+    assert match, output
+    return match[1]
 
 
 @pytest.mark.slow
@@ -38,11 +38,17 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     phases = ["--registered-model", "sbert-small", "--precision", "float32"]
     run_full(project.recipe())
 
-    pruned = model_uri(call("prune", "--base-model", str(project.base), "--layers", "2", "--registered-model", "sbert-small"))
+    pruned = model_uri(
+        call("prune", "--base-model", str(project.base), "--layers", "2", "--registered-model", "sbert-small")
+    )
     after_nli = model_uri(call("train_nli", "--model", pruned, "--nli-data", str(project.nli), *phases))
-    healed = model_uri(call("train_sts", "--model", after_nli, "--sts-data", str(project.sts), "--sts-epochs", "1", *phases))
-    judged = call("evaluate", "--model", healed, "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1")
-    call("register", "--model", healed, "--registered-model", "sbert-small", "--force", "true")
+    after_sts = model_uri(
+        call("train_sts", "--model", after_nli, "--sts-data", str(project.sts), "--sts-epochs", "1", *phases)
+    )
+    judged = call(
+        "evaluate", "--model", after_sts, "--sts-data", str(project.sts), "--reference", "models:/sbert-small/1"
+    )
+    call("register", "--model", after_sts, "--registered-model", "sbert-small", "--force", "true")
 
     client = MlflowClient(project.uri)
     one_by_one, full = client.get_model_version("sbert-small", "3"), client.get_model_version("sbert-small", "2")
@@ -64,9 +70,9 @@ def test_a_pruned_model_is_pruned_again_in_the_indices_of_its_base(project: Proj
 def test_evaluate_takes_a_run_uri_a_folder_and_a_single_file(project: Project):
     saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1"))
     store = connect()
-    folder = project.folder / "stranger"
+    folder = project.folder / "external"
     fetch_model(saved).rename(folder)
-    with open_run(store, "a stranger's run", {}) as run:
+    with open_run(store, "an external run", {}) as run:
         store.client.log_artifacts(run.run_id, str(folder), "encoder")
 
     for uri in (str(folder), f"runs:/{run.run_id}/encoder"):
@@ -103,7 +109,9 @@ def test_a_run_of_mlflow_is_adopted_by_the_command_and_by_no_child(project: Proj
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (ValueError("x://u:pw@h"), "FAILED")], ids=repr
+    ("error", "status"),
+    [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (ValueError("x://u:pw@h"), "FAILED")],
+    ids=repr,
 )
 def test_a_run_ends_with_the_status_of_what_ended_it(project: Project, error, status):
     store = connect()
@@ -129,7 +137,8 @@ def test_retention_without_test_pairs_is_refused(project: Project):
     (project.sts / "test.csv").unlink()
 
     result = CliRunner().invoke(
-        main, ["evaluate", "--model", str(project.base), "--reference", str(project.base), "--sts-data", str(project.sts)]
+        main,
+        ["evaluate", "--model", str(project.base), "--reference", str(project.base), "--sts-data", str(project.sts)],
     )
 
     assert result.exit_code == 2
@@ -144,7 +153,9 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
         connect()
 
 
-def test_a_model_that_does_not_come_back_is_not_registered_and_the_given_one_stays(project: Project, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_does_not_load_equal_is_not_registered_and_the_users_model_stays(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
     saved = model_uri(call("prune", "--base-model", str(project.base), "--layers", "1"))
     monkeypatch.setattr("pipelines.steps.register.PROBES", ("another sentence", *PROBES[1:]))
 
@@ -166,11 +177,11 @@ def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(proje
     assert "sts_test/spearman_cosine " in output
 
 
-def test_a_strangers_model_is_registered_with_its_own_pooling_and_a_lineage(project: Project):
-    stranger = with_pooling(load_saved(locate_base(str(project.base)).checkpoint), "cls", max_seq_length=32)
-    stranger.save(str(project.folder / "stranger"))
+def test_an_external_model_is_registered_with_its_own_pooling_and_a_lineage(project: Project):
+    external = with_pooling(load_saved(locate_base(str(project.base)).checkpoint), "cls", max_seq_length=32)
+    external.save(str(project.folder / "external"))
 
-    call("register", "--model", str(project.folder / "stranger"), "--registered-model", "s")
+    call("register", "--model", str(project.folder / "external"), "--registered-model", "s")
 
     version = MlflowClient(project.uri).get_model_version("s", "1")
     assert version.tags["sbert_prune.pooling"] == "cls"

@@ -38,7 +38,7 @@ def test_a_run_of_a_killed_process_is_closed_by_the_next_command(uri):
     add_version(noise=0.05, size=80, role="reference")
     output = done("history")
 
-    assert "closed as KILLED, as their process has ended without a word: register, full L6" in output
+    assert "closed as KILLED, because their process ended without closing them: register, full L6" in output
     ended = [client.search_runs(["0"], f"attributes.run_name = '{name}'")[0] for name in ("full L6", "register")]
     assert {run.info.status for run in ended} == {"KILLED"}
     assert {run.data.tags["sbert_prune.error"].partition(" on ")[0] for run in ended} == {"its process"}

@@ -12,11 +12,22 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main
 from tests.pipelines.conftest import Project
 
-SHORT = ("--sts-epochs", "0.5", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small")
+SHORT = (
+    "--sts-epochs",
+    "0.5",
+    "--nli-max-rows",
+    "40",
+    "--robustness",
+    "0",
+    "--precision",
+    "float32",
+    "--registered-model",
+    "sbert-small",
+)
 
 
-def sweep(project: Project, *given: str):
-    return CliRunner().invoke(main, ["sweep", *project.given, *SHORT, *given])
+def sweep(project: Project, *options: str):
+    return CliRunner().invoke(main, ["sweep", *project.given, *SHORT, *options])
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +41,34 @@ def swept(make_project, tmp_path_factory):
 
 
 def top_run(client: MlflowClient):
-    (run,) = client.search_runs(["0"], "tags.sbert_prune.step = 'sweep'", order_by=["attributes.start_time DESC"], max_results=1)
+    (run,) = client.search_runs(
+        ["0"], "tags.sbert_prune.step = 'sweep'", order_by=["attributes.start_time DESC"], max_results=1
+    )
     return run
 
 
 @pytest.mark.slow
 def test_each_selection_is_made_once_and_registered(swept):
-    _, client, said = swept
+    _, client, output = swept
 
-    kept = {str(version.version): version.tags["sbert_prune.kept_layers"] for version in client.search_model_versions("name='sbert-small'")}
+    kept = {
+        str(version.version): version.tags["sbert_prune.kept_layers"]
+        for version in client.search_model_versions("name='sbert-small'")
+    }
     assert kept == {"1": "0-2", "2": "0,1", "3": "0,2", "4": "0"}
-    assert "drop-middle to 1 layers keeps 0, as drop-top does: models:/sbert-small/4" in said
-    assert said.count("step train_nli") == 4
+    assert "drop-middle to 1 layers keeps 0, as drop-top does: models:/sbert-small/4" in output
+    assert output.count("step train_nli") == 4
 
 
 @pytest.mark.slow
-def test_the_run_above_holds_table_picture_and_numbers(swept):
-    _, client, said = swept
+def test_the_parent_run_has_table_picture_and_numbers(swept):
+    _, client, output = swept
     run = top_run(client)
     files = {entry.path for entry in client.list_artifacts(run.info.run_id)}
     report = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="report.md")).read_text()
-    numbers = json.loads(Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="curve.json")).read_text())
+    numbers = json.loads(
+        Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="curve.json")).read_text()
+    )
 
     assert run.info.run_name == "sweep L3,2,1 drop-top,drop-middle s42"
     assert run.info.status == "FINISHED"
@@ -63,7 +81,7 @@ def test_the_run_above_holds_table_picture_and_numbers(swept):
         ["| 2", "drop-middle", "0,2"],
         ["| 1", "drop-top, drop-middle", "0"],
     ]
-    assert "knee      " in said
+    assert "knee      " in output
     history = client.get_metric_history(run.info.run_id, "curve/drop-top/sts_dev/spearman_cosine")
     assert [point.step for point in history] == [3, 2, 1]
     children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
@@ -105,9 +123,12 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
-        (["--depths", "6,x"], "depths=6,x: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1."),
+        (
+            ["--depths", "6,x"],
+            "depths=6,x: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1.",
+        ),
         (["--depths", "6,6"], "depths=6,6: write different numbers"),
         (["--depths", "13"], "layers=13 cannot be kept: the encoder has 3 layers."),
         (["--depths", "0"], "layers=0 cannot be kept"),
@@ -117,17 +138,27 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
         (["--layers", "6"], "No such option '--layers'"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_written(untouched, given, told):
-    done = sweep(untouched, *given)
+def test_mistakes_are_reported_before_anything_is_written(untouched, options, message):
+    done = sweep(untouched, *options)
 
     assert done.exit_code == 2
-    assert told in done.output
+    assert message in done.output
     assert not (untouched.folder / "mlflow.db").exists()
 
 
 def test_a_plan_times_each_depth_once(untouched):
     done = sweep(
-        untouched, "--plan", "true", "--depths", "3,2", "--strategies", "drop-top,drop-bottom", "--phases", "sts", "--max-seq-length", "16"
+        untouched,
+        "--plan",
+        "true",
+        "--depths",
+        "3,2",
+        "--strategies",
+        "drop-top,drop-bottom",
+        "--phases",
+        "sts",
+        "--max-seq-length",
+        "16",
     )
 
     assert done.exit_code == 0, done.output

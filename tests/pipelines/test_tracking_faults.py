@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
-from pipelines.steps.context import deliver_inherited, settle
+from pipelines.steps.context import deliver_inherited, deliver_remaining
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
 from tests.pipelines.faults import (
@@ -131,10 +131,10 @@ def test_the_entries_of_a_deleted_run_are_dropped_and_reported(folder: Path, imp
 
     following = connect()
     deliver_inherited(following.outbox)
-    settle(following.outbox)
+    deliver_remaining(following.outbox)
 
     output = capsys.readouterr().out
-    assert "2 entries of an earlier command dropped, as the store will never take them: metrics of run" in output
+    assert "2 entries of an earlier command dropped, because the store rejects them: metrics of run" in output
     assert "must be in the 'active' state" in output
     assert store.client.get_run(run.run_id).data.metrics == {"score": 2.0}
     assert unrecorded == []
@@ -148,10 +148,10 @@ def test_a_value_that_the_store_never_accepts_is_reported_and_stops_nothing(fold
         run.log_params({"layers": "7"})
         run.log_metrics({"score": 2.0})
 
-    settle(store.outbox)
+    deliver_remaining(store.outbox)
 
     (line,) = unrecorded
-    assert line.startswith(f"1 entry not recorded, as the store will never take them: params of run {run.run_id}: ")
+    assert line.startswith(f"1 entry not recorded, because the store rejects them: params of run {run.run_id}: ")
     assert store.client.get_run(run.run_id).info.status == "FINISHED"
 
 

@@ -151,7 +151,7 @@ def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_comman
 
     assert away.exit_code == 3, away.output
     kept = tmp_path / ".sbert-prune" / "unfinished"
-    assert f"What was made so far is kept in {kept}: the same command goes on from there." in away.output
+    assert f"The results so far are kept in {kept}: run the same command again to continue." in away.output
     assert "Traceback" not in away.output
     server.start()
     back = full(project)

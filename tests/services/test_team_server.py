@@ -201,7 +201,7 @@ def test_a_permission_that_is_taken_away_meanwhile_stops_nothing_and_is_made_up_
     assert "sts_test/spearman_cosine" in away.output
     assert "the tracking store does not accept data" in away.output
     assert "(ann may not do that (status 403 for runs/log-batch). Ask the server's administrator to give ann EDIT" in away.output
-    assert re.search(r"Warning: \d+ entries not recorded yet: they lie in .*, and the next command here delivers them\n$", away.output)
+    assert re.search(r"Warning: \d+ entries not recorded yet: they are in .*, and the next command here delivers them\n$", away.output)
     assert run.info.status == "RUNNING"
     assert (after.info.status, "sts_test/spearman_cosine" in after.data.metrics) == ("FINISHED", True)
     assert not SECRETS.search(away.output + spooled)
