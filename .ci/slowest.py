@@ -1,4 +1,4 @@
-"""Print the slowest tests of several runs of pytest: `python slowest.py NUMBER JUNIT_XML...`. Standard library alone."""
+"""Print the slowest tests of several runs of pytest: `python slowest.py NUMBER JUNIT_XML...`. Uses no other package."""
 
 import sys
 from collections import defaultdict
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 
 def main(number: int, reports: list[Path]) -> None:
-    """Print seconds and names; a test's set-up counts as its own, which for the first of a file is what the file shares."""
+    """Print seconds and names. A test includes its set-up, so a file's first test includes what the file shares."""
     seconds: dict[str, float] = defaultdict(float)
     for report in reports:
         for case in ElementTree.parse(report).iter("testcase"):

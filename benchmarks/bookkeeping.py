@@ -45,7 +45,7 @@ def main(counts: str) -> None:
             open_context(recipe.device, recipe.precision) as context,
             context.under("search", {"step": "search"}, recipe) as (inner, _),
         ):
-            study = RecordedStudy(inner)
+            study = RecordedStudy(inner, recipe)
             for _ in range(count):
                 study.add_trial()
             seconds = []

@@ -25,11 +25,11 @@ settings.load_profile("quick")
 wait_for_no_disk()
 
 _ORDER = ("behaviour", "tuning", "pipelines", "library", "contracts", "services")
-"""The folders with the longest tests first, so that no worker ends long after the others; what waits for the quickstart's store last."""
+"""The folders with the longest tests first, so that both workers end together; the quickstart's store comes last."""
 
 
 def pytest_collection_finish():
-    """Leave the libraries out of the garbage collector's rounds: there are a million objects of them, and none will go."""
+    """Exclude the imported libraries from garbage collection: a million objects that are never freed."""
     gc.collect()
     gc.freeze()
 
@@ -51,7 +51,12 @@ def build_tokenizer(pad_id):
     """Words, and letters for everything else; the padding piece stands where the architecture's config expects it."""
     special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     special.insert(pad_id, "[PAD]")
-    pieces = [*special, *WORDS, *(letter for letter in LETTERS if letter not in WORDS), *(f"##{letter}" for letter in LETTERS)]
+    pieces = [
+        *special,
+        *WORDS,
+        *(letter for letter in LETTERS if letter not in WORDS),
+        *(f"##{letter}" for letter in LETTERS),
+    ]
     numbers = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -69,14 +74,24 @@ _NAMES = {
         "num_attention_heads": "n_heads",
         "intermediate_size": "hidden_dim",
     },
-    "t5": {"hidden_size": "d_model", "num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "intermediate_size": "d_ff"},
+    "t5": {
+        "hidden_size": "d_model",
+        "num_hidden_layers": "num_layers",
+        "num_attention_heads": "num_heads",
+        "intermediate_size": "d_ff",
+    },
 }
 _NAMES["mt5"] = _NAMES["t5"]
 """What a config calls our sizes, where it is not the usual name."""
 
 _WINDOWS = {"sliding_window": 4}
 _PARTICULAR = {
-    "deberta-v2": {"relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+    }
     | {"pos_att_type": ["p2c", "c2p"], "conv_kernel_size": 3, "conv_act": "gelu"},
     "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 6}
     | dict.fromkeys(("bos_token_id", "eos_token_id"), 1)
@@ -106,7 +121,9 @@ def build_encoder(model_type="bert", *, depth=4, width=16, spread=0.2, seed=0):
     sizes = {_NAMES.get(model_type, {}).get(key, key): value for key, value in sizes.items()}
     if model_type == "electra":
         sizes["embedding_size"] = width
-    if ARCHITECTURES[model_type].layers == "layers":  # ModernBERT's padding piece and the decoders' heads lie far outside of these sizes
+    if (
+        ARCHITECTURES[model_type].layers == "layers"
+    ):  # ModernBERT's padding piece and the decoders' heads lie far outside of these sizes
         sizes |= {"pad_token_id": 0, "num_key_value_heads": 1, "head_dim": width // 2}
     config = AutoConfig.for_model(model_type, **sizes, **_PARTICULAR.get(model_type, {}))
     with torch.random.fork_rng(devices=[]):
@@ -152,7 +169,7 @@ def tiny_base(tmp_path):
 
 @pytest.fixture
 def tiny_model(tiny_base):
-    """A function that returns a sentence model: tiny_model("bert", pooling="mean", max_seq_length=32, depth=4, width=16)."""
+    """A function that returns a sentence model: tiny_model("bert", pooling="mean", max_seq_length=32, depth=4)."""
 
     def load(model_type="bert", *, pooling="mean", max_seq_length=32, **sizes):
         folder = tiny_base(model_type, **sizes)

@@ -1,4 +1,4 @@
-"""MLflow's stores, without what they do again for each store: SQLite waits for no disk, and migrations are listed once."""
+"""MLflow's stores made faster: SQLite does not wait for the disk, and the migrations are listed once."""
 
 import sqlite3
 from contextlib import suppress
@@ -9,10 +9,12 @@ from sqlalchemy import Engine, event
 
 
 def wait_for_no_disk() -> None:
-    """Let this process's stores not survive a power failure, which no test causes; a killed process loses nothing by it."""
+    """Let SQLite skip waiting for the disk: only a power failure could lose data, not a killed process."""
     if not event.contains(Engine, "connect", _hurry):
         event.listen(Engine, "connect", _hurry)
-        utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)  # it reads a hundred files each time
+        utils._get_latest_schema_revision = cache(
+            utils._get_latest_schema_revision
+        )  # it reads a hundred files each time
 
 
 def _hurry(connection: object, _record: object) -> None:

@@ -1,4 +1,4 @@
-"""The quickstart as a stranger runs it, made once: a variant of six layers by `mlflow run`, one of three, and a promotion."""
+"""The README's quickstart, made once: a variant of six layers by `mlflow run`, one of three, and a promotion."""
 
 import os
 import subprocess
@@ -50,7 +50,9 @@ def _done(folder: Path, command: list[str]) -> str:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     settings = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / STORE}", "PYTHONPATH": str(ROOT)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=clean | settings | {"PATH": path}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=clean | settings | {"PATH": path}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

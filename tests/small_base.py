@@ -1,4 +1,4 @@
-"""A base that trains in a blink: a few layers, 32 wide, the embedded base's tokenizer, a shadow of its word embeddings."""
+"""A base that trains in a moment: a few layers, 32 wide, the embedded base's tokenizer, projected word embeddings."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ WIDTH, LENGTH = 32, 64
 
 
 def save_small_base(folder: Path, *, depth: int = 3) -> None:
-    """Save it. Its sentences are about as alike as the embedded base's, as a random projection keeps angles; its layers are random."""
+    """Save it. A random projection keeps angles, so sentences are as similar as for the embedded base. Layers are random."""
     embedded = locate_base("quickstart").checkpoint
     words = encoder_of(load_saved(embedded)).get_input_embeddings().weight.detach()
     pieces, width = words.shape
@@ -20,7 +20,9 @@ def save_small_base(folder: Path, *, depth: int = 3) -> None:
     sizes = {"num_hidden_layers": depth, "hidden_size": WIDTH, "num_attention_heads": 2, "intermediate_size": 2 * WIDTH}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        small = BertModel(BertConfig(vocab_size=pieces, max_position_embeddings=LENGTH, initializer_range=0.1, **sizes, **calm)).eval()
+        small = BertModel(
+            BertConfig(vocab_size=pieces, max_position_embeddings=LENGTH, initializer_range=0.1, **sizes, **calm)
+        ).eval()
         projection = torch.randn(width, WIDTH) / WIDTH**0.5
     small.get_input_embeddings().weight.data = words @ projection
     small.save_pretrained(folder)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Language:
-    """Words that stand in this order: who, where, deed; `today` may stand before all of them. Every deed excludes the others."""
+    """Words in this order: who, where, deed; `today` may come first. Every deed excludes the others."""
 
     who: tuple[str, ...]
     where: tuple[str, ...]

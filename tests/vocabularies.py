@@ -26,8 +26,24 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-SUBJECTS = ("the singer", "a painter", "the old teacher", "a runner", "the baker", "my neighbour", "एक माणूस", "ein Bäcker")
-DEEDS = ("sings loudly", "painted the bridge", "is teaching children", "runs towards the river", "bakes bread", "बासरी वाजवत आहे")
+SUBJECTS = (
+    "the singer",
+    "a painter",
+    "the old teacher",
+    "a runner",
+    "the baker",
+    "my neighbour",
+    "एक माणूस",
+    "ein Bäcker",
+)
+DEEDS = (
+    "sings loudly",
+    "painted the bridge",
+    "is teaching children",
+    "runs towards the river",
+    "bakes bread",
+    "बासरी वाजवत आहे",
+)
 ENDS = (".", "!", ", again and again.", " in 2024.", " near the singing fountain.")
 CORPUS = tuple(random.Random(0).sample([f"{s} {d}{e}" for s, d, e in itertools.product(SUBJECTS, DEEDS, ENDS)], 240))
 """240 sentences in three languages and two scripts, shuffled."""
@@ -41,7 +57,9 @@ def wordpiece(size=220, specials=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(specials), show_progress=False))
+    tokenizer.train_from_iterator(
+        CORPUS, trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(specials), show_progress=False)
+    )
     return tokenizer.get_vocab()
 
 
@@ -70,7 +88,9 @@ def byte_fallback(size=260, corpus=CORPUS):
     """A BPE as it comes out of SentencePiece: bytes for what is unknown, and a rule for every way to split a piece."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, max_token_length=12))
+    tokenizer.train_from_iterator(
+        corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, max_token_length=12)
+    )
     trained, _ = _bpe_parts(tokenizer)
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256)), *trained]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
@@ -112,7 +132,9 @@ def unigram_vocabulary(first, last=()):
 
 
 def xlm_roberta_tokenizer():
-    return XLMRobertaTokenizer(vocab=unigram_vocabulary(("<s>", "<pad>", "</s>", "<unk>"), ("<mask>",)), model_max_length=40)
+    return XLMRobertaTokenizer(
+        vocab=unigram_vocabulary(("<s>", "<pad>", "</s>", "<unk>"), ("<mask>",)), model_max_length=40
+    )
 
 
 def camembert_tokenizer():
@@ -148,7 +170,9 @@ def modernbert_tokenizer():
     tokenizer.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"])
     tokenizer.add_tokens(["|||IP_ADDRESS|||"])
     ends = [(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
     inputs = ["input_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=40, model_input_names=inputs, **names)
@@ -161,7 +185,9 @@ def qwen_tokenizer():
     tokenizer.add_special_tokens({"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     end = ("<|endoftext|>", tokenizer.eos_token_id)
     template = processors.TemplateProcessing(single=f"$A {end[0]}", special_tokens=[end])
-    tokenizer.backend_tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence(
+        [processors.ByteLevel(trim_offsets=False), template]
+    )
     return tokenizer
 
 
@@ -169,13 +195,17 @@ def gemma_tokenizer():
     vocabulary, merges = byte_fallback()
     tokenizer = GemmaTokenizer(vocab=dict(vocabulary), merges=merges, model_max_length=40)
     ends = [("<bos>", vocabulary["<bos>"]), ("<eos>", vocabulary["<eos>"])]
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=ends)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=ends
+    )
     return tokenizer
 
 
 TOKENIZERS = {
     "bert": lambda: BertTokenizer(vocab=dict(wordpiece()), model_max_length=40),
-    "distilbert": lambda: BertTokenizer(vocab=dict(wordpiece()), model_max_length=40, model_input_names=["input_ids", "attention_mask"]),
+    "distilbert": lambda: BertTokenizer(
+        vocab=dict(wordpiece()), model_max_length=40, model_input_names=["input_ids", "attention_mask"]
+    ),
     "electra": lambda: BertTokenizer(vocab=dict(wordpiece()), do_lower_case=False, model_max_length=40),
     "roberta": roberta_tokenizer,
     "xlm-roberta": xlm_roberta_tokenizer,
@@ -205,7 +235,9 @@ def build_model(model_type, folder, *, tokenizer=None, spare_rows=7, seed=0):
     """A sentence model with random weights whose tokenizer and encoder were saved and loaded, as a user's are."""
     tokenizer = tokenizer or TOKENIZERS[model_type]()
     named = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")}
-    sizes = _SIZES.get(model_type, {}) if model_type in {"distilbert", "t5"} else {**_USUAL, **_SIZES.get(model_type, {})}
+    sizes = (
+        _SIZES.get(model_type, {}) if model_type in {"distilbert", "t5"} else {**_USUAL, **_SIZES.get(model_type, {})}
+    )
     if model_type != "t5":
         sizes = {**sizes, "max_position_embeddings": 64}
     config = AutoConfig.for_model(model_type, vocab_size=len(tokenizer) + spare_rows, **sizes, **named)

@@ -48,8 +48,8 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             f"study     {name}: {state}",
             *estimate.lines,
             *(f"search    {part}: {format_duration(seconds)}" for part, seconds in parts.items() if seconds),
-            f"time      at most {format_duration(sum(parts.values()))} of training on {estimate.hardware}, one after the "
-            "other; most trials are stopped on their way",
+            f"time      at most {format_duration(sum(parts.values()))} of training on {estimate.hardware}, one after "
+            "the other; most trials are stopped on their way",
             *disk_lines([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]

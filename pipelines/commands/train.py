@@ -57,7 +57,9 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        saved = distil(context, recipe, source, texts, record, dev=training.sts.dev if training else None, teacher=teacher)
+        saved = distil(
+            context, recipe, source, texts, record, dev=training.sts.dev if training else None, teacher=teacher
+        )
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
 
 

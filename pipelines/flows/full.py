@@ -129,7 +129,8 @@ def _judge_again(context: Context, recipe: Recipe, inputs: Inputs, variant: Vers
 def _over_seeds(judgements: Sequence[Judgement]) -> dict[str, OverSeeds]:
     """Return each score, the retention, and the difference to the reference, over all seeds."""
     scores = {
-        name: over_seeds([judgement.measured.scores[name] for judgement in judgements]) for name in judgements[0].measured.scores
+        name: over_seeds([judgement.measured.scores[name] for judgement in judgements])
+        for name in judgements[0].measured.scores
     }
     retentions = [retention for judgement in judgements if (retention := judgement.retention()) is not None]
     if len(retentions) == len(judgements):

@@ -122,8 +122,7 @@ def _check_quality(candidate: Candidate, margin: float) -> list[str]:
 def _compare_with_reference(pairs: DevPairs, reference_pairs: DevPairs, margin: float, reference: Version) -> list[str]:
     if len(pairs.gold) < MIN_ROWS:
         return [
-            f"{len(pairs.gold)} dev pairs cannot tell whether it is as good as its reference: "
-            f"{MIN_ROWS} are the fewest"
+            f"{len(pairs.gold)} dev pairs cannot tell whether it is as good as its reference: {MIN_ROWS} are the fewest"
         ]
     score, reference_score = pairs.score, reference_pairs.score
     difference = score.minus(reference_score)

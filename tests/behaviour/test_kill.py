@@ -18,7 +18,9 @@ RECIPE = ("--layers", "2", "--nli-epochs", "25", "--sts-epochs", "8", "--checkpo
 def start(project: Project, recipe: tuple[str, ...] = RECIPE) -> Started:
     temporary = project.folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    return commands.start(project.folder, "full", *recipe, *project.given, MLFLOW_TRACKING_URI=project.uri, TMPDIR=str(temporary))
+    return commands.start(
+        project.folder, "full", *recipe, *project.given, MLFLOW_TRACKING_URI=project.uri, TMPDIR=str(temporary)
+    )
 
 
 def unfinished(project: Project) -> set[Path]:
@@ -26,7 +28,7 @@ def unfinished(project: Project) -> set[Path]:
 
 
 def kill_at(command: Started, project: Project, phase: int, step: int) -> None:
-    """Kill without a warning once the phase with this number, counted from 1, has a checkpoint of this optimizer step."""
+    """Kill once the phase with this number, counted from 1, has a checkpoint of this optimizer step."""
     seen: set[Path] = set()  # the checkpoints of a phase go when it is done
 
     def is_there() -> bool:
@@ -55,8 +57,13 @@ def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path, make_proje
     kill_at(start(killed), killed, phase=2, step=5)
     told = finish(killed)
 
-    made, expected = (MlflowClient(project.uri).search_model_versions("name = 'sbert-quickstart'") for project in (killed, quiet))
-    digests = [{(v.tags["sbert_prune.role"], v.tags["sbert_prune.model_sha256"]) for v in versions} for versions in (made, expected)]
+    made, expected = (
+        MlflowClient(project.uri).search_model_versions("name = 'sbert-quickstart'") for project in (killed, quiet)
+    )
+    digests = [
+        {(v.tags["sbert_prune.role"], v.tags["sbert_prune.model_sha256"]) for v in versions}
+        for versions in (made, expected)
+    ]
     assert "resumed after optimizer step" in told
     assert digests[0] == digests[1]
     assert len(made) == len(expected) == 2
@@ -74,7 +81,9 @@ def left_in(project: Project) -> dict[str, object]:
     told = ("role", "model_sha256", "fingerprint", "kept_layers", "variant_key", "sts_dev_digest")
     folders = [path.name for path in (project.folder / "mlruns" / "0" / "models").iterdir() if any(path.iterdir())]
     return {
-        "versions": sorted((v.version, *(v.tags[f"sbert_prune.{key}"] for key in told), sorted(v.tags)) for v in versions),
+        "versions": sorted(
+            (v.version, *(v.tags[f"sbert_prune.{key}"] for key in told), sorted(v.tags)) for v in versions
+        ),
         "scores": [{key: v.tags[key] for key in v.tags if key.startswith(("sts_", "quality/"))} for v in versions],
         "models": len(client.search_logged_models(["0"])),
         "folders of models": len(folders),

@@ -1,4 +1,4 @@
-"""A registry that an earlier version has left is opened, verified, compared, promoted from, loaded and gone on with by this one."""
+"""This version opens, verifies, compares, promotes, loads and continues a registry that an earlier version made."""
 
 import json
 import tarfile
@@ -67,7 +67,9 @@ def test_every_version_is_listed_with_all_that_was_known_of_it(old: Old):
         assert {key: known[key] for key in then["tags"] if key.startswith("sbert_prune.")} == {
             key: value for key, value in then["tags"].items() if key.startswith("sbert_prune.")
         }
-        assert [float(known[key]) for key in then["tags"] if "/" in key] == [float(then["tags"][key]) for key in then["tags"] if "/" in key]
+        assert [float(known[key]) for key in then["tags"] if "/" in key] == [
+            float(then["tags"][key]) for key in then["tags"] if "/" in key
+        ]
     assert old.aliases() == old.expected["aliases"] == {"champion": "2", "challenger": "4"}
 
 
@@ -104,7 +106,11 @@ def test_its_versions_compare_by_the_scores_that_they_had(old: Old):
 
     told = old.done("compare", "1", "3", "@champion", *given)
 
-    (score,) = (line.split() for line in told.splitlines() if line.split()[:1] == ["sts_test/spearman_cosine"] and "[" in line.split()[2])
+    (score,) = (
+        line.split()
+        for line in told.splitlines()
+        if line.split()[:1] == ["sts_test/spearman_cosine"] and "[" in line.split()[2]
+    )
     then = [old.expected["versions"][number]["tags"]["sts_test/spearman_cosine"] for number in ("1", "3", "2")]
     assert [float(value) for value in score if value[0].isdigit() and "]" not in value] == pytest.approx(
         [float(value) for value in then], abs=2e-3
@@ -127,7 +133,9 @@ def test_it_is_promoted_from_and_rolled_back(old: Old):
 def test_the_command_that_was_killed_is_finished(old: Old):
     told = old.done(*old.expected["killed"])
 
-    assert "closed as KILLED, because their process ended without closing them: train_nli, full L1 drop-bottom s42" in told
+    assert (
+        "closed as KILLED, because their process ended without closing them: train_nli, full L1 drop-bottom s42" in told
+    )
     assert f"reference: version 1 of {NAME} is reused" in told
     version = old.client.get_model_version(NAME, "7")
     assert (version.tags["sbert_prune.kept_layers"], version.tags["sbert_prune.role"]) == ("2", "variant")
@@ -139,7 +147,7 @@ def test_the_command_that_was_killed_is_finished(old: Old):
 
 
 def test_full_in_it_reuses_the_reference_and_leaves_the_versions_as_they_were(old: Old):
-    """The reference is found by recipe and data, whatever version of the code trained it. The variant is trained by the new code."""
+    """The reference is found by recipe and data, whichever code trained it. The variant is trained by the new code."""
     told = old.done("full", "--recipe", "old.yaml")
 
     assert f"reference: version 1 of {NAME} is reused" in told
@@ -148,11 +156,26 @@ def test_full_in_it_reuses_the_reference_and_leaves_the_versions_as_they_were(ol
 
 @pytest.mark.slow
 def test_its_search_goes_on(old: Old):
-    given = ("--layers", "2", "--trials", "3", "--space", "layers", "--screening", "untrained", "--finalists", "1", "--keep-models", "1")
+    given = (
+        "--layers",
+        "2",
+        "--trials",
+        "3",
+        "--space",
+        "layers",
+        "--screening",
+        "untrained",
+        "--finalists",
+        "1",
+        "--keep-models",
+        "1",
+    )
 
     told = old.done("search", "--recipe", "old.yaml", *given, command=tuning)
 
-    assert f"study {next((old.folder / '.sbert-prune' / 'search').glob('*.journal')).stem} resumes after 2 trials" in told
+    assert (
+        f"study {next((old.folder / '.sbert-prune' / 'search').glob('*.journal')).stem} resumes after 2 trials" in told
+    )
     assert len(list((old.folder / ".sbert-prune" / "search").glob("*.journal"))) == 1
     challenger = old.client.get_model_version_by_alias(NAME, "challenger")
     assert challenger.tags["sbert_prune.role"] == "variant"

@@ -61,7 +61,9 @@ README = (ROOT / "README.md").read_text()
 def test_the_readme_shows_what_the_command_ends_with(quickstart: Quickstart):
     (shown,) = (block for block in README.split("```") if block.lstrip().startswith("variant "))
 
-    first_words = [[line.split()[0] for line in text.splitlines() if line.strip()] for text in (shown, quickstart.output)]
+    first_words = [
+        [line.split()[0] for line in text.splitlines() if line.strip()] for text in (shown, quickstart.output)
+    ]
 
     assert first_words[1][-len(first_words[0]) :] == first_words[0]
 
@@ -80,7 +82,11 @@ def test_the_readmes_commands_on_the_registry_do_what_it_says(quickstart: Quicks
         given = re.findall(r'-P (\w+)=("[^"]*"|\S+)', rest)
         results[command] = call(command, *(part for name, value in given for part in (f"--{name}", value.strip('"'))))
 
-    assert {command: result.exit_code for command, result in results.items()} == {"promote": 0, "rollback": 0, "history": 0}
+    assert {command: result.exit_code for command, result in results.items()} == {
+        "promote": 0,
+        "rollback": 0,
+        "history": 0,
+    }
     assert "is Production now, alias champion: the smallest of 2 variants" in results["promote"].output
     assert f"models:/{NAME}/1 is Production now" in results["rollback"].output
     assert "rolled back  Production to version 1" in results["history"].output

@@ -49,7 +49,9 @@ def make_data() -> list[str]:
     write_rows(Path("nli.tsv"), ("premise", "hypothesis", "label"), nli)
     texts = [text for row in nli for text in row[:2]]
     for split, count in (("train", 96), ("dev", 80), ("test", 80)):
-        pairs = [(row.sentence1, row.sentence2, round(row.score * 5, 2)) for row in generate_sts(split, num_pairs=count)]
+        pairs = [
+            (row.sentence1, row.sentence2, round(row.score * 5, 2)) for row in generate_sts(split, num_pairs=count)
+        ]
         write_rows(Path("sts") / f"{split}.csv", ("sentence1", "sentence2", "score"), pairs)
         texts += [text for pair in pairs for text in pair[:2]]
     return texts
@@ -61,14 +63,18 @@ def make_base(texts: list[str]) -> None:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False))
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    )
     ends = [(piece, tokenizer.token_to_id(piece)) for piece in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     names = {f"{piece.strip('[]').lower()}_token": piece for piece in special}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=40, **names).save_pretrained("base")
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
-    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=40, initializer_range=0.2, **sizes)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=40, initializer_range=0.2, **sizes
+    )
     BertModel(config).save_pretrained("base")
 
 
@@ -109,7 +115,9 @@ def describe() -> dict[str, object]:
     versions = client.search_model_versions("name = 'old'")
     loadable = [version for version in versions if version.tags.get("sbert_prune.bytes") != "let go"]
     folders = {
-        str(version.version): Path("mlruns/0/models") / version.tags["sbert_prune.model_id"] / "artifacts/model.sentence_transformer"
+        str(version.version): Path("mlruns/0/models")
+        / version.tags["sbert_prune.model_id"]
+        / "artifacts/model.sentence_transformer"
         for version in loadable
     }
     sentence = "A dog runs."
@@ -118,14 +126,17 @@ def describe() -> dict[str, object]:
         "killed": KILLED,
         "sentence": sentence,
         "embeddings": {
-            number: SentenceTransformer(str(folder), device="cpu").encode(sentence).tolist() for number, folder in folders.items()
+            number: SentenceTransformer(str(folder), device="cpu").encode(sentence).tolist()
+            for number, folder in folders.items()
         },
         "versions": {
             str(version.version): {"stage": version.current_stage, "run_id": version.run_id, "tags": dict(version.tags)}
             for version in versions
         },
         "aliases": {alias: str(number) for alias, number in client.get_registered_model("old").aliases.items()},
-        "runs": {run.info.run_id: [run.info.run_name, run.info.status] for run in client.search_runs(["0"], max_results=1000)},
+        "runs": {
+            run.info.run_id: [run.info.run_name, run.info.status] for run in client.search_runs(["0"], max_results=1000)
+        },
     }
 
 
@@ -142,7 +153,20 @@ def main(folder: str) -> None:
     call("promote", *name, "--version", "3", "--margin", "0.000001", "--min-retention", "2", status=4)
     call("promote", *name, "--version", "3", "--force", "true", "--reason", "smaller")
     call("rollback", *name, "--reason", "wrong answers")
-    given = ("--layers", "2", "--trials", "3", "--space", "layers", "--screening", "untrained", "--finalists", "1", "--keep-models", "1")
+    given = (
+        "--layers",
+        "2",
+        "--trials",
+        "3",
+        "--space",
+        "layers",
+        "--screening",
+        "untrained",
+        "--finalists",
+        "1",
+        "--keep-models",
+        "1",
+    )
     call("search", "--recipe", "old.yaml", *given, module="tuning")
     call("verify")
     kill_on_the_way()

@@ -45,7 +45,9 @@ def test_leaks_are_left_out_and_recorded(leaky, capsys):
     output = capsys.readouterr().out
     client, parent = parent_of(leaky)
     steps = [run for run in client.search_runs(["0"]) if run.info.run_name == "train_sts"]
-    recorded = json.loads(Path(mlflow.artifacts.download_artifacts(run_id=parent.info.run_id, artifact_path="leaks.json")).read_text())
+    recorded = json.loads(
+        Path(mlflow.artifacts.download_artifacts(run_id=parent.info.run_id, artifact_path="leaks.json")).read_text()
+    )
     assert "96 rows, 3 that are also in dev or test left out" in output
     assert {run.data.metrics["sts/leaks"] for run in steps} == {3.0}
     assert {run.data.metrics["sts/rows"] for run in steps} == {96.0}

@@ -273,7 +273,10 @@ def test_a_model_compared_with_itself_is_as_good(made):
     ("arguments", "message"),
     [
         (["compare", "quickstart"], "compare needs 2 to 26 different models; given: quickstart."),
-        (["compare", "quickstart,quickstart"], "compare needs 2 to 26 different models; given: quickstart, quickstart."),
+        (
+            ["compare", "quickstart,quickstart"],
+            "compare needs 2 to 26 different models; given: quickstart, quickstart.",
+        ),
         (["compare", "quickstart", "nowhere"], "nowhere"),
         (["evaluate", "--model", "quickstart", "--sts-eval", "nowhere.tsv"], "'nowhere.tsv' has no name"),
         (

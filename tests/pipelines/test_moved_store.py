@@ -30,7 +30,9 @@ def test_a_moved_store_names_the_old_place_of_its_artifacts_and_a_link_repairs_i
     store.rename(moved)
     use(moved, monkeypatch)
 
-    with pytest.raises(TrackingError, match=f"was moved: it records its artifacts as {store}/mlruns/0, which does not exist") as caught:
+    with pytest.raises(
+        TrackingError, match=f"was moved: it records its artifacts as {store}/mlruns/0, which does not exist"
+    ) as caught:
         connect()
 
     assert f"ln -s {moved} {store}." in str(caught.value)

@@ -66,9 +66,15 @@ LACKING = [
         "The recipe marathi lacks 'sts.data'. The Marathi translation of STSb is in "
         "https://github.com/l3cube-pune/MarathiNLP under",
     ),
-    (["marathi-muril-modern"], "put its train, dev and test .tsv files into one folder and give it as -P sts_data=FOLDER"),
+    (
+        ["marathi-muril-modern"],
+        "put its train, dev and test .tsv files into one folder and give it as -P sts_data=FOLDER",
+    ),
     (["tamil"], "No Tamil STS data set is known. Give a file of two sentences and a score"),
-    (["minilm", "--sts-data", "quickstart"], "The recipe minilm lacks 'nli.data'. Use any file of premise, hypothesis and label."),
+    (
+        ["minilm", "--sts-data", "quickstart"],
+        "The recipe minilm lacks 'nli.data'. Use any file of premise, hypothesis and label.",
+    ),
     (["hindi", "--sts-data", "missing.tsv"], "missing.tsv does not exist."),
     (["hindi", "--sts-data", str(ROOT)], "has no train and no dev and no test split"),
     (["english", "--nli-data", "missing.csv"], "missing.csv does not exist."),

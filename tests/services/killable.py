@@ -26,7 +26,14 @@ class Server:
         """Start it where it does not run, and wait until it answers."""
         if self.process is not None:
             return
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            f"sqlite:///{self.folder / 'server.db'}",
+        ]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         settings = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | settings

@@ -25,7 +25,9 @@ PASSWORD = "Zwergzack/auf@Drosselbart%41:x"
 
 ADMIN = ("root", "Schneekoppe/bei@Nacht")
 
-_AS_POSTGRES = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}  # PostgreSQL refuses to run as root
+_AS_POSTGRES = (
+    {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+)  # PostgreSQL refuses to run as root
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,15 @@ class Postgres:
     def dump(self, database: str) -> str:
         """All that a database holds, as text."""
         command = [programs() / "pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", "mlflow", database]
-        return subprocess.run(command, env={"PGPASSWORD": PASSWORD}, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(
+            command, env={"PGPASSWORD": PASSWORD}, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
 
     def ask(self, database: str, statement: str) -> list[tuple[object, ...]]:
         """What a statement answers; [] where it gives no rows."""
-        connection = psycopg2.connect(host="127.0.0.1", port=self.port, user="mlflow", password=PASSWORD, dbname=database)
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user="mlflow", password=PASSWORD, dbname=database
+        )
         connection.autocommit = True
         try:
             with connection.cursor() as cursor:
@@ -80,7 +86,19 @@ def postgres() -> Iterator[Postgres]:
         if _AS_POSTGRES:
             shutil.chown(folder, "postgres", "postgres")
             shutil.chown(secret, "postgres", "postgres")
-        _run(found / "initdb", "-D", data, "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-sync")
+        _run(
+            found / "initdb",
+            "-D",
+            data,
+            "-U",
+            "mlflow",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        )
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c full_page_writes=off"
         _run(found / "pg_ctl", "-D", data, "-l", f"{folder}/log", "-w", "-o", options, "start")
         try:
@@ -91,7 +109,13 @@ def postgres() -> Iterator[Postgres]:
 
 def _run(*command: object) -> None:
     done = subprocess.run(
-        [str(part) for part in command], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, **_AS_POSTGRES
+        [str(part) for part in command],
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **_AS_POSTGRES,
     )
     assert done.returncode == 0, done.stderr
 
@@ -105,7 +129,7 @@ def free_port() -> int:
 
 @dataclass
 class TeamServer:
-    """`mlflow server --app-name basic-auth` over PostgreSQL. It can be stopped, and started again at the same address."""
+    """`mlflow server --app-name basic-auth` over PostgreSQL; it can be stopped and restarted at the same address."""
 
     postgres: Postgres
     folder: Path
@@ -127,7 +151,9 @@ class TeamServer:
         command += ["--serve-artifacts", "--artifacts-destination", str(self.folder / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         settings = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING_")} | {
-            "MLFLOW_BACKEND_STORE_URI": self.postgres.uri("runs"),  # in the command line, all users of a machine would see it
+            "MLFLOW_BACKEND_STORE_URI": self.postgres.uri(
+                "runs"
+            ),  # in the command line, all users of a machine would see it
             "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "auth.ini"),
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "forms are signed with it",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -135,7 +161,9 @@ class TeamServer:
         }
         log = self.folder / "server.log"
         with log.open("a") as out:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=settings, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=settings, stdout=out, stderr=subprocess.STDOUT
+            )
         assert answers(self.address, self.process), log.read_text()[-3000:]
 
     def stop(self) -> None:

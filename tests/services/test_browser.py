@@ -42,17 +42,19 @@ def runs(client):
 
 
 def scroll_to(page: Page, label: Locator) -> None:
-    """Scroll the grid of values from its top until a line is there (the grid of names follows): MLflow draws only what can be seen."""
+    """Scroll the grid of values from its top until a line is there: MLflow draws only what is visible."""
     page.get_by_role("row").first.wait_for()
     for top in range(0, 150 * _MOST_SCROLLS, 150):
-        page.evaluate(f"[...document.querySelectorAll('main [role=grid]')].slice(-1).forEach(grid => grid.scrollTop = {top})")
+        page.evaluate(
+            f"[...document.querySelectorAll('main [role=grid]')].slice(-1).forEach(grid => grid.scrollTop = {top})"
+        )
         page.wait_for_timeout(100)
         if label.count():
             return
 
 
 def read_row(page: Page, name: str) -> list[str]:
-    """The values beside a name, left to right: what stands on its line. Metrics stand in two grids that scroll together."""
+    """Return the values on a name's line, left to right. Metrics are in two grids that scroll together."""
     label = page.locator("main").get_by_text(name, exact=True).last
     scroll_to(page, label)
     return label.evaluate(
@@ -65,7 +67,8 @@ def read_row(page: Page, name: str) -> list[str]:
             const left = leaf => leaf.getBoundingClientRect().left;
             return [...document.querySelectorAll("main *")]
                 .filter(leaf => leaf.children.length === 0 && leaf.innerText?.trim())
-                .filter(leaf => Boolean(group(leaf)) === Boolean(group(label)) && Math.abs(line(leaf) - line(label)) < 10)
+                .filter(leaf => Boolean(group(leaf)) === Boolean(group(label)))
+                .filter(leaf => Math.abs(line(leaf) - line(label)) < 10)
                 .filter(leaf => left(leaf) > label.getBoundingClientRect().right)
                 .sort((one, other) => left(one) - left(other))
                 .map(leaf => leaf.innerText.trim());
@@ -96,14 +99,18 @@ def test_the_compared_metrics_are_those_in_the_store(page, pages, runs, metric):
 
     shown = read_row(page, metric)
 
-    assert [float(value) for value in shown] == pytest.approx([run.data.metrics[metric] for run in runs], rel=1e-3, abs=0.0006)
+    assert [float(value) for value in shown] == pytest.approx(
+        [run.data.metrics[metric] for run in runs], rel=1e-3, abs=0.0006
+    )
 
 
 def test_a_registered_model_lists_its_versions_with_the_champion(page, pages):
     page.goto(pages.model(NAME))
 
     for version in ("1", "2", "3"):
-        expect(page.get_by_role("link", name=f"Version {version}", exact=True), f"version {version} is not listed").to_be_visible()
+        expect(
+            page.get_by_role("link", name=f"Version {version}", exact=True), f"version {version} is not listed"
+        ).to_be_visible()
     champions = page.get_by_role("row").filter(has_text="@ champion")
     expect(champions, "one version is the champion").to_have_count(1)
     expect(champions).to_contain_text("Version 2")
@@ -121,8 +128,10 @@ def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client
 
 
 def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(page, pages, client):
-    """As somebody does who has never seen the project: the table on the page, the smallest line of it, the version behind that."""
-    smallest = min(client.search_model_versions(f"name='{NAME}'"), key=lambda version: float(version.tags["size/disk_mb"]))
+    """As a newcomer does: the table on the page, its smallest model, and the version behind it."""
+    smallest = min(
+        client.search_model_versions(f"name='{NAME}'"), key=lambda version: float(version.tags["size/disk_mb"])
+    )
     page.goto(pages.model(NAME))
 
     description = page.get_by_test_id("note-editor-preview-content")

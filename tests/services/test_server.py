@@ -11,7 +11,9 @@ from sbert_prune.tracking.logged_models import fetch_model
 pytestmark = pytest.mark.service
 
 
-def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_path, monkeypatch: pytest.MonkeyPatch, make_project):
+def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, make_project
+):
     project = make_project(tmp_path / "project")
     monkeypatch.chdir(project.folder)
     before = {path.name for path in project.folder.iterdir()}
@@ -26,7 +28,9 @@ def test_full_works_against_a_server_and_leaves_no_file_of_a_store_behind(tmp_pa
         version = client.get_model_version("sbert-small", "2")
         model = mlflow.pyfunc.load_model("models:/sbert-small/2")
         folder = fetch_model("models:/sbert-small/2")
-        again, parent = client.search_runs(["0"], "tags.sbert_prune.step = 'full' and attributes.run_name LIKE 'full %'")
+        again, parent = client.search_runs(
+            ["0"], "tags.sbert_prune.step = 'full' and attributes.run_name LIKE 'full %'"
+        )
         pictures = [item.path for item in client.list_artifacts(parent.info.run_id) if item.path.endswith(".png")]
 
     assert numbers == ["1", "2"]

@@ -1,4 +1,4 @@
-"""A server that is killed, slow or broken, on a command's way from start to registration: nothing is lost, and nothing false is said."""
+"""A server that is killed, slow or broken during a command: nothing is lost, and nothing false is recorded."""
 
 import re
 import time
@@ -18,7 +18,15 @@ from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import connect
 from sbert_prune.training.setup import TrainerSetup
 from tests.pipelines.conftest import Project
-from tests.pipelines.faults import check_what_came_late, evaluate_while, expected, history, log_everything, no_pause, read_everything
+from tests.pipelines.faults import (
+    check_what_came_late,
+    evaluate_while,
+    expected,
+    history,
+    log_everything,
+    no_pause,
+    read_everything,
+)
 from tests.pipelines.shelf import NAME, add_version, done
 from tests.proxy import Proxy, proxy_to
 from tests.services.killable import Server
@@ -60,8 +68,10 @@ def train(project: Project) -> Result:
 
 
 @contextmanager
-def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], None]]) -> Iterator[list[tuple[int, float]]]:
-    """Every optimizer step is logged at once, and a deed is done before the step it belongs to. Yields the losses that were logged."""
+def happening(
+    monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], None]]
+) -> Iterator[list[tuple[int, float]]]:
+    """Log every optimizer step at once, and act before the given steps. Yields the logged losses."""
     logged: list[tuple[int, float]] = []
     log_series = Run.log_series
 
@@ -79,7 +89,9 @@ def happening(monkeypatch: pytest.MonkeyPatch, deeds: dict[int, Callable[[], Non
         yield logged
 
 
-def test_all_that_is_logged_while_a_server_is_down_comes_later_as_it_was_and_no_password_is_kept(server: Server, tmp_path, monkeypatch):
+def test_all_that_is_logged_while_a_server_is_down_comes_later_as_it_was_and_no_password_is_kept(
+    server: Server, tmp_path, monkeypatch
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address.replace("//", "//ann:secret@"))
     for name in ("USERNAME", "PASSWORD"):  # where they move to
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
@@ -116,7 +128,18 @@ def test_a_server_that_is_killed_while_training_and_comes_back_misses_nothing(
     server: Server, tmp_path, no_pause, monkeypatch, make_project
 ):
     project = make_project(tmp_path / "project")
-    arguments = ["--model", str(project.base), "--sts-data", str(project.sts), "--sts-epochs", "2", "--sts-batch-size", "8", "--seed", "7"]
+    arguments = [
+        "--model",
+        str(project.base),
+        "--sts-data",
+        str(project.sts),
+        "--sts-epochs",
+        "2",
+        "--sts-batch-size",
+        "8",
+        "--seed",
+        "7",
+    ]
 
     with happening(monkeypatch, {4: server.kill, 15: server.start}) as logged:
         result = CliRunner().invoke(main, ["train_sts", *arguments])
@@ -131,7 +154,9 @@ def test_a_server_that_is_killed_while_training_and_comes_back_misses_nothing(
     assert not (tmp_path / ".sbert-prune").exists()
 
 
-def test_a_server_that_stays_away_makes_exit_status_3_and_the_next_command_delivers(server: Server, tmp_path, monkeypatch, make_project):
+def test_a_server_that_stays_away_makes_exit_status_3_and_the_next_command_delivers(
+    server: Server, tmp_path, monkeypatch, make_project
+):
     project = make_project(tmp_path / "project")
 
     away = evaluate_while(server.kill, project, monkeypatch)
@@ -141,7 +166,9 @@ def test_a_server_that_stays_away_makes_exit_status_3_and_the_next_command_deliv
     check_what_came_late(away, back, MlflowClient(server.address), tmp_path)
 
 
-def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_command_registers(server, tmp_path, monkeypatch, make_project):
+def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_command_registers(
+    server, tmp_path, monkeypatch, make_project
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     project = make_project(tmp_path / "project")
     log_model = steps.log_model
@@ -163,14 +190,20 @@ def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_comman
     (version,) = client.search_model_versions("name = 'sbert-quickstart'")
     assert version.tags["sbert_prune.role"] == "reference"
     assert not client.search_runs(["0"], "attributes.status = 'RUNNING'")
-    assert {model.status for model in client.search_logged_models(["0"]) if model.name == "sbert-quickstart"} == {"READY"}
+    assert {model.status for model in client.search_logged_models(["0"]) if model.name == "sbert-quickstart"} == {
+        "READY"
+    }
     assert not (tmp_path / ".sbert-prune").exists()
 
 
-def test_a_server_that_answers_500_for_a_while_misses_nothing(proxy: Proxy, tmp_path, no_pause, monkeypatch, make_project):
+def test_a_server_that_answers_500_for_a_while_misses_nothing(
+    proxy: Proxy, tmp_path, no_pause, monkeypatch, make_project
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     project = make_project(tmp_path / "project")
-    proxy.status = lambda path: 500 if "log-batch" in path and sum("log-batch" in request for request in proxy.requests) < 5 else None
+    proxy.status = lambda path: (
+        500 if "log-batch" in path and sum("log-batch" in request for request in proxy.requests) < 5 else None
+    )
 
     result = train(project)
 

@@ -1,4 +1,4 @@
-"""A team's server: PostgreSQL, users and permissions, artifacts served; and no password anywhere but where it was given."""
+"""A team's server: PostgreSQL, users and permissions, served artifacts; no password is printed or stored."""
 
 import multiprocessing
 import re
@@ -74,12 +74,23 @@ def call(folder: Path, uri: str, *arguments: str, **environment: str) -> Ended:
 
 def full(project: Project, *, layers: int = 1) -> tuple[str, ...]:
     data = (*project.given, "--sts-epochs", "1")
-    return ("full", "--layers", str(layers), "--robustness", "0", "--precision", "float32", "--registered-model", "sbert-small", *data)
+    return (
+        "full",
+        "--layers",
+        str(layers),
+        "--robustness",
+        "0",
+        "--precision",
+        "float32",
+        "--registered-model",
+        "sbert-small",
+        *data,
+    )
 
 
 @dataclass
 class Made:
-    """A variant of ann's through the server, a reference written to PostgreSQL directly; the folders they were made in, and the words."""
+    """Ann's variant through the server, a reference written to PostgreSQL; their folders and the output."""
 
     by_server: Path
     directly: Path
@@ -129,14 +140,18 @@ def test_who_may_train_registers_a_version_whose_artifacts_the_server_keeps(made
     assert list(made.by_server.iterdir()) == []
 
 
-def test_a_reader_loads_the_version_and_sees_the_runs_but_changes_nothing(made: Made, server: TeamServer, as_user, tmp_path):
+def test_a_reader_loads_the_version_and_sees_the_runs_but_changes_nothing(
+    made: Made, server: TeamServer, as_user, tmp_path
+):
     client = as_user("ben", BEN)
     before = len(client.search_runs(["0"]))
 
     embedded = mlflow.pyfunc.load_model("models:/sbert-small/2").predict(["A dog runs."])
     uri = server.address_for("ben", BEN)
     promoted = call(tmp_path, uri, "promote", "--registered-model", "sbert-small")
-    registered = call(tmp_path, uri, "register", "--model", "models:/sbert-small/2", "--registered-model", "sbert-small")
+    registered = call(
+        tmp_path, uri, "register", "--model", "models:/sbert-small/2", "--registered-model", "sbert-small"
+    )
 
     assert embedded.shape == (1, 32)
     assert before > 10
@@ -145,25 +160,36 @@ def test_a_reader_loads_the_version_and_sees_the_runs_but_changes_nothing(made: 
     assert "Ask the server's administrator to give ben EDIT permission on experiment Default.\n" in promoted.said
     assert "Ask the server's administrator to give ben EDIT permission on that registered model.\n" in registered.said
     assert len(client.search_runs(["0"])) == before
-    assert [(found.version, found.aliases) for found in client.search_model_versions("name = 'sbert-small'")] == [("2", []), ("1", [])]
+    assert [(found.version, found.aliases) for found in client.search_model_versions("name = 'sbert-small'")] == [
+        ("2", []),
+        ("1", []),
+    ]
 
 
 REFUSED = {
-    "nobody": ({}, "it requires a user name and a password (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user"),
+    "nobody": (
+        {},
+        "it requires a user name and a password (status 401). "
+        "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user",
+    ),
     "wrong": (
         {"MLFLOW_TRACKING_USERNAME": "ann", "MLFLOW_TRACKING_PASSWORD": "Rumpel"},
-        "it does not accept ann with this password (status 401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user",
+        "it does not accept ann with this password (status 401). "
+        "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user",
     ),
     "reader": (
         {"MLFLOW_TRACKING_USERNAME": "ben", "MLFLOW_TRACKING_PASSWORD": BEN},
-        "ben may not do that (status 403 for registered-models/update). Ask the server's administrator to give ben EDIT permission on that",
+        "ben may not do that (status 403 for registered-models/update). "
+        "Ask the server's administrator to give ben EDIT permission on that",
     ),
 }
 
 
 @pytest.mark.parametrize("who", REFUSED)
 @pytest.mark.usefixtures("made")
-def test_who_may_not_train_is_told_so_at_once_and_nothing_is_written(server: TeamServer, project, as_user, tmp_path, who):
+def test_who_may_not_train_is_told_so_at_once_and_nothing_is_written(
+    server: TeamServer, project, as_user, tmp_path, who
+):
     named, told = REFUSED[who]
     client = as_user("ann", ANN)
     before = {run.info.run_id for run in client.search_runs(["0"])}
@@ -190,7 +216,9 @@ def test_a_permission_that_is_taken_away_meanwhile_stops_nothing_and_is_made_up_
     client = as_user("ann", ANN)
     away = evaluate_while(take_away, project, monkeypatch)
     assert away.exit_code == 3, away.output
-    (run,) = client.search_runs(["0"], "attributes.run_name = 'evaluate'", order_by=["attributes.start_time DESC"], max_results=1)
+    (run,) = client.search_runs(
+        ["0"], "attributes.run_name = 'evaluate'", order_by=["attributes.start_time DESC"], max_results=1
+    )
     (kept,) = (tmp_path / ".sbert-prune" / "spool").glob("*.jsonl")
     spooled = kept.read_text()
     with as_admin(server) as admin:
@@ -200,8 +228,14 @@ def test_a_permission_that_is_taken_away_meanwhile_stops_nothing_and_is_made_up_
 
     assert "sts_test/spearman_cosine" in away.output
     assert "the tracking store does not accept data" in away.output
-    assert "(ann may not do that (status 403 for runs/log-batch). Ask the server's administrator to give ann EDIT" in away.output
-    assert re.search(r"Warning: \d+ entries not recorded yet: they are in .*, and the next command here delivers them\n$", away.output)
+    assert (
+        "(ann may not do that (status 403 for runs/log-batch). Ask the server's administrator to give ann EDIT"
+        in away.output
+    )
+    assert re.search(
+        r"Warning: \d+ entries not recorded yet: they are in .*, and the next command here delivers them\n$",
+        away.output,
+    )
     assert run.info.status == "RUNNING"
     assert (after.info.status, "sts_test/spearman_cosine" in after.data.metrics) == ("FINISHED", True)
     assert not SECRETS.search(away.output + spooled)
@@ -227,10 +261,14 @@ def test_no_password_reaches_what_is_said_or_kept(made: Made, server: TeamServer
     assert not SECRETS.search("\n".join([*made.said, *dumps]))
 
 
-def test_a_server_that_goes_down_meanwhile_is_told_of_without_a_password(server: TeamServer, as_user, tmp_path, monkeypatch, capfd):
+def test_a_server_that_goes_down_meanwhile_is_told_of_without_a_password(
+    server: TeamServer, as_user, tmp_path, monkeypatch, capfd
+):
     as_user("", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address_for("ann", ANN))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # for a new run, MLflow would go on asking for four minutes
+    monkeypatch.setenv(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"
+    )  # for a new run, MLflow would go on asking for four minutes
     store = connect(notify=print)
 
     with open_run(store, "down", {}) as run:
@@ -253,7 +291,10 @@ def test_a_server_that_goes_down_meanwhile_is_told_of_without_a_password(server:
 
 
 WRONG_DATABASES = {
-    "password": (lambda database: database.uri("direct", password="Drosselbart@x"), 'password authentication failed for user "mlflow"'),
+    "password": (
+        lambda database: database.uri("direct", password="Drosselbart@x"),
+        'password authentication failed for user "mlflow"',
+    ),
     "name": (lambda database: database.uri("nowhere"), 'database "nowhere" does not exist'),
     "unescaped": (lambda database: database.uri("direct").replace("%40", "@"), "its address cannot be read"),
     "gone": (lambda database: database.uri("direct").replace(f":{database.port}/", ":9/"), "Connection refused"),
@@ -261,17 +302,23 @@ WRONG_DATABASES = {
 
 
 @pytest.mark.parametrize(("uri", "told"), WRONG_DATABASES.values(), ids=WRONG_DATABASES)
-def test_a_database_that_does_not_let_us_in_is_told_at_once_without_a_password(database: Postgres, project, tmp_path, uri, told):
+def test_a_database_that_does_not_let_us_in_is_told_at_once_without_a_password(
+    database: Postgres, project, tmp_path, uri, told
+):
     done = call(tmp_path / "folder", uri(database), *full(project))
 
     assert (done.status, told in done.said) == (2, True), done.said
-    assert re.search(r"Error: The database postgresql\+psycopg2://\*\*\*@127\.0\.0\.1:\d+/\w+ cannot be opened: ", done.said)
+    assert re.search(
+        r"Error: The database postgresql\+psycopg2://\*\*\*@127\.0\.0\.1:\d+/\w+ cannot be opened: ", done.said
+    )
     assert not re.search("Traceback|retried", done.said)
     assert not SECRETS.search(done.said)
     assert list((tmp_path / "folder").iterdir()) == []
 
 
-def test_doctor_asks_the_server_and_the_database_as_commands_do(server: TeamServer, database: Postgres, as_user, monkeypatch):
+def test_doctor_asks_the_server_and_the_database_as_commands_do(
+    server: TeamServer, database: Postgres, as_user, monkeypatch
+):
     as_user("", "")
     database.create("looked_at")
     looks = {
@@ -299,7 +346,9 @@ def test_many_processes_may_begin_at_once_on_a_fresh_database(database: Postgres
     uri, context = database.create("fresh"), multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     start = context.Barrier(8)
-    folders = [tmp_path / str(number) for number in range(8)]  # MLflow's own lock lies in the temporary folder, which machines do not share
+    folders = [
+        tmp_path / str(number) for number in range(8)
+    ]  # MLflow's own lock lies in the temporary folder, which machines do not share
     for folder in folders:
         folder.mkdir()
 
@@ -316,7 +365,9 @@ def test_many_processes_may_begin_at_once_on_a_fresh_database(database: Postgres
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FINISHED"] * 8
 
 
-def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(database: Postgres, make_project, tmp_path, monkeypatch):
+def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(
+    database: Postgres, make_project, tmp_path, monkeypatch
+):
     project = make_project(tmp_path)
     project.use(monkeypatch)
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
@@ -334,9 +385,25 @@ def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(databas
         "--registered-model",
         "sbert-small",
     )
-    space = ("--layers", "1..2", "--trials", "6", "--screening", "none", "--finalists", "1", "--space", "layers", "--sampler", "random")
+    space = (
+        "--layers",
+        "1..2",
+        "--trials",
+        "6",
+        "--screening",
+        "none",
+        "--finalists",
+        "1",
+        "--space",
+        "layers",
+        "--sampler",
+        "random",
+    )
 
-    both = [commands.start(tmp_path, "search", *project.given, *short, *space, "--storage", storage, module="tuning") for _ in range(2)]
+    both = [
+        commands.start(tmp_path, "search", *project.given, *short, *space, "--storage", storage, module="tuning")
+        for _ in range(2)
+    ]
     ends = [command.end() for command in both]
     said = [command.output for command in both]
 
@@ -349,6 +416,10 @@ def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(databas
     client = MlflowClient(project.uri)
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
     runs = client.search_runs(["0"], "tags.sbert_prune.step = 'trial'")
-    assert len(runs) == len({run.data.tags["sbert_prune.trial"] for run in runs}) == len([one for one in trials if one.state.is_finished()])
+    assert (
+        len(runs)
+        == len({run.data.tags["sbert_prune.trial"] for run in runs})
+        == len([one for one in trials if one.state.is_finished()])
+    )
     assert client.get_model_version_by_alias("sbert-small", "challenger")
     assert all(PASSWORD not in text for text in said)
