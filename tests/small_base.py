@@ -12,7 +12,7 @@ WIDTH, LENGTH = 32, 64
 
 
 def save_small_base(folder: Path, *, depth: int = 3) -> None:
-    """Save it. A random projection keeps angles: sentences are as similar as for the embedded base. Layers are random."""
+    """Save it. A random projection keeps angles: sentences are as similar as before. The layers are random."""
     embedded = locate_base("quickstart").checkpoint
     words = encoder_of(load_saved(embedded)).get_input_embeddings().weight.detach()
     pieces, width = words.shape

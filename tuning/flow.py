@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from pipelines.console import echo
-from pipelines.flows.summary import summarise, where_report
+from pipelines.flows.summary import promote_line, summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
 from pipelines.steps.records import data_record
@@ -133,10 +133,9 @@ def _answer(
     lines = publish(run, report)
     return [
         *lines,
-        *summarise(search.context.store, version, its_reference)[:-1],
+        *summarise(search.context.store, version, its_reference),
         f"stage     {challenger}",
         where_report(search.context.store, run.run_id),
         where_dashboard(search.study.study_name, settings.storage),
-        f"promote   mlflow run . -e promote -P registered_model={version.name} -P version={version.version} "
-        "-P stage=Production",
+        promote_line(version),
     ]

@@ -91,7 +91,7 @@ def _retention(metrics: Mapping[str, float]) -> str:
 
 
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
-    """Return the lines that `full` ends with: quality with its interval, size, speed, and the next commands."""
+    """Return what a variant is, in lines: quality with its interval, size, speed, and how to load it."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
     score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
     return [
@@ -110,6 +110,12 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f"model     {variant.uri}",
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
         f"see       {where_to_see(store)}",
-        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} "
-        "-P stage=Production",
     ]
+
+
+def promote_line(variant: Version) -> str:
+    """Return the line with the command that promotes a variant."""
+    return (
+        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} "
+        "-P stage=Production"
+    )

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pipelines.steps.records import headlines, lineage_tags
+from pipelines.steps.records import lineage_tags
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.metrics import STS_DEV
+from sbert_prune.metrics import STS_DEV, headlines
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.saved_model import SavedModel, lineage_of

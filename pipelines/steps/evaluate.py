@@ -14,7 +14,6 @@ from pipelines.steps.measures import Measures
 from pipelines.steps.records import (
     as_sentence_model,
     data_record,
-    headlines,
     lineage_tags,
     log_rows,
     logged_id,
@@ -31,7 +30,7 @@ from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.measures import Measured, measure_all
 from sbert_prune.evaluation.sts import StsMeasure
 from sbert_prune.layer_analysis.anatomy import inspect_layers
-from sbert_prune.metrics import STS_TEST
+from sbert_prune.metrics import STS_TEST, headlines
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.models.sentence import PROBES, embed, save_sentence_model

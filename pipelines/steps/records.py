@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from pipelines.steps.reuse import OUTPUT, result_folder
@@ -79,34 +78,6 @@ def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRec
         skipped=rows.num_skipped,
         leaks=rows.num_leaks,
     )
-
-
-HEADLINES = (
-    "sts_*/spearman_cosine",
-    "sts_*/spearman_cosine_low",
-    "sts_*/spearman_cosine_high",
-    "sts_*/pearson_cosine",
-    "quality/*",
-    "difference/*",
-    "classification/*_accuracy",
-    "classification/*_macro_f1",
-    "mteb/*",
-    "retrieval/*_recall_at_1",
-    "retrieval/*_mrr",
-    "robustness/*_drop",
-    "robustness/*_noticed",
-    "geometry/*",
-    "size/*",
-    "speed/*",
-    "memory/*",
-    "roundtrip/*",
-)
-"""Patterns of the metrics that runs and versions are compared by; others are logged once, where they are measured."""
-
-
-def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that are repeated on the parent run and the version."""
-    return {name: value for name, value in metrics.items() if any(fnmatchcase(name, pattern) for pattern in HEADLINES)}
 
 
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:

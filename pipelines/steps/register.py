@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.steps.records import as_sentence_model, headlines, lineage_tags, logged_id, refuse_non_finite
+from pipelines.steps.records import as_sentence_model, lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from sbert_prune.metrics import headlines
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.models.lineage import Lineage
 from sbert_prune.models.roundtrip import reload_in_fresh_process
