@@ -17,7 +17,7 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, STAGING, Event, append, read_history
 from sbert_prune.registry.versions import versions
 from sbert_prune.tracking.store import connect
-from tests.pipelines.shelf import NAME, add_version, aliases, call, done, stages
+from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
 from tests.stores import STORE, copy_store, made_once, migrate
 
 

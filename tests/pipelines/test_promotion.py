@@ -12,7 +12,7 @@ from sbert_prune.registry.promotion import catch_up, promote
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import find_version, versions
 from sbert_prune.tracking.store import connect
-from tests.pipelines.shelf import NAME, add_version, aliases, call, done, stages
+from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from tests.commands import PRELOADED
 from tests.pipelines.beginning import begin, die_while_registering
-from tests.pipelines.shelf import add_version, done
+from tests.pipelines.made_versions import add_version, done
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
 from tests.pipelines import shelf
-from tests.pipelines.shelf import NAME, add_version
+from tests.pipelines.made_versions import NAME, add_version
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.pipelines.faults import (
     no_pause,
     read_everything,
 )
-from tests.pipelines.shelf import NAME, add_version, done
+from tests.pipelines.made_versions import NAME, add_version, done
 from tests.proxy import Proxy, proxy_to
 from tests.services.killable import Server
 

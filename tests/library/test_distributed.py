@@ -141,7 +141,7 @@ import torch
 
 from sbert_prune.training.distributed import join_group, leave_group
 from sbert_prune.training.loop import run_worker
-from tests.library.test_crew import BATCHES, gradient_of, load, train_two_phases
+from tests.library.test_distributed import BATCHES, gradient_of, load, train_two_phases
 
 base, out = Path(sys.argv[1]), Path(sys.argv[2])
 group = join_group()
