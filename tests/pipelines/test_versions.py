@@ -7,7 +7,7 @@ import pytest
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
-from tests.pipelines import shelf
+from tests.pipelines import made_versions
 from tests.pipelines.made_versions import NAME, add_version
 
 
@@ -36,7 +36,7 @@ def test_all_the_newest_and_those_with_every_tag(store):
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "a b", "\u00fc.x-y"])
 def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
-    monkeypatch.setattr(shelf, "NAME", name)
+    monkeypatch.setattr(made_versions, "NAME", name)
     add_version(noise=0.1, size=1)
 
     assert numbers(registry.versions(store, name)) == ["1"]
