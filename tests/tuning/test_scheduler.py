@@ -11,7 +11,7 @@ from pipelines.inputs.load import load_inputs
 from pipelines.steps.context import open_context
 from sbert_prune.layers import LayerSelection
 from sbert_prune.training.setup import Progress
-from tests.tuning import children
+from tests.tuning import in_workers
 from tuning.artifacts import ArtifactRetention
 from tuning.context import SearchContext
 from tuning.messages import RungScore, TrainingRows, TrialReporter
@@ -74,7 +74,7 @@ BEST_FIRST = [(0, 1), (0, 2), (0, 3), (0, 4)]
 
 
 def test_a_trial_continues_once_it_is_in_the_better_half_and_those_that_wait_in_the_end_are_stopped(run_scripted):
-    assert reasons(run_scripted(children.with_memory, BEST_FIRST)) == [
+    assert reasons(run_scripted(in_workers.with_memory, BEST_FIRST)) == [
         ENDED,  # waits at both rungs until others are worse
         "stopped at rung 2: dev 0.3000 is not in the upper half",
         "stopped at rung 1: dev 0.2000 is not in the upper half",
@@ -83,7 +83,7 @@ def test_a_trial_continues_once_it_is_in_the_better_half_and_those_that_wait_in_
 
 
 def test_a_better_trial_overtakes_those_that_wait(run_scripted):
-    assert reasons(run_scripted(children.with_memory, BEST_FIRST[::-1])) == [
+    assert reasons(run_scripted(in_workers.with_memory, BEST_FIRST[::-1])) == [
         "stopped at rung 1: dev 0.1000 is not in the upper half",
         "stopped at rung 2: dev 0.2000 is not in the upper half",
         ENDED,
@@ -93,7 +93,7 @@ def test_a_better_trial_overtakes_those_that_wait(run_scripted):
 
 def test_when_no_more_are_proposed_the_best_that_wait_continue_until_there_are_enough(run_scripted):
     trials = run_scripted(
-        children.with_memory, BEST_FIRST[:3], min_complete=1
+        in_workers.with_memory, BEST_FIRST[:3], min_complete=1
     )  # a script makes no model, so that there are never enough
 
     assert reasons(trials) == [ENDED] * 3
@@ -102,7 +102,7 @@ def test_when_no_more_are_proposed_the_best_that_wait_continue_until_there_are_e
 
 
 def test_where_memory_runs_short_the_first_continues_and_worse_ones_are_stopped_at_once(run_scripted):
-    trials = run_scripted(children.without_memory, BEST_FIRST)
+    trials = run_scripted(in_workers.without_memory, BEST_FIRST)
 
     assert reasons(trials) == [
         ENDED,
@@ -113,11 +113,11 @@ def test_where_memory_runs_short_the_first_continues_and_worse_ones_are_stopped_
 
 
 def test_a_control_never_waits(run_scripted):
-    assert reasons(run_scripted(children.without_memory, BEST_FIRST, controls=True)) == [ENDED] * 4
+    assert reasons(run_scripted(in_workers.without_memory, BEST_FIRST, controls=True)) == [ENDED] * 4
 
 
 def test_a_trial_that_is_killed_while_it_waits_has_failed_and_the_others_continue(run_scripted):
-    trials = run_scripted(children.killed_while_waiting, BEST_FIRST[:2], min_complete=1)
+    trials = run_scripted(in_workers.killed_while_waiting, BEST_FIRST[:2], min_complete=1)
 
     assert [one.state.name for one in trials] == ["FAIL", "PRUNED"]
     assert "SIGKILL" in trials[0].attribute(REASON)

@@ -1,4 +1,4 @@
-"""Text files of any size: open_bytes with or without compression, checked, and read as decoded lines or sentences."""
+"""Text files of any size: opened with or without compression, checked, and read as decoded lines or sentences."""
 
 import gzip
 import lzma
