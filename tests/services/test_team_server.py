@@ -286,7 +286,7 @@ def test_a_server_that_goes_down_meanwhile_is_told_of_without_a_password(
     assert rest == (3, 0)
     assert store.client.get_run(run.run_id).data.metrics == {"score": 0.5}
     said = "".join(capfd.readouterr())
-    assert "is kept in" in said
+    assert "entries are queued in" in said
     assert not SECRETS.search(said + spooled + str(refused.value))
 
 
