@@ -14,6 +14,14 @@ STS_TEST = "sts_test/spearman_cosine"
 RETENTION = "quality/retention"
 """The variant's STS_TEST divided by the reference's."""
 
+SIZE = "size/disk_mb"
+
+LATENCY = "speed/latency_p50_ms"
+"""The median of one sentence."""
+
+ROUNDTRIP = "roundtrip/max_abs_diff"
+"""By how much embeddings differ after the saved model was reloaded."""
+
 HEADLINES = (
     "sts_*/spearman_cosine",
     "sts_*/spearman_cosine_low",

@@ -6,13 +6,10 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from pipelines.steps.records import as_sentence_model
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.models.checkpoint import layer_and_part
-from sbert_prune.models.sentence import embed, encoder_of, with_encoder
-from sbert_prune.pruning import prune_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +29,10 @@ def latencies_ms(base: SavedModel, recipe: Recipe, counts: Sequence[int], senten
     Any layers of that count take as long, so the first ones are timed. The counts take turns, so that a busy machine
     slows all of them alike.
     """
+    from pipelines.steps.records import as_sentence_model
+    from sbert_prune.models.sentence import embed, encoder_of, with_encoder
+    from sbert_prune.pruning import prune_layers
+
     model = as_sentence_model(base, recipe)
     encoder, depth = encoder_of(model), base.checkpoint.depth
     cuts = {

@@ -10,8 +10,7 @@ from optuna.trial import TrialState
 
 from pipelines.console import echo
 from sbert_prune.errors import RoundTripError
-from sbert_prune.metrics import STS_DEV
-from sbert_prune.registry.policy import LATENCY, SIZE
+from sbert_prune.metrics import LATENCY, SIZE, STS_DEV
 from sbert_prune.tracking.runs import Run, start_run
 from tuning.artifacts import Candidate, TrainedTrial, reload_saved
 from tuning.messages import Failed, TooLarge, Trained

@@ -7,8 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from sbert_prune.errors import SearchError
-from sbert_prune.metrics import STS_DEV
-from sbert_prune.registry.policy import LATENCY, SIZE
+from sbert_prune.metrics import LATENCY, SIZE, STS_DEV
 
 AGAINST = {"size_mb": SIZE, "latency_ms": LATENCY}
 """What the dev score can be weighed against, with the metric that measures it."""

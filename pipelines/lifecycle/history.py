@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from pipelines.console import echo
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.metrics import STS_DEV
+from sbert_prune.metrics import SIZE, STS_DEV
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import LOST, PROMOTED, REFUSED, ROLLED_BACK, read_history
-from sbert_prune.registry.policy import SIZE
 from sbert_prune.registry.reconcile import current_state, expected_state
 from sbert_prune.registry.versions import existing_versions
 from sbert_prune.system.text import one_line

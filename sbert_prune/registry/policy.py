@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
-from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.metrics import LATENCY, RETENTION, ROUNDTRIP, SIZE, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import champion
 from sbert_prune.tracking.logged_models import has_bytes, read_file
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
-SIZE, LATENCY, ROUNDTRIP = "size/disk_mb", "speed/latency_p50_ms", "roundtrip/max_abs_diff"
 TOLERANCE = 1e-3
 """The largest difference that an embedding may have after a round trip through disk."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.__main__ import COMMANDS
 from tests.in_process import call
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +80,25 @@ def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_and_mistakes_import_nothing_heavy(tmp_path):
-    commands = [["--help"], ["full", "--help"], ["full", "--layers", "abc"]]
+@pytest.mark.parametrize(
+    ("module", "commands", "mistake"),
+    [
+        (
+            "pipelines",
+            [["--help"], *([name, "--help"] for name in COMMANDS), ["full", "--layers", "abc"]],
+            "not a list of",
+        ),
+        (
+            "tuning",
+            [["--help"], ["search", "--help"], ["search", "--rebuild", "first"]],
+            "is not the number of a version",
+        ),
+    ],
+    ids=["pipelines", "tuning"],
+)
+def test_help_and_mistakes_import_nothing_heavy(tmp_path, module, commands, mistake):
     code = (
-        "import json, sys\nfrom pipelines.__main__ import main\n"
+        f"import json, sys\nfrom {module}.__main__ import main\n"
         "for arguments in json.loads(sys.argv[1]):\n"
         "    try: main(arguments)\n"
         "    except SystemExit: pass\n"
@@ -94,8 +110,8 @@ def test_help_and_mistakes_import_nothing_heavy(tmp_path):
     done = run(tmp_path, "-c", code, json.dumps(commands))
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Usage: ") == 2
-    assert "is not a list of layers" in done.stderr
+    assert done.stdout.count("Usage: ") == len(commands) - 1
+    assert mistake in done.stderr
 
 
 @pytest.mark.parametrize("command", ["full", "prune", "train_nli", "train-sts", "evaluate", "register", "promote"])
