@@ -131,7 +131,7 @@ class Stepper:
                     raise
                 self._halve_limit(number, rows, error)
             self._optimizer.zero_grad()
-            gc.collect()  # an error raised in the backward pass may keep its tensors alive in a reference cycle
+            gc.collect(1)  # an error that left the backward pass may hold its tensors in a cycle, a young one
             set_random_state(hardware.device, before)
             if hardware.device.type == "cuda":
                 torch.cuda.empty_cache()
