@@ -70,10 +70,7 @@ def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
 def _check_roundtrip(metrics: Mapping[str, float]) -> list[str]:
     difference = metrics.get(ROUNDTRIP)
     if difference is None:
-        return [
-            f"nobody has proven that it comes back as it was saved ({ROUNDTRIP} is missing): "
-            "register it with sbert-prune"
-        ]
+        return [f"its round trip through disk was not verified ({ROUNDTRIP} is missing): register it with sbert-prune"]
     if not difference <= TOLERANCE:
         return [f"it did not come back as it was saved: embeddings differ by {difference:.1g}"]
     return []
@@ -142,7 +139,7 @@ def _not_comparable(chosen: Version, champion: Version) -> list[str]:
     for split in ("dev", "test"):
         digest, expected = (version.tags.get(f"sts_{split}_digest") for version in (chosen, champion))
         if expected is not None and digest != expected:
-            judged = f"on {split} pairs {digest}" if digest else f"on {split} pairs that nobody knows"
+            judged = f"on {split} pairs {digest}" if digest else f"on unknown {split} pairs"
             reasons.append(
                 f"it was judged {judged}, the champion, version {champion.version}, on {expected}: "
                 "their scores do not compare"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -131,7 +130,6 @@ class Stepper:
                     raise
                 self._halve_limit(number, rows, error)
             self._optimizer.zero_grad()
-            gc.collect(1)  # an error that left the backward pass may hold its tensors in a cycle, a young one
             set_random_state(hardware.device, before)
             if hardware.device.type == "cuda":
                 torch.cuda.empty_cache()
