@@ -121,11 +121,28 @@ def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
     return state.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A sentence without a label."""
+
+    text: str
+
+    @property
+    def sentences(self) -> tuple[str]:
+        """The sentence."""
+        return (self.text,)
+
+    def content(self) -> tuple[str, ...]:
+        """Return the row as text, the same for every file format."""
+        return (self.text,)
+
+
 Row = TypeVar("Row", NliRow, StsRow)
+AnyRow = TypeVar("AnyRow", NliRow, StsRow, TextRow)
 
 
 @dataclass(frozen=True)
-class RowSet(Generic[Row]):
+class RowSet(Generic[AnyRow]):
     """The rows of one split, with their source.
 
     Attributes:
@@ -140,7 +157,7 @@ class RowSet(Generic[Row]):
     """
 
     name: str
-    rows: Sequence[Row]
+    rows: Sequence[AnyRow]
     source: str
     skipped: tuple[str, ...] = ()
     num_skipped: int = 0

@@ -100,7 +100,7 @@ _NOT_INHERITED = {"name", "registered_model", "about"}
 """Values that a recipe does not inherit."""
 
 
-def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a preset by name or a YAML file by path, and override single values.
 
     A file with `extends` inherits the values of another recipe. A file without a name is named after the file.
@@ -190,7 +190,7 @@ def _end_of(schedule: Any) -> str:
     return str(int(last)) if last.isdecimal() else "1"
 
 
-def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Convert {"nli.epochs": "2"} to {"nli": {"epochs": "2"}}."""
     tree: dict[str, Any] = {}
     for key, value in overrides.items():

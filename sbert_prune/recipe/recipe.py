@@ -12,7 +12,10 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.settings import (
+    GROUPS,
+    LABELLED,
     REFERENCE_TEACHER,
+    AnyPhaseSettings,
     DistilSettings,
     EvaluationSettings,
     NliSettings,
@@ -23,9 +26,6 @@ from sbert_prune.recipe.settings import (
 from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, VocabularyLimit
 
 DEFAULT_POOLING = "mean"
-
-PHASES = ("distil", "nli", "sts")
-
 
 _NAMES_AND_LOCATIONS = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
 _CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
@@ -120,7 +120,7 @@ class Recipe(EvaluationSettings):
         if (
             not isinstance(phases, list | tuple)
             or not phases
-            or not set(phases) <= set(PHASES)
+            or not set(phases) <= set(GROUPS)
             or len(set(phases)) < len(phases)
         ):
             raise ValueError("write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts")
@@ -209,7 +209,12 @@ class Recipe(EvaluationSettings):
     @property
     def has_teacher(self) -> bool:
         """Return whether any phase uses the embeddings of a teacher."""
-        return any(phase == "distil" or getattr(self, phase).distillation > 0 for phase in self.phases)
+        return any(self.settings_of(phase).distillation > 0 for phase in self.phases)
+
+    def settings_of(self, phase: str) -> AnyPhaseSettings:
+        """Return the settings of a phase."""
+        settings: AnyPhaseSettings = getattr(self, phase)
+        return settings
 
     def flat(self) -> dict[str, str]:
         """Return the recipe as flat parameters of a run: {"nli.epochs": "1.0", ...}."""
@@ -234,10 +239,10 @@ class Recipe(EvaluationSettings):
         If the recipe has only distillation, no phase remains. The reference is then trained with nli and sts if it is
         the teacher, and is not trained at all if another model is.
         """
-        phases = tuple(phase for phase in self.phases if phase != "distil")
+        phases: tuple[str, ...] = tuple(phase for phase in self.phases if phase in LABELLED)
         if not phases and self.distil.teacher == REFERENCE_TEACHER:
-            phases = ("nli", "sts")
-        labelled = {group: getattr(self, group).model_copy(update={"distillation": 0.0}) for group in ("nli", "sts")}
+            phases = LABELLED
+        labelled = {phase: self.settings_of(phase).model_copy(update={"distillation": 0.0}) for phase in LABELLED}
         whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
         # Not model_copy, which would copy the cached digests.
         return type(self).model_construct(**(dict(self) | whole))

@@ -1,7 +1,7 @@
 """The settings of the training phases (NLI, STS, distillation) and of the evaluation."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_serializer, field_validator
 
@@ -73,6 +73,7 @@ class TaskSettings(PhaseSettings):
             embedding.
     """
 
+    layer_weight: ClassVar[float] = 0.0
     data: Text | None = None
     pooling: Literal["mean", "cls"] | None = None
     distillation: float = Field(default=0.0, ge=0)
@@ -154,6 +155,11 @@ class DistilSettings(PhaseSettings):
             final embeddings.
     """
 
+    loss: ClassVar[str] = "none"
+    pooling: ClassVar[None] = None
+    distillation: ClassVar[float] = 1.0
+    adaptive_layers: ClassVar[bool] = False
+    matryoshka_dims: ClassVar[None] = None
     teacher: Text = REFERENCE_TEACHER
     data: Text | None = None
     layer_weight: float = Field(default=0.0, ge=0)
@@ -162,8 +168,13 @@ class DistilSettings(PhaseSettings):
     learning_rate: float = Field(default=2e-4, gt=0, le=1)
 
 
+AnyPhaseSettings = NliSettings | StsSettings | DistilSettings
+
 GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings, "distil": DistilSettings}
 """The settings of each phase, by the name of its group in a recipe."""
+
+LABELLED = tuple(name for name, settings in GROUPS.items() if issubclass(settings, TaskSettings))
+"""The phases with labels."""
 
 
 _RESERVED_NAMES = ("train", "dev", "test")

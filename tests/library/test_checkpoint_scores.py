@@ -15,7 +15,7 @@ CPU = Hardware(torch.device("cpu"), bfloat16=False)
 def trained(model, rows, *, dev, score_after, keep="best"):
     reports = []
     trainer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append, score_after=score_after), dev=dev)
-    trainer.train_sts(rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
+    trainer.train("sts", rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, reports
 
 
