@@ -118,7 +118,8 @@ class NliSettings(TaskSettings):
 
     data: Text | None = Field(
         default=None,
-        description="Premises, hypotheses and labels: a file, a folder with train.*, a hub id (org/name:config@revision), or quickstart.",
+        description="Premises, hypotheses and labels: a file, a folder with train.*, a hub id "
+        "(org/name:config@revision), or quickstart.",
     )
     loss: Annotated[Literal["mnrl", "softmax"], Varies(choices=True)] = Field(
         default="mnrl",
@@ -142,8 +143,8 @@ class StsSettings(TaskSettings):
 
     data: Text | None = Field(
         default=None,
-        description="Sentence pairs and scores: a file, a folder of train.*, dev.*, test.*, a hub id (org/name:config@revision), or "
-        "quickstart.",
+        description="Sentence pairs and scores: a file, a folder of train.*, dev.*, test.*, a hub id "
+        "(org/name:config@revision), or quickstart.",
     )
     loss: Annotated[Literal["cosine", "cosent", "angle"], Varies(choices=True)] = Field(
         default="cosine", description="cosine (CosineSimilarityLoss), cosent (CoSENTLoss) or angle (AnglELoss)."
