@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sbert_prune.errors import SearchError
 from sbert_prune.recipe.fields import SETTINGS
-from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.recipe import Recipe, parameter_name
 
 Value = float | int | str
 
@@ -109,11 +109,6 @@ def with_settings(tree: dict[str, Any], settings: Sequence[tuple[str, Value]]) -
         raise SearchError(f"space: {where}={problem['input']} cannot be tried: {reason}.") from error
 
 
-def name_of(path: str) -> str:
-    """Return the name of a setting as users write it."""
-    return path.replace(".", "_")
-
-
 def value_on(axis: Axis, text: str) -> Value | None:
     """Return a value that is written as text; None where the axis does not have it."""
     if isinstance(axis, Choices):
@@ -155,7 +150,7 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
 
 
 def _path(name: str, phases: Sequence[str]) -> str:
-    by_name = {name_of(path): path for path in _VARIED if SETTINGS[path].group in {*phases, ""}}
+    by_name = {parameter_name(path): path for path in _VARIED if SETTINGS[path].group in {*phases, ""}}
     if name not in by_name:
         raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(by_name)}.")
     return by_name[name]
@@ -188,7 +183,9 @@ def _around(path: str, recipe: Recipe) -> Axis:
     setting = SETTINGS[path]
     value = float(recipe.flat()[path] or 0) if setting.number else 0.0
     if value <= 0:
-        raise SearchError(f"space: {name_of(path)} needs its values: a range (1e-5..1e-3), or a list (cosine/cosent).")
+        raise SearchError(
+            f"space: {parameter_name(path)} needs its values: a range (1e-5..1e-3), or a list (cosine/cosent)."
+        )
     high = value * _AROUND if setting.at_most is None else min(value * _AROUND, setting.at_most)
     return Numbers(value / _AROUND, high, whole=setting.number is int, log=_VARIED[path].log)
 
