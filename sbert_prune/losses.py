@@ -122,13 +122,13 @@ class Loss:
 
 LOSSES: dict[str, dict[str, Loss]] = {
     "nli": {
-        "mnrl": Loss("entailments against all other sentences of the batch, on triplets", _mnrl, triplets=True),
-        "softmax": Loss("a 3-way classifier, on pairs", _softmax),
+        "mnrl": Loss("MultipleNegativesRankingLoss, on triplets", _mnrl, triplets=True),
+        "softmax": Loss("SoftmaxLoss, a 3-way classifier on pairs", _softmax),
     },
     "sts": {
-        "cosine": Loss("the squared error between cosine and score", _cosine),
-        "cosent": Loss("the order of the pairs by cosine", _cosent),
-        "angle": Loss("the order of the pairs by angle", _angle),
+        "cosine": Loss("CosineSimilarityLoss, the squared error of the cosine", _cosine),
+        "cosent": Loss("CoSENTLoss, the order of the pairs by cosine", _cosent),
+        "angle": Loss("AnglELoss, the order of the pairs by angle", _angle),
     },
 }
 """The losses of each phase, by name. The first is the default."""

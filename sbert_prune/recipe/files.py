@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.fields import fields_in_order
 from sbert_prune.recipe.recipe import Recipe, flatten, parameter_name
-from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
+from sbert_prune.recipe.settings import GROUPS
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
@@ -228,8 +229,7 @@ def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 
-_FIELDS = sorted(Recipe.model_fields, key=lambda name: name in EvaluationSettings.model_fields)
-
-
 def _fields_beside(where: list[str]) -> list[str]:
-    return list(GROUPS[where[0]].model_fields) if len(where) > 1 and where[0] in GROUPS else [*_FIELDS, EXTENDS]
+    if len(where) > 1 and where[0] in GROUPS:
+        return list(fields_in_order(GROUPS[where[0]]))
+    return [*fields_in_order(Recipe), EXTENDS]
