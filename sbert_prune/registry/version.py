@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.metrics import METRICS, RETENTION, STS_DEV, STS_TEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +24,7 @@ TAGS_CHECKSUM, FILES_CHECKSUM, DEV_PAIRS_CHECKSUM = "tags_sha256", "files_sha256
 
 _PROMOTION_TAGS = ("stage", TAGS_CHECKSUM)
 _PROMOTION_PREFIX = "promoted_"
-_METRIC_PREFIXES = (
-    *("sts_", "quality/", "difference/", "classification/", "mteb/", "retrieval/"),
-    *("robustness/", "geometry/", "size/", "speed/", "memory/", "roundtrip/"),
-)
+_METRIC_PREFIXES = tuple({metric.prefix for metric in METRICS if metric.repeats != "nothing"})
 """Prefixes of our metrics; users may add other tags that contain a slash."""
 _IGNORED_FILES = {"dev_pairs.json", "registered_model_meta"}
 """The first has its own checksum; MLflow writes the second when it fetches a version."""

@@ -1,4 +1,4 @@
-"""A setting of a recipe is one field: options, parameters, digests, axes and the page of commands follow from it."""
+"""A setting is one field, a strategy and a loss one row: options, digests, axes, documents and training follow."""
 
 import json
 import os
@@ -21,6 +21,37 @@ FIELD = """
     sharpness: Annotated[float, Varies(log=True)] = Field(
         default=0.5, gt=0, le=1, description="How sharp the labels are."
     )
+"""
+STRATEGIES = '    "drop-alternate": drop_alternate,\n'
+STRATEGY = '    "keep-ends": lambda num_layers, depth: (0, *range(depth - num_layers + 1, depth)),\n'
+LOSSES = '        "angle": '
+LOSS = """
+        "absolute": Loss("the absolute error of the cosine", lambda model, settings, device: _Absolute()),
+"""
+LOSS_CLASS = """
+
+class _Absolute:
+    def __call__(self, embeddings, labels):
+        from torch.nn.functional import cosine_similarity
+
+        return (cosine_similarity(*embeddings) - labels).abs().mean()
+
+    def parameters(self):
+        return []
+"""
+TRAIN = """
+import json, sys
+import sbert_prune
+from click.testing import CliRunner
+from pipelines.commands.full import full
+
+variant = sbert_prune.prune(sys.argv[1], 2, strategy="keep-ends", max_seq_length=32)
+variant = sbert_prune.train(variant, "quickstart", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1)
+print(json.dumps({
+    "kept": variant.lineage.kept_layers,
+    "loss": variant.lineage.phases[0].settings["loss"],
+    "help": CliRunner().invoke(full, ["--help"]).output,
+}))
 """
 REPORT = """
 import json
@@ -45,27 +76,47 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """What a copy of the code, with one more field, has of that field."""
-    folder = tmp_path_factory.mktemp("one-field")
+def changed(tmp_path_factory):
+    """A copy of the code with one more setting, strategy and loss."""
+    folder = tmp_path_factory.mktemp("changed")
     for package in ("sbert_prune", "pipelines", "tuning", "tools"):
         copytree(ROOT / package, folder / package, ignore=ignore_patterns("__pycache__", "base", "*.xz"))
-    module = folder / "sbert_prune" / "recipe" / "settings.py"
+    change(folder / "sbert_prune" / "recipe" / "settings.py", CLASS, CLASS + FIELD)
+    change(folder / "sbert_prune" / "strategies.py", STRATEGIES, STRATEGIES + STRATEGY)
+    losses = folder / "sbert_prune" / "losses.py"
+    change(losses, LOSSES, LOSS.lstrip("\n") + LOSSES)
+    losses.write_text(losses.read_text() + LOSS_CLASS)
+    return folder
+
+
+def change(module, before, after):
     text = module.read_text()
-    assert CLASS in text
-    module.write_text(text.replace(CLASS, CLASS + FIELD))
+    assert text.count(before) == 1, f"{module.name}: the test has lost its subject"
+    module.write_text(text.replace(before, after))
 
-    ended = subprocess.run(
-        [sys.executable, "-c", REPORT],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
+def run_in(folder, script, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", script, *arguments]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def report(changed):
+    """What the copy has of the new setting."""
+    return run_in(changed, REPORT)
+
+
+def test_a_new_strategy_and_a_new_loss_are_rows_that_train(changed):
+    made = run_in(changed, TRAIN, str(ROOT / "sbert_prune" / "data" / "quickstart" / "base"))
+
+    assert made["kept"] == [0, 11]
+    assert made["loss"] == "absolute"
+    shown = " ".join(made["help"].split())
+    assert "keep-ends" in shown
+    assert "absolute: the absolute error of the cosine" in shown
 
 
 def test_a_new_field_is_an_option_of_full_with_its_help(report):
