@@ -31,7 +31,7 @@ lint: $(DEV_INSTALLED)  ## style, types, import order, and whether docs/commands
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python tools/commands_page.py --check
+	$(BIN)/python tools/reference_pages.py --check
 
 environment: $(DEV_INSTALLED)
 

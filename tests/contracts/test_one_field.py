@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pipelines.commands.full import full
 from sbert_prune.recipe.fields import SETTINGS
 from sbert_prune.recipe.files import load_recipe
-from tools import commands_page
+from tools import reference_pages
 
 ROOT = Path(__file__).parents[2]
 CLASS = 'class NliSettings(TaskSettings):\n    """The settings of the NLI phase."""\n'
@@ -58,7 +58,7 @@ import json
 from click.testing import CliRunner
 from pipelines.commands.full import full
 from pipelines.commands.options import recipe_from
-from tools.commands_page import page
+from tools.reference_pages import page
 from tuning.axes import parse_axes
 
 recipe = recipe_from({"recipe": "quickstart", "nli_sharpness": "0.25"})
@@ -155,14 +155,15 @@ def test_settings_are_those_that_a_run_has_as_parameters():
 
 
 @pytest.mark.parametrize("old", ["", "# Commands\n"], ids=["empty", "other"])
-def test_a_page_that_is_not_current_is_reported_with_the_command_that_writes_it(tmp_path, monkeypatch, old):
-    page = tmp_path / "commands.md"
-    page.write_text(old)
-    monkeypatch.setattr(commands_page, "PAGE", page)
+@pytest.mark.parametrize("name", reference_pages.PAGES)
+def test_a_page_that_is_not_current_is_reported_with_the_command_that_writes_it(tmp_path, monkeypatch, *, name, old):
+    monkeypatch.setattr(reference_pages, "DOCS", tmp_path)
+    reference_pages.run([])
+    (tmp_path / name).write_text(old)
 
-    before, written, after = (commands_page.run(arguments) for arguments in (["--check"], [], ["--check"]))
+    before, written, after = (reference_pages.run(arguments) for arguments in (["--check"], [], ["--check"]))
 
     assert before == (
-        "docs/commands.md is not what the commands have now. Run `python tools/commands_page.py`, and commit the page."
+        f"docs/{name} is not what the code has now. Run `python tools/reference_pages.py`, and commit the page."
     )
     assert (written, after) == (None, None)

@@ -56,7 +56,7 @@ def run_scripted(project, monkeypatch):
                 study=study,
                 space=space,
                 aim=aim,
-                rows=TrainingRows(inputs.texts, None, None),
+                rows=TrainingRows(inputs.texts, None),
                 artifacts=ArtifactRetention(context, recipe, inputs, aim, Limits()),
             )
             source = FixedSource(study, space, kept, controls=controls)

@@ -1,21 +1,22 @@
-"""Write docs/commands.md from the commands and the fields of the recipe; `--check` reports whether it is current."""
+"""Write docs/commands.md and docs/metrics.md from the code; `--check` reports whether they are current."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from pipelines.__main__ import COMMANDS, main
 from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
+from sbert_prune.metrics import METRICS
 from sbert_prune.recipe.fields import SETTINGS, Setting
 from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
 from tuning.search import command as search
 
-PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
-WRITE = "python tools/commands_page.py"
+DOCS = Path(__file__).parents[1] / "docs"
+WRITE = "python tools/reference_pages.py"
 
 _HEAD = f"""# Commands
 
@@ -151,15 +152,49 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str
 
 
 def _escaped(cell: str) -> str:
-    return cell.replace("|", r"\|").replace("*", r"\*")
+    escaped = cell.replace("|", r"\|")
+    return escaped if escaped.startswith("`") else escaped.replace("*", r"\*")
+
+
+_METRICS_HEAD = f"""# Metrics
+
+<!-- Written by `{WRITE}` from sbert_prune/metrics.py. Change that, not this page. -->
+
+Every metric that a run logs, by its name in MLflow; `*` stands for a split, a data set or a kind of change.
+[judging.md](judging.md) says how they are measured and compared. *Repeated* are those that the parent run and the
+version have as well, so that variants compare without opening other runs; with an interval also as `NAME_low` and
+`NAME_high` (95 %).
+"""
+
+
+def metrics_page() -> str:
+    """Return the page of the metrics as Markdown."""
+    rows = (
+        (
+            f"`{metric.name}`",
+            metric.help,
+            metric.unit,
+            "less" if metric.less_is_better else "",
+            _REPEATED[metric.repeats],
+        )
+        for metric in METRICS
+    )
+    return "\n".join([_METRICS_HEAD, *_table(("metric", "what it is", "unit", "better", "repeated"), rows)]) + "\n"
+
+
+_REPEATED = {"nothing": "", "value": "yes", "value and interval": "with its interval"}
+
+PAGES: dict[str, Callable[[], str]] = {"commands.md": page, "metrics.md": metrics_page}
 
 
 def run(arguments: Sequence[str]) -> str | None:
-    """Write or check the page. Returns what is wrong, or None."""
-    if "--check" not in arguments:
-        PAGE.write_text(page(), encoding="utf-8", newline="\n")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        return f"docs/{PAGE.name} is not what the commands have now. Run `{WRITE}`, and commit the page."
+    """Write or check the pages. Returns what is wrong, or None."""
+    for name, content in PAGES.items():
+        path = DOCS / name
+        if "--check" not in arguments:
+            path.write_text(content(), encoding="utf-8", newline="\n")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != content():
+            return f"docs/{name} is not what the code has now. Run `{WRITE}`, and commit the page."
     return None
 
 
