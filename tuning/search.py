@@ -20,6 +20,7 @@ from sbert_prune.tracking.store_uri import check_store, without_password
 from tuning.constraints import within_size
 from tuning.settings import AGAINST, SAMPLER_NAMES, Aim, Limits, Settings
 from tuning.space import space_of
+from tuning.storage import check_storage
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
@@ -94,8 +95,6 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         recipe = recipe.keeping(layers, recipe.strategy)
     settings = _settings(options)
     if settings.storage is not None:
-        from tuning.study import check_storage
-
         check_storage(settings.storage)
     inputs, space = _load(recipe, settings.aim, options["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
