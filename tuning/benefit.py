@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from scipy.stats import kendalltau, norm
 
+MIN_CONTROLS = 3
+"""The benefit is not measured with fewer controls."""
+
 
 @dataclass(frozen=True)
 class RandomDraws:
@@ -103,9 +106,14 @@ class Benefit:
         return rows
 
     @property
+    def num_controls(self) -> int:
+        """Return the number of selections that need no search and were trained to their end."""
+        return len(self.named) + (len(self.drawn.scores) if self.drawn is not None else 0)
+
+    @property
     def rival(self) -> float | None:
-        """Return the best score of what needs no search; None where nothing of it was trained."""
-        return max([*self._at_random()[:1], *self.named.values()], default=None)
+        """Return the best score of what needs no search; None for too few controls."""
+        return max([*self._at_random()[:1], *self.named.values()]) if self.num_controls >= MIN_CONTROLS else None
 
     def _at_random(self) -> tuple[float, ...]:
         """Return the expected best of random draws for the same seconds and its standard error; empty without draws."""
@@ -115,9 +123,13 @@ class Benefit:
         return self.drawn.best_of(number), self.drawn.error_of(number)
 
     def line(self) -> str:
-        """Return the answer in one line: yes or no, unless it depends on the error of the random draws."""
+        """Return the answer in one line.
+
+        It is yes or no, unless it depends on the error of the random draws or there are too few controls.
+        """
         if self.rival is None:
-            return "unknown: nothing that needs no search was trained beside it"
+            number = self.num_controls
+            return f"not measured: {number} control{'s' * (number != 1)} trained, at least {MIN_CONTROLS} are needed"
         difference = self.best - self.rival
         baseline = f"the best strategy or random draws for the same {self.seconds:.0f} s of training"
         gain = f"{difference:+.4f} of dev over {baseline}"

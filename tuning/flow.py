@@ -14,11 +14,12 @@ from sbert_prune.inputs.texts import data_record
 from sbert_prune.tracking.store import is_running
 from tuning import prepare
 from tuning.artifacts import ArtifactRetention
+from tuning.benefit import MIN_CONTROLS
 from tuning.constraints import within_latency
 from tuning.context import SearchContext
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.messages import TrainingRows
-from tuning.proposals import Controls, Proposals, controls_of
+from tuning.proposals import Controls, Proposals
 from tuning.report import SearchReport, publish
 from tuning.scheduler import run_trials
 from tuning.study import RUN, close_stale, open_study, stored_trials, study_name, where_dashboard
@@ -81,7 +82,10 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
                 "",
                 "another command is still training some of these trials: the one that ends last gives the answer",
             ]
-        controls = Controls(study, space, recipe, controls_of(space, named, settings.trials, recipe.seed))
+        controls = Controls(study, space, recipe, named, count=settings.controls)
+        run.log_params({"search.controls": str(len(controls.chosen))})
+        if space.num_selections > 1:
+            echo(f"controls  {_controls_line(len(controls.chosen), settings.controls)}")
         run_trials(search_context, controls, workers=settings.workers, min_complete=0, latencies=latencies)
         return _answer(search_context, run, settings, screened=screened, reference=reference, controls=controls)
 
@@ -90,6 +94,13 @@ def _short(space: Space) -> str:
     if space.fixed:
         return f"layers {space.fixed}"
     return f"L{space.counts[0]}" if len(space.counts) == 1 else f"L{space.counts[0]}..{space.counts[-1]}"
+
+
+def _controls_line(number: int, given: int | None) -> str:
+    """Return how many controls are trained and why, and what to do where they are too few."""
+    why = "" if given is not None else ", as many as fit into a fifth of the trials' training time"
+    few = f"; at least {MIN_CONTROLS} are needed to measure the benefit: controls={MIN_CONTROLS}"
+    return f"{number}{why}{few if number < MIN_CONTROLS else ''}"
 
 
 def _resume(context: Context, run: Run, study: Study) -> None:

@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.flows.plan import disk_lines, estimate_variants, format_duration
-from tuning.proposals import controls_of, named_selections
+from tuning.benefit import MIN_CONTROLS
+from tuning.proposals import SHARE, controls_of, named_selections
 from tuning.screening import EPOCHS
 from tuning.study import open_study, stored_trials, study_exists, study_name
 
@@ -31,14 +32,14 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
         trial_s = sum(seconds for model, seconds in estimate.seconds.items() if model != "reference")
         num_final = settings.finalists * (max(2, len(settings.seeds)) - 1)
         num_left = max(0, settings.trials - num_done)
-        controls = controls_of(space, named_selections(space, {}), settings.trials, recipe.seed)
-        num_controls = sum(control.must_train for control in controls)
+        most = settings.trials // SHARE if settings.controls is None else settings.controls
+        num_controls = len(controls_of(space, named_selections(space, {}), most, recipe.seed))
         trains_shared = settings.screening == "shared" and space.num_selections > 2 and not is_screened
         parts = {
             "the reference": estimate.seconds.get("reference", 0.0),
             "shared weights": EPOCHS * trial_s if trains_shared else 0.0,
             f"{num_left} trials": num_left * trial_s,
-            f"{num_controls} controls, by which the search is measured": num_controls * trial_s,
+            _controls(num_controls, settings): num_controls * trial_s,
             f"{num_final} trainings of finalists": num_final * trial_s,
         }
         state = f"{num_done} of {settings.trials} trials are there" if num_done else "a new one"
@@ -53,6 +54,17 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             *disk_lines([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+
+
+def _controls(number: int, settings: Settings) -> str:
+    """Return the part of the plan that the controls are.
+
+    Their number is an estimate where it is not given: it is decided when the trials are trained, and the fewer of them
+    reach their end, the fewer controls there are.
+    """
+    estimate = " at most" if settings.controls is None else ""
+    purpose = "" if number >= MIN_CONTROLS else f" (the benefit is not measured with fewer than {MIN_CONTROLS})"
+    return f"{number} control{'s' * (number != 1)}{estimate}, to measure the benefit{purpose}"
 
 
 def _stored(name: str, settings: Settings) -> tuple[int, bool]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import zip_longest
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState
@@ -26,7 +28,7 @@ from tuning.study import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from optuna import Study, Trial
 
@@ -180,9 +182,11 @@ class Proposals:
         return self._space.settings_of(ranked[0].trial.params) if ranked else {}
 
 
-_TRIALS_PER_DRAW = 6
-_MIN_DRAWS = 3
-"""One random selection for so many trials, and at least so many: fewer give no standard deviation."""
+SHARE = 5
+"""By default, controls take at most a fifth of the trials' training time."""
+
+_STRONGEST = ("drop-alternate", "drop-top")
+"""The strategies that did best in docs/results.md: few controls include the most serious rivals."""
 
 
 @dataclass(frozen=True)
@@ -197,30 +201,30 @@ class Control:
     origin: str
     selection: LayerSelection
 
-    @property
-    def must_train(self) -> bool:
-        """Return whether it is trained for the comparison; the picks of measured strategies only join in if trained."""
-        return self.origin == RANDOM or self.origin in STRATEGIES
 
+def controls_of(space: Space, named: Mapping[str, LayerSelection], count: int, seed: int) -> tuple[Control, ...]:
+    """Return the controls to train, in this order; none where there is no choice of layers.
 
-def controls_of(space: Space, named: Mapping[str, LayerSelection], trials: int, seed: int) -> tuple[Control, ...]:
-    """Return the controls of a space; none where there is no choice of layers.
+    Random draws and strategies by place take turns and a draw is first, so that any three have two draws and a
+    strategy: a single draw has no deviation. A larger count continues the same order.
 
     Args:
         space: The space.
-        named: What each strategy keeps.
-        trials: How many trials the search trains.
+        named: What each strategy keeps; those that measure the layers are not trained as controls.
+        count: How many controls there are at most.
         seed: Seed of the random draws.
     """
     if space.num_selections == 1:
         return ()
     generator = random.Random(f"controls {seed}")
-    num_draws = min(max(_MIN_DRAWS, trials // _TRIALS_PER_DRAW), space.num_selections)
-    draws: dict[LayerSelection, None] = {}
-    while len(draws) < num_draws:
-        draws[space.draw(generator)] = None
-    strategies = (Control(name, selection) for name, selection in named.items())
-    return (*strategies, *(Control(RANDOM, selection) for selection in draws))
+    drawn: dict[LayerSelection, None] = {}
+    while len(drawn) < min(count, space.num_selections):
+        drawn[space.draw(generator)] = None
+    draws = [Control(RANDOM, selection) for selection in drawn]
+    by_place = [name for name in dict.fromkeys((*_STRONGEST, *STRATEGIES)) if name in named]
+    strategies = [Control(name, named[name]) for name in by_place]
+    turns = (control for turn in zip_longest(draws, strategies) for control in turn if control is not None)
+    return tuple(turns)[:count]
 
 
 class Controls:
@@ -229,36 +233,77 @@ class Controls:
     A control with the same recipe as a trained trial is not trained again.
     """
 
-    def __init__(self, study: Study, space: Space, recipe: Recipe, controls: Sequence[Control]) -> None:
-        self._study, self._space, self._recipe, self._controls = study, space, recipe, controls
+    def __init__(
+        self, study: Study, space: Space, recipe: Recipe, named: Mapping[str, LayerSelection], *, count: int | None
+    ) -> None:
+        """Choose the controls.
+
+        Their number depends on the trials alone, so that a search that is resumed chooses the same.
+
+        Args:
+            study: The study, with all trials trained.
+            space: The space.
+            recipe: The recipe that trials start from.
+            named: What each strategy keeps.
+            count: How many to train; None for as many as fit into a fifth of the trials' training time.
+        """
+        self._study, self._space, self._recipe, self._named = study, space, recipe, named
         trained = [trial for trial in stored_trials(study) if trial.is_complete and not trial.is_control]
         self._settings = space.settings_of(furthest_first(trained)[0].trial.params) if trained else {}
-        self._is_idle = not trained
+        number = 0 if not trained else count if count is not None else self._affordable()
+        self.chosen = controls_of(space, named, number, recipe.seed)
+
+    def _affordable(self) -> int:
+        """Return how many controls fit into a fifth of the trials' training time.
+
+        A control takes as long as a complete trial does on average. Controls with other settings, those of the best
+        before more trials were added, have used up their part.
+        """
+        trials = stored_trials(self._study)
+        counted = [trial for trial in trials if trial.counts]
+        control_s = fmean(trial.seconds for trial in counted if trial.is_complete)
+        others = [trial for trial in trials if trial.is_control and trial.attribute(DIGEST)]
+        spent_s = sum(
+            trial.seconds
+            for trial in others
+            if trial.attribute(DIGEST) != self._digest(self._space.point(trial.trial.params).selection)
+        )
+        left_s = sum(trial.seconds for trial in counted) - SHARE * spent_s
+        return max(0, int(left_s / (SHARE * control_s))) if control_s > 0 else 0
 
     def next(self) -> Requested | None:
         """Return the next control; None where all are trained or in training."""
-        if any(trial.state == TrialState.WAITING for trial in stored_trials(self._study)):
+        if self.chosen and any(trial.state == TrialState.WAITING for trial in stored_trials(self._study)):
             return request_trial(self._study, self._space)  # queued again, as its process has ended
-        due = [control for control in self._controls if control.must_train and not self._is_idle]
-        missing = next((control for control in due if self._trial_of(control) is None), None)
+        missing = next((control for control in self.chosen if self._trial_of(control.selection) is None), None)
         if missing is None:
             return None
-        enqueue(self._study, missing.origin, self._params(missing), {CONTROL: True})
+        enqueue(self._study, missing.origin, self._params(missing.selection), {CONTROL: True})
         return request_trial(self._study, self._space)
 
     def scores(self) -> tuple[dict[str, StoredTrial], list[StoredTrial]]:
-        """Return the complete trials of the controls: by the strategy's name, and those drawn at random."""
-        pairs = [(control.origin, self._trial_of(control)) for control in self._controls]
-        complete = [(origin, trial) for origin, trial in pairs if trial is not None and trial.is_complete]
-        named = {origin: trial for origin, trial in complete if origin != RANDOM}
-        return named, [trial for origin, trial in complete if origin == RANDOM]
+        """Return the complete trials of what needs no search: by the strategy's name, and those drawn at random.
 
-    def _trial_of(self, control: Control) -> StoredTrial | None:
-        """Return the trial of a control's recipe.
+        The strategies that were not chosen as controls, those that measure the layers too, are included where a trial
+        has trained their selection with the same settings. Draws that an earlier command has trained are included.
+        """
+        named = {name: self._trial_of(selection) for name, selection in self._named.items()}
+        drawn = [control.selection for control in self.chosen if control.origin == RANDOM]
+        for trial in stored_trials(self._study):
+            if trial.is_control and trial.is_complete and trial.attribute(ORIGIN) == RANDOM:
+                drawn.append(self._space.point(trial.trial.params).selection)
+        draws = [self._trial_of(selection) for selection in dict.fromkeys(drawn)]
+        return (
+            {name: trial for name, trial in named.items() if trial is not None and trial.is_complete},
+            [trial for trial in draws if trial is not None and trial.is_complete],
+        )
+
+    def _trial_of(self, selection: LayerSelection) -> StoredTrial | None:
+        """Return the trial of a selection with the settings of the best trial.
 
         A control that failed is not tried again; a trial that was stopped does not stand for its control.
         """
-        digest = self._space.point(self._params(control)).recipe(self._recipe).digest
+        digest = self._digest(selection)
         same = [
             trial
             for trial in stored_trials(self._study)
@@ -266,5 +311,8 @@ class Controls:
         ]
         return next((trial for trial in same if trial.is_control or trial.state != TrialState.PRUNED), None)
 
-    def _params(self, control: Control) -> dict[str, Any]:
-        return self._space.params(control.selection) | self._settings
+    def _digest(self, selection: LayerSelection) -> str:
+        return self._space.point(self._params(selection)).recipe(self._recipe).digest
+
+    def _params(self, selection: LayerSelection) -> dict[str, Any]:
+        return self._space.params(selection) | self._settings

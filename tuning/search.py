@@ -20,6 +20,7 @@ from sbert_prune.tracking.store_uri import check_store, without_password
 from tuning.constraints import within_size
 from tuning.settings import AGAINST, SAMPLER_NAMES, Aim, Limits, Settings
 from tuning.space import space_of
+from tuning.storage import check_storage
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
@@ -48,6 +49,11 @@ STORAGE = Parameter(
 KEEP_MODELS = Parameter(None, "How many of the best keep their bytes, besides the Pareto front; 3 when left out.")
 MAX_GB = Parameter(None, "Most gigabytes that kept bytes may take.")
 FINALISTS = Parameter(None, "How many of the best are trained with further seeds; 3 when left out.")
+CONTROLS = Parameter(
+    None,
+    "How many selections that need no search are trained to measure the benefit, 0 for none; when left out, as many as "
+    "fit into a fifth of the trials' training time.",
+)
 FINAL_SEEDS = Parameter(None, "Seeds of the finalists, such as 1,2,3; the recipe's and the next when left out.")
 REBUILD = Parameter(None, "The number of a version whose bytes were deleted: trains it again, and searches nothing.")
 
@@ -55,7 +61,8 @@ REBUILD = Parameter(None, "The number of a version whose bytes were deleted: tra
 def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that are numbers."""
     for name, parameter, low in (
-        *(("max_gb", MAX_GB, 0), ("keep_models", KEEP_MODELS, 0), ("finalists", FINALISTS, 1), ("workers", WORKERS, 1)),
+        *(("max_gb", MAX_GB, 0), ("keep_models", KEEP_MODELS, 0), ("controls", CONTROLS, 0)),
+        *(("finalists", FINALISTS, 1), ("workers", WORKERS, 1)),
         *(("max_latency_ms", MAX_LATENCY, 0), ("max_size_mb", MAX_SIZE, 0), ("trials", TRIALS, 1)),
     ):
         command = number(name, parameter, low=low)(command)
@@ -88,8 +95,6 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
         recipe = recipe.keeping(layers, recipe.strategy)
     settings = _settings(options)
     if settings.storage is not None:
-        from tuning.study import check_storage
-
         check_storage(settings.storage)
     inputs, space = _load(recipe, settings.aim, options["space"])
     recipe = recipe.keeping(str(space.counts[-1]), "drop-top")
@@ -102,13 +107,13 @@ def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None,
     echo(*run_search(recipe, inputs, space, settings))
 
 
-_COUNTS = ("trials", "workers", "finalists")
+_COUNTS = ("trials", "workers", "finalists", "controls")
 _TEXTS = ("sampler", "screening", "storage")
 
 
 def _settings(options: dict[str, Any]) -> Settings:
     """Return the settings, checked before anything heavy is imported. Raises SearchError."""
-    for name in ("trials", "workers", "keep_models", "finalists"):
+    for name in (*_COUNTS, "keep_models"):
         if options[name] is not None and not options[name].is_integer():
             raise SearchError(f"{name}={options[name]:g}: write a whole number.")
     limits: dict[str, Any] = {"max_gb": options["max_gb"]}

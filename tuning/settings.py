@@ -83,6 +83,7 @@ class Settings:
         trials: Total number of trials.
         workers: How many trials are trained at once.
         finalists: How many of the best trials are trained with further seeds.
+        controls: How many controls are trained; None for as many as fit into a fifth of the trials' training time.
         seeds: Seeds of the finalists; empty for the recipe's seed and the next.
         sampler: A name in SAMPLER_NAMES.
         screening: How selections are screened.
@@ -97,6 +98,7 @@ class Settings:
     trials: int = 20
     workers: int = 1
     finalists: int = 3
+    controls: int | None = None
     seeds: tuple[int, ...] = ()
     sampler: str = "tpe"
     screening: Screening = "shared"

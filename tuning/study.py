@@ -14,15 +14,13 @@ from optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, RandomSample
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
-from sbert_prune.tracking.delivery import first_line
 from sbert_prune.tracking.store import alone_in_database
-from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_password
+from sbert_prune.tracking.store_uri import own_folder, without_password
 from sbert_prune.training.batches import digest_of
+from tuning.storage import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,6 +55,9 @@ CONTROL: Set where the trial is one that the search is compared with.
 
 RANDOM, SAMPLER, SHARED = "random", "sampler", "shared-weights"
 """What may propose a trial, besides the strategies by their names."""
+
+_UNUSABLE = (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError)
+"""What Optuna raises where a storage cannot be used; a RuntimeError for the tables of another version of Optuna."""
 
 _NEW_TRIAL_S = 60.0
 
@@ -143,8 +144,8 @@ def study_exists(name: str, storage: str | None) -> bool:
         return journal_of(name).is_file()
     try:
         return name in optuna.get_all_study_names(_storage(storage, name))
-    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        raise _unusable(storage, error) from error
+    except _UNUSABLE as error:
+        raise unusable(storage, error) from error
 
 
 def stored_trials(study: Study) -> list[StoredTrial]:
@@ -179,36 +180,9 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
         study.sampler = SAMPLERS[sampler](seed + count)
         if count == 0:
             study.set_metric_names(list(aim.metrics))
-    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        raise _unusable(storage, error) from error
+    except _UNUSABLE as error:
+        raise unusable(storage, error) from error
     return study
-
-
-def check_storage(url: str) -> None:
-    """Check that a database can store a study, before any work is done. Raises SearchError."""
-    try:
-        is_mlflows = _location(url) == _location(tracking_uri())
-        if not is_mlflows:
-            _storage(url, "")
-    except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
-        raise _unusable(url, error) from error
-    if is_mlflows:
-        raise SearchError(
-            f"storage={without_password(url)} is MLflow's own database, and Optuna's tables do not go with MLflow's. "
-            "Give another one, or leave storage out."
-        )
-
-
-def _location(uri: str) -> tuple[object, ...]:
-    """Return what identifies a database, without user and driver."""
-    parts = make_url(uri)
-    if parts.get_backend_name() == "sqlite":
-        return ("sqlite", Path(parts.database or "").resolve())
-    return (parts.get_backend_name(), parts.host, parts.port, parts.database)
-
-
-def _unusable(storage: str | None, error: Exception) -> SearchError:
-    return SearchError(f"storage={without_password(storage or 'journal')} cannot be used: {first_line(error)}")
 
 
 def _storage(url: str | None, name: str) -> BaseStorage:

@@ -60,6 +60,8 @@ def clean(older_than_hours: float, *, deletes: bool) -> list[str]:
         old = [leftover for leftover in leftovers if time.time() - leftover.touched_s >= 3600 * older_than_hours]
         young = len(leftovers) - len(old)
         tried = [_delete(leftover) for leftover in old] if deletes else old
+        if deletes:
+            Unfinished(own_folder() / "unfinished").remove_empty_folders()
         deleted = [leftover for leftover in tried if leftover.stays is None]
         waits = f"; {young} younger than {older_than_hours:g} hours stay{'s' * (young == 1)}" if young else ""
         done = "deleted" if deletes else "would be deleted; nothing was deleted, apply=true deletes"

@@ -110,6 +110,10 @@ class Unfinished:
         for path in self.folder.glob("*"):
             if time.time() - path.stat().st_mtime > _EXPIRES_AFTER_S:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        self.remove_empty_folders()
+
+    def remove_empty_folders(self) -> None:
+        """Delete the folder, and the one around it, where they are empty."""
         for folder in (self.folder, self.folder.parent):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -64,7 +64,7 @@ def test_unfinished_work_that_no_command_uses_is_deleted(project: Project):
     assert "1 of 2.0 MB would be deleted" in run("cleanup", "--older-than-hours", "0")
     run("cleanup", "--older-than-hours", "0", "--apply", "true")
 
-    assert not unfinished.exists()
+    assert not (project.folder / ".sbert-prune").exists()
 
 
 @pytest.fixture

@@ -81,37 +81,46 @@ def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "commands", "mistake"),
+    ("module", "helps", "mistakes"),
     [
         (
             "pipelines",
-            [["--help"], *([name, "--help"] for name in COMMANDS), ["full", "--layers", "abc"]],
-            "not a list of",
+            [["--help"], *([name, "--help"] for name in COMMANDS)],
+            [(["full", "--layers", "abc"], "not a list of")],
         ),
         (
             "tuning",
-            [["--help"], ["search", "--help"], ["search", "--rebuild", "first"]],
-            "is not the number of a version",
+            [["--help"], ["search", "--help"]],
+            [
+                (["search", "--rebuild", "first"], "is not the number of a version"),
+                (["search", "--storage", "studies"], "storage=studies cannot be used"),
+                (["search", "--storage", "sqlite:////nowhere/x.db"], "/nowhere/x.db cannot be written"),
+                (["search", "--storage", "sqlite://"], "a database in memory ends with the command"),
+                (["search", "--storage", "sqlite:///mlflow.db"], "is MLflow's own database"),
+                (["search", "--storage", "postgresql://me@127.0.0.1:9/x"], "storage=postgresql://***@127.0.0.1:9/x"),
+            ],
         ),
     ],
     ids=["pipelines", "tuning"],
 )
-def test_help_and_mistakes_import_nothing_heavy(tmp_path, module, commands, mistake):
+def test_help_and_mistakes_import_nothing_heavy(tmp_path, module, helps, mistakes):
     code = (
         f"import json, sys\nfrom {module}.__main__ import main\n"
         "for arguments in json.loads(sys.argv[1]):\n"
         "    try: main(arguments)\n"
         "    except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy'}\n"
+        "heavy |= {'optuna'}\n"
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
 
-    done = run(tmp_path, "-c", code, json.dumps(commands))
+    done = run(tmp_path, "-c", code, json.dumps([*helps, *(arguments for arguments, _ in mistakes)]))
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Usage: ") == len(commands) - 1
-    assert mistake in done.stderr
+    assert done.stdout.count("Usage: ") == len(helps)
+    assert all(message in done.stderr for _, message in mistakes)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["full", "prune", "train_nli", "train-sts", "evaluate", "register", "promote"])

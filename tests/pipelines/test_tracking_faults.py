@@ -3,16 +3,19 @@
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Pool, event
 
+from pipelines.__main__ import main
 from pipelines.steps.context import deliver_inherited, deliver_remaining
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
@@ -63,6 +66,61 @@ def locked(folder: Path) -> Iterator[None]:
     with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Let SQLite refuse to write, as if the file were read-only; file permissions would not stop the superuser."""
+
+    def set_read_only(connection, *_):
+        connection.execute("PRAGMA query_only = ON")
+
+    def set_writable(connection, *_):
+        connection.execute("PRAGMA query_only = OFF")
+
+    event.listen(Pool, "checkout", set_read_only)
+    event.listen(Pool, "checkin", set_writable)
+    try:
+        yield
+    finally:
+        event.remove(Pool, "checkout", set_read_only)
+        event.remove(Pool, "checkin", set_writable)
+
+
+def test_a_store_that_works_is_written_to_at_once_and_the_queue_creates_no_file(folder: Path, make_project):
+    project, spool = make_project(folder / "project"), str(folder / ".sbert-prune" / "spool")
+    created: set[str] = set()
+    watching = True
+
+    def watch(name: str, arguments: tuple[object, ...]) -> None:
+        if watching and name in ("open", "os.mkdir") and str(arguments[0]).startswith(spool):
+            created.add(str(arguments[0]))
+
+    sys.addaudithook(watch)  # stays until the process ends
+    try:
+        result = CliRunner().invoke(main, ["evaluate", "--model", str(project.base), "--sts-data", str(project.sts)])
+    finally:
+        watching = False
+
+    assert result.exit_code == 0, result.output
+    assert created == set()
+
+
+def test_a_database_that_becomes_read_only_stops_nothing_and_loses_nothing(folder: Path, no_pause):
+    store = connect()
+
+    with open_run(store, "step", {}) as run:
+        model_id = store.client.create_logged_model("0", "x", run.run_id).model_id
+        with read_only():
+            log_everything(run, Figure())
+            waiting = list((folder / ".sbert-prune" / "spool").glob("*.jsonl"))
+        run.log_output(model_id)
+    rest = store.outbox.close()
+
+    assert len(waiting) == 1
+    assert (rest, store.outbox.mine.late, store.outbox.mine.refused) == ((0, 0), 8, [])
+    assert read_everything(store.client, run.run_id) == expected([model_id])
+    assert not (folder / ".sbert-prune").exists()
 
 
 def test_a_locked_database_stops_nothing_and_loses_nothing(folder: Path, impatient, no_pause):

@@ -76,8 +76,25 @@ def test_the_answer_says_by_how_much_and_against_what():
 
 
 def test_a_search_that_found_nothing_better_says_no():
-    assert Benefit(0.7, 30.0, None, {"drop-top": 0.75}, None, None).line().startswith("no: -0.0500")
-    assert Benefit(0.7, 30.0, None, {}, None, None).line().startswith("unknown: ")
+    named = {"drop-top": 0.75, "drop-middle": 0.6, "drop-bottom": 0.5}
+
+    assert Benefit(0.7, 30.0, None, named, None, None).line().startswith("no: -0.0500")
+
+
+@pytest.mark.parametrize(
+    ("drawn", "named", "trained"),
+    [
+        (None, {}, "0 controls"),
+        (None, {"drop-top": 0.75}, "1 control"),
+        (RandomDraws((0.6,), 10.0), {"drop-top": 0.75}, "2 controls"),
+    ],
+)
+def test_with_fewer_than_three_controls_the_benefit_is_not_measured(drawn, named, trained):
+    benefit = Benefit(0.7, 30.0, drawn, named, None, None)
+
+    assert benefit.line() == f"not measured: {trained} trained, at least 3 are needed"
+    assert benefit.rival is None
+    assert len(benefit.rows()) == 1 + (drawn is not None) + len(named)
 
 
 def test_agreement_is_one_for_the_same_order_and_nothing_for_too_few():

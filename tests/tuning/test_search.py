@@ -63,7 +63,9 @@ def searched(make_project, tmp_path_factory):
         project = make_project(tmp_path_factory.mktemp("a project"))
         project.use(patch)
         done = search(
-            project, "--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2"
+            project,
+            *("--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2"),
+            *("--controls", "5"),
         )
         assert done.exit_code == 0, done.output
         yield project, MlflowClient(project.uri), done.output
@@ -157,7 +159,7 @@ def test_the_run_has_tables_charts_and_how_well_screening_ranked(searched):
 @pytest.mark.slow
 def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(searched):
     project, client, _ = searched
-    given = ("--layers", "2", "--space", "layers", "--finalists", "2", "--keep-models", "2")
+    given = ("--layers", "2", "--space", "layers", "--finalists", "2", "--keep-models", "2", "--controls", "5")
     before = len(runs_of(client, "trial"))
 
     same = search(project, *given, "--trials", "6")
@@ -246,6 +248,7 @@ def test_a_killed_search_resumes_to_the_same_total(project):
     client = MlflowClient(project.uri)
     assert done.exit_code == 0, done.output
     assert re.search(r"tried again: (0, )?1\b", done.output)  # the first may have waited
+    assert re.search(r"^controls  [0-2], as many as fit .*at least 3 are needed", done.output, re.MULTILINE)
     states = [run.data.tags.get("sbert_prune.trial_state", run.info.status) for run in runs_of(client, "trial")]
     recorded = runs_of(client, "trial")
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
@@ -273,6 +276,8 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
         "1",
         "--space",
         axes,
+        "--controls",
+        "5",
     )
 
     assert done.exit_code == 0, done.output
@@ -341,7 +346,7 @@ def test_a_plan_lists_what_would_be_trained_and_writes_nothing(untouched):
         "the reference: ",
         "shared weights: ",
         "12 trials: ",
-        "7 controls, by which",
+        "2 controls at most, to measure the benefit (the benefit is not measured with fewer than 3): ",
         "3 trainings of finalists: ",
         "at most ",
     ):
@@ -361,6 +366,8 @@ def test_a_plan_lists_what_would_be_trained_and_writes_nothing(untouched):
         (("--against", "quality"), "against=quality"),
         (("--space", "colour"), "space: colour cannot vary"),
         (("--seeds", "1"), "seeds=1"),
+        (("--controls", "-1"), "controls=-1: write a number of at least 0"),
+        (("--controls", "2.5"), "controls=2.5: write a whole number"),
         (("--sampler", "cmaes", "--against", "size_mb"), "cmaes supports one objective"),
         (("--max-size-mb", "1", "--layers", "2"), "max_size_mb=1: 2 layers of /"),
         (("--storage", "postgresql://me:secret@host/name"), "PGPASSWORD"),
