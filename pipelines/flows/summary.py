@@ -8,6 +8,7 @@ from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
+from sbert_prune.system.table import aligned
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
@@ -45,18 +46,16 @@ def judgement_lines(verdict: Verdict) -> list[str]:
     """Return the results for one model as lines: scores with intervals, and differences to its rivals."""
     judgement, metrics = verdict.judgement, verdict.metrics
     scores = judgement.measured.scores
-    lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
-    lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
-    for rival in judgement.rivals:
-        lines += _difference(metrics, rival)
-    if RETENTION in metrics:
-        lines.append(f"{RETENTION:<40} {_retention(metrics)} of the reference")
-    return [*lines, *(f"note      {note}" for note in judgement.measured.notes)]
+    rows = [(name, with_interval(score)) for name, score in sorted(scores.items())]
+    rows += [(name, f"{value:,.4f}") for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
+    rows += [(RETENTION, f"{_retention(metrics)} of the reference")] if RETENTION in metrics else []
+    differences = [line for rival in judgement.rivals for line in _difference(metrics, rival)]
+    return ["", *aligned(rows), *differences, *(f"note      {note}" for note in judgement.measured.notes)]
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:
     """Return metrics as lines, with their logged names."""
-    return ["", *(f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()))]
+    return ["", *aligned((name, f"{value:,.4f}") for name, value in sorted(metrics.items()))]
 
 
 def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.steps.checkpointing import Unfinished
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
-from sbert_prune.report.tables import table_lines
+from sbert_prune.system.table import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import delete_model, num_bytes
 from sbert_prune.tracking.orphans import needed_model_ids, why_not_deletable

@@ -15,7 +15,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import read_history, stage_holders
 from sbert_prune.registry.reconcile import current_state, expected_state, has_stages_in_tags_only, reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
-from sbert_prune.report.tables import table_lines
+from sbert_prune.system.table import table_lines
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import add_file
 from sbert_prune.tracking.store import pages
