@@ -44,6 +44,9 @@ HEADLINES = (
 )
 """Patterns of the metrics that runs and versions are compared by; others are logged once, where they are measured."""
 
+PREFIXES = tuple(dict.fromkeys(pattern[: pattern.index("/") + 1].replace("*/", "") for pattern in HEADLINES))
+"""What the names of our metrics begin with: "sts_", "quality/"; users may add tags of other names to a version."""
+
 
 def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that are repeated on the parent run and the version."""
