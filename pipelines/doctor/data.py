@@ -15,12 +15,13 @@ from pipelines.doctor.findings import Finding, finding_from_error, in_bytes
 from pipelines.doctor.hub import HubName, data_on_hub
 from sbert_prune.data.columns import name_of
 from sbert_prune.data.formats.read import is_data_file, read_table
-from sbert_prune.data.formats.text import TextLines, load_texts, split_suffixes
+from sbert_prune.data.formats.text import TextLines, split_suffixes
 from sbert_prune.data.hub_datasets import CONVERTED
 from sbert_prune.data.hub_layout import NamedFile
 from sbert_prune.data.nli import parse_nli
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, find_files
 from sbert_prune.data.sts import parse_sts
+from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError, HubError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.inputs.texts import TrainingTexts
-from sbert_prune.data.formats.text import load_texts
+from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import check_selection

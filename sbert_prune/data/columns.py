@@ -151,6 +151,8 @@ class Sheet:
         synonyms: Callable[[Table], Synonyms],
         headerless: Callable[[Table], Columns],
         more: Synonyms = MappingProxyType({}),
+        *,
+        read: Callable[[Path], Table] = read_table,
     ) -> Self:
         """Read a file and find its columns.
 
@@ -159,11 +161,12 @@ class Sheet:
             synonyms: Returns the names of the required columns for a table.
             headerless: Returns the layout of a table without a header.
             more: The names of the optional columns.
+            read: Reads the file.
 
         Raises:
             DataError: The columns cannot be identified, or there is no row.
         """
-        table = read_table(path)
+        table = read(path)
         required = synonyms(table)
         header = find_header(table, required, more)
         sheet = cls(table, header or headerless(table), header is not None and table.header is None)

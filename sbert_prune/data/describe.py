@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 from shutil import get_terminal_size
+from typing import Any
 
 from sbert_prune.data.rows import LabelledData, LabelledRows, NliRow, Row, RowSet, StsRow
 from sbert_prune.system.table import table_lines
@@ -52,7 +53,7 @@ def _describe_labelled_split(split: str, rows: LabelledRows) -> list[str]:
     return _lines(split, rows, counts)
 
 
-def _lines(split: str, rows: RowSet[Row] | LabelledRows, counts: Iterable[str]) -> list[str]:
+def _lines(split: str, rows: RowSet[Any], counts: Iterable[str]) -> list[str]:
     notes = f" ({'; '.join(rows.notes)})" if rows.notes else ""
     return [
         f"{split}: {rows.source}: {', '.join(counts)}{notes}",

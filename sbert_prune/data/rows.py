@@ -121,11 +121,30 @@ def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
     return state.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A text and its class. Raises DataError if one of them is empty or has a character that is not valid in text."""
+
+    text: str
+    label: str
+
+    def __post_init__(self) -> None:
+        check_sentence("text", self.text)
+        if not self.label.strip():
+            raise DataError("the label is empty; expected the name of a class")
+        check_encodable("label", self.label, expected="the name of a class")
+
+    def content(self) -> tuple[str, ...]:
+        """Return the row as text, the same for every file format."""
+        return (self.text, self.label)
+
+
 Row = TypeVar("Row", NliRow, StsRow)
+_AnyRow = TypeVar("_AnyRow", NliRow, StsRow, LabelledRow)
 
 
 @dataclass(frozen=True)
-class RowSet(Generic[Row]):
+class RowSet(Generic[_AnyRow]):
     """The rows of one split, with their source.
 
     Attributes:
@@ -140,7 +159,7 @@ class RowSet(Generic[Row]):
     """
 
     name: str
-    rows: Sequence[Row]
+    rows: Sequence[_AnyRow]
     source: str
     skipped: tuple[str, ...] = ()
     num_skipped: int = 0
@@ -164,50 +183,11 @@ def take(rows: Sequence[Row], indices: Sequence[int]) -> list[Row]:
     return taken
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledRow:
-    """A text and its class. Raises DataError if one of them is empty or has a character that is not valid in text."""
-
-    text: str
-    label: str
-
-    def __post_init__(self) -> None:
-        check_sentence("text", self.text)
-        if not self.label.strip():
-            raise DataError("the label is empty; expected the name of a class")
-        check_encodable("label", self.label, expected="the name of a class")
-
-    def content(self) -> tuple[str, ...]:
-        """Return the row as text, the same for every file format."""
-        return (self.text, self.label)
-
-
 @dataclass(frozen=True)
-class LabelledRows:
-    """The rows of one split, with their source.
+class LabelledRows(RowSet[LabelledRow]):
+    """The rows of one split of labelled texts."""
 
-    Attributes:
-        name: The file's name, for the user.
-        rows: The rows in the file's order.
-        source: A path, or the hub's name of the split.
-        skipped: Messages about rows that could not be used: the first thousand.
-        num_skipped: How many rows could not be used.
-        notes: How the file was read, for the user.
-        num_leaks: Rows left out because their text is also in test (train only).
-    """
-
-    name: str
     rows: tuple[LabelledRow, ...]
-    source: str
-    skipped: tuple[str, ...] = ()
-    num_skipped: int = 0
-    notes: tuple[str, ...] = ()
-    num_leaks: int = 0
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the rows in their order; the same rows give the same digest from any format."""
-        return digest_of(row.content() for row in self.rows)
 
     @cached_property
     def class_sizes(self) -> dict[str, int]:
@@ -223,9 +203,6 @@ class LabelledRows:
     def labels(self) -> list[str]:
         """The classes, in the rows' order."""
         return [row.label for row in self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True)

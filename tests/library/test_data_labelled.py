@@ -236,7 +236,7 @@ def test_lines_that_repeat_the_header_are_no_rows(tmp_path):
     ("text", "message"),
     [
         ("", "is empty (0 bytes)"),
-        ("text,label\n", "a header and no rows; expected rows of text and label"),
+        ("text,label\n", "a header and no rows; expected rows of text, label"),
         (
             csv_of([(text, "place") for text, _ in ROWS]),
             "all 4 rows have the label 'place'; a classification needs two classes or more",
