@@ -146,9 +146,8 @@ def _not_given(group: Group, recipe: Recipe) -> Finding:
     if group == "nli" and "nli" not in (*recipe.phases, *recipe.of_reference(1).phases):
         return Finding(check, "-", "none, and no phase needs them")
     advice = recipe.hint(check) or "Give it in the recipe, or as a parameter."
-    return Finding(
-        check, "fail", f"the recipe {recipe.name} names none", advice, _retry_command(recipe, f"{check}=FOLDER")
-    )
+    command = _retry_command(recipe, f"{check}=FOLDER")
+    return Finding(check, "fail", f"the recipe {recipe.name} names none", advice, command)
 
 
 def _retry_command(recipe: Recipe, parameter: str) -> str:
@@ -219,13 +218,8 @@ def _check_hub(group: Group, hub: HubName, recipe: Recipe) -> Finding:
     )
     if missing := [split for split in splits if split not in files]:
         advice = "No file name shows this split: unless its README names the files, use another config or data set."
-        return Finding(
-            check,
-            "warn",
-            f"{summary}; no {' and no '.join(missing)} split",
-            advice,
-            _retry_command(recipe, f"{check}=ORG/NAME:CONFIG"),
-        )
+        summary, command = f"{summary}; no {' and no '.join(missing)} split", f"{check}=ORG/NAME:CONFIG"
+        return Finding(check, "warn", summary, advice, _retry_command(recipe, command))
     return Finding(check, "ok", summary)
 
 

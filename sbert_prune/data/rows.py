@@ -103,14 +103,11 @@ def check_sentence(name: str, sentence: str) -> None:
 
 def check_encodable(name: str, text: str, *, expected: str = "a name") -> None:
     """Raise DataError for a text with a character that cannot be written to a file."""
-    if not _is_plain_ascii(text) and (match := _UNENCODABLE.search(text)) is not None:
+    is_plain = text.isascii() and "\0" not in text  # a quick check, which most texts pass
+    if not is_plain and (match := _UNENCODABLE.search(text)) is not None:
         raise DataError(
             f"the {name} contains the character {match[0]!r}, which is not valid in text; expected {expected}"
         )
-
-
-def _is_plain_ascii(text: str) -> bool:
-    return text.isascii() and "\0" not in text
 
 
 def digest_of(contents: Iterable[tuple[str, ...]]) -> str:

@@ -141,9 +141,3 @@ class StoredRows(Sequence[Row], Generic[Row]):
         import pyarrow
 
         return pyarrow.ipc.open_file(pyarrow.memory_map(str(self._path)))
-
-    def without(self, indices: Iterable[int]) -> Self:
-        """Return the rows except those at some indices."""
-        excluded = frozenset(indices)
-        rows = (row for index, row in enumerate(self) if index not in excluded)
-        return type(self)(next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout), rows)

@@ -87,13 +87,14 @@ class StsMeasure:
         correlations = _correlations(cosines, self.gold, self.sample, self.resamples)
         values = {f"{self.prefix}/num_pairs": float(len(self.rows))}
         for name, similarity in _other_similarities(*self._raw(embedded)).items():
-            values[f"{self.prefix}/spearman_{name}"] = _single(spearman, similarity, self.gold)
-            values[f"{self.prefix}/pearson_{name}"] = _single(correlate, similarity, self.gold)
+            for kind, correlation in (("spearman", spearman), ("pearson", correlate)):
+                value = float(correlation(similarity[None], self.gold[None])[0])
+                values |= {f"{self.prefix}/{kind}_{name}": value} if np.isfinite(value) else {}
         details, notes = self._by_genre(cosines)
         return Measured(
             {f"{self.prefix}/{name}_cosine": score for name, score in correlations.items()},
             details,
-            _finite(values),
+            values,
             notes,
         )
 
@@ -171,14 +172,6 @@ def _other_similarities(left: NDArray[np.float64], right: NDArray[np.float64]) -
         "euclidean": -np.linalg.norm(left - right, axis=1),
         "manhattan": -np.abs(left - right).sum(axis=1),
     }
-
-
-def _single(correlation: object, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> float:
-    return float(correlation(predicted[None], gold[None])[0])  # type: ignore[operator]  # one of the two above
-
-
-def _finite(values: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def _genres(rows: Sequence[StsRow]) -> dict[str, list[int]]:

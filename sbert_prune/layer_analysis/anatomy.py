@@ -213,7 +213,7 @@ def inspect_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pai
     exits = pairs.spearman({depth: unit[depth] for depth in varying})
     depths = tuple(
         AtDepth(
-            _mean_cosine(unit[depth], unit[-1]),
+            float(np.einsum("ij,ij->i", unit[depth], unit[-1]).mean()),
             linear_cka(vectors, profile.vectors[-1]),
             exits.get(depth),
             geometry[depth],
@@ -254,7 +254,3 @@ class _Pairs:
         sample = sha256("\0".join(cell for row in self.rows for cell in row.content()).encode()).hexdigest()[:16]
         scores = resample(statistics, len(self.rows), sample, resamples=_RESAMPLES)
         return {int(depth): score for depth, score in scores.items() if np.isfinite(score.value)}
-
-
-def _mean_cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    return float(np.einsum("ij,ij->i", left, right).mean())

@@ -277,7 +277,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)
     if index.is_file():
-        return _shards(folder, index)
+        return shards(index, ".safetensors")
     if pickles := [name for name in PICKLES if (folder / name).exists()]:
         _refuse_pickle(folder / pickles[0])
     raise EncoderError(
@@ -286,11 +286,13 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     )
 
 
-def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+def shards(index: Path, suffix: str) -> tuple[Path, ...]:
+    """Return the weight files that an index lists, all beside it. Raises EncoderError if one is missing."""
+    folder = index.parent
     content = _read_json(index, "")
     listed = content.get("weight_map") if isinstance(content, dict) else None
     names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
-    if not names or not all(name.endswith(".safetensors") and Path(name).name == name for name in names):
+    if not names or not all(name.endswith(suffix) and Path(name).name == name for name in names):
         raise EncoderError(f"{index} lists no weight files beside it. Restore it from where the model came from.")
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise EncoderError(

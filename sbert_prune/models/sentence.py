@@ -81,10 +81,6 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
     return model.eval()
 
 
-def _pooled(old: Pooling, pooling: str) -> Pooling:
-    return Pooling(old.embedding_dimension, pooling, include_prompt=old.include_prompt)
-
-
 def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
     """Check that no parameter is missing: Transformers initializes missing ones at random and only logs it."""
     # Old BERTs use the names gamma and beta.
@@ -126,7 +122,12 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
     if not any(isinstance(module, Pooling) for module in modules):
         modules.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
     elif pooling is not None:
-        modules = [_pooled(module, pooling) if isinstance(module, Pooling) else module for module in modules]
+        modules = [
+            Pooling(module.embedding_dimension, pooling, include_prompt=module.include_prompt)
+            if isinstance(module, Pooling)
+            else module
+            for module in modules
+        ]
     if not isinstance(modules[-1], Normalize):
         modules.append(Normalize())
     return SentenceTransformer(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import nan
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.frontier import find_knee
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
 
 _SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
+_LINE: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1, "capsize": 2, "alpha": 0.8}
 CURVE = ("layers", "strategy", "kept", "size", "speed", "dev", "test", "of the reference", "model")
 """The columns of the table."""
 
@@ -68,8 +71,9 @@ def depth_curve(points: Sequence[Point]) -> Figure:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     knee = knee_of(points)
+    strategies = dict.fromkeys(strategy for point in points for strategy in point.strategies)
     for axes, metric in ((left, _SIZE), (right, _SPEEDUP)):
-        for color, strategy in zip(COLORS * len(points), _strategies(points), strict=False):
+        for color, strategy in zip(COLORS * len(points), strategies, strict=False):
             line_points = [
                 point
                 for point in points
@@ -95,29 +99,8 @@ def depth_curve(points: Sequence[Point]) -> Figure:
 def _draw(axes: Axes, points: Sequence[Point], metric: str, color: str, strategy: str) -> None:
     positions = [point.version.metrics[metric] for point in points]
     scores = [point.version.metrics[STS_TEST] for point in points]
-    ends = [
-        [
-            abs(score - point.version.metrics.get(f"{STS_TEST}_{end}", score))
-            for score, point in zip(scores, points, strict=True)
-        ]
-        for end in ("low", "high")
-    ]
-    axes.errorbar(
-        positions,
-        scores,
-        yerr=ends,
-        color=color,
-        marker="o",
-        markersize=4,
-        linewidth=1,
-        capsize=2,
-        alpha=0.8,
-        label=strategy,
-    )
+    bounds = [[point.version.metrics.get(f"{STS_TEST}_{end}", nan) for point in points] for end in ("low", "high")]
+    ends = np.nan_to_num(np.abs(np.array(bounds) - scores))
+    axes.errorbar(positions, scores, yerr=ends, color=color, label=strategy, **_LINE)
     for point, x, y in zip(points, positions, scores, strict=True):
         axes.annotate(str(point.num_layers), (x, y), xytext=(4, 5), textcoords="offset points", fontsize=8, color=color)
-
-
-def _strategies(points: Sequence[Point]) -> list[str]:
-    """Return the distinct strategies, in order of appearance."""
-    return list(dict.fromkeys(strategy for point in points for strategy in point.strategies))
