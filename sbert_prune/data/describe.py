@@ -1,6 +1,5 @@
 """Data described in lines for the user: counts, layout, skipped rows, and the first rows as a table."""
 
-from collections.abc import Iterable
 from itertools import islice
 from shutil import get_terminal_size
 from typing import Any
@@ -13,13 +12,20 @@ _MAX_WIDTH = 120
 _MAX_CLASSES = 8
 
 
-def describe_rows(split: str, rows: RowSet[Row]) -> list[str]:
+def describe_rows(split: str, rows: RowSet[Any]) -> list[str]:
     """Return lines about a split: path, number of rows, what was left out, layout, and up to three skipped rows."""
-    counts = [f"{len(rows):,} rows"]
+    classes, shared = "", "that are also in dev or test"
+    if isinstance(rows, LabelledRows):
+        classes, shared = f" in {len(rows.class_sizes):,} classes ({_largest(rows)})", "whose text is also in test"
+    counts = [f"{len(rows):,} rows{classes}"]
     counts += [f"{rows.num_unlabelled:,} without a gold label left out"] if rows.num_unlabelled else []
     counts += [f"{rows.num_skipped:,} bad row{'s' * (rows.num_skipped != 1)} skipped"] if rows.num_skipped else []
-    counts += [f"{rows.num_leaks:,} that are also in dev or test left out"] if rows.num_leaks else []
-    return _lines(split, rows, counts)
+    counts += [f"{rows.num_leaks:,} {shared} left out"] if rows.num_leaks else []
+    notes = f" ({'; '.join(rows.notes)})" if rows.notes else ""
+    return [
+        f"{split}: {rows.source}: {', '.join(counts)}{notes}",
+        *(f"  skipped: {message}" for message in rows.skipped[:3]),
+    ]
 
 
 def preview(rows: RowSet[Row]) -> list[str]:
@@ -34,9 +40,7 @@ def preview(rows: RowSet[Row]) -> list[str]:
 def describe_labelled(data: LabelledData) -> list[str]:
     """Return lines about the splits: path, rows, classes, what was left out, layout, and up to three skipped rows."""
     lines = [
-        line
-        for split, rows in data.splits.items()
-        for line in _describe_labelled_split(split if data.train else "all", rows)
+        line for split, rows in data.splits.items() for line in describe_rows(split if data.train else "all", rows)
     ]
     return [*lines, *(f"  {note}" for note in data.notes)]
 
@@ -44,21 +48,6 @@ def describe_labelled(data: LabelledData) -> list[str]:
 def _cells(row: NliRow | StsRow) -> tuple[str, ...]:
     judgment = row.label.value if isinstance(row, NliRow) else f"{row.score:.2f}"
     return (*row.sentences, judgment)
-
-
-def _describe_labelled_split(split: str, rows: LabelledRows) -> list[str]:
-    counts = [f"{len(rows):,} rows in {len(rows.class_sizes):,} classes ({_largest(rows)})"]
-    counts += [f"{rows.num_skipped:,} bad row{'s' * (rows.num_skipped != 1)} skipped"] if rows.num_skipped else []
-    counts += [f"{rows.num_leaks:,} whose text is also in test left out"] if rows.num_leaks else []
-    return _lines(split, rows, counts)
-
-
-def _lines(split: str, rows: RowSet[Any], counts: Iterable[str]) -> list[str]:
-    notes = f" ({'; '.join(rows.notes)})" if rows.notes else ""
-    return [
-        f"{split}: {rows.source}: {', '.join(counts)}{notes}",
-        *(f"  skipped: {message}" for message in rows.skipped[:3]),
-    ]
 
 
 def _largest(rows: LabelledRows) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, TypeVar
 
+import regex
+
 from sbert_prune.errors import DataError
 
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")
 """NUL and halves of surrogate pairs: JSON can escape them, but UTF-8 cannot encode the halves."""
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-"""Unicode categories of control and format characters and of white space."""
+_VISIBLE = regex.compile(r"[^\p{Cc}\p{Cf}\p{Z}]")
+"""Anything but control and format characters and white space."""
 
 
 class Label(StrEnum):
@@ -96,7 +97,7 @@ class StsRow:
 
 def check_sentence(name: str, sentence: str) -> None:
     """Raise DataError for a sentence without a visible character, or with a character that is not valid in text."""
-    if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
+    if not sentence[:1].isalnum() and not _VISIBLE.search(sentence):
         raise DataError(f"the {name} is empty; expected a sentence")
     check_encodable(name, sentence, expected="a sentence")
 

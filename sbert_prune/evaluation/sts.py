@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
+import regex
 
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import RoundTripError
@@ -195,5 +195,5 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _metric_name(name: str) -> str:
     # MLflow does not accept combining marks, such as vowel signs
-    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")
+    bare = regex.sub(r"\p{M}", "", name)
     return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

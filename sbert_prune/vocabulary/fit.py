@@ -11,6 +11,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import regex
+
 from sbert_prune.data.scripts import script_of
 from sbert_prune.errors import DataError
 
@@ -161,7 +163,4 @@ def _lost_marks(backend: Any, texts: Iterable[str]) -> float:
 
 def _letters(texts: Iterable[str]) -> Counter[str]:
     """Count each letter and mark, case-folded and decomposed, so that only lost ones make a difference."""
-    characters = Counter(unicodedata.normalize("NFKD", "\n".join(texts).casefold()))
-    return Counter(
-        {character: count for character, count in characters.items() if unicodedata.category(character)[0] in "LM"}
-    )
+    return Counter(regex.findall(r"[\p{L}\p{M}]", unicodedata.normalize("NFKD", "\n".join(texts).casefold())))
