@@ -19,7 +19,7 @@ from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.models.architectures import layers_of
-from sbert_prune.models.sentence import check_embeddings, encoder_of
+from sbert_prune.models.sentence import check_embeddings, encoder_of, preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,9 +161,8 @@ def _batches(
 
 
 def _preprocess(model: SentenceTransformer, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
-    prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
-    features = model.preprocess(list(sentences), prompt=prompt)
-    return {name: value.to(model.device) for name, value in features.items() if isinstance(value, torch.Tensor)}
+    features = preprocess(model, sentences, model.device)
+    return {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
 
 
 def _relative_entropy(weights: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -172,6 +172,19 @@ def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Linea
         lineage.write(partial)
 
 
+def preprocess(model: SentenceTransformer, sentences: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """Return the input of a forward pass, with the model's default prompt as in encode(), on a device."""
+    features = model.preprocess(list(sentences), prompt=model.prompts.get(model.default_prompt_name))
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+
+
+def pool(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
+    """Apply the modules after the encoder, pooling and further ones. *Shape:* (sentences, dim)"""
+    for module in list(model)[1:]:
+        features = module(features)
+    return cast("torch.Tensor", features["sentence_embedding"])
+
+
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:
     """Embed sentences, with a progress bar for many on a terminal. *Shape:* (sentences, dim), in their order."""
     show_progress = len(sentences) >= _MIN_FOR_PROGRESS_BAR and sys.stderr.isatty()
