@@ -28,18 +28,19 @@ def draw_variants(run: Run, versions: list[Version]) -> None:
 
 def where_to_see(store: Store) -> str:
     """Return where the experiment's runs are in MLflow's UI; without its query, MLflow 3.17 opens the GenAI view."""
-    page = f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
-    if store.uri.startswith("http"):
-        return without_password(store.uri).rstrip("/") + page
-    return f"mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+    return _address(store, "runs?workflowType=machine_learning")
 
 
 def where_report(store: Store, run_id: str) -> str:
     """Return a line with the page of a run in MLflow's UI, which has its report and pictures."""
-    page = f"/#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
-    if store.uri.startswith("http"):
-        return f"report    {without_password(store.uri).rstrip('/')}{page}"
-    return f"report    mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+    return f"report    {_address(store, f'runs/{run_id}/artifacts')}"
+
+
+def _address(store: Store, page: str) -> str:
+    uri, path = without_password(store.uri), f"/#/experiments/{store.experiment_id}/{page}"
+    if uri.startswith("http"):
+        return uri.rstrip("/") + path
+    return f"mlflow ui --backend-store-uri {uri}   then http://127.0.0.1:5000{path}"
 
 
 def judgement_lines(verdict: Verdict) -> list[str]:
