@@ -26,15 +26,16 @@ test-slow: $(DEV_INSTALLED)  ## the others: long ones, and those with a server o
 test-all: $(DEV_INSTALLED)  ## every test
 	$(PYTEST) --timeout 1500 -m "" $(TESTS)
 
-lint: $(DEV_INSTALLED)  ## style, types, import order
+lint: $(DEV_INSTALLED)  ## style, types, import order, and whether docs/commands.md is current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/commands_page.py --check
 
 environment: $(DEV_INSTALLED)
 
-check: lint test  ## style, types, import order, and the fast tests
+check: lint test  ## what lint checks, and the fast tests
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

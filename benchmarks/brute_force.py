@@ -55,8 +55,8 @@ def main(out: Path, recipe: str, layers: int, **options: str) -> None:
         started = time.perf_counter()
         trainer = PhaseTrainer(model, TrainerSetup(hardware, whole.seed, lambda _: None), dev=texts.sts.dev.rows)
         if texts.nli is not None:
-            trainer.train_nli(texts.nli.rows, whole.nli)
-        trainer.train_sts(texts.sts.train.rows, whole.sts)
+            trainer.train("nli", texts.nli.rows, whole.nli)
+        trainer.train("sts", texts.sts.train.rows, whole.sts)
         seconds = time.perf_counter() - started
         score = DevPairs.of(model, texts.sts.dev.rows).score(model, hardware)
         lines.append({"kept": kept, "dev": score, "seconds": seconds})

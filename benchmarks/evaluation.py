@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.commands.options import JUDGING, recipe_options
 from pipelines.inputs.base import find_model
-from pipelines.inputs.data import find_sts_splits
 from pipelines.inputs.exam import Exam, find_exam
+from sbert_prune.inputs.data import find_sts_splits
 from sbert_prune.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,10 +42,9 @@ if TYPE_CHECKING:
 def main(recipe: Recipe, model: str, rounds: int) -> None:
     """Print a line for each round, and one for the other measures."""
     from pipelines.steps.measures import Measures
-    from pipelines.steps.records import as_sentence_model
     from sbert_prune.evaluation.embeddings import embed_once
     from sbert_prune.evaluation.measures import measure_all
-    from sbert_prune.models.sentence import embed
+    from sbert_prune.models.sentence import as_sentence_model, embed
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     exam = find_exam(recipe, find_sts_splits(recipe))

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 @click.option("--random-selections", default=20, show_default=True)
 def main(base: str, layers: int, nli: str, sts: str, random_selections: int) -> None:
     """Print a row for the whole model, for each strategy, and for chance."""
-    from pipelines.inputs.texts import TrainingTexts
     from sbert_prune.data.sources import load_nli, load_sts
+    from sbert_prune.inputs.texts import TrainingTexts
     from sbert_prune.layer_analysis.importance import IMPORTANCE
     from sbert_prune.layers import LayerSelection
     from sbert_prune.models.sentence import load_saved, with_pooling

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pipelines.commands.options import RECIPE_PARAMETERS, recipe_options
 from pipelines.inputs.base import PruneInputs, find_base
-from pipelines.inputs.data import find_nli, find_sts
+from sbert_prune.inputs.data import find_nli, find_sts
 from sbert_prune.layers import LayerSelection
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.recipe.settings import PhaseSettings

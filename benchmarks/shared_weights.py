@@ -32,9 +32,9 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
     from scipy.stats import kendalltau
 
     from pipelines.inputs.load import load_inputs
-    from pipelines.steps.records import as_sentence_model
     from sbert_prune.layer_analysis.subsets import embed_subsets
     from sbert_prune.layers import LayerSelection
+    from sbert_prune.models.sentence import as_sentence_model
     from sbert_prune.training.device import choose_hardware
     from sbert_prune.training.phases import PhaseTrainer
     from sbert_prune.training.setup import TrainerSetup
@@ -51,8 +51,8 @@ def main(truth: Path, recipe: Recipe, epochs: str) -> None:
         model, started = as_sentence_model(base, recipe), time.perf_counter()
         trainer = PhaseTrainer(model, TrainerSetup(hardware, recipe.seed, lambda _: None), subsets=subsets)
         if texts.nli is not None:
-            trainer.train_nli(texts.nli.rows, shared_settings(recipe.nli, share))
-        trainer.train_sts(texts.sts.train.rows, shared_settings(recipe.sts, share))
+            trainer.train("nli", texts.nli.rows, shared_settings(recipe.nli, share))
+        trainer.train("sts", texts.sts.train.rows, shared_settings(recipe.sts, share))
         seconds = time.perf_counter() - started
         shared = {
             selection: pairs.score(vectors)

@@ -38,9 +38,9 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pipelines.inputs.data import find_nli, find_sts
 from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.data.triplets import sample_by_premise, triplets
+from sbert_prune.inputs.data import find_nli, find_sts
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.recipe.settings import PhaseSettings
@@ -261,7 +261,7 @@ def train_ours(model: Any, work: Work) -> int:
         if work.steps is None
         else work.settings.model_copy(update={"epochs": work.steps / work.per_epoch})
     )
-    (trainer.train_nli if work.phase == "nli" else trainer.train_sts)(work.rows, settings)
+    trainer.train(work.phase, work.rows, settings)
     return steps[-1]
 
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from sbert_prune.errors import SearchError
-from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.fields import SETTINGS
+from sbert_prune.recipe.recipe import Recipe, parameter_name
 
 Value = float | int | str
 
@@ -74,19 +75,8 @@ class Choices:
 
 Axis = Numbers | Choices
 
-_KINDS: dict[str, tuple[bool, bool]] = {
-    "learning_rate": (False, True),
-    "scale": (False, True),
-    "distillation": (False, False),
-    "layer_weight": (False, False),
-    "warmup_ratio": (False, False),
-    "epochs": (False, True),
-    "batch_size": (True, True),
-}
-"""The settings that may have a range: whether they are whole numbers, and whether they are spread by their ratio."""
-
-_CHOICES = ("loss", "directions", "hard_negatives", "pooling", "batch_size", "vocabulary")
-"""The settings that may have a list of values."""
+_VARIED = {path: setting.varies for path, setting in SETTINGS.items() if setting.varies is not None}
+"""How the settings that may vary do."""
 
 _AROUND = 4.0
 """A setting that is named without a range varies from a quarter of the recipe's value to four times that."""
@@ -117,11 +107,6 @@ def with_settings(tree: dict[str, Any], settings: Sequence[tuple[str, Value]]) -
         where = "_".join(map(str, problem["loc"]))
         reason = problem["msg"].removeprefix("Value error, ").rstrip(".")
         raise SearchError(f"space: {where}={problem['input']} cannot be tried: {reason}.") from error
-
-
-def name_of(path: str) -> str:
-    """Return the name of a setting as users write it."""
-    return path.replace(".", "_")
 
 
 def value_on(axis: Axis, text: str) -> Value | None:
@@ -155,7 +140,7 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
         name, _, values = (piece.strip() for piece in part.partition("="))
         if name == LAYERS_ALONE and not values:
             continue
-        path = _path(name, phases, recipe)
+        path = _path(name, phases)
         if path in axes:
             raise SearchError(f"space: {name} is given twice.")
         axes[path] = _parse_axis(name, path, values) if values else _around(path, recipe)
@@ -164,47 +149,45 @@ def parse_axes(text: str | None, recipe: Recipe) -> tuple[tuple[str, Axis], ...]
     return tuple(sorted(axes.items()))
 
 
-def _path(name: str, phases: Sequence[str], recipe: Recipe) -> str:
-    paths = [f"{phase}.{setting}" for phase in phases for setting in dict.fromkeys((*_KINDS, *_CHOICES))]
-    by_name = {name_of(path): path for path in [*paths, "vocabulary"] if path in recipe.flat()}
+def _path(name: str, phases: Sequence[str]) -> str:
+    by_name = {parameter_name(path): path for path in _VARIED if SETTINGS[path].group in {*phases, ""}}
     if name not in by_name:
         raise SearchError(f"space: {name} cannot vary. What can: layers, {', '.join(by_name)}.")
     return by_name[name]
 
 
 def _parse_axis(name: str, path: str, text: str) -> Axis:
-    setting = path.rpartition(".")[2]
+    setting = SETTINGS[path]
     ends = re.fullmatch(r"([^/]+)\.\.([^/]+)", text)
     if ends is None:
-        if setting not in _CHOICES:
+        if not _VARIED[path].choices:
             raise SearchError(f"space: {name}={text}: write a range, such as {name}=1e-5..1e-3.")
         values = tuple(value.strip() for value in text.split("/"))
         if len(set(values)) < len(values):
             raise SearchError(f"space: {name}={text}: write each value once.")
         return Choices(values)
-    if setting not in _KINDS:
+    if setting.number is None:
         raise SearchError(f"space: {name}={text}: write values with / between them, such as sts_loss=cosine/cosent.")
-    whole, log = _KINDS[setting]
     try:
         low, high = float(ends[1]), float(ends[2])
     except ValueError:
         low, high = 1.0, 0.0
+    log = _VARIED[path].log
     if not low <= high or (log and low <= 0):
         bound = " above 0" if log else ""
         raise SearchError(f"space: {name}={text}: write two numbers{bound}, the smaller one first, such as 1e-5..1e-3.")
-    return Numbers(low, high, whole, log)
+    return Numbers(low, high, whole=setting.number is int, log=log)
 
 
 def _around(path: str, recipe: Recipe) -> Axis:
-    setting = path.rpartition(".")[2]
-    value = float(recipe.flat().get(path) or 0) if setting in _KINDS else 0.0
-    if setting not in _KINDS or value <= 0:
-        raise SearchError(f"space: {name_of(path)} needs its values: a range (1e-5..1e-3), or a list (cosine/cosent).")
-    whole, log = _KINDS[setting]
-    high = value * _AROUND
-    if setting in {"learning_rate", "warmup_ratio"}:
-        high = min(high, 1.0)
-    return Numbers(value / _AROUND, high, whole, log)
+    setting = SETTINGS[path]
+    value = float(recipe.flat()[path] or 0) if setting.number else 0.0
+    if value <= 0:
+        raise SearchError(
+            f"space: {parameter_name(path)} needs its values: a range (1e-5..1e-3), or a list (cosine/cosent)."
+        )
+    high = value * _AROUND if setting.at_most is None else min(value * _AROUND, setting.at_most)
+    return Numbers(value / _AROUND, high, whole=setting.number is int, log=_VARIED[path].log)
 
 
 def _ends(axis: Axis) -> tuple[Value, ...]:

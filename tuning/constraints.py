@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import SearchError
-from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.models.checkpoint import layer_and_part
 
@@ -29,19 +28,10 @@ def latencies_ms(base: SavedModel, recipe: Recipe, counts: Sequence[int], senten
     Any layers of that count take as long, so the first ones are timed. The counts take turns, so that a busy machine
     slows all of them alike.
     """
-    from pipelines.steps.records import as_sentence_model
-    from sbert_prune.models.sentence import embed, encoder_of, with_encoder
-    from sbert_prune.pruning import prune_layers
+    from sbert_prune.models.sentence import as_sentence_model, embed
+    from sbert_prune.variant import first_layers
 
-    model = as_sentence_model(base, recipe)
-    encoder, depth = encoder_of(model), base.checkpoint.depth
-    cuts = {
-        count: with_encoder(
-            as_sentence_model(base, recipe),
-            prune_layers(encoder, LayerSelection(tuple(range(count)), depth), share_weights=True),
-        )
-        for count in counts
-    }
+    cuts = first_layers(as_sentence_model(base, recipe), counts)
     timed, times_ms = list(sentences[:_SENTENCES]), {count: list[float]() for count in counts}
     for round_number in range(_ROUNDS + 1):
         for count, cut in cuts.items():

@@ -10,7 +10,7 @@ from pipelines.console import echo
 from pipelines.flows.summary import promote_line, summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
-from pipelines.steps.records import data_record
+from sbert_prune.inputs.texts import data_record
 from sbert_prune.tracking.store import is_running
 from tuning import prepare
 from tuning.artifacts import ArtifactRetention
@@ -60,7 +60,7 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
             study=study,
             space=space,
             aim=aim,
-            rows=TrainingRows(inputs.texts, inputs.sentences, inputs.teacher or find_model(reference.uri)),
+            rows=TrainingRows(inputs.texts, inputs.teacher or find_model(reference.uri)),
             artifacts=ArtifactRetention(inner, recipe, inputs, aim, settings.limits),
         )
         screened = prepare.screened(search_context, reference, settings.screening)

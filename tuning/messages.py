@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipelines.inputs.texts import TrainingTexts
-    from sbert_prune.models.lineage import DataRecord
+    from sbert_prune.inputs.texts import TrainingTexts
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.training.setup import Progress, Report
@@ -32,13 +31,11 @@ class TrainingRows:
     """What trials train on.
 
     Attributes:
-        texts: The NLI and STS rows.
-        sentences: Sentences for distillation and their record; None without that phase.
+        texts: The rows of the phases, with dev.
         teacher: The model whose embeddings are learned; None where labels alone teach.
     """
 
     texts: TrainingTexts
-    sentences: tuple[list[str], DataRecord] | None
     teacher: SavedModel | None
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.console import echo
 from pipelines.inputs.base import find_model
-from pipelines.steps.records import as_sentence_model
 from sbert_prune.errors import EncoderError, SbertPruneError, TrainingError
 from sbert_prune.layer_analysis.importance import IMPORTANCE
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import layers_of
-from sbert_prune.models.sentence import PROBES, embed, encoder_of
+from sbert_prune.models.sentence import PROBES, as_sentence_model, embed, encoder_of
+from sbert_prune.recipe.settings import LABELLED
 from sbert_prune.system.memory import is_out_of_memory
 from sbert_prune.training.embedding import DevPairs
-from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.phases import PHASES, PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
 from tuning.constraints import latencies_ms
 from tuning.proposals import named_selections
@@ -49,10 +49,10 @@ def zero_layer_score(context: Context, recipe: Recipe, inputs: Inputs) -> float 
     setup = TrainerSetup(context.hardware, recipe.seed, lambda _: None, notice=lambda _: None)
     trainer = PhaseTrainer(model, setup, dev=texts.sts.dev.rows)
     try:
-        if "nli" in recipe.phases and texts.nli is not None:
-            trainer.train_nli(texts.nli.rows, recipe.nli.model_copy(update=_PLAIN))
-        if "sts" in recipe.phases:
-            trainer.train_sts(texts.sts.train.rows, recipe.sts.model_copy(update=_PLAIN))
+        for phase in (phase for phase in recipe.phases if phase in LABELLED):
+            rows = PHASES[phase].rows(texts)
+            assert rows is not None  # loaded with the other inputs
+            trainer.train(phase, rows.rows, recipe.settings_of(phase).model_copy(update=_PLAIN))
     except TrainingError as error:
         if is_out_of_memory(error):
             raise

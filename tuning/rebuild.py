@@ -84,7 +84,7 @@ def _inputs_of(store: Store, recipe: Recipe, version: Version) -> tuple[SavedMod
         if reference is None:
             raise SearchError(f"rebuild={version.version}: the reference that taught it is not there any more.")
         teacher = find_model(reference.uri)
-    return inputs.pruning.base, TrainingRows(inputs.texts, inputs.sentences, teacher)
+    return inputs.pruning.base, TrainingRows(inputs.texts, teacher)
 
 
 def _put_back(context: Context, version: Version, folder: Path) -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from pipelines.steps.keys import phase_key
-from pipelines.steps.records import as_sentence_model
 from pipelines.steps.train import phase_setup
 from sbert_prune.data.rows import take
 from sbert_prune.evaluation.correlation import spearman
@@ -19,8 +18,9 @@ from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layer_analysis.subsets import embed_subsets
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import layers_of
-from sbert_prune.models.sentence import encoder_of
-from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.models.sentence import as_sentence_model, encoder_of
+from sbert_prune.recipe.settings import LABELLED
+from sbert_prune.training.phases import PHASES, PhaseTrainer
 from sbert_prune.training.supernet import Subsets
 
 if TYPE_CHECKING:
@@ -226,16 +226,11 @@ def train_shared(context: Context, recipe: Recipe, inputs: Inputs, space: Space)
     subsets = Subsets(space.depth, space.counts, recipe.seed, space.first_stays)
     model = as_sentence_model(base, recipe)
     with context.step("share", {"base": base.uri}, recipe, reads=("nli.", "sts.", "seed")) as run:
-        for phase in (phase for phase in recipe.phases if phase != "distil"):
-            settings = shared_settings(getattr(recipe, phase), EPOCHS)
-            rows_digest = texts.sts.train.digest if phase == "sts" else texts.nli.digest if texts.nli else ""
-            data = {"rows": rows_digest, "space": str(space), "settings": settings.model_dump_json()}
+        for phase in (phase for phase in recipe.phases if phase in LABELLED):
+            settings, rows = shared_settings(recipe.settings_of(phase), EPOCHS), PHASES[phase].rows(texts)
+            assert rows is not None  # loaded with the other inputs
+            data = {"rows": rows.digest, "space": str(space), "settings": settings.model_dump_json()}
             key = phase_key(recipe, context.hardware, phase, base, data=data, taught_by="shared")
             with phase_setup(context, recipe, run, phase, key=key) as setup:
-                trainer = PhaseTrainer(model, setup, subsets=subsets)
-                if phase == "sts":
-                    trainer.train_sts(texts.sts.train.rows, settings)
-                else:
-                    assert texts.nli is not None
-                    trainer.train_nli(texts.nli.rows, settings)
+                PhaseTrainer(model, setup, subsets=subsets).train(phase, rows.rows, settings)
     return model

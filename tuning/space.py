@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sbert_prune.errors import SearchError
 from sbert_prune.layers import LayerSelection
-from sbert_prune.recipe.recipe import WHOLE
-from tuning.axes import name_of, parse_axes, value_on, with_settings
+from sbert_prune.recipe.recipe import WHOLE, parameter_name
+from tuning.axes import parse_axes, value_on, with_settings
 
 if TYPE_CHECKING:
     import random
@@ -105,7 +105,7 @@ class Space:
             ranked = sorted(free, key=lambda layer: (-priorities[layer], layer))
             kept = sorted(ranked[: count - self.first_stays])
             selection = LayerSelection((*range(self.first_stays), *kept), self.depth)
-        return Proposal(selection, tuple((path, axis.suggest(name_of(path), trial)) for path, axis in self.axes))
+        return Proposal(selection, tuple((path, axis.suggest(parameter_name(path), trial)) for path, axis in self.axes))
 
     def params(self, selection: LayerSelection, recipe: Recipe | None = None) -> dict[str, Value]:
         """Return the parameters that `suggest` turns into this selection.
@@ -124,7 +124,7 @@ class Space:
             flat = recipe.flat()
             for path, axis in self.axes:
                 if (value := value_on(axis, flat[path])) is not None:
-                    params[name_of(path)] = value
+                    params[parameter_name(path)] = value
         return params
 
     def spread(self, paths: Collection[str], count: int, generator: random.Random) -> list[dict[str, Value]]:
@@ -137,7 +137,7 @@ class Space:
         """
         axes = [(path, axis, generator.sample(range(count), count)) for path, axis in self.axes if path in paths]
         return [
-            {name_of(path): axis.at((strata[point] + 0.5) / count) for path, axis, strata in axes}
+            {parameter_name(path): axis.at((strata[point] + 0.5) / count) for path, axis, strata in axes}
             for point in range(count)
         ]
 
@@ -149,7 +149,7 @@ class Space:
 
     def settings_of(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a trial's parameters without those that choose layers."""
-        names = {name_of(path) for path, _ in self.axes}
+        names = {parameter_name(path) for path, _ in self.axes}
         return {name: value for name, value in params.items() if name in names}
 
     def up_to(self, num_layers: int) -> Self:
@@ -166,7 +166,7 @@ class Space:
         counts = f"{self.counts[0]} to {self.counts[-1]}" if len(self.counts) > 1 else str(self.counts[0])
         choice = f"{counts} of {self.depth} layers ({self.num_selections:,} selections)"
         layers = f"layers {self.fixed}" if self.fixed else choice
-        return "; ".join([layers, *(f"{name_of(path)} {axis}" for path, axis in self.axes)])
+        return "; ".join([layers, *(f"{parameter_name(path)} {axis}" for path, axis in self.axes)])
 
 
 def _priority(layer: int) -> str:
@@ -216,5 +216,6 @@ def space_of(recipe: Recipe, depth: int, *, first_stays: bool, axes: str | None)
 def as_flat(proposal: Proposal) -> Mapping[str, str]:
     """Return the settings of a proposal as text, by name."""
     return {
-        name_of(path): f"{value:.3g}" if isinstance(value, float) else str(value) for path, value in proposal.settings
+        parameter_name(path): f"{value:.3g}" if isinstance(value, float) else str(value)
+        for path, value in proposal.settings
     }

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from pipelines.console import silence_libraries
-from pipelines.inputs.load import teacher_layers
-from pipelines.inputs.texts import open_corpus
-from pipelines.steps.records import data_record
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.evaluation.efficiency.size import measure_size
@@ -20,28 +18,20 @@ from sbert_prune.evaluation.sts import pair_cosines
 from sbert_prune.layers import LayerSelection
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.models.checkpoint import inspect_checkpoint
-from sbert_prune.models.lineage import PhaseRecord, TeacherRecord, TrimRecord
-from sbert_prune.models.saved_model import lineage_of
-from sbert_prune.models.sentence import PROBES, check_embeddings, embed, load_saved, save_sentence_model, with_pooling
-from sbert_prune.pruning import prune_checkpoint
-from sbert_prune.recipe.recipe import DEFAULT_POOLING
+from sbert_prune.models.sentence import PROBES, check_embeddings, embed, save_sentence_model
 from sbert_prune.strategies import EXPLICIT
 from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.training.device import choose_hardware
-from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.phases import PHASES
 from sbert_prune.training.setup import TrainerSetup
-from sbert_prune.training.teacher import Teacher
-from sbert_prune.vocabulary.trim import trim_vocabulary
+from sbert_prune.variant import Variant, cut_layers, teacher_of, train_phase, trim_pieces
 from tuning.messages import FIRST_RUNG, Failed, ParentLostError, StoppedError, TooLarge, Trained, TrialReporter
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.models.lineage import DataRecord, Lineage
-    from sbert_prune.training.device import Hardware
     from tuning.messages import Task
 
 
@@ -88,99 +78,48 @@ def _prepare_process() -> None:
 def _train(line: Connection, task: Task) -> Trained | TooLarge:
     recipe = task.recipe
     hardware = choose_hardware(recipe.device, recipe.precision)
-    model, lineage = _prune(task)
+    variant = _prune(task)
     if task.max_size_mb is not None:
-        untrained = task.folder.with_name(f"{task.folder.name}-untrained")
-        save_sentence_model(model, untrained, lineage)
-        size_mb = inspect_checkpoint(untrained).num_bytes() / 1e6
-        shutil.rmtree(untrained)
+        size_mb = _size_mb(variant, task.folder.parent)
         if size_mb > task.max_size_mb:
             return TooLarge(size_mb)
     reporter = TrialReporter(line, recipe.phases, hardware.device)
     for phase in recipe.phases:
-        if (pooling := getattr(getattr(recipe, phase), "pooling", None)) is not None:
-            model = with_pooling(model, pooling, max_seq_length=model.max_seq_length)
-            lineage = lineage.pooled(pooling)
-        teacher = _teacher(task, phase, lineage)
+        rows = PHASES[phase].rows(task.rows.texts)
+        assert rows is not None  # loaded with the other inputs
         setup = TrainerSetup(
             hardware, recipe.seed, reporter.of(phase), reporter.tick, lambda _: None, None, (FIRST_RUNG,)
         )
-        trainer = PhaseTrainer(model, setup, dev=task.rows.texts.sts.dev.rows, teacher=teacher)
-        data = _train_phase(trainer, phase, task)
-        lineage = lineage.after(_phase_record(task, phase, data=data, hardware=hardware, teacher=teacher))
-    return _finish(model, lineage, task, reporter)
+        teacher = teacher_of(recipe, phase, variant.lineage, task.rows.teacher)
+        dev = task.rows.texts.sts.dev
+        variant = train_phase(recipe, variant, phase, rows, setup, dev=dev, teacher=teacher, run_id=task.run_id)
+    return _finish(variant, task, reporter)
 
 
-def _prune(task: Task) -> tuple[SentenceTransformer, Lineage]:
-    """Remove the dropped layers and trim the vocabulary where the recipe says so, as the prune step does."""
+def _prune(task: Task) -> Variant:
+    """Remove the dropped layers, and trim the vocabulary where the recipe says so."""
     recipe, base = task.recipe, task.base
-    origin, checkpoint = lineage_of(base), base.checkpoint
-    selection = LayerSelection.parse(recipe.layers, depth=checkpoint.depth)
-    if selection.dropped:
-        pruned = task.folder.with_name(f"{task.folder.name}-cut")
-        checkpoint = prune_checkpoint(base.folder, selection, pruned, lineage=origin)
-    model = with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
-    lineage = origin.after_cut(selection, strategy=EXPLICIT, run_id=task.run_id)
-    lineage = lineage.pooled(recipe.pooling or base.pooling or DEFAULT_POOLING)
+    selection = LayerSelection.parse(recipe.layers, depth=base.checkpoint.depth)
+    scratch = task.folder.parent
+    variant = cut_layers(recipe, base, selection, strategy=EXPLICIT, scratch=scratch, run_id=task.run_id)
     if recipe.vocabulary_limit.trims:
-        corpus = open_corpus(recipe.vocabulary_corpus, task.rows.texts)
-        model, report = trim_vocabulary(model, corpus, recipe.vocabulary_limit)
-        lineage = lineage.after(
-            TrimRecord(
-                pieces=report.pieces_after,
-                pieces_before=report.pieces_before,
-                digest=report.digest,
-                limit=str(recipe.vocabulary_limit),
-                corpus=corpus.record(),
-                run_id=task.run_id,
-            )
-        )
-    return model, lineage
+        variant, _ = trim_pieces(recipe, variant, task.rows.texts, run_id=task.run_id)
+    return variant
 
 
-def _teacher(task: Task, phase: str, student: Lineage) -> Teacher | None:
-    """Return the model whose embeddings the phase learns, as in `full`."""
-    source, distils = task.rows.teacher, phase == "distil"
-    if source is None or not (distils or getattr(getattr(task.recipe, phase), "distillation", 0) > 0):
-        return None
-    return Teacher(source, teacher_layers(task.recipe, student, source) if distils else None)
+def _size_mb(variant: Variant, scratch: Path) -> float:
+    """Return the size of a saved variant in MB (10^6 bytes)."""
+    with TemporaryDirectory(dir=scratch, prefix="untrained-") as folder:
+        save_sentence_model(variant.model, Path(folder), variant.lineage)
+        return inspect_checkpoint(Path(folder)).num_bytes() / 1e6
 
 
-def _train_phase(trainer: PhaseTrainer, phase: str, task: Task) -> DataRecord:
-    """Train one phase and return the record of its rows."""
-    recipe, rows = task.recipe, task.rows
-    if phase == "distil":
-        assert rows.sentences is not None  # loaded with the other inputs
-        trainer.distil(rows.sentences[0], recipe.distil)
-        return rows.sentences[1]
-    if phase == "sts":
-        trainer.train_sts(rows.texts.sts.train.rows, recipe.sts)
-        return data_record(rows.texts.sts.train)
-    assert rows.texts.nli is not None
-    trainer.train_nli(rows.texts.nli.rows, recipe.nli)
-    return data_record(rows.texts.nli)
-
-
-def _phase_record(
-    task: Task, phase: str, *, data: DataRecord, hardware: Hardware, teacher: Teacher | None
-) -> PhaseRecord:
-    return PhaseRecord(
-        phase=phase,
-        settings=getattr(task.recipe, phase).model_dump(mode="json"),
-        data=data,
-        seed=task.recipe.seed,
-        precision=hardware.precision,
-        teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
-        run_id=task.run_id,
-    )
-
-
-def _finish(model: SentenceTransformer, lineage: Lineage, task: Task, reporter: TrialReporter) -> Trained:
+def _finish(variant: Variant, task: Task, reporter: TrialReporter) -> Trained:
     """Save the model and measure dev score, sizes and seconds of training."""
-    seconds = reporter.seconds
+    model, seconds = variant.model, reporter.seconds
     probes = embed(model, PROBES)
     check_embeddings(probes, "The trained variant")
-    save_sentence_model(model, task.folder, lineage)
+    save_sentence_model(model, task.folder, variant.lineage)
     pairs = _dev_pairs(model, task)
     sizes = measure_size(model, inspect_checkpoint(task.folder)).metrics()
     metrics = {STS_DEV: pairs.value, "training/seconds": seconds, **sizes}

@@ -5,10 +5,10 @@ import click
 from pipelines.commands.options import FORCE, JUDGING, MODEL, Parameter, flag, option, recipe_options
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_base_of, find_sentence_model
-from pipelines.inputs.data import find_sts_splits
 from pipelines.inputs.exam import find_exam
 from sbert_prune.data.describe import describe_rows
 from sbert_prune.errors import RecipeError
+from sbert_prune.inputs.data import find_sts_splits
 from sbert_prune.recipe.recipe import Recipe
 
 REFERENCE = Parameter(

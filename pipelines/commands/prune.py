@@ -7,8 +7,8 @@ import click
 from pipelines.commands.options import FORCE, flag, recipe_options
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, describe_pruning, find_base
-from pipelines.inputs.data import check_texts, find_nli, find_sts, needs_texts
-from pipelines.inputs.texts import TrainingTexts
+from sbert_prune.inputs.data import check_texts, find_nli, find_sts, needs_texts
+from sbert_prune.inputs.texts import TrainingTexts
 from sbert_prune.recipe.recipe import Recipe
 
 _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_bad_rows")

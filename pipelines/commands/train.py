@@ -5,10 +5,10 @@ import click
 from pipelines.commands.options import FORCE, MODEL, TRAINING, flag, option, recipe_options, settings_of
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model
-from pipelines.inputs.data import find_held_out, find_nli, find_sts, find_texts
 from pipelines.inputs.load import find_teacher
-from pipelines.inputs.texts import describe_sentences, distillation_texts
 from sbert_prune.errors import RecipeError
+from sbert_prune.inputs.data import find_held_out, find_nli, find_sts, find_texts
+from sbert_prune.inputs.texts import describe_sentences, distillation_sentences
 from sbert_prune.recipe.recipe import Recipe
 
 
@@ -26,11 +26,12 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     echo(*found.lines)
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import train_nli
+    from pipelines.steps.train import train
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        saved = train_nli(context, recipe, source, found.value, dev=held_out.dev if held_out else None, teacher=teacher)
+        dev = held_out.dev if held_out else None
+        saved = train(context, recipe, "nli", source, found.value, dev=dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
 
 
@@ -49,17 +50,16 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
             f"The recipe {recipe.name} names no sentences to distil on. Give distil_data, a text file, or sts_data."
         )
     training = find_texts(recipe).value if recipe.sts.data is not None else None
-    texts, record = distillation_texts(recipe, training)
-    echo(describe_sentences(record))
+    sentences = distillation_sentences(recipe, training)
+    echo(describe_sentences(sentences))
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import distil
+    from pipelines.steps.train import train
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        saved = distil(
-            context, recipe, source, texts, record, dev=training.sts.dev if training else None, teacher=teacher
-        )
+        dev = training.sts.dev if training else None
+        saved = train(context, recipe, "distil", source, sentences, dev=dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
 
 
@@ -76,9 +76,9 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     echo(*found.lines)
 
     from pipelines.steps.context import open_context
-    from pipelines.steps.train import train_sts
+    from pipelines.steps.train import train
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        saved = train_sts(context, recipe, source, found.value.train, dev=found.value.dev, teacher=teacher)
+        saved = train(context, recipe, "sts", source, found.value.train, dev=found.value.dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")

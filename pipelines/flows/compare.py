@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from pipelines.flows.summary import where_report
 from pipelines.steps.evaluate import READS, judge
 from pipelines.steps.measures import Measures
-from pipelines.steps.records import as_sentence_model, size_metrics
+from pipelines.steps.records import size_metrics
 from sbert_prune.evaluation.efficiency.speed import measure_speed
+from sbert_prune.models.sentence import as_sentence_model
 from sbert_prune.report.comparison import (
     Compared,
     comparison_chart,

@@ -14,11 +14,12 @@ from pipelines.inputs.load import Inputs, load_inputs
 from pipelines.steps.context import describe_all, open_context
 from pipelines.steps.evaluate import judge
 from pipelines.steps.measures import Measures
-from pipelines.steps.records import data_record, publish
+from pipelines.steps.records import publish
 from pipelines.steps.train import log_fit, measure_text_fit, tokenizer_of
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.bootstrap import MARGIN, OverSeeds, over_seeds
 from sbert_prune.evaluation.comparison import Judgement
+from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import RETENTION, STS_TEST
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo, silence_libraries
-from pipelines.inputs.load import COPIES, teacher_layers
-from pipelines.steps.records import as_sentence_model
+from pipelines.inputs.load import COPIES
 from pipelines.steps.train import measure_text_fit, tokenizer_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
-from sbert_prune.models.saved_model import SavedModel, lineage_of
-from sbert_prune.models.sentence import save_sentence_model, with_pooling
-from sbert_prune.pruning import prune_checkpoint
+from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.models.sentence import save_sentence_model
 from sbert_prune.registry import versions as registry
 from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.tracking.store import connect
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 from sbert_prune.training.device import choose_hardware
-from sbert_prune.training.estimate import distil_part, estimate_training, nli_part, sts_part
-from sbert_prune.training.teacher import Teacher
+from sbert_prune.training.estimate import Part, estimate_training
+from sbert_prune.training.phases import PHASES
+from sbert_prune.variant import Variant, cut_layers, teacher_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.estimate import Estimate, Part
+    from sbert_prune.training.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,12 @@ def estimate_variants(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) 
     base = inputs.pruning.base
     measure_text_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
     reused = _find_reference(recipe, inputs)
-    whole = _as_saved_sentence_model(base, recipe, scratch / "whole")
+    whole = _cut(recipe, inputs, str(base.checkpoint.depth), scratch / "whole")
     lines, seconds = [f"reuse     {_reuse_text(reused)}"], dict[str, float]()
     models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
     for number, (variant_recipe, variant_inputs) in enumerate(variants):
         for cut in _trained_cuts(variant_recipe, variant_inputs):
-            folder = scratch / str(number)
-            pruned = _prune(variant_inputs, cut, folder)
-            variant = _as_saved_sentence_model(pruned, variant_recipe, folder / f"variant-{cut}")
+            variant = _cut(variant_recipe, variant_inputs, cut, scratch / f"variant-{number}-{cut}")
             models.append((f"variant {variant.checkpoint.depth} layers", variant_recipe, variant))
     counts = Counter(name for name, *_ in models)
     distinct = {name: (model_recipe, model) for name, model_recipe, model in models}
@@ -97,13 +94,9 @@ def estimate_variants(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) 
         source = inputs.teacher or whole
         for phase in model_recipe.phases:
             part = _part(phase, model_recipe, inputs)
-            teacher = None
-            if phase == "distil":
-                teacher = Teacher(source, teacher_layers(model_recipe, lineage_of(model), source))
-            elif getattr(model_recipe, phase).distillation > 0:
-                teacher = Teacher(source)
-            fresh = as_sentence_model(model, model_recipe)
-            estimate = estimate_training(fresh, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
+            fresh = Variant.load(model, model_recipe)
+            teacher = teacher_of(model_recipe, phase, fresh.lineage, source)
+            estimate = estimate_training(fresh.model, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
             times = f", {counts[name]} times" if counts[name] > 1 else ""
             lines.append(f"train     {name}, {phase}: {_estimate_text(estimate)}{times}")
             seconds[name] = seconds.get(name, 0.0) + estimate.seconds * counts[name]
@@ -133,34 +126,20 @@ def _reuse_text(reused: Version | None) -> str:
     return f"version {reused.version} of {reused.name} as the reference (run {reused.run_id})"
 
 
-def _prune(inputs: Inputs, cut: str, scratch: Path) -> SavedModel:
-    """Prune the base to as many layers as a cut keeps: which ones makes no difference to the time."""
+def _cut(recipe: Recipe, inputs: Inputs, cut: str, folder: Path) -> SavedModel:
+    """Save the base with as many layers as a cut keeps: which ones makes no difference to the time."""
     base = inputs.pruning.base
     num_layers = replace(inputs.pruning, cuts=(cut,)).num_layers
     selection = LayerSelection(tuple(range(num_layers)), base.checkpoint.depth)
-    if not selection.dropped:
-        return base
-    folder = scratch / f"cut-{cut}"
-    return SavedModel(str(folder), None, prune_checkpoint(base.folder, selection, folder, lineage=lineage_of(base)))
-
-
-def _as_saved_sentence_model(model: SavedModel, recipe: Recipe, folder: Path) -> SavedModel:
-    """Save a model as the sentence model that training starts from."""
-    sentence_model = with_pooling(
-        as_sentence_model(model, recipe), recipe.pooling, max_seq_length=recipe.max_seq_length
-    )
-    save_sentence_model(sentence_model, folder, lineage_of(model))
+    variant = cut_layers(recipe, base, selection, strategy=recipe.strategy, scratch=folder.parent)
+    save_sentence_model(variant.model, folder, variant.lineage)
     return SavedModel(str(folder), None, inspect_checkpoint(folder))
 
 
 def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:
-    if phase == "distil":
-        assert inputs.sentences is not None  # loaded with the other inputs
-        return distil_part(inputs.sentences[0], recipe.distil)
-    if phase == "sts":
-        return sts_part(inputs.texts.sts.train.rows, recipe.sts)
-    assert inputs.texts.nli is not None
-    return nli_part(inputs.texts.nli.rows, recipe.nli, recipe.seed)
+    rows = PHASES[phase].rows(inputs.texts)
+    assert rows is not None  # loaded with the other inputs
+    return Part(phase, rows.rows, recipe.settings_of(phase), recipe.seed)
 
 
 def _estimate_text(estimate: Estimate) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pipelines.console import echo
 from pipelines.flows.full import make_variant
 from pipelines.flows.summary import where_report
-from pipelines.steps.records import data_record
 from sbert_prune.errors import SbertPruneError, TrackingError
+from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import STS_DEV, STS_TEST
 from sbert_prune.report.curve import CURVE, Point, curve_rows, depth_curve, knee_of
 from sbert_prune.report.tables import table

@@ -16,6 +16,7 @@ from sbert_prune.metrics import RETENTION
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
 from sbert_prune.tracking.logged_models import has_bytes
+from sbert_prune.training.phases import PHASES
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
@@ -146,15 +147,9 @@ def train_phase(
     teacher = inputs.teacher
     if teacher is None and reference is not None and recipe.has_teacher:
         teacher = reference.model
-    dev = inputs.texts.sts.dev
-    if phase == "distil":
-        assert inputs.sentences is not None  # loaded with the other inputs
-        sentences, record = inputs.sentences
-        return train.distil(context, recipe, model, sentences, record, dev=dev, teacher=teacher)
-    if phase == "sts":
-        return train.train_sts(context, recipe, model, inputs.texts.sts.train, dev=dev, teacher=teacher)
-    assert inputs.texts.nli is not None
-    return train.train_nli(context, recipe, model, inputs.texts.nli, dev=dev, teacher=teacher)
+    rows = PHASES[phase].rows(inputs.texts)
+    assert rows is not None  # loaded with the other inputs
+    return train.train(context, recipe, phase, model, rows, dev=inputs.texts.sts.dev, teacher=teacher)
 
 
 def _evaluate(

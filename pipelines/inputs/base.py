@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.inputs.texts import TrainingTexts
 from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
+from sbert_prune.inputs.texts import TrainingTexts
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import check_selection
 from sbert_prune.models.checkpoint import inspect_checkpoint

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.inputs.base import PruneInputs, check_machine, describe_pruning, find_base, find_named_teacher
-from pipelines.inputs.data import check_named_data, check_texts, find_texts
 from pipelines.inputs.exam import Exam, find_exam
-from pipelines.inputs.texts import TrainingTexts, describe_sentences, distillation_texts
 from sbert_prune.errors import RecipeError
+from sbert_prune.inputs.data import check_named_data, check_texts, find_texts
+from sbert_prune.inputs.teacher import teacher_layers
+from sbert_prune.inputs.texts import TrainingTexts, describe_sentences, distillation_sentences
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from sbert_prune.data.leaks import Leaks
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
     from sbert_prune.layers import LayerSelection
-    from sbert_prune.models.lineage import DataRecord, Lineage
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
 
@@ -56,31 +56,10 @@ def check_teacher(
         selection: The layers of the student; None where they are measured later.
         teacher: None for the reference.
     """
-    if teacher is not None:
+    if teacher is not None and "distil" in recipe.phases and recipe.distil.layer_weight > 0:
         origin = lineage_of(base)
-        teacher_layers(
-            recipe, origin if selection is None else origin.after_cut(selection, strategy=recipe.strategy), teacher
-        )
-
-
-def teacher_layers(recipe: Recipe, student: Lineage, teacher: SavedModel) -> tuple[int, ...] | None:
-    """Return the teacher's layers that correspond to the student's; None where the recipe sets no layer weight.
-
-    Raises:
-        RecipeError: The teacher does not have these layers of the same base.
-    """
-    if recipe.distil.layer_weight == 0 or "distil" not in recipe.phases:
-        return None
-    of_teacher = lineage_of(teacher)
-    same = of_teacher.base.depth == student.base.depth and set(student.kept_layers) <= set(of_teacher.kept_layers)
-    if not same:
-        raise RecipeError(
-            f"distil_layer_weight={recipe.distil.layer_weight}: the teacher {teacher.uri} has the layers "
-            f"{of_teacher.selection} of {of_teacher.base.depth}, the student {student.selection} of "
-            f"{student.base.depth}: they cannot be compared one by one. "
-            "Take the reference as the teacher, or leave distil_layer_weight out."
-        )
-    return tuple(of_teacher.kept_layers.index(layer) for layer in student.kept_layers)
+        student = origin if selection is None else origin.after_cut(selection, strategy=recipe.strategy)
+        teacher_layers(recipe, student, teacher)
 
 
 @dataclass(frozen=True)
@@ -91,7 +70,6 @@ class Inputs:
         pruning: The base and how to prune it.
         texts: The rows to train on, and dev and test.
         leaks: What train shared with dev and test, by phase.
-        sentences: Sentences to distil on, with their record.
         teacher: A teacher other than the reference.
         exam: The rows that the result is evaluated on.
     """
@@ -99,7 +77,6 @@ class Inputs:
     pruning: PruneInputs
     texts: TrainingTexts
     leaks: Mapping[str, Leaks]
-    sentences: tuple[list[str], DataRecord] | None
     teacher: SavedModel | None
     exam: Exam
 
@@ -135,12 +112,13 @@ def load_inputs(recipe: Recipe) -> Inputs:
     loaded = find_texts(recipe)
     texts = loaded.value
     check_texts(recipe, texts)
-    sentences = distillation_texts(recipe, texts) if "distil" in recipe.phases else None
+    if "distil" in recipe.phases:
+        texts = replace(texts, sentences=distillation_sentences(recipe, texts))
     exam = find_exam(recipe, {"dev": texts.sts.dev, "test": texts.sts.test})
     echo(describe_pruning(pruning, recipe), *loaded.lines, *exam.lines)
-    if sentences is not None:
-        echo(describe_sentences(sentences[1]))
-    return Inputs(replace(pruning, texts=texts), texts, loaded.leaks, sentences, teacher, exam)
+    if texts.sentences is not None:
+        echo(describe_sentences(texts.sentences))
+    return Inputs(replace(pruning, texts=texts), texts, loaded.leaks, teacher, exam)
 
 
 COPIES = 3 * 4

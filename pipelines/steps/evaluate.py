@@ -11,15 +11,7 @@ from pipelines.console import echo
 from pipelines.steps.judgement_log import Efficiency, Verdict, log_broken_embeddings, log_judgement, store_dev_pairs
 from pipelines.steps.keys import judgement_key
 from pipelines.steps.measures import Measures
-from pipelines.steps.records import (
-    as_sentence_model,
-    data_record,
-    lineage_tags,
-    log_rows,
-    logged_id,
-    refuse_non_finite,
-    size_metrics,
-)
+from pipelines.steps.records import lineage_tags, log_rows, logged_id, refuse_non_finite, size_metrics
 from sbert_prune.errors import RoundTripError, SbertPruneError
 from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
@@ -29,11 +21,12 @@ from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.measures import Measured, measure_all
 from sbert_prune.evaluation.sts import StsMeasure
+from sbert_prune.inputs.texts import data_record
 from sbert_prune.layer_analysis.anatomy import inspect_layers
 from sbert_prune.metrics import STS_TEST, headlines
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import lineage_of
-from sbert_prune.models.sentence import PROBES, embed, save_sentence_model
+from sbert_prune.models.sentence import PROBES, as_sentence_model, embed, save_sentence_model
 from sbert_prune.tracking.store import finished_runs, read_artifact
 
 if TYPE_CHECKING:

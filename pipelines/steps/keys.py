@@ -7,28 +7,33 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.inputs.data import needs_texts
+from sbert_prune.inputs.data import needs_texts
 from sbert_prune.models.lineage import code_version
+from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
 from sbert_prune.training.batches import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipelines.inputs.base import PruneInputs
     from pipelines.inputs.exam import Exam
     from pipelines.inputs.load import Inputs
-    from pipelines.inputs.texts import TrainingTexts
+    from sbert_prune.inputs.texts import TrainingTexts
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.training.device import Hardware
 
-_PRUNE_SETTINGS = {"layers", "strategy", "vocabulary", "pooling", "max_seq_length", "seed"}
-_EXAM_SETTINGS = {"robustness", "mteb"}
+# Keys are made by exclusion: a setting that is not listed here counts. A forgotten one then costs a training, never a
+# wrong reuse. What a step reads from its source or its data counts by their content, whatever the settings say.
+_BY_CONTENT = ("split", "keep_leaks", "on_bad_rows", "vocabulary_corpus")
+_OF_CUTTING = ("layers", "strategy", "schedule", "vocabulary", "pooling")
+_OF_TRAINING = (*GROUPS, "phases", "precision")
 
 
 def prune_key(recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool) -> str:
     """Return the key of a prune step."""
-    settings = recipe.model_dump_json(include=_PRUNE_SETTINGS)
+    irrelevant = (*_OF_TRAINING, *_BY_CONTENT, "layers", "schedule")  # `layers` is what this cut keeps
+    settings = _settings(recipe, without=irrelevant)
     texts = _digests(inputs.texts) if needs_texts(recipe) else []
     return _key("prune", settings, layers, str(trims), source.checkpoint.fingerprint(), _corpus_digest(recipe), *texts)
 
@@ -41,26 +46,35 @@ def phase_key(
     Args:
         recipe: The recipe.
         hardware: Device type and precision change the result.
-        phase: "nli", "sts" or "distil".
+        phase: A name in PHASES.
         source: The model to train.
         data: Digests of the data, by use.
         taught_by: The teacher's fingerprint and layers; "" without a teacher.
     """
-    settings = getattr(recipe, phase).model_dump_json(exclude={"data", "teacher"})
+    others = [other for other in _OF_TRAINING if other != phase]
+    settings = _settings(recipe, without=(*others, *_BY_CONTENT, *_OF_CUTTING))
     runs_on = f"{hardware.device.type} {hardware.precision}"
-    more = (str(recipe.seed), str(recipe.max_seq_length), runs_on)
-    return _key(phase, settings, source.checkpoint.fingerprint(), *data.values(), taught_by, *more)
+    return _key(phase, settings, source.checkpoint.fingerprint(), *data.values(), taught_by, runs_on)
+
+
+def _settings(recipe: Recipe, *, without: Sequence[str]) -> str:
+    """Return the settings that determine the model, except some settings and groups, as text."""
+    settings = recipe.model_settings().items()
+    return json.dumps({name: value for name, value in settings if name.partition(".")[0] not in without})
 
 
 def variant_key(recipe: Recipe, hardware: Hardware, inputs: Inputs) -> str:
     """Return the key of a variant: its base, data, settings, teacher and seed."""
-    settings = json.dumps(recipe.model_settings())
+    settings = _settings(recipe, without=())
     base = inputs.pruning.base.checkpoint.fingerprint()
     teacher = inputs.teacher.checkpoint.fingerprint() if inputs.teacher else ""
     data = [rows.digest for rows in inputs.splits.values()]
-    sentences = inputs.sentences[1].digest if inputs.sentences else ""
+    sentences = inputs.texts.sentences.digest if inputs.texts.sentences else ""
     runs_on = f"{hardware.device.type} {hardware.precision}"
     return _key("variant", settings, base, teacher, *data, sentences, _corpus_digest(recipe), runs_on)
+
+
+_DATA_OF_THE_EXAM = {"sts_eval", "classification"}  # they count by their content
 
 
 def exam_key(recipe: Recipe, exam: Exam) -> str:
@@ -71,7 +85,8 @@ def exam_key(recipe: Recipe, exam: Exam) -> str:
         for name, data in exam.classification.items()
         for split, rows in data.splits.items()
     ]
-    return _key("exam", recipe.model_dump_json(include=_EXAM_SETTINGS), *pairs, *labelled)
+    settings = recipe.model_dump_json(include=set(EvaluationSettings.model_fields) - _DATA_OF_THE_EXAM)
+    return _key("exam", settings, *pairs, *labelled)
 
 
 def judgement_key(recipe: Recipe, exam: Exam, source: SavedModel, rivals: Mapping[str, SavedModel]) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from pipelines.steps.reuse import OUTPUT, result_folder
 from sbert_prune.errors import RoundTripError
 from sbert_prune.evaluation.efficiency.size import measure_size
+from sbert_prune.inputs.texts import data_record
 from sbert_prune.models.checkpoint import inspect_checkpoint
-from sbert_prune.models.lineage import DataRecord, Lineage
 from sbert_prune.models.saved_model import SavedModel
-from sbert_prune.models.sentence import load_saved, save_sentence_model, with_pooling
+from sbert_prune.models.sentence import save_sentence_model
 from sbert_prune.tracking.logged_models import LOGGED, log_model
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from pipelines.steps.context import Context
-    from sbert_prune.data.rows import LabelledRows, NliRow, RowSet, StsRow
+    from sbert_prune.data.rows import NliRow, RowSet, StsRow
+    from sbert_prune.models.lineage import Lineage
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
+    from sbert_prune.variant import Variant
 
 
 def lineage_tags(lineage: Lineage) -> dict[str, str]:
@@ -68,18 +70,6 @@ def log_skipped(run: Run, name: str, skipped: tuple[str, ...]) -> None:
         run.log_text("\n".join(skipped), f"skipped_rows/{name}.txt")
 
 
-def data_record(rows: RowSet[NliRow] | RowSet[StsRow] | LabelledRows) -> DataRecord:
-    """Return the record of a split for lineage and dataset inputs."""
-    return DataRecord(
-        name=rows.name,
-        source=rows.source,
-        digest=rows.digest,
-        rows=len(rows),
-        skipped=rows.num_skipped,
-        leaks=rows.num_leaks,
-    )
-
-
 def refuse_non_finite(metrics: Mapping[str, float]) -> None:
     """Raise RoundTripError for a NaN or an infinity: MLflow accepts NaN, and sorts infinity first."""
     if not_finite := [name for name, value in metrics.items() if not math.isfinite(value)]:
@@ -102,20 +92,17 @@ def publish(run: Run, version: Version, inputs: Inputs) -> None:
     run.log_metrics(version.metrics)
 
 
-def save(
-    context: Context, recipe: Recipe, run: Run, model: SentenceTransformer, lineage: Lineage, *, key: str
-) -> SavedModel:
+def save(context: Context, recipe: Recipe, run: Run, variant: Variant, *, key: str) -> SavedModel:
     """Save a step's result. A command of one step logs it to MLflow; a longer one passes the folder to its next step.
 
     Args:
         context: The command's context.
         recipe: Names the registered model.
         run: The run of the step.
-        model: The model to save.
-        lineage: Saved with the model, and logged as `pruning.json`.
+        variant: The model to save, with its lineage, which is logged as `pruning.json`.
         key: Identifies the step, so that its result is found again.
     """
-    folder = result_folder(context, key, run.run_id)
+    folder, model, lineage = result_folder(context, key, run.run_id), variant.model, variant.lineage
     save_sentence_model(model, folder, lineage)
     context.unfinished.finish(key, run.run_id)
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
@@ -131,11 +118,3 @@ def save(
 def size_metrics(model: SentenceTransformer, source: SavedModel) -> dict[str, float]:
     """Return the parameter counts and bytes of a saved model as metrics."""
     return measure_size(model, source.checkpoint).metrics()
-
-
-def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
-    """Load a model: a sentence model keeps its saved pooling and length, a bare encoder takes the recipe's."""
-    model = load_saved(source.checkpoint)
-    if source.is_sentence_model:
-        return model
-    return with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)

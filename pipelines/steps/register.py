@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.steps.records import as_sentence_model, lineage_tags, logged_id, refuse_non_finite
+from pipelines.steps.records import lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.metrics import headlines
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.models.lineage import Lineage
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import SavedModel, lineage_of
-from sbert_prune.models.sentence import PROBES, embed, save_sentence_model
+from sbert_prune.models.sentence import PROBES, as_sentence_model, embed, save_sentence_model
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import (
     DEV_PAIRS_CHECKSUM,

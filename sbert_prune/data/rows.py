@@ -137,12 +137,28 @@ class LabelledRow:
         return (self.text, self.label)
 
 
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A sentence without a label."""
+
+    text: str
+
+    @property
+    def sentences(self) -> tuple[str]:
+        """The sentence."""
+        return (self.text,)
+
+    def content(self) -> tuple[str, ...]:
+        """Return the row as text, the same for every file format."""
+        return (self.text,)
+
+
 Row = TypeVar("Row", NliRow, StsRow)
-_AnyRow = TypeVar("_AnyRow", NliRow, StsRow, LabelledRow)
+AnyRow = TypeVar("AnyRow", NliRow, StsRow, TextRow, LabelledRow)
 
 
 @dataclass(frozen=True)
-class RowSet(Generic[_AnyRow]):
+class RowSet(Generic[AnyRow]):
     """The rows of one split, with their source.
 
     Attributes:
@@ -157,7 +173,7 @@ class RowSet(Generic[_AnyRow]):
     """
 
     name: str
-    rows: Sequence[_AnyRow]
+    rows: Sequence[AnyRow]
     source: str
     skipped: tuple[str, ...] = ()
     num_skipped: int = 0

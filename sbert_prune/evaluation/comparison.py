@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from sbert_prune.evaluation.bootstrap import MARGIN, Score, verdict
 from sbert_prune.evaluation.measures import Measured
-from sbert_prune.evaluation.robustness import BY_SPREAD, LESS_IS_BETTER
-from sbert_prune.metrics import RETENTION, STS_TEST
+from sbert_prune.evaluation.robustness import BY_SPREAD
+from sbert_prune.metrics import RETENTION, STS_TEST, metric_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,8 @@ class Judgement:
 
 def gain(name: str, difference: Score) -> Score:
     """Return a difference with its sign flipped for metrics where lower is better, so that positive means better."""
-    return difference.negated() if name in LESS_IS_BETTER else difference
+    metric = metric_of(name)
+    return difference.negated() if metric is not None and metric.less_is_better else difference
 
 
 def with_ends(name: str, score: Score) -> dict[str, float]:

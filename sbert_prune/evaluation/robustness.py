@@ -32,9 +32,6 @@ _PAIRS_FOR_LANGUAGE = 1000  # a few dozen pairs may lack the function words
 _TIE = 1e-6  # cosines that differ by less are equal up to float32 rounding
 
 
-LESS_IS_BETTER = frozenset(f"robustness/{name}_drop" for name, kind in PERTURBATIONS.items() if kind.keeps_meaning)
-"""The metrics for which lower is better."""
-
 BY_SPREAD = frozenset(f"robustness/{name}_drop" for name, kind in PERTURBATIONS.items() if not kind.keeps_meaning)
 """Drops of a cosine. They depend on the spread of a model's cosines, so models are compared by `_noticed` instead."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers.utils import logging as transformers_logging
 
 from sbert_prune.errors import EncoderError, RoundTripError
 from sbert_prune.recipe.recipe import DEFAULT_POOLING
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from sbert_prune.models.checkpoint import Checkpoint
     from sbert_prune.models.lineage import Lineage
+    from sbert_prune.models.saved_model import SavedModel
+    from sbert_prune.recipe.recipe import Recipe
 
 # float32 whatever the checkpoint's type: Transformers 5 would keep float16, in which training fails.
 _LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
@@ -63,7 +68,8 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
         EncoderError: It cannot be loaded, or its weights are incomplete or do not fit the tokenizer.
     """
     try:
-        model = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
+        with _quiet():  # Transformers reports a missing pooler, which is not used
+            model = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
     except _LOAD_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EncoderError(
@@ -79,6 +85,20 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
     _zero_missing_pooler(model[0].auto_model, checkpoint.tensors)
     _ensure_padding(model, checkpoint)
     return model.eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn off the progress bars and warnings of Transformers; errors are raised anyway."""
+    verbosity, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers leaves them untyped
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
@@ -139,6 +159,14 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
     ).eval()
 
 
+def as_sentence_model(source: SavedModel, recipe: Recipe) -> SentenceTransformer:
+    """Load a model: a sentence model keeps its saved pooling and length, a bare encoder takes the recipe's."""
+    model = load_saved(source.checkpoint)
+    if source.is_sentence_model:
+        return model
+    return with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
+
+
 def _zero_missing_pooler(encoder: PreTrainedModel, tensors: Iterable[str]) -> None:
     """Zero a pooler that has no saved weights: it is unused, and random values would make each save differ."""
     pooler = getattr(encoder, "pooler", None)
@@ -166,7 +194,8 @@ def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Linea
     """
     with whole_folder(folder) as partial:
         try:
-            model.save(str(partial), create_model_card=False)
+            with _quiet():
+                model.save(str(partial), create_model_card=False)
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
         lineage.write(partial)

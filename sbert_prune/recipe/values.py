@@ -1,4 +1,4 @@
-"""Parsed values of recipes: the vocabulary limit, named settings, and the shares of splits."""
+"""Values of recipes: the vocabulary limit, named settings, the shares of splits, and how a search varies a setting."""
 
 import math
 import re
@@ -6,13 +6,38 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from sbert_prune.errors import RecipeError
 
 _COUNT = re.compile(r"[0-9]{1,9}")  # nine digits: int() rejects very long numbers
 _SHARE = re.compile(r"[0-9]?\.[0-9]{1,18}")
 _FORMATS = "Write all, a number of pieces such as 8000, or a share of a corpus to cover such as 0.999."
+
+
+@dataclass(frozen=True, slots=True)
+class Varies:
+    """Metadata of a field that a search may vary. A number then takes a range, up to the field's upper bound.
+
+    Attributes:
+        log: Whether the values of a range are spread by their ratio instead of their difference.
+        choices: Whether the setting takes a list of values; what is not a number takes nothing else.
+    """
+
+    log: bool = False
+    choices: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Metadata of a field that takes one of the names of a table."""
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Refuse other names, as pydantic does for a Literal."""
+        return core_schema.literal_schema(list(self.names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sbert_prune.metrics import PREFIXES, RETENTION, STS_DEV, STS_TEST
+from sbert_prune.metrics import METRICS, RETENTION, STS_DEV, STS_TEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,8 @@ TAGS_CHECKSUM, FILES_CHECKSUM, DEV_PAIRS_CHECKSUM = "tags_sha256", "files_sha256
 
 _PROMOTION_TAGS = ("stage", TAGS_CHECKSUM)
 _PROMOTION_PREFIX = "promoted_"
+_METRIC_PREFIXES = tuple({metric.prefix for metric in METRICS if metric.repeats != "nothing"})
+"""Prefixes of our metrics; users may add other tags that contain a slash."""
 _IGNORED_FILES = {"dev_pairs.json", "registered_model_meta"}
 """The first has its own checksum; MLflow writes the second when it fetches a version."""
 
@@ -35,7 +37,7 @@ def digest_of_tags(tags: Mapping[str, str], metrics: Mapping[str, str]) -> str:
         for key, value in tags.items()
         if key not in _PROMOTION_TAGS and not key.startswith(_PROMOTION_PREFIX)
     }
-    ours |= {key: value for key, value in metrics.items() if key.startswith(PREFIXES)}
+    ours |= {key: value for key, value in metrics.items() if key.startswith(_METRIC_PREFIXES)}
     pairs = sorted(ours.items())
     return hashlib.sha256("\0".join(part for pair in pairs for part in pair).encode()).hexdigest()
 

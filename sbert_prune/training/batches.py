@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sbert_prune.system.cache import cached
-from sbert_prune.training.losses import Batch
+from sbert_prune.training.objective import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

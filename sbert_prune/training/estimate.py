@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sbert_prune.data.rows import take
-from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.training.embedding import DevPairs
-from sbert_prune.training.phases import PhaseTrainer
+from sbert_prune.training.phases import PHASES, PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.data.rows import NliRow, StsRow
-    from sbert_prune.recipe.settings import DistilSettings, NliSettings, PhaseSettings, StsSettings
+    from sbert_prune.data.rows import StsRow
+    from sbert_prune.recipe.settings import AnyPhaseSettings
     from sbert_prune.training.device import Hardware
     from sbert_prune.training.setup import Progress
     from sbert_prune.training.teacher import Teacher
@@ -34,24 +33,37 @@ class Part:
     """One phase to be estimated.
 
     Attributes:
-        settings: The settings of the phase.
-        examples: Triplets, pairs or sentences in one epoch.
-        draw: Returns some of the rows, about as many as make the given number of examples.
-        sentences: Returns the distinct sentences of such rows.
-        train: Trains one phase on them.
+        phase: Its name.
+        rows: All of its rows.
+        settings: Its settings.
+        seed: Draws rows where `max_rows` limits them.
     """
 
-    settings: PhaseSettings
-    examples: int
-    draw: Callable[[int], Sequence[Any]]
-    sentences: Callable[[Sequence[Any]], set[str]]
-    train: Callable[[PhaseTrainer, Sequence[Any], Any], None]
+    phase: str
+    rows: Sequence[Any]
+    settings: AnyPhaseSettings
+    seed: int
+
+    @cached_property
+    def used(self) -> Sequence[Any]:
+        """The rows that the phase trains on."""
+        return PHASES[self.phase].limited(self.rows, self.settings, seed=self.seed)
+
+    @cached_property
+    def examples(self) -> int:
+        """Triplets, pairs or sentences in one epoch."""
+        return PHASES[self.phase].count(self.used, self.settings)
 
     @property
     def optimizer_steps(self) -> int:
         """Optimizer steps of the whole phase; batches without repeated sentences may need a few more."""
         batches = math.ceil(self.examples / self.settings.batch_size)
         return max(1, math.ceil(batches * self.settings.epochs / self.settings.accumulate))
+
+    def draw(self, num_examples: int) -> Sequence[Any]:
+        """Return some of the rows, about as many as make this number of examples."""
+        num_rows = math.ceil(1.2 * num_examples * len(self.used) / self.examples) + 50
+        return PHASES[self.phase].sample(self.used, min(len(self.used), num_rows), self.seed)
 
 
 @dataclass(frozen=True)
@@ -74,51 +86,6 @@ class Estimate:
     def seconds(self) -> float:
         """Seconds for the whole phase."""
         return self.optimizer_steps * self.per_step + self.besides
-
-
-def nli_part(rows: Sequence[NliRow], settings: NliSettings, seed: int) -> Part:
-    """Return the first phase as a part."""
-    used = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=seed)
-    examples = len(triplets(used)) if settings.loss == "mnrl" else len(used)
-
-    def draw(count: int) -> Sequence[NliRow]:
-        num_rows = min(len(used), math.ceil(1.2 * count * len(used) / examples) + 50)
-        return sample_by_premise(used, num_rows, seed=seed)
-
-    return Part(
-        settings,
-        examples,
-        draw,
-        lambda drawn: {text for row in drawn for text in row.sentences},
-        lambda trainer, drawn, short: trainer.train_nli(drawn, short),
-    )
-
-
-def sts_part(rows: Sequence[StsRow], settings: StsSettings) -> Part:
-    """Return the second phase as a part."""
-    examples = min(len(rows), settings.max_rows or len(rows))
-    return Part(
-        settings,
-        examples,
-        lambda count: _draw_evenly(rows, count),
-        lambda drawn: {text for row in drawn for text in row.sentences},
-        lambda trainer, drawn, short: trainer.train_sts(drawn, short),
-    )
-
-
-def distil_part(texts: Sequence[str], settings: DistilSettings) -> Part:
-    """Return the distillation phase as a part."""
-    return Part(
-        settings,
-        len(texts),
-        lambda count: _draw_evenly(texts, count),
-        set,
-        lambda trainer, drawn, short: trainer.distil(drawn, short),
-    )
-
-
-def _draw_evenly(rows: Sequence[Any], count: int) -> list[Any]:
-    return take(rows, range(0, len(rows), max(1, len(rows) // count)))[:count]
 
 
 def estimate_training(
@@ -144,13 +111,14 @@ def estimate_training(
     setup = TrainerSetup(hardware, 0, report=clock.report, notice=lambda _: None)
     besides = 0.0
     if teacher is not None:
-        texts = list(part.sentences(drawn))[:512]
+        sentences = {text for row in drawn for text in row.sentences}
+        texts = list(sentences)[:512]
         began = time.perf_counter()
         teacher.compute(texts, hardware, tick=lambda: None)
-        distinct = len(part.sentences(drawn)) * max(1.0, part.examples / num_examples)
+        distinct = len(sentences) * max(1.0, part.examples / num_examples)
         besides += (time.perf_counter() - began) * distinct / len(texts)
     with suppress(_EnoughError):
-        part.train(PhaseTrainer(model, setup, teacher=teacher), drawn, short)
+        PhaseTrainer(model, setup, teacher=teacher).train(part.phase, drawn, short)
     pairs = DevPairs.of(model, dev)
     began = time.perf_counter()
     pairs.score(model, hardware)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.training.batches import Examples
     from sbert_prune.training.device import Hardware
-    from sbert_prune.training.losses import Objective
+    from sbert_prune.training.objective import Objective
 
 _MIN_SAVING = {"cpu": 512}
 """Pieces of padding that one more forward pass has to save; on other devices a pass itself costs more."""

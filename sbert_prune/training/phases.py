@@ -1,9 +1,10 @@
-"""The training phases: NLI, STS and distillation, each with its rows, batches and objective."""
+"""The training phases: a table of their rows, examples and losses, and the trainer that runs one of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,27 +13,103 @@ from torch import nn
 from sbert_prune.data.rows import Label, take
 from sbert_prune.data.triplets import sample_by_premise, triplets
 from sbert_prune.errors import RecipeError
+from sbert_prune.losses import LOSSES, Loss, build_loss
 from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training.batches import Examples, plan_batches, tokenize_rows
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.loop import train
-from sbert_prune.training.losses import MatryoshkaLoss, Objective, nli_loss, sts_loss
+from sbert_prune.training.objective import MatryoshkaLoss, Objective
 from sbert_prune.training.setup import PhaseSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sentence_transformers import SentenceTransformer
 
-    from sbert_prune.data.rows import NliRow, StsRow
-    from sbert_prune.recipe.settings import DistilSettings, NliSettings, PhaseSettings, StsSettings, TaskSettings
-    from sbert_prune.training.losses import EmbeddingLoss
+    from sbert_prune.data.rows import NliRow, RowSet, StsRow, TextRow
+    from sbert_prune.inputs.texts import TrainingTexts
+    from sbert_prune.recipe.settings import AnyPhaseSettings, NliSettings
     from sbert_prune.training.setup import TrainerSetup
     from sbert_prune.training.supernet import Subsets
     from sbert_prune.training.teacher import Teacher
 
+Labelled = tuple[Sequence[Sequence[str]], torch.Tensor | None]
+"""The texts of each example, and the labels: a class or a score each. *Shape of the labels:* (examples,)"""
+
+
+def _sample_rows(rows: Sequence[Any], at_most: int, seed: int) -> Sequence[Any]:
+    """Draw rows without replacement; keep their order."""
+    if at_most >= len(rows):
+        return rows
+    chosen = np.random.default_rng(seed).choice(len(rows), at_most, replace=False)
+    return take(rows, sorted(chosen.tolist()))
+
+
+def _sample_premises(rows: Sequence[NliRow], at_most: int, seed: int) -> Sequence[NliRow]:
+    return sample_by_premise(rows, at_most, seed=seed)
+
+
 _CLASSES = {label: number for number, label in enumerate(Label)}
+
+
+def _nli_examples(rows: Sequence[NliRow], settings: NliSettings) -> Labelled:
+    """Return triplets of texts, or pairs with their class."""
+    if LOSSES["nli"][settings.loss].triplets:
+        columns = 3 if settings.hard_negatives else 2
+        return [row[:columns] for row in triplets(rows)], None
+    return [row.sentences for row in rows], torch.tensor([_CLASSES[row.label] for row in rows])
+
+
+def _sts_examples(rows: Sequence[StsRow], _settings: AnyPhaseSettings) -> Labelled:
+    """Return pairs of texts with their score."""
+    return [row.sentences for row in rows], torch.tensor([row.score for row in rows], dtype=torch.float32)
+
+
+def _distil_examples(rows: Sequence[TextRow], _settings: AnyPhaseSettings) -> Labelled:
+    """Return single texts."""
+    return [row.sentences for row in rows], None
+
+
+def _count_nli(rows: Sequence[NliRow], settings: NliSettings) -> int:
+    return len(triplets(rows)) if LOSSES["nli"][settings.loss].triplets else len(rows)
+
+
+def _count_rows(rows: Sequence[Any], _settings: AnyPhaseSettings) -> int:
+    return len(rows)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase. Its settings are the group of its name in a recipe.
+
+    Attributes:
+        step: Name of its step and its command.
+        rows: Returns its rows among those of a recipe; None where they were not loaded.
+        examples: Returns the examples of some rows.
+        losses: The losses to choose from, by name; empty where only a teacher's embeddings are the target.
+        count: Returns the number of examples, without making them.
+        sample: Draws at most so many rows by a seed.
+    """
+
+    step: str
+    rows: Callable[[TrainingTexts], RowSet[Any] | None]
+    examples: Callable[[Sequence[Any], Any], Labelled]
+    losses: Mapping[str, Loss]
+    count: Callable[[Sequence[Any], Any], int] = _count_rows
+    sample: Callable[[Sequence[Any], int, int], Sequence[Any]] = _sample_rows
+
+    def limited(self, rows: Sequence[Any], settings: AnyPhaseSettings, *, seed: int) -> Sequence[Any]:
+        """Return the rows that `max_rows` leaves. Sentences without labels were limited when they were read."""
+        if settings.max_rows is None or not self.losses:
+            return rows
+        return self.sample(rows, settings.max_rows, seed)
+
+
+PHASES: dict[str, Phase] = {
+    "distil": Phase("distil", lambda texts: texts.sentences, _distil_examples, {}),
+    "nli": Phase("train_nli", lambda texts: texts.nli, _nli_examples, LOSSES["nli"], _count_nli, _sample_premises),
+    "sts": Phase("train_sts", lambda texts: texts.sts.train, _sts_examples, LOSSES["sts"]),
+}
+"""The phases, by their names in a recipe."""
 
 
 class PhaseTrainer:
@@ -50,71 +127,64 @@ class PhaseTrainer:
         """Create a trainer.
 
         Args:
-            model: The sentence model.
+            model: The sentence model. Weights in half precision become float32, in which gradients do not vanish.
             setup: Device, seed, callbacks and checkpoints.
             dev: The pairs whose score chooses the weights; without them the last weights are kept.
             teacher: The model whose embeddings are the target of distillation.
             subsets: Selections of layers that share the weights; early exits cannot be trained at the same time.
         """
         self._model, self._setup, self._dev, self._teacher, self._subsets = model, setup, dev, teacher, subsets
+        model.float()
 
-    def train_nli(self, rows: Sequence[NliRow], settings: NliSettings) -> None:
-        """Train the first phase: triplets with mnrl, or 3-way pairs with softmax."""
-        rows = rows if settings.max_rows is None else sample_by_premise(rows, settings.max_rows, seed=self._setup.seed)
-        loss = self._seeded_loss(settings)
-        if settings.loss == "mnrl":
-            columns = 3 if settings.hard_negatives else 2
-            examples = self._tokenize([row[:columns] for row in triplets(rows)])
-            self._train_task(examples, settings, loss, unique=True)
-        else:
-            labels = torch.tensor([_CLASSES[row.label] for row in rows])
-            examples = self._tokenize([(row.premise, row.hypothesis) for row in rows], labels)
-            self._train_task(examples, settings, loss, unique=False)
+    def train(self, phase: str, rows: Sequence[Any], settings: AnyPhaseSettings) -> None:
+        """Train one phase.
 
-    def _seeded_loss(self, settings: NliSettings) -> EmbeddingLoss:
-        torch.manual_seed(self._setup.seed)
-        return nli_loss(self._model, settings, self._setup.hardware.device)
+        Args:
+            phase: A name in PHASES.
+            rows: The rows of the phase.
+            settings: Its settings.
 
-    def train_sts(self, rows: Sequence[StsRow], settings: StsSettings) -> None:
-        """Train the second phase: similarity against the score."""
-        if settings.max_rows is not None and settings.max_rows < len(rows):
-            chosen = np.random.default_rng(self._setup.seed).choice(len(rows), settings.max_rows, replace=False)
-            rows = take(rows, sorted(chosen.tolist()))
-        scores = torch.tensor([row.score for row in rows], dtype=torch.float32)
-        pairs = [(row.sentence1, row.sentence2) for row in rows]
-        examples = self._tokenize(pairs, scores)
-        self._train_task(examples, settings, sts_loss(self._model, settings), unique=False)
-
-    def distil(self, texts: Sequence[str], settings: DistilSettings) -> None:
-        """Train without labels: the target of each sentence is the teacher's embedding."""
-        examples = self._with_targets(self._tokenize([(text,) for text in texts]))
-        objective = Objective(
-            None,
-            self._num_layers,
-            distillation=1.0,
-            layer_weight=settings.layer_weight,
-            projection=self._projection(examples),
-            seed=self._setup.seed,
-            subsets=self._subsets,
-        )
-        self._train(examples, objective, settings, unique=False)
-
-    def _train_task(self, examples: Examples, settings: TaskSettings, loss: EmbeddingLoss, *, unique: bool) -> None:
-        if settings.distillation > 0:
-            examples = self._with_targets(examples)
-        if settings.matryoshka_dims:
+        Raises:
+            DataError: The loss cannot use the rows.
+            RecipeError: More dimensions are asked for than the embeddings have.
+            TrainingError: The loss is not finite, or memory runs out for a single row.
+        """
+        row, seed = PHASES[phase], self._setup.seed
+        torch.manual_seed(seed)  # for the parameters of the loss itself
+        loss = build_loss(phase, self._model, settings, self._setup.hardware.device) if row.losses else None
+        texts, labels = row.examples(row.limited(rows, settings, seed=seed), settings)
+        examples = self._with_targets(self._tokenize(texts, labels), settings)
+        if loss is not None and settings.matryoshka_dims:
             self._check_dims(settings.matryoshka_dims)
             loss = MatryoshkaLoss(loss, settings.matryoshka_dims)
         objective = Objective(
             loss,
-            self._num_layers,
+            len(layers_of(encoder_of(self._model))),
             distillation=settings.distillation,
+            layer_weight=settings.layer_weight,
             projection=self._projection(examples),
             adaptive=settings.adaptive_layers,
-            seed=self._setup.seed,
+            seed=seed,
             subsets=self._subsets,
         )
-        self._train(examples, objective, settings, unique=unique)
+        # In a batch of triplets each sentence is a negative of the others, so none may be there twice.
+        unique = loss is not None and row.losses[settings.loss].triplets
+        batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=seed, unique=unique)
+        dev = None if self._dev is None else DevPairs.of(self._model, self._dev)
+        torch.manual_seed(seed)
+        train(self._model, PhaseSetup(examples, batches, objective, dev), settings, self._setup)
+
+    def _tokenize(self, texts: Sequence[Sequence[str]], labels: torch.Tensor | None) -> Examples:
+        return tokenize_rows(self._model, texts, labels, tick=self._setup.tick)
+
+    def _with_targets(self, examples: Examples, settings: AnyPhaseSettings) -> Examples:
+        """Return the examples with the teacher's embeddings, where the phase learns them."""
+        if settings.distillation == 0:
+            return examples
+        if self._teacher is None:
+            raise ValueError("distillation needs a teacher")
+        targets = self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick)
+        return replace(examples, targets=targets)
 
     def _check_dims(self, dims: tuple[int, ...]) -> None:
         """Raise RecipeError for more dimensions than the embeddings have."""
@@ -123,29 +193,9 @@ class PhaseTrainer:
             asked = ",".join(map(str, dims))
             raise RecipeError(f"matryoshka_dims={asked}: the embeddings have {dimension} dimensions. Ask for fewer.")
 
-    @property
-    def _num_layers(self) -> int:
-        return len(layers_of(encoder_of(self._model)))
-
-    def _tokenize(self, rows: Sequence[Sequence[str]], labels: torch.Tensor | None = None) -> Examples:
-        return tokenize_rows(self._model, rows, labels, tick=self._setup.tick)
-
-    def _with_targets(self, examples: Examples) -> Examples:
-        if self._teacher is None:
-            raise ValueError("distillation needs a teacher")
-        targets = self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick)
-        return replace(examples, targets=targets)
-
     def _projection(self, examples: Examples) -> nn.Linear | None:
         """Return a map to the teacher's dimensions, None if the student has the same."""
         if examples.targets is None or examples.targets.shape[2] == self._model.get_embedding_dimension():
             return None
         torch.manual_seed(self._setup.seed)
         return nn.Linear(int(self._model.get_embedding_dimension()), examples.targets.shape[2], bias=False)
-
-    def _train(self, examples: Examples, objective: Objective, settings: PhaseSettings, *, unique: bool) -> None:
-        seed = self._setup.seed
-        batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=seed, unique=unique)
-        dev = None if self._dev is None else DevPairs.of(self._model, self._dev)
-        torch.manual_seed(seed)
-        train(self._model, PhaseSetup(examples, batches, objective, dev), settings, self._setup)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sbert_prune.training.checkpoints import Checkpoints
     from sbert_prune.training.device import Hardware
     from sbert_prune.training.embedding import DevPairs
-    from sbert_prune.training.losses import Objective
+    from sbert_prune.training.objective import Objective
 
 
 @dataclass(frozen=True, slots=True)

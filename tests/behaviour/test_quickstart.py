@@ -117,8 +117,8 @@ def test_the_bases_weights_beat_random_ones_after_the_same_fine_tuning(test_scor
     setup = TrainerSetup(choose_hardware("cpu", RECIPE.precision), RECIPE.seed, lambda _: None)
     sts = load_sts("quickstart")
     trainer = PhaseTrainer(model, setup, dev=sts.dev.rows)
-    trainer.train_nli(load_nli("quickstart").rows, RECIPE.nli)
-    trainer.train_sts(sts.train.rows, RECIPE.sts)
+    trainer.train("nli", load_nli("quickstart").rows, RECIPE.nli)
+    trainer.train("sts", sts.train.rows, RECIPE.sts)
 
     from_scratch = score_on_test(model)
 

@@ -15,7 +15,7 @@ CPU = Hardware(torch.device("cpu"), bfloat16=False)
 def trained(model, rows, *, dev, score_after, keep="best"):
     reports = []
     trainer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append, score_after=score_after), dev=dev)
-    trainer.train_sts(rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
+    trainer.train("sts", rows, StsSettings(epochs=2, batch_size=4, learning_rate=1e-2, keep=keep))
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, reports
 
 
@@ -43,8 +43,8 @@ def test_a_phase_that_is_scored_early_ends_with_the_same_weights(tiny_model, sen
 def test_without_dev_pairs_there_is_no_dev_score(tiny_model, sentences):
     rows = [StsRow(sentences[0], sentences[1], 0.5), StsRow(sentences[2], sentences[3], 0.9)]
     reports = []
-    PhaseTrainer(tiny_model(depth=2), TrainerSetup(CPU, 1, reports.append, score_after=(0.5,))).train_sts(
-        rows, StsSettings(epochs=4, batch_size=1, learning_rate=1e-3)
+    PhaseTrainer(tiny_model(depth=2), TrainerSetup(CPU, 1, reports.append, score_after=(0.5,))).train(
+        "sts", rows, StsSettings(epochs=4, batch_size=1, learning_rate=1e-3)
     )
 
     assert all(progress.dev_score is None for progress in reports)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sbert_prune.losses import build_loss
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.recipe.settings import NliSettings
 from sbert_prune.training.batches import tokenize_rows
@@ -11,7 +12,7 @@ from sbert_prune.training.compact_vocabulary import compact_vocabulary
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.losses import Objective, nli_loss
+from sbert_prune.training.objective import Objective
 from tests.kinds import KINDS
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
@@ -45,7 +46,7 @@ def learn(model, examples, *, steps=4):
     optimizer = torch.optim.AdamW(
         [weight for weight in model.parameters() if weight.requires_grad], lr=1e-2, weight_decay=0.0, fused=True
     )
-    gradient = Gradient(model, examples, Objective(nli_loss(model, MNRL, CPU.device), 2), CPU)
+    gradient = Gradient(model, examples, Objective(build_loss("nli", model, MNRL, CPU.device), 2), CPU)
     for number in range(steps):
         gradient.add(np.arange(len(examples)), number)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

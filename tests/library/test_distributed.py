@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from sbert_prune.losses import build_loss
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.settings import NliSettings, StsSettings
@@ -18,7 +19,7 @@ from sbert_prune.training.device import Hardware
 from sbert_prune.training.distributed import WorkerGroup, join_group, leave_group
 from sbert_prune.training.gradients import Gradient
 from sbert_prune.training.loop import train
-from sbert_prune.training.losses import Objective, nli_loss, sts_loss
+from sbert_prune.training.objective import Objective
 from sbert_prune.training.setup import PhaseSetup, TrainerSetup
 
 ROOT = Path(__file__).parents[2]
@@ -83,9 +84,9 @@ def loss_of(name, model):
     if name.startswith("distillation"):
         return None
     return (
-        sts_loss(model, STS)
+        build_loss("sts", model, STS, CPU.device)
         if name.startswith("cosine")
-        else nli_loss(model, NLI.model_copy(update={"loss": name.partition(",")[0]}), CPU.device)
+        else build_loss("nli", model, NLI.model_copy(update={"loss": name.partition(",")[0]}), CPU.device)
     )
 
 
@@ -119,7 +120,7 @@ def phase_of(kind, model):
     settings = NLI if kind == "nli" else STS
     examples = tokenize_rows(model, [row[:columns] for row in rows_of_three()], labels)
     batches = plan_batches(examples, settings.batch_size, epochs=settings.epochs, seed=3, unique=False)
-    loss = nli_loss(model, NLI, CPU.device) if kind == "nli" else sts_loss(model, STS)
+    loss = build_loss("nli", model, NLI, CPU.device) if kind == "nli" else build_loss("sts", model, STS, CPU.device)
     return PhaseSetup(examples, batches, Objective(loss, 2)), settings
 
 

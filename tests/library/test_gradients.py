@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers.sentence_transformer import losses as theirs
 
+from sbert_prune.losses import build_loss
 from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training import gradients
 from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.embedding import embed_batch
 from sbert_prune.training.gradients import Gradient, _split_by_length
-from sbert_prune.training.losses import Objective, nli_loss, sts_loss
+from sbert_prune.training.objective import Objective
 
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 CPU_BFLOAT16 = Hardware(torch.device("cpu"), bfloat16=True)
@@ -78,11 +79,11 @@ def assert_equal(found, expected):
 
 
 def nli(model, **settings):
-    return nli_loss(model, NliSettings(**NLI, **settings), CPU.device)
+    return build_loss("nli", model, NliSettings(**NLI, **settings), CPU.device)
 
 
 def sts(model, loss):
-    return sts_loss(model, StsSettings(**STS, loss=loss))
+    return build_loss("sts", model, StsSettings(**STS, loss=loss), CPU.device)
 
 
 class Softmax:

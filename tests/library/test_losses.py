@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from sbert_prune.losses import PairClassifierLoss, build_loss
 from sbert_prune.recipe.settings import NliSettings, StsSettings
-from sbert_prune.training.losses import MatryoshkaLoss, PairClassifierLoss, nli_loss, sts_loss
+from sbert_prune.training.objective import MatryoshkaLoss
 
 CPU = torch.device("cpu")
 DIM = 16
@@ -25,11 +26,11 @@ def columns(count, rows=5, dim=DIM):
 
 
 def nli(model, **settings):
-    return nli_loss(model, NliSettings(epochs=1, batch_size=5, learning_rate=1e-3, **settings), CPU)
+    return build_loss("nli", model, NliSettings(epochs=1, batch_size=5, learning_rate=1e-3, **settings), CPU)
 
 
 def sts(model, **settings):
-    return sts_loss(model, StsSettings(epochs=1, batch_size=5, learning_rate=1e-3, **settings))
+    return build_loss("sts", model, StsSettings(epochs=1, batch_size=5, learning_rate=1e-3, **settings), CPU)
 
 
 def cross_entropy(scores):

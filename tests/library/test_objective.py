@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from sbert_prune.training.losses import Batch, MatryoshkaLoss, Objective, PairClassifierLoss
+from sbert_prune.losses import PairClassifierLoss
+from sbert_prune.training.objective import Batch, MatryoshkaLoss, Objective
 
 ROWS, DIM = 5, 8
 NOTHING = Batch(None, None)

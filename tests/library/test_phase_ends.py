@@ -14,12 +14,13 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from sbert_prune.errors import TrainingError
 from sbert_prune.evaluation.sts import evaluate_sts
+from sbert_prune.losses import build_loss
 from sbert_prune.models.sentence import encoder_of
 from sbert_prune.training import gradients
 from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.distributed import WorkerGroup
 from sbert_prune.training.embedding import DevPairs
-from sbert_prune.training.losses import Objective, sts_loss
+from sbert_prune.training.objective import Objective
 from sbert_prune.training.optimizer import Stepper
 from sbert_prune.training.setup import PhaseSetup, TrainerSetup
 from tests.library.test_training import CPU, PHASES, sts_rows, sts_settings, train, weights
@@ -185,7 +186,7 @@ def test_a_process_of_several_names_its_own_share_where_memory_runs_out(model, m
     monkeypatch.setattr(gradients, "embed_batch", scarce(gradients.embed_batch, sentences=0))
     one, settings = model("one"), sts_settings()
     examples = tokenize_rows(one, [(row.sentence1, row.sentence2) for row in sts_rows()], torch.rand(len(sts_rows())))
-    phase = PhaseSetup(examples, [np.arange(16)], Objective(sts_loss(one, settings), 2))
+    phase = PhaseSetup(examples, [np.arange(16)], Objective(build_loss("sts", one, settings, CPU.device), 2))
 
     with pytest.raises(TrainingError) as caught:
         Stepper(one, phase, settings, hardware=CPU, group=WorkerGroup(0, 2), seed=1, notice=print).step(0)
@@ -250,7 +251,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000, resource.RLIM_INFINI
 settings = StsSettings(data="generated", epochs=1, batch_size=400, learning_rate=1e-4, keep="last")
 reports = []
 setup = TrainerSetup(Hardware(torch.device("cpu"), bfloat16=False), 1, reports.append)
-PhaseTrainer(model, setup).train_sts(rows, settings)
+PhaseTrainer(model, setup).train("sts", rows, settings)
 print("loss", reports[-1].loss)
 """
 

@@ -9,6 +9,7 @@ import torch
 
 from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.layers import LayerSelection
+from sbert_prune.losses import build_loss
 from sbert_prune.models.architectures import architecture_of, layers_of
 from sbert_prune.models.sentence import embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
@@ -16,7 +17,7 @@ from sbert_prune.recipe.settings import NliSettings, StsSettings
 from sbert_prune.training.batches import tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.losses import Objective, sts_loss
+from sbert_prune.training.objective import Objective
 from sbert_prune.training.phases import PhaseTrainer
 from sbert_prune.training.setup import TrainerSetup
 from sbert_prune.training.supernet import Subsets, thinned
@@ -43,8 +44,12 @@ def test_the_gradient_is_that_of_the_cut_model_and_other_layers_have_none(tiny_m
     cut = tiny_model(model_type, depth=DEPTH, name="cut")
     with_encoder(cut, prune_layers(encoder_of(cut), drawn))
 
-    loss, found = gradient_of(model, sentences, Objective(sts_loss(model, STS), DEPTH, subsets=subsets), 7, limit=limit)
-    expected_loss, expected = gradient_of(cut, sentences, Objective(sts_loss(cut, STS), 2), 7, limit=limit)
+    loss, found = gradient_of(
+        model, sentences, Objective(build_loss("sts", model, STS, CPU.device), DEPTH, subsets=subsets), 7, limit=limit
+    )
+    expected_loss, expected = gradient_of(
+        cut, sentences, Objective(build_loss("sts", cut, STS, CPU.device), 2), 7, limit=limit
+    )
 
     path = f"{architecture_of(model_type).layers}."
     renamed = {f"{path}{place}.": f"{path}{index}." for place, index in enumerate(drawn.kept)}
@@ -113,10 +118,10 @@ def test_a_phase_teaches_every_layer_and_leaves_the_model_whole(tiny_model, sent
     trainer = PhaseTrainer(model, TrainerSetup(CPU, 1, reports.append), subsets=Subsets(DEPTH, (1, 2), 1))
 
     if phase == "sts":
-        trainer.train_sts(rows, STS)
+        trainer.train("sts", rows, STS)
     else:
         pairs = [NliRow(row.sentence1, row.sentence2, label) for row, label in zip(rows, [*Label] * 5, strict=True)]
-        trainer.train_nli(pairs, NliSettings(loss="softmax", epochs=3, batch_size=4, learning_rate=1e-3))
+        trainer.train("nli", pairs, NliSettings(loss="softmax", epochs=3, batch_size=4, learning_rate=1e-3))
 
     assert len(layers_of(encoder_of(model))) == DEPTH
     path = architecture_of("bert").layers

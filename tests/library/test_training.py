@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_prune.data.rows import Label, NliRow, StsRow
+from sbert_prune.data.rows import Label, NliRow, StsRow, TextRow
 from sbert_prune.errors import DataError, RecipeError, TrainingError
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
@@ -71,17 +71,17 @@ def trainer(model, setup, teacher=None):
 def distil(model, setup, **changes):
     teacher = Teacher(SavedModel("teacher", None, inspect_checkpoint(Path(model.teacher))))
     settings = DistilSettings(**{"epochs": 8, "batch_size": 10, "learning_rate": 3e-3} | changes)
-    trainer(model, setup, teacher).distil(texts(), settings)
+    trainer(model, setup, teacher).train("distil", [TextRow(text) for text in texts()], settings)
 
 
 PHASES = {
-    "nli mnrl": lambda model, setup, **changes: trainer(model, setup).train_nli(
-        nli_rows(), nli_settings("mnrl", **changes)
+    "nli mnrl": lambda model, setup, **changes: trainer(model, setup).train(
+        "nli", nli_rows(), nli_settings("mnrl", **changes)
     ),
-    "nli softmax": lambda model, setup, **changes: trainer(model, setup).train_nli(
-        nli_rows(), nli_settings("softmax", **changes)
+    "nli softmax": lambda model, setup, **changes: trainer(model, setup).train(
+        "nli", nli_rows(), nli_settings("softmax", **changes)
     ),
-    "sts": lambda model, setup, **changes: trainer(model, setup).train_sts(sts_rows(), sts_settings(**changes)),
+    "sts": lambda model, setup, **changes: trainer(model, setup).train("sts", sts_rows(), sts_settings(**changes)),
     "distil": distil,
 }
 every_phase = pytest.mark.parametrize("phase", PHASES)
@@ -199,7 +199,7 @@ def test_rows_without_contradictions_make_no_triplets(small_model):
     rows = [row for row in nli_rows() if row.label is Label.ENTAILMENT]
 
     with pytest.raises(DataError) as caught:
-        PhaseTrainer(small_model(), TrainerSetup(CPU, 1, print)).train_nli(rows, nli_settings())
+        PhaseTrainer(small_model(), TrainerSetup(CPU, 1, print)).train("nli", rows, nli_settings())
 
     assert str(caught.value).startswith(
         "No triplet can be made of 25 premises with 25 entailments and 0 contradictions"
@@ -321,7 +321,9 @@ def test_a_teacher_besides_the_labels_has_an_effect(small_model):
         vectors = embed(student, texts())
         return float(np.mean(1 - (vectors * target).sum(axis=1) / np.linalg.norm(target, axis=1)))
 
-    trainer(model, TrainerSetup(CPU, 1, lambda _: None), teacher).train_sts(sts_rows(), sts_settings(distillation=5.0))
-    trainer(labels_alone, TrainerSetup(CPU, 1, lambda _: None)).train_sts(sts_rows(), sts_settings())
+    trainer(model, TrainerSetup(CPU, 1, lambda _: None), teacher).train(
+        "sts", sts_rows(), sts_settings(distillation=5.0)
+    )
+    trainer(labels_alone, TrainerSetup(CPU, 1, lambda _: None)).train("sts", sts_rows(), sts_settings())
 
     assert distance(model) < 0.5 * distance(labels_alone)

@@ -9,8 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.flows.full import run_full
-from pipelines.inputs.data import find_texts
 from sbert_prune.errors import DataError
+from sbert_prune.inputs.data import find_texts
 
 DEVANAGARI = "sentence1\tsentence2\tscore\n" + "".join(
     f"घर क्रमांक {number} नदीच्या काठावर आहे\tएक माणूस {number} झाडे लावतो\t{number % 6}\n" for number in range(60)

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
 from pipelines.flows.full import run_full
+from sbert_prune.metrics import metric_of
 from tests.pipelines.conftest import Project
 
 METRICS = {
@@ -70,6 +71,15 @@ def test_one_parent_run_a_command_with_a_child_a_step(made):
         "register",
     ]
     assert {run.info.status for run in client.search_runs(["0"])} == {"FINISHED"}
+
+
+def test_every_metric_is_a_row_of_the_table(made):
+    _, client, _ = made
+
+    logged = {name for run in client.search_runs(["0"]) for name in run.data.metrics}
+
+    assert len(logged) > 50
+    assert [name for name in sorted(logged) if metric_of(name) is None and not name.startswith("system/")] == []
 
 
 def test_the_reference_is_built_once_and_reused(made):

@@ -114,7 +114,7 @@ def test_an_architecture_that_cannot_do_without_layers_has_no_zero_layer_baselin
 
 
 def test_a_zero_layer_baseline_that_diverges_is_left_out(project, monkeypatch):
-    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train_sts", fail(TrainingError("The loss became nan.")))
+    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train", fail(TrainingError("The loss became nan.")))
 
     assert zero_layers(project) is None
 
@@ -129,7 +129,7 @@ def test_a_zero_layer_baseline_that_diverges_is_left_out(project, monkeypatch):
     ],
 )
 def test_a_zero_layer_baseline_that_runs_out_of_memory_is_an_error(project, monkeypatch, error):
-    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train_sts", fail(error))
+    monkeypatch.setattr("tuning.prepare.PhaseTrainer.train", fail(error))
 
     with pytest.raises(type(error)):
         zero_layers(project)

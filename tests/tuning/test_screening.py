@@ -5,13 +5,12 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from pipelines.steps.records import as_sentence_model
 from sbert_prune.data.rows import StsRow
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
-from sbert_prune.models.sentence import embed, encoder_of, with_encoder
+from sbert_prune.models.sentence import as_sentence_model, embed, encoder_of, with_encoder
 from sbert_prune.pruning import prune_layers
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.training.device import Hardware

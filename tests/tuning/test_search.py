@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main as pipelines_main
+from sbert_prune.metrics import metric_of
 from sbert_prune.recipe.files import load_recipe
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
@@ -73,6 +74,8 @@ def test_every_trial_is_one_run_below_the_search_and_records_how_it_ended(search
     _, client, said = searched
     (parent,) = runs_of(client, "search")
     trials = runs_of(client, "trial")
+    logged = {name for run in client.search_runs(["0"]) for name in run.data.metrics}
+    assert [name for name in sorted(logged) if metric_of(name) is None and not name.startswith("system/")] == []
     states = {"FINISHED": "COMPLETE", "KILLED": "PRUNED", "FAILED": "FAIL"}
 
     assert parent.info.status == "FINISHED"

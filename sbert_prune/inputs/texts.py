@@ -1,4 +1,4 @@
-"""Texts for choosing layers, trimming a vocabulary, and distillation."""
+"""The rows of a recipe as texts: to choose layers by, to trim a vocabulary to, and to distil on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sbert_prune.data.normalise import normalised
-from sbert_prune.data.rows import Label, take
+from sbert_prune.data.rows import Label, RowSet, TextRow, take
 from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise
 from sbert_prune.models.lineage import DataRecord
@@ -18,25 +18,31 @@ from sbert_prune.models.lineage import DataRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sbert_prune.data.rows import NliRow, Row, RowSet
+    from sbert_prune.data.rows import LabelledRows, NliRow
     from sbert_prune.data.sources import StsData
     from sbert_prune.layer_analysis.importance import Calibration
     from sbert_prune.recipe.recipe import Recipe
 
 _CALIBRATION_SIZE = 512  # sentences, and pairs: more change the importance scores in the third digit only
 
-SAMPLE = 2_000
-"""Number of sentences to check a tokenizer on."""
+_SAMPLE = 2_000  # sentences to check a tokenizer on
 
 _Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """The rows of the phases, with dev and test. `nli` is None where no phase needs it."""
+    """The rows of the phases, with dev and test.
+
+    Attributes:
+        nli: NLI rows; None where nothing needs them.
+        sts: The STS pairs.
+        sentences: Sentences to distil on; None without that phase.
+    """
 
     nli: RowSet[NliRow] | None
     sts: StsData
+    sentences: RowSet[TextRow] | None = None
 
     @property
     def nli_rows(self) -> Sequence[NliRow]:
@@ -82,9 +88,10 @@ class TrainingTexts:
         )
 
 
-def sentences_of(rows: RowSet[Row]) -> list[str]:
-    """Return both sentences of some rows, spread evenly over a split."""
-    indices = range(0, len(rows), max(1, 2 * len(rows) // SAMPLE))
+def sentences_of(rows: RowSet[Any]) -> list[str]:
+    """Return the sentences of some rows, spread evenly over a split."""
+    per_row = len(rows.rows[0].sentences) if len(rows) else 1
+    indices = range(0, len(rows), max(1, per_row * len(rows) // _SAMPLE))
     return [text for row in take(rows.rows, indices) for text in row.sentences]
 
 
@@ -122,7 +129,7 @@ def open_corpus(file: str | None, training: TrainingTexts | None) -> Corpus:
     return Corpus("training texts", training.source, training.unique())
 
 
-def distillation_texts(recipe: Recipe, training: TrainingTexts | None) -> tuple[list[str], DataRecord]:
+def distillation_sentences(recipe: Recipe, training: TrainingTexts | None) -> RowSet[TextRow]:
     """Return the sentences to distil on: those of the phases' rows, and those of a file that are not in dev or test.
 
     Raises:
@@ -137,14 +144,26 @@ def distillation_texts(recipe: Recipe, training: TrainingTexts | None) -> tuple[
         num_leaks = len(drawn) - len(train)
         texts += train
         sources.append(str(Path(recipe.distil.data).resolve()))
-    corpus = Corpus("sentences", ", ".join(sources), dict.fromkeys(texts))
-    return list(corpus), corpus.record().model_copy(update={"leaks": num_leaks})
+    rows = tuple(TextRow(text) for text in dict.fromkeys(texts))
+    return RowSet("sentences", rows, ", ".join(sources), num_leaks=num_leaks)
 
 
-def describe_sentences(record: DataRecord) -> str:
+def describe_sentences(rows: RowSet[TextRow]) -> str:
     """Return a line about the sentences to distil on."""
-    leaks = f", {record.leaks:,} that are in dev or test left out" if record.leaks else ""
-    return f"distil {record.rows:,} sentences of {record.source}{leaks}"
+    leaks = f", {rows.num_leaks:,} that are in dev or test left out" if rows.num_leaks else ""
+    return f"distil {len(rows):,} sentences of {rows.source}{leaks}"
+
+
+def data_record(rows: RowSet[Any] | LabelledRows) -> DataRecord:
+    """Return the record of a split for lineage and dataset inputs."""
+    return DataRecord(
+        name=rows.name,
+        source=rows.source,
+        digest=rows.digest,
+        rows=len(rows),
+        skipped=rows.num_skipped,
+        leaks=rows.num_leaks,
+    )
 
 
 def _of_phases(recipe: Recipe, training: TrainingTexts) -> Iterator[str]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pipelines.inputs.texts import TrainingTexts
 from sbert_prune.data.describe import describe_rows, preview
 from sbert_prune.data.leaks import find_leaks, remove_leaks
 from sbert_prune.data.sources import (
@@ -20,6 +19,7 @@ from sbert_prune.data.sources import (
 )
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
+from sbert_prune.inputs.texts import TrainingTexts
 from sbert_prune.strategies import MEASURED
 
 if TYPE_CHECKING:

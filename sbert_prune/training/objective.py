@@ -1,73 +1,17 @@
-"""Losses over the embeddings of a batch, and the objective that sums them."""
+"""The objective of a phase: the weighted sum of its loss and the distances to a teacher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sentence_transformers.sentence_transformer.losses import (
-    AnglELoss,
-    CoSENTLoss,
-    CosineSimilarityLoss,
-    MultipleNegativesRankingLoss,
-)
 from torch import nn
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-    from sbert_prune.recipe.settings import NliSettings, StsSettings
+    from sbert_prune.losses import EmbeddingLoss
     from sbert_prune.training.supernet import Subsets
-
-
-class EmbeddingLoss(Protocol):
-    """A loss over the embeddings of a batch, one tensor per column. *Shape of each:* (batch, dim)"""
-
-    def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """Return the mean loss of the batch, a scalar."""
-        ...
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the loss itself."""
-        ...
-
-
-class LibraryLoss:
-    """A loss of sentence-transformers, applied to computed embeddings."""
-
-    def __init__(self, loss: MultipleNegativesRankingLoss | CosineSimilarityLoss | CoSENTLoss) -> None:
-        self._loss = loss
-
-    def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """See EmbeddingLoss."""
-        value: torch.Tensor = self._loss.compute_loss_from_embeddings(embeddings, labels)
-        return value
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return an empty list."""
-        return []
-
-
-class PairClassifierLoss:
-    """SoftmaxLoss: a 3-way classifier on (u, v, |u - v|), dropped after the phase (SBERT, arXiv 1908.10084)."""
-
-    def __init__(self, dimension: int, device: torch.device) -> None:
-        self._dimension = dimension
-        self._classifier = nn.Linear(3 * dimension, 3, device=device)
-
-    def __call__(self, embeddings: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        """See EmbeddingLoss. Labels are classes 0, 1, 2; embeddings that were cut are padded with zeros."""
-        if labels is None:
-            raise ValueError("PairClassifierLoss needs the class of each pair")
-        left, right = (nn.functional.pad(column, (0, self._dimension - column.shape[1])) for column in embeddings)
-        scores = self._classifier(torch.cat([left, right, (left - right).abs()], dim=1))
-        return nn.functional.cross_entropy(scores, labels)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the classifier's parameters."""
-        return list(self._classifier.parameters())
 
 
 class MatryoshkaLoss:
@@ -84,26 +28,6 @@ class MatryoshkaLoss:
     def parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the inner loss."""
         return self._loss.parameters()
-
-
-def nli_loss(model: SentenceTransformer, settings: NliSettings, device: torch.device) -> EmbeddingLoss:
-    """Return MultipleNegativesRankingLoss over (anchor, entailment[, contradiction]), or the 3-way classifier."""
-    if settings.loss == "softmax":
-        return PairClassifierLoss(int(model.get_embedding_dimension()), device)
-    if settings.directions == "forward":
-        return LibraryLoss(MultipleNegativesRankingLoss(model, scale=settings.scale))
-    both = ("query_to_doc", "doc_to_query")
-    return LibraryLoss(
-        MultipleNegativesRankingLoss(model, scale=settings.scale, directions=both, partition_mode="per_direction")
-    )
-
-
-def sts_loss(model: SentenceTransformer, settings: StsSettings) -> EmbeddingLoss:
-    """Return the mean squared error between cosine and score, or one of the two losses on the order of pairs."""
-    if settings.loss == "cosine":
-        return LibraryLoss(CosineSimilarityLoss(model))
-    kind = {"cosent": CoSENTLoss, "angle": AnglELoss}[settings.loss]
-    return LibraryLoss(kind(model, scale=settings.scale))
 
 
 _TEMPERATURE = 0.3  # for the divergence of an earlier exit from the last one, as in 2DMSE

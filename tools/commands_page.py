@@ -1,0 +1,167 @@
+"""Write docs/commands.md from the commands and the fields of the recipe; `--check` reports whether it is current."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from pipelines.__main__ import COMMANDS, main
+from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
+from sbert_prune.recipe.fields import SETTINGS, Setting
+from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
+from tuning.search import command as search
+
+PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
+WRITE = "python tools/commands_page.py"
+
+_HEAD = f"""# Commands
+
+<!-- Written by `{WRITE}` from the commands' help and the fields of the recipe. Change those, not this page. -->
+
+Every command is an entry point of the project: `mlflow run . -e full -P layers=6 -P seed=1`. Without MLflow's
+launcher, `python -m pipelines full --layers 6 --seed 1` does the same (`python -m tuning search` for the search), and
+`--help` prints the parameters of one command. An empty value counts as left out.
+"""
+
+_SETTINGS_TITLE = "The settings of a recipe"
+_SETTINGS_LINK = "[settings of a recipe](#the-settings-of-a-recipe)"
+
+_SETTINGS_HEAD = f"""## {_SETTINGS_TITLE}
+
+`recipe` ({DEFAULT_RECIPE} when left out) is a recipe of the package or a .yaml file of your own;
+[recipes.md](recipes.md) describes both. A parameter overrides the setting of its name: `nli_epochs` is `epochs` below
+`nli` in the file.
+
+*Default* is the value if neither the recipe nor a parameter gives one; a dash means that the recipe has to.
+*Search* says how `space` of [`search`](#search) may vary the setting: over a range of numbers (log: spread by their
+ratio), or over a list of values.
+"""
+
+_PHASE_TITLES = {"nli": "NLI", "sts": "STS", "distil": "Distillation"}
+_FEW = 5
+"""A command that lacks at most so many settings is described by them."""
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    commands = {name: main.get_command(click.Context(main), name) for name in COMMANDS} | {"search": search}
+    summaries = {name: row.summary for name, row in COMMANDS.items()}
+    summaries["search"] = _paragraphs(search)[0]
+    overview = _table(("command", "what it does"), ((f"[`{name}`](#{name})", summaries[name]) for name in commands))
+    sections = [section for name, command in commands.items() if command for section in _command(name, command)]
+    return "\n".join([_HEAD, *overview, "", *sections, _SETTINGS_HEAD, *_settings()]).rstrip() + "\n"
+
+
+def _command(name: str, command: click.Command) -> Iterator[str]:
+    yield f"## {name}\n"
+    for paragraph in _paragraphs(command):
+        yield f"{paragraph}\n"
+    own = [parameter for parameter in command.params if not _is_of_recipe(parameter)]
+    if own:
+        rows = ((f"`{parameter.name}`", _help(parameter)) for parameter in own)
+        yield "\n".join([*_table(("parameter", "what it does"), rows), ""])
+    of_recipe = [str(parameter.name) for parameter in command.params if _is_of_recipe(parameter)]
+    if of_recipe:
+        yield f"{_listed(of_recipe)}\n"
+
+
+def _paragraphs(command: click.Command) -> list[str]:
+    return [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
+
+
+def _is_of_recipe(parameter: click.Parameter) -> bool:
+    described = RECIPE_PARAMETERS.get(str(parameter.name))
+    return described is not None and described.help == getattr(parameter, "help", None)
+
+
+def _help(parameter: click.Parameter) -> str:
+    text = getattr(parameter, "help", None) or f"On the command line, written without its name: `{parameter.metavar}`."
+    return f"{text} Required." if parameter.required else text
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return a sentence about the settings that a command takes: all, all but a few, or which."""
+    lacking = [setting.parameter for setting in SETTINGS.values() if setting.parameter not in names]
+    if len(lacking) <= _FEW:
+        but = f", except {', '.join(f'`{name}`' for name in lacking)}" if lacking else ""
+        return f"Takes `recipe` and all {_SETTINGS_LINK}{but}."
+    groups = {setting.parameter: setting.group for setting in SETTINGS.values()}
+    whole = {group for group in GROUPS if all(name in names for name in groups if groups[name] == group)}
+    shown = (f"all `{groups[name]}_...`" if groups.get(name) in whole else f"`{name}`" for name in names)
+    return f"Takes these {_SETTINGS_LINK}: {', '.join(dict.fromkeys(shown))}."
+
+
+def _settings() -> Iterator[str]:
+    general = [setting for setting in SETTINGS.values() if not setting.group]
+    evaluation = [setting for setting in general if setting.path in EvaluationSettings.model_fields]
+    yield from _settings_table("Base, layers and run", [[setting] for setting in general if setting not in evaluation])
+    alike: dict[tuple[str, ...], list[list[Setting]]] = {}
+    for settings in _alike(setting for setting in SETTINGS.values() if setting.group):
+        alike.setdefault(tuple(setting.group for setting in settings), []).append(settings)
+    for groups in sorted(alike, key=len, reverse=True):
+        every = len(groups) == len(GROUPS)
+        title = "Every phase" if every else " and ".join(_PHASE_TITLES[group] for group in groups)
+        yield from _settings_table(title, alike[groups])
+    yield from _settings_table("Evaluation", [[setting] for setting in evaluation])
+
+
+def _alike(settings: Iterable[Setting]) -> list[list[Setting]]:
+    """Group the settings of different phases that have one name and one description."""
+    groups: dict[tuple[str, str], list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault((setting.path.partition(".")[2], setting.description), []).append(setting)
+    return list(groups.values())
+
+
+def _settings_table(title: str, rows: Iterable[Sequence[Setting]]) -> Iterator[str]:
+    yield f"### {title}\n"
+    cells = (
+        (
+            ", ".join(f"`{setting.parameter}`" for setting in settings),
+            settings[0].description,
+            settings[0].values,
+            _defaults(settings),
+            _search(settings[0]),
+        )
+        for settings in rows
+    )
+    yield "\n".join([*_table(("parameter", "what it does", "values", "default", "search"), cells), ""])
+
+
+def _defaults(settings: Sequence[Setting]) -> str:
+    defaults = {setting.group: "-" if setting.default is None else setting.default for setting in settings}
+    usual = next(iter(defaults.values()))
+    others = ", ".join(f"{group}: {default}" for group, default in defaults.items() if default != usual)
+    return f"{usual} ({others})" if others else usual
+
+
+def _search(setting: Setting) -> str:
+    if setting.varies is None:
+        return ""
+    scale = "range (log)" if setting.varies.log else "range"
+    return " or ".join([*([scale] if setting.number else []), *(["list"] if setting.varies.choices else [])])
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [header, ("---",) * len(header), *(map(_escaped, row) for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", r"\|").replace("*", r"\*")
+
+
+def run(arguments: Sequence[str]) -> str | None:
+    """Write or check the page. Returns what is wrong, or None."""
+    if "--check" not in arguments:
+        PAGE.write_text(page(), encoding="utf-8", newline="\n")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
+        return f"docs/{PAGE.name} is not what the commands have now. Run `{WRITE}`, and commit the page."
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
