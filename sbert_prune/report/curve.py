@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.frontier import find_knee
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
 
 _SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
-_LINE: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1, "capsize": 2, "alpha": 0.8}
 CURVE = ("layers", "strategy", "kept", "size", "speed", "dev", "test", "of the reference", "model")
 """The columns of the table."""
 
@@ -68,39 +65,63 @@ def knee_of(points: Sequence[Point]) -> Point | None:
 
 def depth_curve(points: Sequence[Point]) -> Figure:
     """Draw test score against size on disk and against speed-up; one line per strategy, with the knee marked."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), dpi=130, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     knee = knee_of(points)
-    strategies = dict.fromkeys(strategy for point in points for strategy in point.strategies)
+    strategies = _strategies(points)
     for axes, metric in ((left, _SIZE), (right, _SPEEDUP)):
-        for color, strategy in zip(COLORS * len(points), strategies, strict=False):
-            line_points = [
-                point
-                for point in points
-                if strategy in point.strategies and {metric, STS_TEST} <= set(point.version.metrics)
-            ]
-            _draw(axes, sorted(line_points, key=lambda point: point.num_layers), metric, color, strategy)
-        if knee is not None and metric in knee.version.metrics:
+        drawable = sorted(
+            (point for point in points if {metric, STS_TEST} <= set(point.version.metrics)),
+            key=lambda point: point.num_layers,
+        )
+        for number, (color, strategy) in enumerate(zip(COLORS * len(points), strategies, strict=False)):
+            line_points = [point for point in drawable if strategy in point.strategies]
+            _draw(axes, line_points, metric, color, strategy)
+            labelled = [point for point in line_points if point.strategies[0] == strategy]
+            _label(axes, labelled, metric, color, above=number == 0)
+        if knee in drawable:
             position = (knee.version.metrics[metric], knee.version.metrics[STS_TEST])
             axes.scatter(
-                *position, s=220, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)"
+                *position, s=150, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)"
             )
-        axes.grid(alpha=0.3)
-        axes.margins(0.08)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(0.06)
     left.set_xlabel("size on disk (MB)")
-    left.set_ylabel("STS test, Spearman, with 95 % interval")
+    left.set_ylabel("STS test, Spearman")
     right.set_xlabel("speed-up over the base (sentences/s)")
+    right.xaxis.set_major_formatter("{x:g}x")
     if points:
-        left.legend(fontsize=8)
-    figure.suptitle("Quality by depth; numbers are layers")
+        left.legend(fontsize=9, loc="lower right", frameon=False)
+    figure.suptitle("Quality by number of layers, with 95 % intervals", fontsize=12)
     return figure
 
 
 def _draw(axes: Axes, points: Sequence[Point], metric: str, color: str, strategy: str) -> None:
-    positions = [point.version.metrics[metric] for point in points]
-    scores = [point.version.metrics[STS_TEST] for point in points]
-    bounds = [[point.version.metrics.get(f"{STS_TEST}_{end}", nan) for point in points] for end in ("low", "high")]
-    ends = np.nan_to_num(np.abs(np.array(bounds) - scores))
-    axes.errorbar(positions, scores, yerr=ends, color=color, label=strategy, **_LINE)
-    for point, x, y in zip(points, positions, scores, strict=True):
-        axes.annotate(str(point.num_layers), (x, y), xytext=(4, 5), textcoords="offset points", fontsize=8, color=color)
+    """Draw the line of a strategy, and its intervals as a band."""
+    metrics = [point.version.metrics for point in points]
+    positions = [values[metric] for values in metrics]
+    low, high = ([values.get(f"{STS_TEST}_{end}", values[STS_TEST]) for values in metrics] for end in ("low", "high"))
+    axes.fill_between(positions, low, high, color=color, alpha=0.12, linewidth=0)
+    scores = [values[STS_TEST] for values in metrics]
+    axes.plot(positions, scores, color=color, marker="o", markersize=5, linewidth=1.6, label=strategy)
+
+
+def _label(axes: Axes, points: Sequence[Point], metric: str, color: str, *, above: bool) -> None:
+    """Write the number of layers above or below each point."""
+    for point in points:
+        axes.annotate(
+            str(point.num_layers),
+            (point.version.metrics[metric], point.version.metrics[STS_TEST]),
+            xytext=(0, 8 if above else -8),
+            textcoords="offset points",
+            fontsize=9,
+            color=color,
+            ha="center",
+            va="bottom" if above else "top",
+        )
+
+
+def _strategies(points: Sequence[Point]) -> list[str]:
+    """Return the distinct strategies, in order of appearance."""
+    return list(dict.fromkeys(strategy for point in points for strategy in point.strategies))

@@ -1,44 +1,137 @@
-"""What the README and the docs name exists."""
+"""What the README and the other pages name exists: links, headings, files, commands and their parameters."""
 
 import re
+import shlex
+from collections import Counter
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from pipelines.__main__ import main as pipelines
+from tuning.__main__ import main as tuning
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(path for folder in ("docs", "sbert_prune", "tests", "tools") for path in (ROOT / folder).rglob("*.md")),
+]
+README = (ROOT / "README.md").read_text()
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def matches(pattern: str) -> list[tuple[str, ...]]:
+    """Return the distinct matches of a pattern in the code of all pages, blocks and single words."""
     found = [
         match if isinstance(match, tuple) else (match,)
         for page in PAGES
-        for match in re.findall(pattern, page.read_text(), re.MULTILINE)
+        for code in CODE.findall(page.read_text())
+        for match in re.findall(pattern, code.strip("`"), re.MULTILINE)
     ]
     assert found, f"{pattern} matches nothing: the test has lost its subject"
     return sorted(set(found))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files(page):
-    links = [target for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in target]
+def links_of(page: Path) -> list[str]:
+    return LINK.findall(CODE.sub("`code`", page.read_text()))
 
-    assert [target for target in links if not (page.parent / target).exists()] == []
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    seen: Counter[str] = Counter()
+    anchors = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *#*$", text, re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")
+        anchors.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return anchors
+
+
+def problem_of(link: str, page: Path) -> str | None:
+    """Return why a link leads nowhere; None if it does lead somewhere."""
+    if "://" in link:
+        return None if link.startswith("https://") else f"{link}: expected https"
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.is_relative_to(ROOT) or not target.exists():
+        return f"{link}: there is no such file"
+    if anchor and anchor not in anchors_of(target):
+        return f"{link}: {target.name} has no such heading; it has {', '.join(sorted(anchors_of(target)))}"
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    problems = [problem for link in links_of(page) if (problem := problem_of(link, page))]
+
+    assert problems == []
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    page = ROOT / "README.md"
+
+    assert problem_of("docs/no-such-page.md", page)
+    assert problem_of("docs/data.md#no-such-heading", page)
+    assert problem_of("http://example.org", page)
+    assert problem_of(f"../{tmp_path.name}", page)
+    assert problem_of("docs/registry.md#promote", page) is None
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links_of(ROOT / "README.md") if "://" not in link}
+
+    assert {path.name for path in (ROOT / "docs").glob("*.md") if path not in linked} == set()
+
+
+def test_every_image_is_shown_on_a_page():
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links_of(page) if link.endswith(".png")}
+
+    assert {path.name for path in (ROOT / "docs/images").iterdir() if path not in shown} == set()
+
+
+def test_the_readme_fits_a_page():
+    assert len(README.encode()) <= 7000
 
 
 def test_the_tree_is_the_houses():
-    tree = (ROOT / "README.md").read_text().split("## Layout")[1].split("```")[1]
+    tree = README.split("## Layout")[1].split("```")[1]
 
     for line in tree.strip().splitlines():
         assert (ROOT / line.split()[0]).exists(), line
 
 
-@pytest.mark.parametrize(("entry_point", "rest"), matches(r"mlflow run \. -e (\w+)([^\n`]*)"))
-def test_commands_of_mlflow_run_name_entry_points_and_parameters(entry_point, rest):
-    assert entry_point in ENTRY_POINTS
-    assert set(re.findall(r"-P (\w+)=", rest)) <= set(ENTRY_POINTS[entry_point]["parameters"])
+def command_of(name: str) -> click.Command:
+    """Return the command of an entry point of MLproject, which is also that of `sbert-prune`."""
+    context = click.Context(tuning)
+    command = tuning.get_command(context, name) or pipelines.get_command(context, name)
+    assert command is not None, f"there is no command {name}"
+    return command
+
+
+def parameters_of(name: str) -> set[str]:
+    return {str(parameter.name) for parameter in command_of(name).params}
+
+
+@pytest.mark.parametrize(("name", "rest"), matches(r"\bmlflow run \. -e (\w+)((?:[^\n`\\]|\\\n)*)"))
+def test_commands_of_mlflow_run_name_entry_points_and_parameters(name, rest):
+    assert name in ENTRY_POINTS
+    assert set(re.findall(r"-P (\w+)=", rest)) <= parameters_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    matches(r"(?:^|\$ |-m )(?:sbert-prune|pipelines|tuning) ([a-z]\w*)((?:[^\n`\\]|\\\n)*)"),
+)
+def test_commands_of_the_console_script_name_commands_and_options(name, rest):
+    words = shlex.split(rest.replace("\\\n", " "))
+    options = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
+
+    assert options <= parameters_of(name)
 
 
 @pytest.mark.parametrize("target", matches(r"^\s*make ([\w-]+)"), ids=str)

@@ -51,8 +51,8 @@ def test_the_knee_is_chosen_by_dev_score():
 def test_a_line_a_strategy_with_the_layers_beside_each_point():
     left, right = depth_curve(POINTS).axes
 
-    assert [text.get_text() for text in left.texts] == ["1", "2", "6", "12", "1"]
-    assert left.get_legend_handles_labels()[1] == ["knee (by dev)", "drop-top", "drop-alternate"]
+    assert [text.get_text() for text in left.texts] == ["1", "2", "6", "12"]
+    assert left.get_legend_handles_labels()[1] == ["drop-top", "drop-alternate", "knee (by dev)"]
     assert {tuple(line.get_xdata()) for line in left.lines if len(line.get_xdata()) == 4} >= {(6.0, 7.0, 11.0, 17.0)}
     assert right.get_xlabel().startswith("speed-up")
 
