@@ -41,8 +41,8 @@ COLUMNS = (
 @click.option("--vocabulary", default="12000,8000,5000,0.999", show_default=True)
 def main(base: str, corpus: Path, sts: str, vocabulary: str) -> None:
     """Print a row for the base and for each vocabulary."""
-    from sbert_prune.data.formats.text import load_texts
     from sbert_prune.data.sources import load_sts
+    from sbert_prune.data.texts import load_texts
     from sbert_prune.evaluation.sts import evaluate_sts
     from sbert_prune.models.sentence import load_saved, with_pooling
     from sbert_prune.models.sources import locate_base

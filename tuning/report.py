@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pipelines.steps import records
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
-from sbert_prune.report.tables import table, table_lines
+from sbert_prune.report.tables import table
+from sbert_prune.system.table import table_lines
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
 from tuning.benefit import Benefit, RandomDraws, agreement
 from tuning.charts import front_chart, history_chart, influence_chart, layer_map

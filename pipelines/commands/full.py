@@ -61,10 +61,16 @@ def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Parse two or more different seeds. Raises RecipeError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    are_seeds = all(part.isascii() and part.isdecimal() and int(part) < 2**32 for part in parts)
-    if not are_seeds or len(parts) < 2 or len(set(map(int, parts))) < len(parts):
+    seeds = distinct_numbers(text, below=2**32)
+    if len(seeds) < 2:
         raise RecipeError(
             f"seeds={text}: write two or more different whole numbers, such as 1,2,3. For a single seed, use seed=1."
         )
-    return tuple(map(int, parts))
+    return seeds
+
+
+def distinct_numbers(text: str, *, below: int) -> tuple[int, ...]:
+    """Parse different whole numbers with commas between them; return () for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    numbers = tuple(int(part) for part in parts if part.isascii() and part.isdecimal() and len(part) <= 10)
+    return numbers if len(set(numbers)) == len(parts) and max(numbers) < below else ()

@@ -7,6 +7,7 @@ from pipelines.console import Command, echo
 from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.recipe.files import load_recipe, presets
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.table import aligned
 
 NAME = Parameter(
     None, "A recipe, or a .yaml file of your own, to show with every value; lists all recipes when left out."
@@ -29,8 +30,7 @@ def list_recipes(recipes: list[Recipe]) -> str:
     """Return a table with the base, the data and the downloads of each recipe, and its description below."""
     header = ("recipe", "base", "NLI data", "STS data", "downloads")
     rows = [header, *(_cells(recipe) for recipe in recipes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     descriptions = [f"  {recipe.about}" if recipe.about else "" for recipe in recipes]
     table = [line for pair in zip(lines[1:], descriptions, strict=True) for line in pair if line]
     hint = "Every value of one: python -m pipelines recipes NAME. One of your own: docs/recipes.md"

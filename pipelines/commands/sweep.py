@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.commands.full import format_plan
+from pipelines.commands.full import distinct_numbers, format_plan
 from pipelines.commands.options import DEPTHS, FORCE, PLAN, RECIPE_PARAMETERS, SWEPT, flag, option, recipe_options
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_base
@@ -66,14 +66,12 @@ def find_variants(recipe: Recipe, depths: str | None, strategies: str | None) ->
 def _counts(depths: str | None, depth: int) -> list[int]:
     if depths is None:
         return sorted({max(1, round(share * depth)) for share in _SHARES})
-    parts = [part.strip() for part in depths.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 5 for part in parts) or len(
-        set(map(int, parts))
-    ) < len(parts):
+    counts = list(distinct_numbers(depths, below=10_000))
+    if not counts:
         raise RecipeError(
             f"depths={depths}: write different numbers of layers with commas between them, such as 12,8,6,4,3,2,1."
         )
-    return list(map(int, parts))
+    return counts
 
 
 def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> list[str]:

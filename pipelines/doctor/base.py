@@ -93,16 +93,11 @@ def _check_hub(check: str, hub: HubName, recipe: Recipe) -> Finding:
         checkpoint = _cached(cached, recipe) if cached else None
     except SbertPruneError:
         checkpoint = None  # the hub may have the missing files
-    if cached and checkpoint:
-        return Finding(
-            check, "ok", f"{hub.repo_id}: {_describe(checkpoint)}, in the cache as of commit {cached.commit[:8]}"
-        )
+    where = f"in the cache as of commit {cached.commit[:8]}" if cached else ""
+    if checkpoint:
+        return Finding(check, "ok", f"{hub.repo_id}: {_describe(checkpoint)}, {where}")
     if cached and recipe.convert_pickle and any(file.path.endswith(".bin") for file in cached.files):
-        return Finding(
-            check,
-            "ok",
-            f"{hub.repo_id}: pickled weights in the cache as of commit {cached.commit[:8]}, converted each time",
-        )
+        return Finding(check, "ok", f"{hub.repo_id}: pickled weights {where}, converted each time")
     try:
         return _listed(check, hub, hub.on_hub(), recipe)
     except HubError as error:
@@ -132,9 +127,8 @@ def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Fin
             command = f"mlflow run . -e doctor -P {check}={hub.repo_id} -P convert_pickle=true"
             return Finding(check, "fail", f"{at} has pickled weights only", advice, command)
         advice = "It has no weights in a supported format: use another model."
-        return Finding(
-            check, "fail", f"{at} has no model.safetensors", advice, f"mlflow run . -e doctor -P {check}=ORG/NAME"
-        )
+        command = f"mlflow run . -e doctor -P {check}=ORG/NAME"
+        return Finding(check, "fail", f"{at} has no model.safetensors", advice, command)
     size = sum(sizes[name] for name in weights or pickles)
     return Finding(check, "ok", f"{at}: on the hub, {in_bytes(size)} are fetched by the first command")
 
@@ -146,7 +140,7 @@ def check_layers(recipe: Recipe) -> Finding:
     request = f"{', then '.join(cuts)} ({recipe.strategy})"
     try:
         choose_layers("1", strategy=recipe.strategy, depth=1)
-        if recipe.base_model.startswith(("models:/", "runs:/")) or model_on_hub(recipe.base_model) is not None:
+        if recipe.base_model.startswith(_SCHEMES) or model_on_hub(recipe.base_model) is not None:
             return Finding("layers", "-", f"{request}: checked once the base is downloaded")
         base = locate_base(recipe.base_model, convert_pickle=recipe.convert_pickle).checkpoint
         depth = base.depth

@@ -15,12 +15,13 @@ from pipelines.doctor.findings import Finding, finding_from_error, in_bytes
 from pipelines.doctor.hub import HubName, data_on_hub
 from sbert_prune.data.columns import name_of
 from sbert_prune.data.formats.read import is_data_file, read_table
-from sbert_prune.data.formats.text import TextLines, load_texts, split_suffixes
+from sbert_prune.data.formats.text import TextLines, split_suffixes
 from sbert_prune.data.hub_datasets import CONVERTED
 from sbert_prune.data.hub_layout import NamedFile
 from sbert_prune.data.nli import parse_nli
 from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, find_files
 from sbert_prune.data.sts import parse_sts
+from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError, HubError
 
 if TYPE_CHECKING:
@@ -145,9 +146,8 @@ def _not_given(group: Group, recipe: Recipe) -> Finding:
     if group == "nli" and "nli" not in (*recipe.phases, *recipe.of_reference(1).phases):
         return Finding(check, "-", "none, and no phase needs them")
     advice = recipe.hint(check) or "Give it in the recipe, or as a parameter."
-    return Finding(
-        check, "fail", f"the recipe {recipe.name} names none", advice, _retry_command(recipe, f"{check}=FOLDER")
-    )
+    command = _retry_command(recipe, f"{check}=FOLDER")
+    return Finding(check, "fail", f"the recipe {recipe.name} names none", advice, command)
 
 
 def _retry_command(recipe: Recipe, parameter: str) -> str:
@@ -218,13 +218,8 @@ def _check_hub(group: Group, hub: HubName, recipe: Recipe) -> Finding:
     )
     if missing := [split for split in splits if split not in files]:
         advice = "No file name shows this split: unless its README names the files, use another config or data set."
-        return Finding(
-            check,
-            "warn",
-            f"{summary}; no {' and no '.join(missing)} split",
-            advice,
-            _retry_command(recipe, f"{check}=ORG/NAME:CONFIG"),
-        )
+        summary, command = f"{summary}; no {' and no '.join(missing)} split", f"{check}=ORG/NAME:CONFIG"
+        return Finding(check, "warn", summary, advice, _retry_command(recipe, command))
     return Finding(check, "ok", summary)
 
 

@@ -59,13 +59,8 @@ def check_device(device: str, precision: str, parameters: int | None) -> Finding
         reason = f"was not imported within {_TIMEOUT_S:g} s"
     except (ValueError, TypeError):
         reason = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
-    return Finding(
-        "torch",
-        "fail",
-        reason,
-        "torch cannot be imported: reinstall it.",
-        'pip install --force-reinstall "torch==2.13.0"',
-    )
+    reinstall = 'pip install --force-reinstall "torch==2.13.0"'
+    return Finding("torch", "fail", reason, "torch cannot be imported: reinstall it.", reinstall)
 
 
 def judge(torch: Torch, parameters: int | None, *, has_driver: bool) -> Finding:
@@ -89,13 +84,8 @@ def judge(torch: Torch, parameters: int | None, *, has_driver: bool) -> Finding:
         release = torch.version.partition("+")[0]
         return Finding("torch", "warn", summary, advice, f'pip install --force-reinstall "torch=={release}"')
     if has_driver and not torch.gpu and torch.hardware.startswith("cpu"):
-        return Finding(
-            "torch",
-            "warn",
-            summary,
-            "This machine has an NVIDIA driver, and torch sees no GPU: run nvidia-smi.",
-            "nvidia-smi",
-        )
+        advice = "This machine has an NVIDIA driver, and torch sees no GPU: run nvidia-smi."
+        return Finding("torch", "warn", summary, advice, "nvidia-smi")
     if torch.gpu and parameters is not None and needed_memory(parameters) > torch.gpu_free:
         advice = (
             f"Training takes about {in_bytes(needed_memory(parameters))} on the GPU. End programs that use its memory."

@@ -82,23 +82,17 @@ def places(parameters: int | None, downloads: int) -> list[Place]:
         parameters: Number of parameters of the base; None where unknown.
         downloads: Bytes to download from a hub.
     """
-    base, result = 4 * (parameters or 0), []
-    store = own_folder().parent
-    result.append(
-        Place(
-            "disk: store",
-            store,
-            (_MODELS + 2 * _CHECKPOINT) * base,
-            f"du -sh {shlex.quote(str(store))}/* | sort -h | tail -5",
-        )
-    )
-    result.append(Place("disk: cache", cache_folder(), 0, "mkdir -p ~/cache && export XDG_CACHE_HOME=~/cache"))
+    base, store = 4 * (parameters or 0), own_folder().parent
+    largest = f"du -sh {shlex.quote(str(store))}/* | sort -h | tail -5"
+    result = [
+        Place("disk: store", store, (_MODELS + 2 * _CHECKPOINT) * base, largest),
+        Place("disk: cache", cache_folder(), 0, "mkdir -p ~/cache && export XDG_CACHE_HOME=~/cache"),
+    ]
     if downloads:
         from huggingface_hub import constants
 
-        result.append(
-            Place("disk: hub", Path(constants.HF_HUB_CACHE), downloads, "mkdir -p ~/hub && export HF_HOME=~/hub")
-        )
+        hub = Path(constants.HF_HUB_CACHE)
+        result.append(Place("disk: hub", hub, downloads, "mkdir -p ~/hub && export HF_HOME=~/hub"))
     temporary = Path(tempfile.gettempdir())
     if temporary.name.startswith("sbert-prune-"):  # this command's own, which it removes at its end
         temporary = temporary.parent
@@ -121,22 +115,12 @@ def _check(place: Place, needed: int) -> Finding:
     takes = f", about {in_bytes(needed)} needed on this disk" if needed else ""
     summary = f"{folder}: {in_bytes(free)} free{takes}{f' ({kind})' if kind else ''}"
     if not may_write(folder):
-        return Finding(
-            place.name,
-            "fail",
-            f"{folder} cannot be written",
-            "Change its permissions, or use another folder.",
-            place.elsewhere,
-        )
+        advice = "Change its permissions, or use another folder."
+        return Finding(place.name, "fail", f"{folder} cannot be written", advice, place.elsewhere)
     if free < max(needed, _MIN_FREE):
         state: State = "fail" if free < _MIN_FREE else "warn"
-        return Finding(
-            place.name,
-            state,
-            summary,
-            "There is too little disk space: free some, or use another folder.",
-            place.elsewhere,
-        )
+        advice = "There is too little disk space: free some, or use another folder."
+        return Finding(place.name, state, summary, advice, place.elsewhere)
     if kind == "tmpfs" and "temporary" in place.name:
         advice = "It is in memory, and temporary copies of rows and models are written there: use a folder on a disk."
         return Finding(place.name, "warn", summary, advice, place.elsewhere)

@@ -90,10 +90,12 @@ def check_hub() -> Finding:
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import constants, get_session, get_token
 
+    from sbert_prune.hub.snapshot import is_offline
+
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     shown = without_password(endpoint)
     token = "a token is set" if get_token() else "no token, which private and gated names need"
-    if constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES:
+    if is_offline():
         return Finding("hub", "-", f"HF_HUB_OFFLINE is set: only the cache in {constants.HF_HUB_CACHE} is used")
     try:
         get_session().head(endpoint, timeout=_TIMEOUT_S)

@@ -103,21 +103,15 @@ def check_memory(limits: Limits, parameters: int | None) -> Finding:
     """Check that the memory is enough to train a base of so many parameters; None where their number is unknown."""
     left = limits.memory_left()
     if parameters is None:
-        return Finding(
-            "memory", "ok", f"{in_bytes(left)} left; the memory for training is estimated once the base is downloaded"
-        )
+        summary = f"{in_bytes(left)} left; the memory for training is estimated once the base is downloaded"
+        return Finding("memory", "ok", summary)
     needed = needed_memory(parameters)
     summary = f"{in_bytes(left)} left; training {parameters / 1e6:,.0f} M parameters takes about {in_bytes(needed)}"
     if needed <= left:
         return Finding("memory", "ok", summary)
     advice = "Training may run out of memory. End other programs, or use a larger machine or a smaller base."
-    return Finding(
-        "memory",
-        "warn",
-        summary,
-        advice,
-        "ps aux -m | head" if sys.platform == "darwin" else "ps aux --sort=-rss | head",
-    )
+    command = "ps aux -m | head" if sys.platform == "darwin" else "ps aux --sort=-rss | head"
+    return Finding("memory", "warn", summary, advice, command)
 
 
 _PACKAGE = "sbert-prune"

@@ -118,31 +118,19 @@ def check_schema(revision: str | None, tables: set[str], *, where: str, uri: str
         backup: A command that copies the database, ending in " && "; or empty.
     """
     known, head = revisions()
-    upgrade = f"{backup}mlflow db upgrade {uri}"
+    upgrade, here = f"{backup}mlflow db upgrade {uri}", f"sqlite:///{shlex.quote(str(Path.cwd()))}"
     if revision is None and not tables:
         return Finding("store", "ok", f"{where}: empty, MLflow creates its tables")
     if revision is None and "experiments" not in tables:
         names = ", ".join(sorted(tables)[:4])
         advice = f"It has tables of another program ({names}), and MLflow would add its own: use another database."
-        return Finding(
-            "store",
-            "warn",
-            where,
-            advice,
-            f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow.db",
-        )
+        return Finding("store", "warn", where, advice, f"export MLFLOW_TRACKING_URI={here}/mlflow.db")
     if head is None or revision == head:
         return Finding("store", "ok", f"{where}: schema {revision}{', that of this MLflow' * (head is not None)}")
     if revision is not None and revision not in known:
         advice = f"A newer MLflow than this one ({version('mlflow')}) wrote it: use that version, or another store."
         summary = f"{where}: schema {revision}, unknown to MLflow {version('mlflow')}"
-        return Finding(
-            "store",
-            "fail",
-            summary,
-            advice,
-            f"export MLFLOW_TRACKING_URI=sqlite:///{shlex.quote(str(Path.cwd()))}/mlflow-new.db",
-        )
+        return Finding("store", "fail", summary, advice, f"export MLFLOW_TRACKING_URI={here}/mlflow-new.db")
     summary = f"{where}: schema {revision or 'without a revision'}, MLflow {version('mlflow')} needs {head}"
     return Finding("store", "fail", summary, "An older MLflow created it: upgrade it, after a backup.", upgrade)
 
@@ -166,13 +154,8 @@ def check_database(uri: str) -> Finding:
             "The database does not answer or refuses this user: correct the address; "
             "write %40 for an @ in a password, %2F for a /."
         )
-        return Finding(
-            "store",
-            "fail",
-            f"{shown}: {reason_of(error)[:160]}",
-            advice,
-            f"export MLFLOW_TRACKING_URI={shown.partition('://')[0]}://USER:PASSWORD@HOST/NAME",
-        )
+        command = f"export MLFLOW_TRACKING_URI={shown.partition('://')[0]}://USER:PASSWORD@HOST/NAME"
+        return Finding("store", "fail", f"{shown}: {reason_of(error)[:160]}", advice, command)
     address = '"$MLFLOW_TRACKING_URI"' if os.environ.get("MLFLOW_TRACKING_URI") else shown
     tables = {name for name in tables if not name.startswith("alembic_")}
     return check_schema(str(revision) if revision else None, tables, where=shown, uri=address, backup="")

@@ -19,7 +19,7 @@ from sbert_prune.report.comparison import (
     comparison_rows,
     difference_rows,
 )
-from sbert_prune.report.tables import table_lines
+from sbert_prune.system.table import table_lines
 
 if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam

@@ -25,6 +25,7 @@ from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
 from sbert_prune.report.tables import table
+from sbert_prune.system.table import aligned
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _means(variants: Sequence[Version]) -> dict[str, float]:
 def _lines(seeds: Sequence[int], scores: Mapping[str, OverSeeds]) -> list[str]:
     listed = ", ".join(map(str, seeds))
     head = f"seeds     {listed}: mean [95 % interval over pairs and seeds], deviation between seeds"
-    lines = [f"{name:<40} {_score_text(score)}" for name, score in scores.items()]
+    lines = aligned((name, _score_text(score)) for name, score in scores.items())
     if (difference := scores.get("difference/reference")) is not None:
         worse = difference.probability_below(-MARGIN)
         lines.append(f"worse than the reference by more than {MARGIN:g} with probability {worse:.3f}")

@@ -159,7 +159,7 @@ def format_duration(seconds: float) -> str:
 
 def disk_lines(models: Sequence[SavedModel]) -> list[str]:
     """Return the line about disk space: what models keep, what making them needs, and what is free."""
-    sizes = [sum(path.stat().st_size for path in model.folder.rglob("*") if path.is_file()) for model in models]
+    sizes = [model.checkpoint.num_bytes() for model in models]
     needed, folder = sum(sizes) + COPIES * max(sizes, default=0), own_folder().parent
     free = shutil.disk_usage(folder).free
     advice = "; that is not enough: free some, or work elsewhere" if needed > free else ""

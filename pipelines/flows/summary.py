@@ -8,6 +8,7 @@ from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
+from sbert_prune.system.table import aligned
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
@@ -27,36 +28,35 @@ def draw_variants(run: Run, versions: list[Version]) -> None:
 
 def where_to_see(store: Store) -> str:
     """Return where the experiment's runs are in MLflow's UI; without its query, MLflow 3.17 opens the GenAI view."""
-    page = f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
-    if store.uri.startswith("http"):
-        return without_password(store.uri).rstrip("/") + page
-    return f"mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+    return _address(store, "runs?workflowType=machine_learning")
 
 
 def where_report(store: Store, run_id: str) -> str:
     """Return a line with the page of a run in MLflow's UI, which has its report and pictures."""
-    page = f"/#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
-    if store.uri.startswith("http"):
-        return f"report    {without_password(store.uri).rstrip('/')}{page}"
-    return f"report    mlflow ui --backend-store-uri {without_password(store.uri)}   then http://127.0.0.1:5000{page}"
+    return f"report    {_address(store, f'runs/{run_id}/artifacts')}"
+
+
+def _address(store: Store, page: str) -> str:
+    uri, path = without_password(store.uri), f"/#/experiments/{store.experiment_id}/{page}"
+    if uri.startswith("http"):
+        return uri.rstrip("/") + path
+    return f"mlflow ui --backend-store-uri {uri}   then http://127.0.0.1:5000{path}"
 
 
 def judgement_lines(verdict: Verdict) -> list[str]:
     """Return the results for one model as lines: scores with intervals, and differences to its rivals."""
     judgement, metrics = verdict.judgement, verdict.metrics
     scores = judgement.measured.scores
-    lines = ["", *(f"{name:<40} {with_interval(score)}" for name, score in sorted(scores.items()))]
-    lines += [f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
-    for rival in judgement.rivals:
-        lines += _difference(metrics, rival)
-    if RETENTION in metrics:
-        lines.append(f"{RETENTION:<40} {_retention(metrics)} of the reference")
-    return [*lines, *(f"note      {note}" for note in judgement.measured.notes)]
+    rows = [(name, with_interval(score)) for name, score in sorted(scores.items())]
+    rows += [(name, f"{value:,.4f}") for name, value in sorted(metrics.items()) if _is_plain(name, scores)]
+    rows += [(RETENTION, f"{_retention(metrics)} of the reference")] if RETENTION in metrics else []
+    differences = [line for rival in judgement.rivals for line in _difference(metrics, rival)]
+    return ["", *aligned(rows), *differences, *(f"note      {note}" for note in judgement.measured.notes)]
 
 
 def metric_lines(metrics: Mapping[str, float]) -> list[str]:
     """Return metrics as lines, with their logged names."""
-    return ["", *(f"{name:<40} {value:,.4f}" for name, value in sorted(metrics.items()))]
+    return ["", *aligned((name, f"{value:,.4f}") for name, value in sorted(metrics.items()))]
 
 
 def _is_plain(name: str, scores: Mapping[str, Score]) -> bool:

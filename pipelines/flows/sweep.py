@@ -11,7 +11,8 @@ from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import STS_DEV, STS_TEST
 from sbert_prune.report.curve import CURVE, Point, curve_rows, depth_curve, knee_of
-from sbert_prune.report.tables import table, table_lines
+from sbert_prune.report.tables import table
+from sbert_prune.system.table import table_lines
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs

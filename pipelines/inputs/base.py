@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from sbert_prune.data.formats.text import load_texts
+from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import EncoderError, HubError, RecipeError, SbertPruneError
 from sbert_prune.inputs.texts import TrainingTexts
 from sbert_prune.layers import LayerSelection

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from pipelines.steps.checkpointing import Unfinished
 from pipelines.steps.context import open_store
-from sbert_prune.errors import TrackingError
-from sbert_prune.report.tables import table_lines
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.system.table import table_lines
+from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import delete_model, num_bytes
 from sbert_prune.tracking.orphans import needed_model_ids, why_not_deletable
-from sbert_prune.tracking.store import TAG, pages
+from sbert_prune.tracking.store import TAG, pages, store_errors
 from sbert_prune.tracking.store_uri import own_folder
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _delete(leftover: Leftover) -> Leftover:
 
 def _models(store: Store) -> Iterator[Leftover]:
     """Find models that one of our steps has logged and no version of any registered model needs."""
-    try:
+    with store_errors("The logged models cannot be listed"):
         models = list(pages(lambda token: store.client.search_logged_models([store.experiment_id], page_token=token)))
         steps = {
             run_id: _step(store, run_id) for run_id in {model.source_run_id for model in models if model.source_run_id}
@@ -106,8 +105,6 @@ def _models(store: Store) -> Iterator[Leftover]:
         for model in ours:
             if model.model_id not in needed:
                 yield _from_model(store, model, str(steps[model.source_run_id]))
-    except FAULTS as error:
-        raise TrackingError(f"The logged models cannot be listed: {first_line(error)}") from error
 
 
 def _from_model(store: Store, model: LoggedModel, step: str) -> Leftover:

@@ -75,14 +75,8 @@ def roll_back(name: str, reason: str) -> list[str]:
         existing_versions(store, name, newest=1)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, result = promotion.roll_back(store, name, reason)
-            run.set_tags(
-                {
-                    "outcome": "rolled back",
-                    "version": target.version,
-                    "before": result.before or "none",
-                    "reason": reason[:4000],
-                }
-            )
+            moved = {"version": target.version, "before": result.before or "none"}
+            run.set_tags({"outcome": "rolled back", "reason": reason[:4000], **moved})
             describe_all(store, name)
         return _lines(target, PRODUCTION, reason, result)
 

@@ -15,10 +15,10 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import read_history, stage_holders
 from sbert_prune.registry.reconcile import current_state, expected_state, has_stages_in_tags_only, reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, versions
-from sbert_prune.report.tables import table_lines
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.system.table import table_lines
+from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import add_file
-from sbert_prune.tracking.store import pages
+from sbert_prune.tracking.store import pages, store_errors
 
 if TYPE_CHECKING:
     from sbert_prune.registry.history import History
@@ -171,11 +171,9 @@ def _repair(store: Store, version: Version, finding: Finding) -> str | None:
 
 def _our_models(store: Store) -> list[str]:
     """Return the registered models with a version that has our tags."""
-    try:
+    with store_errors("The registered models cannot be listed"):
         models = pages(lambda token: store.client.search_registered_models(page_token=token))
         return [model.name for model in models if any(version.tags for version in registry.versions(store, model.name))]
-    except FAULTS as error:
-        raise TrackingError(f"The registered models cannot be listed: {first_line(error)}") from error
 
 
 def _exists(store: Store, name: str) -> bool:

@@ -168,22 +168,13 @@ def _facts(source: SavedModel, efficiency: Efficiency) -> dict[str, str]:
 
 
 def _speed_table(efficiency: Efficiency) -> Table:
-    rows = [
-        (
-            label_of(cell),
-            f"{cell.sentences_per_s:,.0f}",
-            "-" if cell.base_sentences_per_s is None else f"{cell.base_sentences_per_s:,.0f}",
-            "-"
-            if cell.speedup is None
-            else f"{cell.speedup.value:.2f}x [{cell.speedup.low:.2f}, {cell.speedup.high:.2f}]",
-        )
-        for cell in efficiency.speed.table
-    ]
-    note = (
-        f"Left out, as they would take too long: {'; '.join(efficiency.speed.left_out)}."
-        if efficiency.speed.left_out
-        else ""
-    )
+    rows = []
+    for cell in efficiency.speed.table:
+        base, ratio = cell.base_sentences_per_s, cell.speedup
+        speedup = "-" if ratio is None else f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+        rows.append((label_of(cell), f"{cell.sentences_per_s:,.0f}", "-" if base is None else f"{base:,.0f}", speedup))
+    left_out = "; ".join(efficiency.speed.left_out)
+    note = f"Left out, as they would take too long: {left_out}." if left_out else ""
     return Table("Speed by length and batch size", ("texts", "sentences/s", "base's", "speed-up"), rows, note)
 
 

@@ -13,6 +13,8 @@ from pipelines.steps.records import logged_id
 from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry import versions as registry
+from sbert_prune.registry.history import PRODUCTION
+from sbert_prune.registry.promotion import holder
 
 if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
@@ -48,7 +50,7 @@ def find_champion(store: Store, name: str, source: SavedModel) -> SavedModel | N
 
     None if there is none, it is the source itself, or it cannot be fetched; a message gives the reason then.
     """
-    champion = registry.champion(store, name)
+    champion = holder(store, name, PRODUCTION)
     if champion is None or (logged_id(source) is not None and champion.tags.get("model_id") == logged_id(source)):
         return None
     try:

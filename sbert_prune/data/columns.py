@@ -98,7 +98,8 @@ def find_header(table: Table, synonyms: Synonyms, more: Synonyms = MappingProxyT
         return None
     if missing := [column for column, name in matches.items() if name is None]:
         raise DataError(
-            f"{table.path} has no column {missing[0]!r}. {_column_hint(table, names, missing[0], synonyms[missing[0]])}"
+            f"{table.path} has no column {missing[0]!r}. Read as {table.notes[0]}, its columns are {shorten(names)}; "
+            f"{missing[0]} may be called {' or '.join(synonyms[missing[0]])}."
         )
     if twice := [name for name in matches.values() if name and names.count(name) > 1]:
         raise DataError(
@@ -113,7 +114,8 @@ def find_header(table: Table, synonyms: Synonyms, more: Synonyms = MappingProxyT
 
 def column_names(table: Table) -> list[str]:
     """Return the names in a possible header as `find_header` compares them: case, blanks and dashes do not matter."""
-    return [_normalise(name) for name in first_cells(table)]
+    names = (name.strip().strip("\ufeff").casefold() for name in first_cells(table))
+    return [name.replace(" ", "_").replace("-", "_") for name in names]
 
 
 def text_of(cell: object, name: str) -> str:
@@ -151,6 +153,8 @@ class Sheet:
         synonyms: Callable[[Table], Synonyms],
         headerless: Callable[[Table], Columns],
         more: Synonyms = MappingProxyType({}),
+        *,
+        read: Callable[[Path], Table] = read_table,
     ) -> Self:
         """Read a file and find its columns.
 
@@ -159,11 +163,12 @@ class Sheet:
             synonyms: Returns the names of the required columns for a table.
             headerless: Returns the layout of a table without a header.
             more: The names of the optional columns.
+            read: Reads the file.
 
         Raises:
             DataError: The columns cannot be identified, or there is no row.
         """
-        table = read_table(path)
+        table = read(path)
         required = synonyms(table)
         header = find_header(table, required, more)
         sheet = cls(table, header or headerless(table), header is not None and table.header is None)
@@ -237,16 +242,6 @@ def check_on_bad_rows(on_bad_rows: str) -> None:
     """Raise RecipeError unless the setting is one of ON_BAD_ROWS."""
     if on_bad_rows not in ON_BAD_ROWS:
         raise RecipeError(f"on_bad_rows={on_bad_rows!r} is unknown. It is one of {', '.join(ON_BAD_ROWS)}.")
-
-
-def _normalise(name: str) -> str:
-    return name.strip().strip("\ufeff").casefold().replace(" ", "_").replace("-", "_")
-
-
-def _column_hint(table: Table, names: Sequence[str], column: str, accepted: Sequence[str]) -> str:
-    return (
-        f"Read as {table.notes[0]}, its columns are {shorten(names)}; {column} may be called {' or '.join(accepted)}."
-    )
 
 
 def _others(num_bad: int, total: int) -> str:

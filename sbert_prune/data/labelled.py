@@ -1,8 +1,8 @@
 """Labelled texts of a setting such as `classification=NAME=FOLDER`, checked and separated into train and test."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from sbert_prune.data.columns import check_on_bad_rows
@@ -12,12 +12,9 @@ from sbert_prune.data.formats.text import names_like
 from sbert_prune.data.labelled_files import is_text_file, parse_labelled
 from sbert_prune.data.normalise import normalised
 from sbert_prune.data.rows import LabelledData, LabelledRows
-from sbert_prune.data.sources import QUICKSTART, find_files
+from sbert_prune.data.sources import LONE, QUICKSTART, SplitFiles, find_source
 from sbert_prune.data.splits import deal_rows
 from sbert_prune.errors import DataError
-
-LONE = "file"
-"""The name of the only split when a setting names one file."""
 
 _SPLITS = ("train", "test")
 
@@ -33,29 +30,6 @@ _MAX_ROWS_FOR_FOLDS = 20_000
 _NUM_PARTS = 10
 """A larger file is split once, a tenth for test: the confidence interval is narrow enough, and comparing all rows with
 all others would cost more than embedding them."""
-
-
-@dataclass(frozen=True)
-class LabelledFiles:
-    """The files of each split: train and test, or the only one.
-
-    Attributes:
-        files: The files of each split.
-        source: The hub's name of the data set with the commit; None for local files.
-        note: A remark for the user.
-    """
-
-    files: Mapping[str, Sequence[Path]]
-    source: str | None = None
-    note: str = ""
-
-    def named(self, split: str, rows: LabelledRows) -> LabelledRows:
-        """Return the rows with the hub's name as their source, not the path in the cache; local rows are unchanged."""
-        if self.source is None:
-            return rows
-        return replace(
-            rows, name=split, source=f"{self.source} {split}", notes=(*rows.notes, *filter(None, (self.note,)))
-        )
 
 
 def load_labelled(
@@ -87,7 +61,7 @@ def load_labelled(
     return _from_two_splits(splits["train"], splits["test"])
 
 
-def find_labelled(setting: str) -> LabelledFiles:
+def find_labelled(setting: str) -> SplitFiles:
     """Return the files that a setting names.
 
     Raises:
@@ -97,16 +71,10 @@ def find_labelled(setting: str) -> LabelledFiles:
     if setting == QUICKSTART:
         raise DataError(f"The quickstart data have no classes; {_EXPECTED}")
     if is_text_file(path := Path(setting)):
-        return LabelledFiles({LONE: (_existing(path.expanduser()),)})
+        return SplitFiles({LONE: (_existing(path.expanduser()),)})
     if local_files := _files_in_folder(setting):
-        return LabelledFiles(local_files)
-    files = find_files(setting, _SPLITS, required=_SPLITS)
-    if files is not None:
-        return LabelledFiles(files)
-    from sbert_prune.data.hub_datasets import fetch_splits
-
-    fetched = fetch_splits(setting, _SPLITS)
-    return LabelledFiles(fetched.files, fetched.source, fetched.note)
+        return SplitFiles(local_files)
+    return find_source(setting, _SPLITS, required=_SPLITS)
 
 
 def _existing(path: Path) -> Path:

@@ -13,7 +13,6 @@ from sbert_prune.data.columns import (
     BadRows,
     Columns,
     Sheet,
-    find_header,
     first_cells,
     name_of,
     parse_each,
@@ -91,12 +90,8 @@ def parse_labelled(files: Sequence[Path], *, on_bad_rows: str = "error") -> Labe
 
 def labelled_sheet(path: Path) -> Sheet:
     """Return a file's table with its columns. Raises DataError if they cannot be identified or there is no row."""
-    table = read_labelled_lines(path) if is_text_file(path) else read_table(path)
-    header = find_header(table, COLUMNS)
-    sheet = Sheet(table, header or _headerless(table), header is not None and table.header is None)
-    if next(sheet.records(), None) is None:
-        raise DataError(f"{path} holds a header and no rows; expected rows of text and label.")
-    return sheet
+    read = read_labelled_lines if is_text_file(path) else read_table
+    return Sheet.of(path, lambda _: COLUMNS, _headerless, read=read)
 
 
 def read_labelled_lines(path: Path) -> Table:

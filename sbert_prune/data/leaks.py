@@ -50,15 +50,13 @@ class Leaks:
     Attributes:
         num_train: The number of train rows.
         splits: The counts by held-out split; a row that shares something with two of them counts in both.
-        pair_rows: The train rows (from 0, ascending, each once) whose normalised pair is in a held-out split. *Shape:*
-            (rows,)
-        sentence_rows: The same for at least one sentence; includes the pair rows. *Shape:* (rows,)
+        sentence_rows: The train rows (from 0, ascending, each once) with a sentence that, normalised, is in a held-out
+            split. *Shape:* (rows,)
         examples: Up to three for the user, pairs before sentences.
     """
 
     num_train: int
     splits: Mapping[str, SplitLeaks]
-    pair_rows: NDArray[np.int64]
     sentence_rows: NDArray[np.int64]
     examples: tuple[str, ...]
 
@@ -121,7 +119,7 @@ def find_leaks(train: Iterable[Pair], held_out: Mapping[str, Iterable[Pair]]) ->
     indexes = {split: _SplitIndex(pairs) for split, pairs in held_out.items()}
     held_out_forms = frozenset(form for index in indexes.values() for form in index.forms)
     counts = dict.fromkeys(indexes, SplitLeaks())
-    pair_rows, sentence_rows = array("q"), array("q")
+    sentence_rows = array("q")
     pair_examples: list[str] = []
     sentence_examples: list[str] = []
     num_train = 0
@@ -133,14 +131,12 @@ def find_leaks(train: Iterable[Pair], held_out: Mapping[str, Iterable[Pair]]) ->
         counts |= {split: _sum(counts[split], shared) for split, shared in leaks.items()}
         by_pair = [split for split, shared in leaks.items() if shared.pairs]
         sentence_rows.append(num_train - 1)
-        if by_pair:
-            pair_rows.append(num_train - 1)
         examples = pair_examples if by_pair else sentence_examples
         if len(examples) < _MAX_EXAMPLES:
             texts = [text for text, form in zip(pair, forms, strict=True) if form in held_out_forms]
             examples.append(_example(num_train, by_pair or list(leaks), texts))
     examples = (pair_examples + sentence_examples)[:_MAX_EXAMPLES]
-    return Leaks(num_train, counts, np.array(pair_rows, np.int64), np.array(sentence_rows, np.int64), tuple(examples))
+    return Leaks(num_train, counts, np.array(sentence_rows, np.int64), tuple(examples))
 
 
 class _SplitIndex:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,15 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Generic, TypeVar
 
+import regex
+
 from sbert_prune.errors import DataError
 
 _UNENCODABLE = re.compile("[\0\ud800-\udfff]")
 """NUL and halves of surrogate pairs: JSON can escape them, but UTF-8 cannot encode the halves."""
 
-_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-"""Unicode categories of control and format characters and of white space."""
+_VISIBLE = regex.compile(r"[^\p{Cc}\p{Cf}\p{Z}]")
+"""Anything but control and format characters and white space."""
 
 
 class Label(StrEnum):
@@ -96,21 +97,18 @@ class StsRow:
 
 def check_sentence(name: str, sentence: str) -> None:
     """Raise DataError for a sentence without a visible character, or with a character that is not valid in text."""
-    if not sentence[:1].isalnum() and all(unicodedata.category(character) in _INVISIBLE for character in sentence):
+    if not sentence[:1].isalnum() and not _VISIBLE.search(sentence):
         raise DataError(f"the {name} is empty; expected a sentence")
     check_encodable(name, sentence, expected="a sentence")
 
 
 def check_encodable(name: str, text: str, *, expected: str = "a name") -> None:
     """Raise DataError for a text with a character that cannot be written to a file."""
-    if not _is_plain_ascii(text) and (match := _UNENCODABLE.search(text)) is not None:
+    is_plain = text.isascii() and "\0" not in text  # a quick check, which most texts pass
+    if not is_plain and (match := _UNENCODABLE.search(text)) is not None:
         raise DataError(
             f"the {name} contains the character {match[0]!r}, which is not valid in text; expected {expected}"
         )
-
-
-def _is_plain_ascii(text: str) -> bool:
-    return text.isascii() and "\0" not in text
 
 
 def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
@@ -119,6 +117,24 @@ def digest_of(contents: Iterable[tuple[str, ...]]) -> str:
     for cells in contents:
         state.update("".join(f"{len(cell)}:{cell}" for cell in cells).encode())
     return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A text and its class. Raises DataError if one of them is empty or has a character that is not valid in text."""
+
+    text: str
+    label: str
+
+    def __post_init__(self) -> None:
+        check_sentence("text", self.text)
+        if not self.label.strip():
+            raise DataError("the label is empty; expected the name of a class")
+        check_encodable("label", self.label, expected="the name of a class")
+
+    def content(self) -> tuple[str, ...]:
+        """Return the row as text, the same for every file format."""
+        return (self.text, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +154,7 @@ class TextRow:
 
 
 Row = TypeVar("Row", NliRow, StsRow)
-AnyRow = TypeVar("AnyRow", NliRow, StsRow, TextRow)
+AnyRow = TypeVar("AnyRow", NliRow, StsRow, TextRow, LabelledRow)
 
 
 @dataclass(frozen=True)
@@ -181,50 +197,11 @@ def take(rows: Sequence[Row], indices: Sequence[int]) -> list[Row]:
     return taken
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledRow:
-    """A text and its class. Raises DataError if one of them is empty or has a character that is not valid in text."""
-
-    text: str
-    label: str
-
-    def __post_init__(self) -> None:
-        check_sentence("text", self.text)
-        if not self.label.strip():
-            raise DataError("the label is empty; expected the name of a class")
-        check_encodable("label", self.label, expected="the name of a class")
-
-    def content(self) -> tuple[str, ...]:
-        """Return the row as text, the same for every file format."""
-        return (self.text, self.label)
-
-
 @dataclass(frozen=True)
-class LabelledRows:
-    """The rows of one split, with their source.
+class LabelledRows(RowSet[LabelledRow]):
+    """The rows of one split of labelled texts."""
 
-    Attributes:
-        name: The file's name, for the user.
-        rows: The rows in the file's order.
-        source: A path, or the hub's name of the split.
-        skipped: Messages about rows that could not be used: the first thousand.
-        num_skipped: How many rows could not be used.
-        notes: How the file was read, for the user.
-        num_leaks: Rows left out because their text is also in test (train only).
-    """
-
-    name: str
     rows: tuple[LabelledRow, ...]
-    source: str
-    skipped: tuple[str, ...] = ()
-    num_skipped: int = 0
-    notes: tuple[str, ...] = ()
-    num_leaks: int = 0
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the rows in their order; the same rows give the same digest from any format."""
-        return digest_of(row.content() for row in self.rows)
 
     @cached_property
     def class_sizes(self) -> dict[str, int]:
@@ -240,9 +217,6 @@ class LabelledRows:
     def labels(self) -> list[str]:
         """The classes, in the rows' order."""
         return [row.label for row in self.rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True)

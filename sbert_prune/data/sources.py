@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from sbert_prune.data.columns import check_on_bad_rows
 from sbert_prune.data.folders import find_splits, require_splits
@@ -11,7 +12,7 @@ from sbert_prune.data.formats.columnar import is_dataset_folder
 from sbert_prune.data.formats.read import is_data_file
 from sbert_prune.data.formats.text import names_like
 from sbert_prune.data.nli import parse_nli
-from sbert_prune.data.rows import NliRow, Row, RowSet, StsRow
+from sbert_prune.data.rows import NliRow, RowSet, StsRow
 from sbert_prune.data.splits import split_rows
 from sbert_prune.data.sts import parse_sts
 from sbert_prune.errors import DataError
@@ -23,7 +24,9 @@ QUICKSTART = "quickstart"
 STS_SPLITS = ("train", "dev", "test")
 _EXPECTED = "give a file, a folder of splits, a data set of the hub such as org/name, or the word quickstart."
 _LIKE_HUB_SETTING = re.compile(r"https?://[^/]*huggingface\.co/|datasets/[\w.-]+/|[\w.-]+/[\w.-]+[:@]")
-_LONE = "file"
+_Rows = TypeVar("_Rows", bound=RowSet[Any])
+
+LONE = "file"
 """The name of the only split when a setting names one file."""
 
 
@@ -36,14 +39,12 @@ class StsData:
         dev: The dev pairs.
         test: The test pairs.
         score_range: The range in the files; the rows' scores are scaled to 0-1.
-        range_was_given: Whether you set the range; else it was inferred.
     """
 
     train: RowSet[StsRow]
     dev: RowSet[StsRow]
     test: RowSet[StsRow]
     score_range: tuple[float, float]
-    range_was_given: bool
 
 
 def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
@@ -56,8 +57,8 @@ def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
         from sbert_prune.data.quickstart.generator import generate_nli
 
         return RowSet(f"{QUICKSTART} train", tuple(generate_nli("train")), "generated")
-    source = _find(setting, ("train",), required=("train",))
-    files = source.files.get("train") or source.files[_LONE]
+    source = find_source(setting, ("train",), required=("train",))
+    files = source.files.get("train") or source.files[LONE]
     return source.named("train", parse_nli(files, on_bad_rows=on_bad_rows))
 
 
@@ -82,12 +83,12 @@ def load_sts(
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
-        return StsData(**_quickstart_sts(STS_SPLITS), score_range=(0.0, 1.0), range_was_given=False)
-    source = _find(setting, STS_SPLITS, required=STS_SPLITS)
+        return StsData(**_quickstart_sts(STS_SPLITS), score_range=(0.0, 1.0))
+    source = find_source(setting, STS_SPLITS, required=STS_SPLITS)
     sets, bounds = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
     sets = {split: source.named(split, rows) for split, rows in sets.items()}
-    splits = split_rows(sets[_LONE], shares) if _LONE in sets else sets
-    return StsData(**splits, score_range=(bounds.low, bounds.high), range_was_given=bounds.is_given)
+    splits = split_rows(sets[LONE], shares) if LONE in sets else sets
+    return StsData(**splits, score_range=(bounds.low, bounds.high))
 
 
 def load_sts_for_evaluation(
@@ -100,13 +101,13 @@ def load_sts_for_evaluation(
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
         return _quickstart_sts(("dev", "test"))
-    source = _find(setting, ("dev", "test"), required=())
+    source = find_source(setting, ("dev", "test"), required=())
     sets, _ = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
-    return {"test" if split == _LONE else split: source.named(split, rows) for split, rows in sets.items()}
+    return {"test" if split == LONE else split: source.named(split, rows) for split, rows in sets.items()}
 
 
 @dataclass(frozen=True)
-class _SplitFiles:
+class SplitFiles:
     """The files of each split.
 
     Attributes:
@@ -119,7 +120,7 @@ class _SplitFiles:
     source: str | None = None
     note: str = ""
 
-    def named(self, split: str, rows: RowSet[Row]) -> RowSet[Row]:
+    def named(self, split: str, rows: _Rows) -> _Rows:
         """Return the rows with the hub's name as their source, not the path in the cache; local rows are unchanged."""
         if self.source is None:
             return rows
@@ -128,7 +129,7 @@ class _SplitFiles:
         )
 
 
-def _find(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> _SplitFiles:
+def find_source(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> SplitFiles:
     """Return the files that a setting names; if `required` is empty, one of the splits is enough.
 
     Raises:
@@ -137,11 +138,11 @@ def _find(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> 
     """
     files = find_files(setting, splits, required=required)
     if files is not None:
-        return _SplitFiles(files)
+        return SplitFiles(files)
     from sbert_prune.data.hub_datasets import fetch_splits
 
     fetched = fetch_splits(setting, required, optional=tuple(split for split in splits if split not in required))
-    return _SplitFiles(fetched.files, fetched.source, fetched.note)
+    return SplitFiles(fetched.files, fetched.source, fetched.note)
 
 
 def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> dict[str, tuple[Path, ...]] | None:
@@ -158,7 +159,7 @@ def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]
     except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be entered, an unknown ~user
         raise DataError(f"{setting} cannot be opened ({error}). {_EXPECTED.capitalize()}") from error
     if exists and (not path.is_dir() or is_dataset_folder(path)):
-        return {_LONE: (path,)}
+        return {LONE: (path,)}
     if exists:
         files = find_splits(path, splits)
         require_splits(path, files, required if required or files else ("test",))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sbert_prune.data.normalise import normalised
@@ -65,23 +66,18 @@ def _least_filled(remaining: dict[str, float], share_of: dict[str, float], size:
 
 def _groups(rows: Sequence[StsRow]) -> list[list[int]]:
     """Return groups of rows that share sentences, directly or through other rows; the largest first, then by hash."""
-    parents: dict[str, str] = {}
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     pairs = [(normalised(row.sentence1), normalised(row.sentence2)) for row in rows]
-    for first, second in pairs:
-        parents[_root(parents, first)] = _root(parents, second)
-    members: dict[str, list[int]] = {}
-    for index, (first, _) in enumerate(pairs):
-        members.setdefault(_root(parents, first), []).append(index)
+    numbers = {sentence: number for number, sentence in enumerate(dict.fromkeys(chain.from_iterable(pairs)))}
+    ends = np.array([[numbers[sentence] for sentence in pair] for pair in pairs])
+    graph = coo_array((np.ones(len(pairs)), ends.T), shape=(len(numbers), len(numbers)))
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(connected_components(graph, directed=False)[1][ends[:, 0]].tolist()):
+        members.setdefault(group, []).append(index)
     return sorted(members.values(), key=lambda group: (-len(group), _hash(pairs[index] for index in group)))
-
-
-def _root(parents: dict[str, str], sentence: str) -> str:
-    """Return the representative of the sentence's group, with path halving."""
-    parents.setdefault(sentence, sentence)
-    while parents[sentence] != sentence:
-        parents[sentence] = parents[parents[sentence]]
-        sentence = parents[sentence]
-    return sentence
 
 
 def _hash(pairs: Iterable[tuple[str, str]]) -> str:

@@ -60,6 +60,7 @@ class StoredRows(Sequence[Row], Generic[Row]):
             rows: The rows; read once.
             batch_rows: How many rows are kept in memory and written as one record batch.
         """
+        self._kind: type[Row] = kind
         self._layout = _LAYOUTS[kind]
         self._folder = TemporaryDirectory(prefix="sbert-prune-rows-")
         self._path = Path(self._folder.name) / "rows.arrow"
@@ -82,13 +83,12 @@ class StoredRows(Sequence[Row], Generic[Row]):
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[type, Path, list[int]]]:
         """Pickle the path: another process reads the same file, as long as this object exists."""
-        kind = next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout)
-        return type(self)._open, (kind, self._path, self._starts)
+        return type(self)._open, (self._kind, self._path, self._starts)
 
     @classmethod
     def _open(cls, kind: type[Row], path: Path, starts: list[int]) -> Self:
         rows = cls.__new__(cls)
-        rows._layout, rows._path, rows._starts = _LAYOUTS[kind], path, starts
+        rows._kind, rows._layout, rows._path, rows._starts = kind, _LAYOUTS[kind], path, starts
         return rows
 
     def __len__(self) -> int:
@@ -141,9 +141,3 @@ class StoredRows(Sequence[Row], Generic[Row]):
         import pyarrow
 
         return pyarrow.ipc.open_file(pyarrow.memory_map(str(self._path)))
-
-    def without(self, indices: Iterable[int]) -> Self:
-        """Return the rows except those at some indices."""
-        excluded = frozenset(indices)
-        rows = (row for index, row in enumerate(self) if index not in excluded)
-        return type(self)(next(kind for kind, layout in _LAYOUTS.items() if layout is self._layout), rows)

@@ -134,7 +134,7 @@ def resample(
 
 
 def draw_counts(num_rows: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each row is rows in each resample, in chunks of resamples. *Shape:* (chunk, rows)"""
+    """Yield how often each row is drawn in each resample, in chunks of resamples. *Shape:* (chunk, rows)"""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS // num_rows)
     for start in range(0, resamples, chunk):
@@ -188,7 +188,7 @@ class OverSeeds:
 def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
     """Return the mean over seeds of scores of the same rows.
 
-    The interval adds the variance of the pairs to that of the seeds.     The variance of two or three seeds is itself
+    The interval adds the variance of the pairs to that of the seeds. The variance of two or three seeds is itself
     uncertain. Student's t accounts for that, with the effective degrees of freedom of the two variances combined
     (Satterthwaite 1946).
 
@@ -209,13 +209,5 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> OverSeeds:
     variance = pair_variance + seed_variance
     freedom = variance**2 / (seed_variance**2 / (len(values) - 1)) if seed_variance > 0 else np.inf
     width = float(student.ppf((1 + level) / 2, freedom)) * variance**0.5
-    mean = float(values.mean())
-    return OverSeeds(
-        mean,
-        float(values.std(ddof=1)),
-        mean - width,
-        mean + width,
-        tuple(map(float, values)),
-        variance**0.5,
-        float(freedom),
-    )
+    mean, deviation, error = float(values.mean()), float(values.std(ddof=1)), variance**0.5
+    return OverSeeds(mean, deviation, mean - width, mean + width, tuple(values.tolist()), error, float(freedom))

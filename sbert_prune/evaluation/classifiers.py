@@ -37,8 +37,8 @@ def choose_c(vectors: NDArray[np.float32], labels: NDArray[np.int64], held_out: 
     """
     if not held_out.any() or len(np.unique(labels[~held_out])) < 2:
         return DEFAULT_C
-    scale = _Scale(vectors[~held_out])
-    train, test = scale(vectors[~held_out]), scale(vectors[held_out])
+    scaler = _fitted_scaler(vectors[~held_out])
+    train, test = scaler.transform(vectors[~held_out]), scaler.transform(vectors[held_out])
     model = _regression(warm_start=True, tol=_TOLERANCE_TO_CHOOSE)
     best_c, best_correct = DEFAULT_C, -1
     for c in STRENGTHS:
@@ -56,24 +56,20 @@ def predict_logistic(
     vectors, labels = train
     if (labels == labels[0]).all():
         return np.full(len(test), labels[0])
-    scale = _Scale(vectors)
-    classes: NDArray[np.int64] = _regression().set_params(C=c).fit(scale(vectors), labels).predict(scale(test))
+    scaler = _fitted_scaler(vectors)
+    model = _regression().set_params(C=c).fit(scaler.transform(vectors), labels)
+    classes: NDArray[np.int64] = model.predict(scaler.transform(test))
     return classes
 
 
-class _Scale:
-    """Standardises vectors: the dimensions of the fitted vectors get mean 0 and deviation 1."""
+def _fitted_scaler(vectors: NDArray[np.float32]) -> Any:
+    """Return a StandardScaler that keeps constant dimensions at 0 instead of blowing up their rounding errors."""
+    from sklearn.preprocessing import StandardScaler
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        deviation = vectors.std(axis=0, dtype=np.float64)
-        deviation[deviation <= _CONSTANT * deviation.max()] = np.inf  # constant dimensions become 0
-        self._factor = (1 / deviation).astype(np.float32)
-
-    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        scaled: NDArray[np.float32] = vectors - self._mean
-        scaled *= self._factor
-        return scaled
+    scaler = StandardScaler().fit(vectors)
+    deviation = np.sqrt(scaler.var_)
+    scaler.scale_[deviation <= _CONSTANT * deviation.max()] = np.inf
+    return scaler
 
 
 def _regression(*, warm_start: bool = False, tol: float = _TOLERANCE) -> Any:
@@ -110,7 +106,6 @@ class ResampledMacroF1:
 NUMBERS = (1, 3, 5, 7, 9, 11, 15, 21, 31)
 """The candidate values of k."""
 
-_QUERIES_AT_ONCE, _REFERENCES_AT_ONCE = 512, 8192  # 16 MB of cosines
 _TIE = 1 / (4 * max(NUMBERS))  # the cosines of all neighbours together weigh less than one vote
 
 
@@ -125,7 +120,7 @@ def choose_k(unit: NDArray[np.float32], labels: NDArray[np.int64], num_classes: 
     candidates = [k for k in NUMBERS if k < len(unit)]
     if not candidates:
         return 1
-    cosines, indices = nearest(unit, unit, candidates[-1], leave_one_out=True)
+    cosines, indices = _nearest(None, unit, candidates[-1])
     correct = {k: int((_vote(cosines[:, :k], labels[indices[:, :k]], num_classes) == labels).sum()) for k in candidates}
     return max(candidates, key=lambda k: correct[k])
 
@@ -145,81 +140,33 @@ def predict_neighbours(
         The predicted classes. *Shape:* (test,)
     """
     unit, labels = train
-    cosines, indices = nearest(test, unit, min(k, len(unit)))
+    cosines, indices = _nearest(test, unit, min(k, len(unit)))
     return _vote(cosines, labels[indices], num_classes)
 
 
-def nearest(
-    queries: NDArray[np.float32],
-    references: NDArray[np.float32],
-    num: int,
-    *,
-    leave_one_out: bool = False,
-    queries_at_once: int = _QUERIES_AT_ONCE,
-    references_at_once: int = _REFERENCES_AT_ONCE,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Find each query's nearest references.
+def _nearest(
+    queries: NDArray[np.float32] | None, references: NDArray[np.float32], num: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Find each query's nearest references, all vectors of length 1.
 
     Args:
-        queries: Vectors of length 1. *Shape:* (queries, dim)
-        references: Vectors of length 1. *Shape:* (references, dim)
+        queries: None for the references themselves, none of which is then its own neighbour. *Shape:* (queries, dim)
+        references: *Shape:* (references, dim)
         num: Number of references to find for each query.
-        leave_one_out: The queries are the references, and no query is its own neighbour.
-        queries_at_once: Number of queries per block.
-        references_at_once: Number of references per block.
 
     Returns:
         The cosines and indices of the nearest references, nearest first. *Shapes:* (queries, num) twice
     """
-    blocks = [
-        _nearest_of_some(
-            queries[start : start + queries_at_once],
-            references,
-            num,
-            itself=start if leave_one_out else None,
-            at_once=references_at_once,
-        )
-        for start in range(0, len(queries), queries_at_once)
-    ]
-    return np.concatenate([cosines for cosines, _ in blocks]), np.concatenate([indices for _, indices in blocks])
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, indices = NearestNeighbors(n_neighbors=num, algorithm="brute").fit(references).kneighbors(queries)
+    return 1 - distances**2 / 2, indices
 
 
-def _nearest_of_some(
-    queries: NDArray[np.float32], references: NDArray[np.float32], num: int, *, itself: int | None, at_once: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Find the nearest references of a block of queries. itself: index of the first query among the references."""
-    best_cosines = np.empty((len(queries), 0), dtype=np.float32)
-    indices = np.empty((len(queries), 0), dtype=np.int64)
-    for first in range(0, len(references), at_once):
-        cosines = queries @ references[first : first + at_once].T
-        if itself is not None:
-            columns = np.arange(itself, itself + len(queries)) - first
-            inside = (columns >= 0) & (columns < cosines.shape[1])
-            cosines[np.flatnonzero(inside), columns[inside]] = -np.inf
-        highest = _highest(cosines, num)
-        best_cosines = np.concatenate([best_cosines, np.take_along_axis(cosines, highest, axis=1)], axis=1)
-        indices = np.concatenate([indices, highest + first], axis=1)
-        if first:
-            highest = _highest(best_cosines, num)
-            best_cosines, indices = (
-                np.take_along_axis(best_cosines, highest, axis=1),
-                np.take_along_axis(indices, highest, axis=1),
-            )
-    order = np.argsort(-best_cosines, axis=1, kind="stable")
-    return np.take_along_axis(best_cosines, order, axis=1), np.take_along_axis(indices, order, axis=1)
-
-
-def _highest(cosines: NDArray[np.float32], num: int) -> NDArray[np.int64]:
-    """Return the columns of the highest cosines of each row, ascending."""
-    if cosines.shape[1] <= num:
-        return np.tile(np.arange(cosines.shape[1]), (len(cosines), 1))
-    return np.sort(np.argpartition(cosines, -num, axis=1)[:, -num:], axis=1)
-
-
-def _vote(cosines: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
+def _vote(cosines: NDArray[np.float64], labels: NDArray[np.int64], num_classes: int) -> NDArray[np.int64]:
     """Return the winning class of each query. *Shapes:* (queries, k) twice -> (queries,)"""
     cells = labels + np.arange(len(labels))[:, None] * num_classes
-    weights = 1 + _TIE * cosines.astype(np.float64)
+    weights = 1 + _TIE * cosines
     votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(labels) * num_classes)
     classes: NDArray[np.int64] = votes.reshape(len(labels), num_classes).argmax(axis=1)
     return classes

@@ -42,12 +42,10 @@ class Measured:
 
     def metrics(self) -> dict[str, float]:
         """Return plain numbers: `NAME`, and for scores also `NAME_low` and `NAME_high` (95 %)."""
-        ends = {
-            f"{name}_{end}": bound
-            for name, score in self.scores.items()
-            for end, bound in zip(("low", "high"), score.interval(), strict=True)
-        }
-        return {name: score.value for name, score in self.all_scores.items()} | ends | dict(self.values)
+        metrics = {name: score.value for name, score in self.all_scores.items()}
+        for name, score in self.scores.items():
+            metrics[f"{name}_low"], metrics[f"{name}_high"] = score.interval()
+        return metrics | dict(self.values)
 
 
 class Measure(Protocol):

@@ -55,7 +55,7 @@ def check_data(tasks: Sequence[AbsTask]) -> None:
     """
     for task in tasks:
         for part in parts_of(task):
-            if not _is_in_mteb(part):
+            if not type(part).__module__.startswith("mteb."):
                 continue  # a task of the user loads its data in its own way
             dataset = part.metadata.dataset
             try:
@@ -88,10 +88,6 @@ def _mteb_task(name: str) -> AbsTask:
         "listed by "
         '`python -c "import mteb; print(mteb.get_tasks())"`; a task of your own is given as FILE.py:CLASS.'
     )
-
-
-def _is_in_mteb(task: AbsTask) -> bool:
-    return type(task).__module__.startswith("mteb.")
 
 
 def _user_task(file: Path, name: str) -> AbsTask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
+import regex
 
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import RoundTripError
@@ -87,13 +87,14 @@ class StsMeasure:
         correlations = _correlations(cosines, self.gold, self.sample, self.resamples)
         values = {f"{self.prefix}/num_pairs": float(len(self.rows))}
         for name, similarity in _other_similarities(*self._raw(embedded)).items():
-            values[f"{self.prefix}/spearman_{name}"] = _single(spearman, similarity, self.gold)
-            values[f"{self.prefix}/pearson_{name}"] = _single(correlate, similarity, self.gold)
+            for kind, correlation in (("spearman", spearman), ("pearson", correlate)):
+                value = float(correlation(similarity[None], self.gold[None])[0])
+                values |= {f"{self.prefix}/{kind}_{name}": value} if np.isfinite(value) else {}
         details, notes = self._by_genre(cosines)
         return Measured(
             {f"{self.prefix}/{name}_cosine": score for name, score in correlations.items()},
             details,
-            _finite(values),
+            values,
             notes,
         )
 
@@ -173,14 +174,6 @@ def _other_similarities(left: NDArray[np.float64], right: NDArray[np.float64]) -
     }
 
 
-def _single(correlation: object, predicted: NDArray[np.float64], gold: NDArray[np.float64]) -> float:
-    return float(correlation(predicted[None], gold[None])[0])  # type: ignore[operator]  # one of the two above
-
-
-def _finite(values: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
 def _genres(rows: Sequence[StsRow]) -> dict[str, list[int]]:
     """Return the indices of the pairs of each genre, and of each file within a genre."""
     genres: dict[str, list[int]] = {}
@@ -202,5 +195,5 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _metric_name(name: str) -> str:
     # MLflow does not accept combining marks, such as vowel signs
-    bare = "".join(character for character in name if unicodedata.category(character)[0] != "M")
+    bare = regex.sub(r"\p{M}", "", name)
     return re.sub(r"[^\w.-]+", "-", bare)[:_LONGEST].strip("-") or "unnamed"

@@ -95,7 +95,7 @@ def resolve(repo_id: str, *, kind: Kind, revision: str | None = None, offline: b
     """
     asked = _asked(repo_id, kind, revision or "main")
     _check(asked)
-    if offline or _is_offline():
+    if offline or is_offline():
         return _from_cache(asked) or _raise_uncached(asked)
     try:
         return with_retries(lambda: _list_files(asked))
@@ -123,7 +123,8 @@ def _check(asked: Requested) -> None:
         )
 
 
-def _is_offline() -> bool:
+def is_offline() -> bool:
+    """Return whether HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
     return constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES

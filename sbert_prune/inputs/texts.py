@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sbert_prune.data.formats.text import load_texts
 from sbert_prune.data.normalise import normalised
 from sbert_prune.data.rows import Label, RowSet, TextRow, take
+from sbert_prune.data.texts import load_texts
 from sbert_prune.data.triplets import sample_by_premise
 from sbert_prune.models.lineage import DataRecord
 

@@ -19,7 +19,7 @@ from sbert_prune.evaluation.geometry import Geometry
 from sbert_prune.layer_analysis.profile import profile_layers
 from sbert_prune.layer_analysis.similarity import linear_cka
 from sbert_prune.models.architectures import layers_of
-from sbert_prune.models.sentence import check_embeddings, encoder_of
+from sbert_prune.models.sentence import check_embeddings, encoder_of, preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,9 +161,8 @@ def _batches(
 
 
 def _preprocess(model: SentenceTransformer, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
-    prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
-    features = model.preprocess(list(sentences), prompt=prompt)
-    return {name: value.to(model.device) for name, value in features.items() if isinstance(value, torch.Tensor)}
+    features = preprocess(model, sentences, model.device)
+    return {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
 
 
 def _relative_entropy(weights: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -213,7 +212,7 @@ def inspect_layers(model: SentenceTransformer, dev: Sequence[StsRow], *, num_pai
     exits = pairs.spearman({depth: unit[depth] for depth in varying})
     depths = tuple(
         AtDepth(
-            _mean_cosine(unit[depth], unit[-1]),
+            float(np.einsum("ij,ij->i", unit[depth], unit[-1]).mean()),
             linear_cka(vectors, profile.vectors[-1]),
             exits.get(depth),
             geometry[depth],
@@ -254,7 +253,3 @@ class _Pairs:
         sample = sha256("\0".join(cell for row in self.rows for cell in row.content()).encode()).hexdigest()[:16]
         scores = resample(statistics, len(self.rows), sample, resamples=_RESAMPLES)
         return {int(depth): score for depth, score in scores.items() if np.isfinite(score.value)}
-
-
-def _mean_cosine(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    return float(np.einsum("ij,ij->i", left, right).mean())

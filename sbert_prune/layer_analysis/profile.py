@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ import torch
 from sbert_prune.errors import DataError
 from sbert_prune.models.architectures import architecture_of, layers_of
 from sbert_prune.models.hooks import evaluating, layer_hook
-from sbert_prune.models.sentence import encoder_of
+from sbert_prune.models.sentence import encoder_of, pool, preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,13 +77,7 @@ class _Batch:
     """
 
     def __init__(self, model: SentenceTransformer, sentences: list[str]) -> None:
-        prompt = model.prompts.get(model.default_prompt_name)  # as encode() does
-        features = model.preprocess(sentences, prompt=prompt)
-        self.model = model
-        self.features = {
-            name: value.to(model.device) if isinstance(value, torch.Tensor) else value
-            for name, value in features.items()
-        }
+        self.model, self.features = model, preprocess(model, sentences, model.device)
         self.tokens = self.features["attention_mask"].bool()
         self.num_tokens = int(self.tokens.sum())
         self.vectors: dict[int, torch.Tensor] = {}
@@ -106,8 +100,5 @@ class _Batch:
         self.vectors[index] = self.pool(self.final_norm(given))
 
     def pool(self, state: torch.Tensor) -> torch.Tensor:
-        features: dict[str, Any] = self.features | {"token_embeddings": state}
-        for module in list(self.model)[1:]:
-            features = module(features)
-        vectors: torch.Tensor = features["sentence_embedding"]
+        vectors = pool(self.model, self.features | {"token_embeddings": state})
         return vectors[:, : self.model.truncate_dim].float().cpu()

@@ -11,7 +11,7 @@ import torch
 from sbert_prune.errors import DataError
 from sbert_prune.models.architectures import layers_of
 from sbert_prune.models.hooks import evaluating
-from sbert_prune.models.sentence import encoder_of, with_encoder
+from sbert_prune.models.sentence import encoder_of, pool, preprocess, with_encoder
 from sbert_prune.pruning import prune_layers
 
 if TYPE_CHECKING:
@@ -69,11 +69,7 @@ class _Batch:
     """A batch of sentences with the outputs of the layers of the last selection."""
 
     def __init__(self, model: SentenceTransformer, sentences: list[str], hardware: Hardware) -> None:
-        features = model.preprocess(sentences, prompt=model.prompts.get(model.default_prompt_name))  # as encode() does
-        self._features = {
-            name: value.to(hardware.device) if isinstance(value, torch.Tensor) else value
-            for name, value in features.items()
-        }
+        self._features = preprocess(model, sentences, hardware.device)
         self._hardware = hardware
         self._kept: tuple[int, ...] = ()
         self._outputs: list[Any] = []
@@ -95,14 +91,11 @@ class _Batch:
         features = self._features.copy()
         with self._hardware.autocast():
             features = cut[0](features)
-        features["token_embeddings"] = features["token_embeddings"].float()
-        for module in list(cut)[1:]:
-            features = module(features)
+        vectors = pool(cut, features | {"token_embeddings": features["token_embeddings"].float()})
         for handle in handles:
             handle.remove()
         for layer in layers[:num_shared]:
             del layer.forward
-        vectors: torch.Tensor = features["sentence_embedding"]
         return vectors[:, : cut.truncate_dim].float().cpu()
 
 

@@ -199,8 +199,7 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
     for path, _, _ in files:
         with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
 
 
@@ -278,7 +277,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / "model.safetensors").is_file():
         return (folder / "model.safetensors",)
     if index.is_file():
-        return _shards(folder, index)
+        return shards(index, ".safetensors")
     if pickles := [name for name in PICKLES if (folder / name).exists()]:
         _refuse_pickle(folder / pickles[0])
     raise EncoderError(
@@ -287,11 +286,13 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     )
 
 
-def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+def shards(index: Path, suffix: str) -> tuple[Path, ...]:
+    """Return the weight files that an index lists, all beside it. Raises EncoderError if one is missing."""
+    folder = index.parent
     content = _read_json(index, "")
     listed = content.get("weight_map") if isinstance(content, dict) else None
     names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
-    if not names or not all(name.endswith(".safetensors") and Path(name).name == name for name in names):
+    if not names or not all(name.endswith(suffix) and Path(name).name == name for name in names):
         raise EncoderError(f"{index} lists no weight files beside it. Restore it from where the model came from.")
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise EncoderError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 from sbert_prune.errors import EncoderError
-from sbert_prune.models.checkpoint import PICKLES
+from sbert_prune.models.checkpoint import PICKLES, shards
 from sbert_prune.models.lineage import FILE_NAME
 from sbert_prune.models.modules import PICKLE, copy_sidecar_files, read_modules
 from sbert_prune.system.folders import whole_folder
@@ -52,18 +51,7 @@ def _load_all(folder: Path) -> dict[str, Tensor]:
     index = folder / PICKLES[1]
     if not index.is_file():
         return _load(folder / PICKLES[0])
-    try:
-        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise EncoderError(
-            f"{index} lists no weight files ({error}). Restore it from where the model came from."
-        ) from error
-    if missing := [name for name in names if not (folder / name).is_file() or "/" in name]:
-        raise EncoderError(
-            f"{folder} lacks {', '.join(missing)} of the {len(names)} weight files that {index.name} lists. "
-            "Fetch the rest."
-        )
-    return {key: tensor for name in names for key, tensor in _load(folder / name).items()}
+    return {key: tensor for path in shards(index, ".bin") for key, tensor in _load(path).items()}
 
 
 def _load(path: Path) -> dict[str, Tensor]:

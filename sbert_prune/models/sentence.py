@@ -101,10 +101,6 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _pooled(old: Pooling, pooling: str) -> Pooling:
-    return Pooling(old.embedding_dimension, pooling, include_prompt=old.include_prompt)
-
-
 def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
     """Check that no parameter is missing: Transformers initializes missing ones at random and only logs it."""
     # Old BERTs use the names gamma and beta.
@@ -146,7 +142,12 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
     if not any(isinstance(module, Pooling) for module in modules):
         modules.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
     elif pooling is not None:
-        modules = [_pooled(module, pooling) if isinstance(module, Pooling) else module for module in modules]
+        modules = [
+            Pooling(module.embedding_dimension, pooling, include_prompt=module.include_prompt)
+            if isinstance(module, Pooling)
+            else module
+            for module in modules
+        ]
     if not isinstance(modules[-1], Normalize):
         modules.append(Normalize())
     return SentenceTransformer(
@@ -198,6 +199,19 @@ def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Linea
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
         lineage.write(partial)
+
+
+def preprocess(model: SentenceTransformer, sentences: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """Return the input of a forward pass, with the model's default prompt as in encode(), on a device."""
+    features = model.preprocess(list(sentences), prompt=model.prompts.get(model.default_prompt_name))
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+
+
+def pool(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
+    """Apply the modules after the encoder, pooling and further ones. *Shape:* (sentences, dim)"""
+    for module in list(model)[1:]:
+        features = module(features)
+    return cast("torch.Tensor", features["sentence_embedding"])
 
 
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:

@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sbert_prune.errors import TrackingError
 from sbert_prune.system.text import one_line
-from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.store import TAG
+from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -191,10 +189,8 @@ class History:
 
 def read_history(store: Store, name: str) -> History:
     """Return all events of a registered model. Raises TrackingError."""
-    try:
+    with store_errors(f"The history of {name} cannot be read"):
         registered = store.client.get_registered_model(name)
-    except FAULTS as error:
-        raise TrackingError(f"The history of {name} cannot be read: {first_line(error)}") from error
     tags, aliases = registered.tags, {alias: str(version) for alias, version in registered.aliases.items()}
     keys = sorted((key for key in tags if _KEY.fullmatch(key)), key=_sort_key)
     mark = tags.get(_RECONCILED, "")
@@ -206,14 +202,10 @@ def read_history(store: Store, name: str) -> History:
 
 def append(store: Store, name: str, event: Event) -> None:
     """Add an event after all others. Raises TrackingError."""
-    try:
+    with store_errors(f"Nothing could be written to the history of {name}, so nothing was changed"):
         tags = store.client.get_registered_model(name).tags
         number = max(_number(key) for key in (*tags, tags.get(_RECONCILED, ""))) + 1
         store.client.set_registered_model_tag(name, f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event))
-    except FAULTS as error:
-        raise TrackingError(
-            f"Nothing could be written to the history of {name}, so nothing was changed: {first_line(error)}"
-        ) from error
 
 
 def mark_reconciled(store: Store, name: str, history: History) -> None:

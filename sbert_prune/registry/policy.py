@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metrics import LATENCY, RETENTION, ROUNDTRIP, SIZE, STS_DEV, STS_TEST
-from sbert_prune.registry.versions import champion
+from sbert_prune.registry.history import PRODUCTION
+from sbert_prune.registry.promotion import holder
 from sbert_prune.tracking.logged_models import has_bytes, read_file
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def decide(store: Store, registered: Sequence[Version], chosen: Version | None, 
     Raises:
         TrackingError: The store does not answer.
     """
-    current = champion(store, registered[0].name)
+    current = holder(store, registered[0].name, PRODUCTION)
     as_candidate = _candidate_factory(store, registered)
     if chosen is not None:
         refusals = (

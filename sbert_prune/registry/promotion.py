@@ -20,8 +20,7 @@ from sbert_prune.registry.history import (
 )
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder, versions
-from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.store import TAG
+from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,10 +79,8 @@ def roll_back(store: Store, name: str, reason: str) -> tuple[Version, PromotionR
 
 def holder(store: Store, name: str, stage: str) -> Version | None:
     """Return the version that the stage's alias names; None if there is none. Raises TrackingError."""
-    try:
+    with store_errors(f"The {STAGE_ALIASES[stage]} of {name} cannot be looked up"):
         return alias_holder(store, name, STAGE_ALIASES[stage])
-    except FAULTS as error:
-        raise TrackingError(f"The {STAGE_ALIASES[stage]} of {name} cannot be looked up: {first_line(error)}") from error
 
 
 def catch_up(store: Store, name: str) -> None:
@@ -163,8 +160,6 @@ def _tag_version(store: Store, chosen: Version, event: Event) -> None:
         "promoted_because": event.reason,
         "promoted_instead_of": event.before or "none",
     }
-    try:
+    with store_errors(f"{chosen.uri} is promoted, but its tags could not be set"):
         for key, value in tags.items():
             store.client.set_model_version_tag(chosen.name, chosen.version, TAG + key, value)
-    except FAULTS as error:
-        raise TrackingError(f"{chosen.uri} is promoted, but its tags could not be set: {first_line(error)}") from error

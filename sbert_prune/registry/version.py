@@ -37,9 +37,8 @@ def digest_of_tags(tags: Mapping[str, str], metrics: Mapping[str, str]) -> str:
         for key, value in tags.items()
         if key not in _PROMOTION_TAGS and not key.startswith(_PROMOTION_PREFIX)
     }
-    pairs = sorted(
-        {**ours, **{key: value for key, value in metrics.items() if key.startswith(_METRIC_PREFIXES)}}.items()
-    )
+    ours |= {key: value for key, value in metrics.items() if key.startswith(_METRIC_PREFIXES)}
+    pairs = sorted(ours.items())
     return hashlib.sha256("\0".join(part for pair in pairs for part in pair).encode()).hexdigest()
 
 

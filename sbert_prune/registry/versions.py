@@ -14,7 +14,7 @@ from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED
-from sbert_prune.tracking.store import TAG, pages
+from sbert_prune.tracking.store import TAG, pages, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,13 +36,11 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
     Lineage and metrics become tags, so that they outlive the run. Raises TrackingError.
     """
     values = _as_tags(draft)
-    try:
+    with store_errors(f"No version of {draft.name} could be registered"):
         _ensure_model(store.client, draft.name)
         registered = store.client.create_model_version(
             draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=caption(draft)
         )
-    except FAULTS as error:
-        raise TrackingError(f"No version of {draft.name} could be registered: {first_line(error)}") from error
     return replace(draft, version=str(registered.version))
 
 
@@ -78,10 +76,8 @@ def check_may_register(store: Store, name: str) -> None:
         description = store.client.get_registered_model(name).description
     except FAULTS:
         return  # it does not exist yet; or the store fails, which the next step reports
-    try:
+    with store_errors(f"No version of {name} could be registered"):
         store.client.update_registered_model(name, description)
-    except FAULTS as error:
-        raise TrackingError(f"No version of {name} could be registered: {first_line(error)}") from error
 
 
 def versions(
@@ -106,10 +102,8 @@ def versions(
             query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token
         )
 
-    try:
+    with store_errors(f"The versions of {name} cannot be listed"):
         entries = list(pages(fetch_page) if newest is None else fetch_page(None))
-    except FAULTS as error:
-        raise TrackingError(f"The versions of {name} cannot be listed: {first_line(error)}") from error
     return sorted((_parse(entry) for entry in entries), key=lambda version: int(version.version))
 
 
@@ -182,12 +176,10 @@ def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: 
     """Set metrics and tags of a version to what its checksum was computed from. Raises TrackingError."""
     values = {TAG + key: value for key, value in tags.items()} | {key: _text(value) for key, value in metrics.items()}
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
-    try:
+    with store_errors(f"{version.uri} could not be changed"):
         for key, value in values.items():
             store.client.set_model_version_tag(version.name, version.version, key, value)
         store.client.update_model_version(version.name, version.version, caption(changed))
-    except FAULTS as error:
-        raise TrackingError(f"{version.uri} could not be changed: {first_line(error)}") from error
     return changed
 
 
@@ -207,14 +199,6 @@ def find_version(existing: Sequence[Version], name: str, number: str) -> Version
             return version
     numbers = ", ".join(version.version for version in existing)
     raise TrackingError(f"version={number}: {name} has no such version. It has {numbers}.")
-
-
-def champion(store: Store, name: str) -> Version | None:
-    """Return the version in production; None if there is none. Raises TrackingError if the store does not answer."""
-    try:
-        return alias_holder(store, name, STAGE_ALIASES["Production"])
-    except FAULTS as error:
-        raise TrackingError(f"The champion of {name} cannot be looked up: {first_line(error)}") from error
 
 
 def alias_holder(store: Store, name: str, alias: str) -> Version | None:

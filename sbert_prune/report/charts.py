@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NEEDED = (STS_TEST, "speed/speedup", "size/disk_mb")
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+_ABOVE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "center", "bbox": _LABEL}
 _LARGEST = 900.0  # area of the largest disc, in square points
 
 
@@ -41,9 +42,7 @@ def scatter(versions: Sequence[Version]) -> Figure:
         axes.errorbar(speedup, score, yerr=[[score - low], [high - score]], color=color, alpha=0.5, capsize=3)
         axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5)
         label = f"v{version.version}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
-        axes.annotate(
-            label, (speedup, score), xytext=(0, 16), textcoords="offset points", fontsize=8, ha="center", bbox=_LABEL
-        )
+        axes.annotate(label, (speedup, score), xytext=(0, 16), **_ABOVE)
     axes.margins(x=0.2, y=0.1)
     axes.set_xlabel("speed-up over the base (sentences/s)")
     axes.set_ylabel("STS test, Spearman, with 95 % interval")
@@ -84,7 +83,6 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 _BAR = 0.38
-_SPEED_LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}
 
 
 def speed_chart(speed: Speed, flops: Flops) -> Figure:
@@ -129,16 +127,7 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
         if (ratio := cell.speedup) is not None:
             ends = [[ratio.value - ratio.low], [ratio.high - ratio.value]]
             axes.errorbar(ratio.value, row, xerr=ends, fmt="o", color="tab:blue", capsize=3)
-            text = f"{ratio.value:.2f}x"
-            axes.annotate(
-                text,
-                (ratio.value, row),
-                xytext=(0, 8),
-                textcoords="offset points",
-                fontsize=8,
-                ha="center",
-                bbox=_SPEED_LABEL,
-            )
+            axes.annotate(f"{ratio.value:.2f}x", (ratio.value, row), xytext=(0, 8), **_ABOVE)
     axes.axvline(1, color="tab:gray", label="the base")
     if (limit := flops.speedup_limit) is not None:
         axes.axvline(

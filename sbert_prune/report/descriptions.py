@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import SHOWN, versions
 from sbert_prune.report.tables import metric_with_interval, table
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.store import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +81,7 @@ _MAX_PER_MODEL = 1_400  # an experiment can have several registered models
 
 def describe(store: Store, name: str) -> None:
     """Update both descriptions; text that users wrote around ours stays. Raises TrackingError."""
-    try:
+    with store_errors(f"The descriptions of {name} could not be updated"):
         registered = store.client.get_registered_model(name)
         aliases = {alias: str(number) for alias, number in registered.aliases.items()}
         newest = versions(store, name, newest=SHOWN)
@@ -93,8 +92,6 @@ def describe(store: Store, name: str) -> None:
         heading = f"### [{name}](#/models/{name.replace(' ', '%20')})"
         short = catalogue(name, newest, aliases, longest=_MAX_PER_MODEL)
         store.client.set_experiment_tag(store.experiment_id, _NOTE, _put(note, f" {name}", f"{heading}\n\n{short}"))
-    except FAULTS as error:
-        raise TrackingError(f"The descriptions of {name} could not be updated: {first_line(error)}") from error
 
 
 def _put(before: str, mark: str, text: str) -> str:

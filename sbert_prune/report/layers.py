@@ -94,13 +94,8 @@ def layer_rows(anatomy: Anatomy, layers: Sequence[int]) -> list[tuple[str, ...]]
 
     layers: the layers of the model, numbered as in the base.
     """
-    attention = (
-        "",
-        *(
-            "not shown" if entropy is None else f"{entropy:.2f}"
-            for entropy in anatomy.attention or (None,) * anatomy.depth
-        ),
-    )
+    entropies = [f"{entropy:.2f}" for entropy in anatomy.attention or ()]
+    attention = ("", *(entropies or ["not shown"] * anatomy.depth))
     influence = ("", *(f"{change:.3f}" for change in anatomy.influence))
     names = ("embeddings", *map(str, layers))
     return [
@@ -111,22 +106,16 @@ def layer_rows(anatomy: Anatomy, layers: Sequence[int]) -> list[tuple[str, ...]]
             _exit_text(at_depth),
             change,
             entropy,
-            *_geometry_text(at_depth),
+            f"{at_depth.geometry.anisotropy:.3f}",
+            f"{at_depth.geometry.effective_rank:.1f}",
         )
         for name, at_depth, change, entropy in zip(names, anatomy.depths, influence, attention, strict=True)
     ]
 
 
 def _exit_text(at_depth: AtDepth) -> str:
-    return (
-        "none"
-        if at_depth.exit is None
-        else f"{at_depth.exit.value:.3f} ({at_depth.exit.low:.3f} to {at_depth.exit.high:.3f})"
-    )
-
-
-def _geometry_text(at_depth: AtDepth) -> tuple[str, str]:
-    return f"{at_depth.geometry.anisotropy:.3f}", f"{at_depth.geometry.effective_rank:.1f}"
+    score = at_depth.exit
+    return "none" if score is None else f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
 
 
 def _check_depths(variant: Anatomy, base: Anatomy | None, selection: LayerSelection) -> None:

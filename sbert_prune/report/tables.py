@@ -1,15 +1,9 @@
-"""Tables and numbers as text: Markdown tables, terminal tables, and scores with intervals."""
+"""Tables and numbers as text: Markdown tables, and scores with intervals."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from sbert_prune.evaluation.bootstrap import Score
@@ -52,22 +46,3 @@ def plain(value: float) -> str:
 def _cell(value: object) -> str:
     text = "" if value is None else plain(value) if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-_WIDEST = 160
-
-
-def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table as lines, as wide as the terminal, at most 160 characters."""
-    table = Table(*header, box=box.SIMPLE)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(
-        width=_WIDEST if not sys.stdout.isatty() else min(_WIDEST, get_terminal_size().columns),
-        color_system=None,
-        highlight=False,
-        markup=False,
-    )
-    with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines() if line.strip()]

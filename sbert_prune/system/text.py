@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
+import regex
 
-_CONTROL = {"Cc", "Cf", "Cs"}
-"""Unicode categories of control and format characters, and of lone surrogates, which UTF-8 cannot encode."""
-
-_JOINERS = "\u200c\u200d"  # format characters that Indic scripts and emoji need
+_CONTROL = regex.compile(r"(?V1)[\p{Cc}\p{Cf}\p{Cs}--\u200c\u200d]")
+"""Control and format characters, except the joiners, which Indic scripts and emoji need; and lone surrogates, which
+UTF-8 cannot encode."""
 
 
 def one_line(text: str) -> str:
     """Collapse white space, including line breaks, into single spaces and drop control characters."""
-    folded = " ".join(text.split())
-    return "".join(char for char in folded if char in _JOINERS or unicodedata.category(char) not in _CONTROL)
+    folded: str = _CONTROL.sub("", " ".join(text.split()))
+    return folded

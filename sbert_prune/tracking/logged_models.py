@@ -19,9 +19,10 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.store import store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
@@ -53,47 +54,37 @@ def log_model(run: Run, name: str, model: SentenceTransformer, folder: Path, par
     Raises:
         TrackingError: The store did not accept it.
     """
-    client = run.store.client
-    try:
-        logged = client.create_logged_model(
-            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
-        )
-        _write(run.store, logged, model, folder)
-        client.finalize_logged_model(logged.model_id, "READY")
-    except FAULTS as error:
-        raise TrackingError(f"The model could not be logged: {first_line(error)}") from error
-    return str(logged.model_id)
+    return _log(run, name, params, lambda logged: _write(run.store, logged, model, folder))
 
 
 def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, str]) -> str:
     """Log a saved sentence model, but store only its `pruning.json`, and return the id. Raises TrackingError."""
     client = run.store.client
-    try:
+    return _log(run, name, params, lambda logged: client.log_model_artifact(logged.model_id, str(folder / LINEAGE)))
+
+
+def _log(run: Run, name: str, params: Mapping[str, str], write: Callable[[LoggedModel], None]) -> str:
+    client = run.store.client
+    with store_errors("The model could not be logged"):
         logged = client.create_logged_model(
             run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
         )
-        client.log_model_artifact(logged.model_id, str(folder / LINEAGE))
+        write(logged)
         client.finalize_logged_model(logged.model_id, "READY")
-    except FAULTS as error:
-        raise TrackingError(f"The model could not be logged: {first_line(error)}") from error
     return str(logged.model_id)
 
 
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:
     """Store the files of a logged model again that were deleted. Raises TrackingError."""
-    try:
+    with store_errors(f"The files of {model_id} could not be stored again"):
         _write(store, store.client.get_logged_model(model_id), model, folder)
-    except FAULTS as error:
-        raise TrackingError(f"The files of {model_id} could not be stored again: {first_line(error)}") from error
 
 
 def delete_files(store: Store, model_id: str) -> None:
     """Delete the model files of a logged model, and nothing else. Raises TrackingError."""
-    try:
+    with store_errors(f"The files of {model_id} could not be deleted"):
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts(_DATA)
-    except FAULTS as error:
-        raise TrackingError(f"The files of {model_id} could not be deleted: {first_line(error)}") from error
 
 
 def _write(store: Store, logged: LoggedModel, model: SentenceTransformer, folder: Path) -> None:
@@ -126,11 +117,9 @@ def logged_model_uri(store: Store, uri: str) -> str:
     if match is None:
         return uri
     name, number, alias = match.groups()
-    try:
+    with store_errors(f"{uri} is not in the registry"):
         client = store.client
         version = client.get_model_version(name, number) if number else client.get_model_version_by_alias(name, alias)
-    except FAULTS as error:
-        raise TrackingError(f"{uri} is not in the registry: {first_line(error)}") from error
     source = str(version.source)
     return source if LOGGED.fullmatch(source) else uri
 
@@ -146,15 +135,10 @@ def read_file(store: Store, model_id: str, name: str) -> bytes | None:
 
 def add_file(store: Store, model_id: str, name: str, content: str) -> None:
     """Store a text file with a logged model. Raises TrackingError."""
-    try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_text(content, encoding="utf-8")
-            store.client.log_model_artifact(model_id, str(path))
-    except FAULTS as error:
-        raise TrackingError(
-            f"{name} could not be stored with the logged model {model_id}: {first_line(error)}"
-        ) from error
+    with store_errors(f"{name} could not be stored with the logged model {model_id}"), TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(content, encoding="utf-8")
+        store.client.log_model_artifact(model_id, str(path))
 
 
 def num_bytes(store: Store, model: LoggedModel) -> int:
@@ -169,15 +153,13 @@ def num_bytes(store: Store, model: LoggedModel) -> int:
 
 def delete_model(store: Store, model_id: str) -> None:
     """Delete a logged model, its files first, so that an interrupted deletion can be repeated. Raises TrackingError."""
-    try:
+    with store_errors(f"The logged model {model_id} could not be deleted"):
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts()
         store.client.delete_logged_model(model_id)
         if "://" not in location:
             with suppress(OSError):
                 Path(location).parent.rmdir()  # MLflow leaves the parent folder
-    except FAULTS as error:
-        raise TrackingError(f"The logged model {model_id} could not be deleted: {first_line(error)}") from error
 
 
 def has_bytes(store: Store, model_id: str) -> bool:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import LOGGED, delete_model
-from sbert_prune.tracking.store import HEARTBEAT, TAG, pages
+from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def close_orphans(store: Store) -> ClosedOrphans:
 
     Raises TrackingError.
     """
-    try:
+    with store_errors("The orphans of killed commands could not be cleaned up"):
         orphans = [run for run in _open_runs(store) if _is_orphan(run)]
         unregistered = _unregistered_models(store, orphans)
         skipped = {model.model_id: reason for model in unregistered if (reason := why_not_deletable(store, model))}
@@ -118,8 +117,6 @@ def close_orphans(store: Store) -> ClosedOrphans:
             delete_model(store, model_id)
         for run in orphans:
             _close(store, run)
-    except FAULTS as error:
-        raise TrackingError(f"The orphans of killed commands could not be cleaned up: {first_line(error)}") from error
     return ClosedOrphans(tuple(run.info.run_name for run in orphans), models, skipped)
 
 

@@ -23,10 +23,10 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.delivery import first_line
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.spool import Entry, Kind
-from sbert_prune.tracking.store import HEARTBEAT, TAG
+from sbert_prune.tracking.store import HEARTBEAT, TAG, store_errors
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
@@ -150,12 +150,10 @@ def _now_ms() -> int:
 
 def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
     """Open a run that the caller ends, for several open runs at a time. Raises TrackingError."""
-    try:
+    with store_errors(f"No run could be opened in {without_password(store.uri)}"):
         run = _begin(
             store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent
         )
-    except FAULTS as error:
-        raise TrackingError(f"No run could be opened in {without_password(store.uri)}: {first_line(error)}") from error
     store.outbox.wake()
     store.pulse.begin(run.run_id)
     return run

@@ -75,7 +75,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    try:
+    with store_errors(f"The tracking store {without_password(uri)} does not answer"):
         with _exclusive(uri):
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
@@ -84,10 +84,6 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
         if _KIND[0] not in experiment.tags:
             with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
-    except FAULTS as error:
-        raise TrackingError(
-            f"The tracking store {without_password(uri)} does not answer: {first_line(error)}"
-        ) from error
     spool = Spool(own_folder() / "spool", without_password(uri))
     return Store(
         client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
@@ -116,6 +112,15 @@ def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> N
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
     with suppress(*FAULTS):  # the next heartbeat follows in a minute
         client.set_tag(run_id, HEARTBEAT, str(heartbeat))
+
+
+@contextmanager
+def store_errors(problem: str) -> Iterator[None]:
+    """Turn errors of MLflow's client inside the block into a TrackingError that begins with the problem."""
+    try:
+        yield
+    except FAULTS as error:
+        raise TrackingError(f"{problem}: {first_line(error)}") from error
 
 
 @contextmanager

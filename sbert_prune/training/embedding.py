@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sbert_prune.evaluation.correlation import spearman
 from sbert_prune.models.architectures import architecture_of, layers_of
 from sbert_prune.models.hooks import layer_hook
-from sbert_prune.models.sentence import encoder_of
+from sbert_prune.models.sentence import encoder_of, pool
 from sbert_prune.training.batches import Tokens, tokenize_rows
 
 if TYPE_CHECKING:
@@ -61,16 +61,8 @@ def embed_batch(
         if norm:
             states = {index: encoder.get_submodule(norm)(state) for index, state in states.items()}
     states[depth] = output["token_embeddings"]
-    return torch.stack([_apply_modules(model, output | {"token_embeddings": states[index]}) for index in depths])
-
-
-def _apply_modules(model: SentenceTransformer, features: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Apply the modules after the encoder: pooling, and further ones."""
     # Pooling sums over tokens and normalises. In bfloat16 a similarity would lose its third digit.
-    features["token_embeddings"] = features["token_embeddings"].float()
-    for module in list(model)[1:]:
-        features = module(features)
-    return features["sentence_embedding"]
+    return torch.stack([pool(model, output | {"token_embeddings": states[index].float()}) for index in depths])
 
 
 def embed_tokens(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import regex
+
+from sbert_prune.data.scripts import script_of
 from sbert_prune.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,10 +43,8 @@ _MAX_UNKNOWN = 0.01  # same: at most 0.001; English ones on Devanagari: 0.04 (si
 _MAX_PIECES_PER_WORD = 2.5
 _MAX_LOST = 0.05  # lower-casing BERT drops 0.16 to 0.20 of Devanagari, and about 0.04 of French, which stays readable
 _NOT_TRUNCATED = 0.95  # share of the texts that should not be truncated
-_SPACELESS = frozenset({"CJK", "Hiragana", "Katakana", "Thai", "Lao", "Myanmar", "Khmer", "Tibetan"})
+_SPACELESS = frozenset({"Han", "Hiragana", "Katakana", "Thai", "Lao", "Myanmar", "Khmer", "Tibetan"})
 """Scripts without spaces between words, for which pieces per word mean nothing."""
-
-_SCRIPT = re.compile(r"[A-Z ]+?(?= (?:SMALL|CAPITAL|LETTER|SYLLABLE|UNIFIED|INDEPENDENT|SUBJOINED|COMPATIBILITY)\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def measure_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_le
     return TextFit(
         num_texts=len(texts),
         max_length=max_length,
-        script=_script(texts),
+        script=script_of(texts) or "unknown",
         unknown_rate=share_among(tokenized, {copied.unk_token_id}),
         pieces_per_word=pieces_per_word(tokenized, texts),
         lost_marks=_lost_marks(getattr(copied, "backend_tokenizer", None), texts),
@@ -163,15 +163,4 @@ def _lost_marks(backend: Any, texts: Iterable[str]) -> float:
 
 def _letters(texts: Iterable[str]) -> Counter[str]:
     """Count each letter and mark, case-folded and decomposed, so that only lost ones make a difference."""
-    characters = Counter(unicodedata.normalize("NFKD", "\n".join(texts).casefold()))
-    return Counter(
-        {character: count for character, count in characters.items() if unicodedata.category(character)[0] in "LM"}
-    )
-
-
-def _script(texts: Iterable[str]) -> str:
-    scripts: Counter[str] = Counter()
-    for character, count in Counter("".join(texts)).items():
-        if character.isalpha() and (match := _SCRIPT.match(unicodedata.name(character, ""))):
-            scripts[match[0].title().replace("Cjk", "CJK")] += count
-    return scripts.most_common(1)[0][0] if scripts else "unknown"
+    return Counter(regex.findall(r"[\p{L}\p{M}]", unicodedata.normalize("NFKD", "\n".join(texts).casefold())))

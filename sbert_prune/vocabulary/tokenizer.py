@@ -29,24 +29,9 @@ if TYPE_CHECKING:
 _PLAIN = PreTrainedTokenizerFast.__name__
 
 _NOT_SETTINGS = {
-    *(
-        "vocab",
-        "merges",
-        "vocab_file",
-        "merges_file",
-        "tokenizer_file",
-        "tokenizer_object",
-        "special_tokens_map_file",
-        "files_loaded",
-    ),
-    *(
-        "added_tokens_decoder",
-        "additional_special_tokens",
-        "add_bos_token",
-        "add_eos_token",
-        "post_processor",
-        "unk_id",
-    ),
+    *("vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "files_loaded"),
+    *("special_tokens_map_file", "added_tokens_decoder", "additional_special_tokens", "post_processor", "unk_id"),
+    *("add_bos_token", "add_eos_token"),
     *("name_or_path", "is_local", "local_files_only", "backend", "auto_map", "_commit_hash"),
 }
 """Arguments of a tokenizer that are already in tokenizer.json, or that only apply to its old location."""

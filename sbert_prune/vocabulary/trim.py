@@ -135,7 +135,7 @@ def share_unchanged(before: Any, after: Any, texts: Sequence[str]) -> float:
 
 
 def trim_vocabulary(
-    model: SentenceTransformer, texts: Iterable[str], limit: VocabularyLimit, *, keep_up_to_padding: bool | None = None
+    model: SentenceTransformer, texts: Iterable[str], limit: VocabularyLimit
 ) -> tuple[SentenceTransformer, TrimReport]:
     """Return a copy of the sentence model with only the pieces that the texts need most; the model itself is unchanged.
 
@@ -146,8 +146,6 @@ def trim_vocabulary(
         model: The sentence model.
         texts: Sentences like those that the model will embed; every tenth is held out and measured on.
         limit: The number of pieces to keep, or the share of occurrences to cover.
-        keep_up_to_padding: Keep all ids up to the padding id, so that this does not change; None keeps them if
-            positions are counted from it.
 
     Raises:
         RecipeError: The limit is below the number of pieces that must be kept.
@@ -164,7 +162,7 @@ def trim_vocabulary(
         )
     full = bare_tokenizer(parsed)
     required = named_ids(parsed) | ids_in_config(encoder.config) | _prompt_ids(model, full)
-    if counts_positions_from_padding(encoder) if keep_up_to_padding is None else keep_up_to_padding:
+    if counts_positions_from_padding(encoder):
         required.update(range((encoder.config.pad_token_id or 0) + 1))
     required.intersection_update(pieces.ids)
     must_stay(pieces, limit, required)  # raises before a large corpus is counted
@@ -190,8 +188,7 @@ def _trimmed_copy(model: SentenceTransformer, kept: tuple[int, ...]) -> Sentence
     if counts_positions_from_padding(encoder) and new_ids.get(pad) != pad:
         raise EncoderError(
             f"This {type(encoder).__name__} counts positions from its padding id {pad}, which would move to "
-            f"{new_ids.get(pad)}. Leave keep_up_to_padding unset; if the ids below it have gaps, the vocabulary cannot "
-            "be trimmed."
+            f"{new_ids.get(pad)}, because the ids below it have gaps. Take vocabulary=all, or another base."
         )
     memo = {
         **substitute(encoder, list(kept)),

@@ -21,7 +21,6 @@ from sbert_prune.evaluation.classifiers import (
     ResampledMacroF1,
     choose_c,
     choose_k,
-    nearest,
     predict_logistic,
     predict_neighbours,
 )
@@ -195,17 +194,6 @@ def test_very_small_files_are_judged(num, num_classes):
     assert all(0 <= score.value <= 1 for score in found.values())
 
 
-def test_many_rows_are_compared_block_by_block():
-    vectors, _ = clouds(300, apart=1)
-    vectors = unit(vectors)
-    whole = nearest(vectors[:80], vectors, 7)
-
-    in_blocks = nearest(vectors[:80], vectors, 7, queries_at_once=32, references_at_once=5)
-
-    assert (whole[1] == in_blocks[1]).all()
-    assert np.allclose(whole[0], in_blocks[0], atol=1e-6)
-
-
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10_000), num=st.integers(2, 60), k=st.sampled_from([1, 3, 7, 31]))
 def test_neighbours_vote_as_a_brute_force_does(seed, num, k):
@@ -222,14 +210,6 @@ def test_neighbours_vote_as_a_brute_force_does(seed, num, k):
             for label in range(3)
         }
         assert told == max(votes, key=votes.get)
-
-
-def test_no_row_is_its_own_neighbour():
-    vectors = unit(clouds(700, apart=1)[0])  # more than a block
-
-    _, places = nearest(vectors, vectors, 5, leave_one_out=True)
-
-    assert not (places == np.arange(700)[:, None]).any()
 
 
 def test_k_is_the_one_with_the_best_leave_one_out_accuracy():

@@ -33,18 +33,13 @@ def forms_of(*splits):
     return {normalised(sentence) for split in splits for pair in split for sentence in pair}
 
 
-def pairs_of(*splits):
-    return {frozenset(map(normalised, pair)) for split in splits for pair in split}
-
-
 def test_pairs_and_sentences_are_counted_for_each_split():
     leaks = find_leaks(TRAIN, {"dev": DEV, "test": TEST})
 
     assert leaks.num_train == 6
     assert leaks.splits == {"dev": SplitLeaks(0, 0, 1, 1), "test": SplitLeaks(2, 4, 2, 5)}
-    assert leaks.pair_rows.tolist() == [0, 1, 3, 5]
     assert leaks.sentence_rows.tolist() == [0, 1, 2, 3, 4, 5]
-    assert leaks.pair_rows.dtype == leaks.sentence_rows.dtype == np.int64
+    assert leaks.sentence_rows.dtype == np.int64
 
 
 @settings(deadline=None)
@@ -52,11 +47,8 @@ def test_pairs_and_sentences_are_counted_for_each_split():
 def test_nothing_is_shared_without_the_rows_to_drop_and_no_row_is_dropped_for_nothing(train, dev, test):
     leaks = find_leaks(iter(train), {"dev": iter(dev), "test": iter(test)})
 
-    assert not pairs_of(remaining(train, leaks.pair_rows)) & pairs_of(dev, test)
     assert not forms_of(remaining(train, leaks.sentence_rows)) & forms_of(dev, test)
-    assert all(pairs_of([train[row]]) & pairs_of(dev, test) for row in leaks.pair_rows)
     assert all(forms_of([train[row]]) & forms_of(dev, test) for row in leaks.sentence_rows)
-    assert set(leaks.pair_rows) <= set(leaks.sentence_rows)
 
 
 @settings(deadline=None)
@@ -105,7 +97,7 @@ def test_where_nothing_is_shared_there_is_nothing_to_drop_or_to_read(train):
 
     assert leaks.num_train == len(train)
     assert leaks.splits == {"dev": SplitLeaks(), "test": SplitLeaks()}
-    assert len(leaks.pair_rows) == len(leaks.sentence_rows) == 0
+    assert len(leaks.sentence_rows) == 0
     assert leaks.lines() == []
 
 

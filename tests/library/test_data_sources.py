@@ -68,7 +68,7 @@ def test_an_sts_folder_gives_train_dev_and_test_with_one_range(tmp_path):
 
     data = load_sts(setting)
 
-    assert (data.score_range, data.range_was_given) == ((0.0, 5.0), False)
+    assert data.score_range == (0.0, 5.0)
     assert (data.train.rows[0].score, data.dev.rows[0].score, data.test.rows[0].score) == (0.9, 0.1, 0.2)
 
 
@@ -77,7 +77,7 @@ def test_a_given_range_is_kept(tmp_path):
 
     data = load_sts(setting, score_range=(0, 100))
 
-    assert (data.score_range, data.range_was_given, data.train.rows[0].score) == ((0, 100), True, 0.4)
+    assert (data.score_range, data.train.rows[0].score) == ((0, 100), 0.4)
 
 
 def test_an_sts_file_is_split_and_the_notes_say_so(tmp_path):

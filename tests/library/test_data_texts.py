@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sbert_prune.data.formats.text import TextLines, load_texts
+from sbert_prune.data.formats.text import TextLines
 from sbert_prune.data.normalise import clean
+from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError
 
 TEXT = "One sentence.\n\n  Ein zweiter Satz — länger.  \r\nएक वाक्य\n"
@@ -58,7 +59,7 @@ MISTAKES = {
     "parquet": ("corpus.parquet", b"PAR1...", ["is a table (.parquet)"]),
     "parquet named text": ("corpus.txt", b"PAR1...", ["a parquet file"]),
     "Excel named text": ("corpus.txt", b"PK\x03\x04rest", ["a zip or Excel file"]),
-    "a zip": ("corpus.zip", b"PK\x03\x04rest", ["packed as .zip", "Unpack it"]),
+    "a zip": ("corpus.zip", b"PK\x03\x04rest", ["a zip or Excel file; unpack it"]),
     "gzip named text": ("corpus.txt", gzip.compress(TEXT.encode()), ["a gzip file", ".gz"]),
     "text named gzip": ("corpus.gz", TEXT.encode(), ["corpus.gz is truncated or not a .gz file", "Copy it again"]),
     "text named xz": ("corpus.txt.xz", TEXT.encode(), ["is truncated or not a .xz file"]),

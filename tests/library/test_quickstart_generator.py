@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import astuple
-from itertools import chain
+from itertools import chain, combinations
 from random import Random
 
 import pytest
@@ -17,7 +17,7 @@ from sbert_prune.data.quickstart.generator import NUM_PAIRS, NUM_SCENES, generat
 from sbert_prune.data.quickstart.lexicon import load_lexicon
 from sbert_prune.data.quickstart.scenes import draw_scene
 from sbert_prune.data.quickstart.similarity import similarity
-from sbert_prune.data.quickstart.splits import SPLITS, Split, find_leaks, normalise
+from sbert_prune.data.quickstart.splits import SPLITS, Split, normalise
 from sbert_prune.data.rows import Label, NliRow, StsRow
 from sbert_prune.errors import DataError
 
@@ -84,21 +84,13 @@ def test_generating_imports_neither_torch_nor_numpy() -> None:
 
 
 def test_no_sentence_is_in_two_splits(generated: dict[Split, Rows]) -> None:
-    leaks = find_leaks({split: _sentences(rows) for split, rows in generated.items()})
-
-    assert leaks == set()
+    assert _shared({split: _sentences(rows) for split, rows in generated.items()}) == set()
 
 
 def test_no_sentence_is_in_two_splits_for_any_seeds() -> None:
-    leaks = find_leaks(
-        {split: _sentences(([], generate_sts(split, num_pairs=300, seed=seed))) for seed, split in enumerate(SPLITS)}
-    )
+    pairs = {split: generate_sts(split, num_pairs=300, seed=seed) for seed, split in enumerate(SPLITS)}
 
-    assert leaks == set()
-
-
-def test_a_leak_is_found_behind_case_and_punctuation() -> None:
-    assert find_leaks({"train": ["A dog's asleep."], "test": ["a dogs asleep", "A cat."]}) == {"a dogs asleep"}
+    assert _shared({split: _sentences(([], rows)) for split, rows in pairs.items()}) == set()
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
@@ -183,9 +175,8 @@ def test_sentences_have_5_to_18_words(generated: dict[Split, Rows]) -> None:
 @pytest.mark.parametrize(
     "rewrite",
     [
-        rewrites.change_agent,
+        rewrites.change_core,
         rewrites.change_verb,
-        rewrites.change_patient,
         rewrites.swap,
         rewrites.negate,
         rewrites.oppose_any,
@@ -249,3 +240,9 @@ def test_nouns_are_put_in_the_plural(noun: str, many: str) -> None:
 def test_an_unknown_split_is_refused_with_the_known_ones(generate) -> None:
     with pytest.raises(DataError, match=r"no split 'validation'. The splits are train, dev, test"):
         generate("validation")
+
+
+def _shared(sentences: dict[Split, list[str]]) -> set[str]:
+    """Return the sentences that are in two splits, whatever their case and punctuation."""
+    seen = [set(map(normalise, split)) for split in sentences.values()]
+    return set().union(*(left & right for left, right in combinations(seen, 2)))

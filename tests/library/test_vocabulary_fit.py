@@ -214,7 +214,7 @@ def test_only_letters_and_marks_that_vanish_count_as_lost(normaliser, text, expe
         ("a किताब", "Devanagari"),
         ("12 + 5", "unknown"),
         ("ᱚᱞ ᱪᱤᱠᱤ", "Ol Chiki"),
-        ("我在家看书", "CJK"),
+        ("我在家看书", "Han"),
         ("집에서 책을", "Hangul"),
         ("на дому", "Cyrillic"),
     ],

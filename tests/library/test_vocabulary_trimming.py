@@ -217,14 +217,11 @@ def test_the_padding_stays_where_positions_are_counted_from_it(tmp_path):
 
     kept, _ = trim_vocabulary(roberta, texts, VocabularyLimit(coverage=0.5))
     moved, _ = trim_vocabulary(bert, texts, VocabularyLimit(coverage=0.5))
-    asked, _ = trim_vocabulary(bert, texts, VocabularyLimit(coverage=0.5), keep_up_to_padding=True)
 
-    assert [model.tokenizer.pad_token_id for model in (roberta, kept, asked)] == [9, 9, 9]
+    assert [model.tokenizer.pad_token_id for model in (roberta, kept)] == [9, 9]
     assert moved.tokenizer.pad_token_id < 9
     assert np.array_equal(roberta.encode(texts), kept.encode(texts))
     assert np.array_equal(bert.encode(texts), moved.encode(texts))
-    with pytest.raises(EncoderError, match="counts positions from its padding id 9, which would move to 1"):
-        trim_vocabulary(roberta, texts, VocabularyLimit(coverage=0.5), keep_up_to_padding=False)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "xlm-roberta", "modernbert", "gemma3_text"])

@@ -1,4 +1,4 @@
-"""Text files of any size: opened with or without compression, checked, and read as decoded lines or sentences."""
+"""Text files of any size: opened with or without compression, checked, and read as decoded lines."""
 
 import gzip
 import lzma
@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import BufferedReader, TextIOWrapper
-from itertools import chain
 from pathlib import Path
 from typing import IO, Self, cast
 
-from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -35,9 +33,6 @@ _HEAD_BYTES = 1 << 20
 
 _MAX_LINE_LENGTH = 1 << 24
 """In characters: a longer line is neither a row nor a sentence, and would fill the memory."""
-
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
-_PACKED = (".zip", ".bz2", ".7z", ".tar", ".tgz")
 
 
 def _open_zst(path: Path) -> IO[bytes]:
@@ -189,36 +184,3 @@ class TextLines:
             if index is not None:
                 break
         return f"{self.path}, line {number}: begins as UTF-16, but this line is none. Save the file again as UTF-8."
-
-
-def load_texts(path: Path) -> Iterator[str]:
-    """Return the sentences of a text file, decompressed if its name ends in .gz, .xz or .zst; blank lines are skipped.
-
-    Raises:
-        DataError: The path is not a text file, the file is empty, or it is damaged before the first sentence. Damage
-            after it raises while the sentences are read, with line and byte.
-    """
-    _check_text_file(path)
-    sentences = _sentences(path)
-    try:
-        first = next(sentences)
-    except StopIteration:
-        raise DataError(f"{path} holds no text, only blank lines at most; expected one sentence a line.") from None
-    return chain((first,), sentences)
-
-
-def _check_text_file(path: Path) -> None:
-    check_file(path, expected="one text file, one sentence a line")
-    suffix, _ = split_suffixes(path)
-    if suffix in _TABLES:
-        raise DataError(
-            f"{path} is a table ({suffix}); expected plain text. Write its sentences into a .txt file, one sentence a "
-            "line."
-        )
-    if suffix in _PACKED:
-        raise DataError(f"{path} is packed as {suffix}; expected text, plain or as .gz, .xz or .zst. Unpack it first.")
-
-
-def _sentences(path: Path) -> Iterator[str]:
-    for line in TextLines.of(path):
-        yield from (sentence for part in line.split("\r") if (sentence := clean(part)))

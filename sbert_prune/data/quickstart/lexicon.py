@@ -1,13 +1,12 @@
-"""The lexicon: concepts with their synonyms, opposites and generalisations, parsed from the tables of words."""
+"""The lexicon: concepts with their synonyms, opposites and generalisations, parsed from lexicon.txt."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
-from sbert_prune.data.quickstart.details import MANNERS, NUMBERS, PEOPLE, TIMES, TRAITS
 from sbert_prune.data.quickstart.splits import Split, is_reserved_concept, is_reserved_word
-from sbert_prune.data.quickstart.topics_indoors import INDOORS
-from sbert_prune.data.quickstart.topics_outdoors import OUTDOORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +73,22 @@ def _parse(items: str) -> Concepts:
     return tuple(concepts)
 
 
-def _parse_topic(text: str) -> Topic:
-    lines = [line.partition(" | ") for line in text.strip().replace(",\n  ", ", ").splitlines()]
-    name = lines[0][0]
+def _lines(text: str) -> Iterator[tuple[list[str], str]]:
+    """Yield the head and the items of each line "HEAD | ITEMS"."""
+    for line in re.sub(r"\n +", " ", text).splitlines():
+        head, _, items = line.partition(" | ")
+        if head and not head.startswith("#"):
+            yield head.split(maxsplit=3), items
+
+
+def _parse_topic(text: str, people: Concepts) -> Topic:
+    name, _, rest = text.partition("\n")
     agents: Concepts = ()
     places: Concepts = ()
     deeds: Concepts = ()
     things: dict[str, Concepts] = {}
-    for head, _, items in lines[1:]:
-        match head.split(maxsplit=3):
+    for head, items in _lines(rest):
+        match head:
             case ["agents", general]:
                 kind = "animal" if general == "animal" else "person"
                 above = (
@@ -91,7 +97,6 @@ def _parse_topic(text: str) -> Topic:
                     else Concept(general, (general,), general=_PERSON if kind == "person" else None, kind=kind)
                 )
                 agents = tuple(replace(agent, general=above, kind=kind) for agent in _parse(items))
-                people = tuple(replace(person, general=_PERSON, kind="person") for person in _parse(PEOPLE))
                 agents += people if general in {"person", "worker"} and name != "people" else ()
             case ["places"]:
                 places = _parse(items)
@@ -106,15 +111,19 @@ def _parse_topic(text: str) -> Topic:
 @cache
 def load_lexicon(split: Split) -> Lexicon:
     """Return the whole lexicon for dev and test; for train, the lexicon without the reserved concepts and words."""
-    topics = (INDOORS + OUTDOORS).split("\ntopic ")[1:]
+    details, *topics = Path(__file__).with_name("lexicon.txt").read_text(encoding="utf-8").split("\ntopic ")
+    words = {" ".join(head): _parse(items) for head, items in _lines(details)}
+    people = tuple(replace(person, general=_PERSON, kind="person") for person in words["people"])
     full = Lexicon(
-        topics=tuple(map(_parse_topic, topics)),
-        traits={kind: _parse(items) for kind, items in TRAITS.items()},
-        manners=_parse(MANNERS),
-        times=_parse(TIMES),
-        numbers=_parse(NUMBERS),
+        topics=tuple(_parse_topic(topic, people) for topic in topics),
+        traits={
+            head.removeprefix("traits "): concepts for head, concepts in words.items() if head.startswith("traits ")
+        },
+        manners=words["manners"],
+        times=words["times"],
+        numbers=words["numbers"],
     )
-    return _restrict(full, _common) if split == "train" else full
+    return _without_reserved(full) if split == "train" else full
 
 
 def _common(concepts: Concepts) -> Concepts:
@@ -126,16 +135,16 @@ def _common(concepts: Concepts) -> Concepts:
     return tuple(kept)
 
 
-def _restrict(lexicon: Lexicon, choose: Callable[[Concepts], Concepts]) -> Lexicon:
+def _without_reserved(lexicon: Lexicon) -> Lexicon:
     topics = []
     for topic in lexicon.topics:
-        things = {name: chosen for name, members in topic.things.items() if (chosen := choose(members))}
-        deeds = tuple(deed for deed in choose(topic.deeds) if deed.acts_on in {"-", *things})
-        topics.append(Topic(topic.name, choose(topic.agents), choose(topic.places), things, deeds))
+        things = {name: chosen for name, members in topic.things.items() if (chosen := _common(members))}
+        deeds = tuple(deed for deed in _common(topic.deeds) if deed.acts_on in {"-", *things})
+        topics.append(Topic(topic.name, _common(topic.agents), _common(topic.places), things, deeds))
     return Lexicon(
         topics=tuple(topic for topic in topics if topic.agents and topic.places and topic.deeds),
-        traits={kind: choose(traits) for kind, traits in lexicon.traits.items()},
-        manners=choose(lexicon.manners),
-        times=choose(lexicon.times),
-        numbers=choose(lexicon.numbers),
+        traits={kind: _common(traits) for kind, traits in lexicon.traits.items()},
+        manners=_common(lexicon.manners),
+        times=_common(lexicon.times),
+        numbers=_common(lexicon.numbers),
     )

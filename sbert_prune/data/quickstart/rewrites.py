@@ -27,11 +27,11 @@ def _generalise(role: str, scene: Scene, _rng: Random, _lexicon: Lexicon) -> Sce
     return scene.fill(role, now.general) if now and now.general else None
 
 
-def _change_core(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
+def change_core(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
     return _change(rng.choice(("agent", "verb", "patient")), scene, rng, lexicon)
 
 
-def _change_detail(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
+def change_detail(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
     filled = [role for role in DETAILS if scene.role(role)]
     return _change(rng.choice(filled), scene, rng, lexicon) if filled else None
 
@@ -98,10 +98,6 @@ def unrelated(scene: Scene, rng: Random, lexicon: Lexicon) -> Scene | None:
     return None if other.topic.name == scene.topic.name else other
 
 
-change_agent: Rewrite = partial(_change, "agent")
 change_verb: Rewrite = partial(_change, "verb")
-change_patient: Rewrite = partial(_change, "patient")
 change_place: Rewrite = partial(_change, "place")
-change_core: Rewrite = _change_core
-change_detail: Rewrite = _change_detail
 oppose_verb: Rewrite = partial(_oppose, "verb")

@@ -5,8 +5,6 @@ in two splits, for all sizes and seeds. And a part of the lexicon is reserved fo
 words only from pre-training.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import combinations
 from typing import Literal, get_args
 from zlib import crc32
 
@@ -57,9 +55,3 @@ def is_reserved_word(word: str) -> bool:
 def is_reserved_concept(name: str) -> bool:
     """Return whether the concept, with all its words, is reserved for dev and test."""
     return _fraction(f"concept {name}") < RESERVED_CONCEPTS
-
-
-def find_leaks(sentences: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the normalised sentences that are in more than one split."""
-    seen = [{normalise(sentence) for sentence in split} for split in sentences.values()]
-    return set().union(*(left & right for left, right in combinations(seen, 2)))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from functools import cache
 from typing import TYPE_CHECKING
 
+from sbert_prune.data.scripts import script_of
 from sbert_prune.evaluation.perturbations.words import Words, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LANGUAGE_BY_SCRIPT = {"TAMIL": "ta", "TELUGU": "te"}
+_LANGUAGE_BY_SCRIPT = {"Tamil": "ta", "Telugu": "te"}
 """Scripts that are used for only one language (others have no known STS data)."""
 
 _FUNCTION_WORDS = {
-    "LATIN": {"en": word_set("the and to are with from this it you that there his they your has")},
-    "DEVANAGARI": {
+    "Latin": {"en": word_set("the and to are with from this it you that there his they your has")},
+    "Devanagari": {
         "hi": word_set("है हैं में से और के ने था थी थे रहा रही रहे गया लिए यह नहीं हूँ हूं"),
         "mr": word_set("आहे आहेत आणि नाही हे ते मी होते होता होती या आपण मध्ये करत करीत किंवा म्हणून असे एका होत काही"),
     },
@@ -45,17 +44,3 @@ def language_of(sentences: Iterable[str]) -> str | None:
     best = max(shares, key=shares.__getitem__)
     others = sum(shares.values()) - shares[best]
     return best if shares[best] >= _SHARE and shares[best] >= _TIMES_THE_NEXT * others else None
-
-
-def script_of(sentences: Iterable[str]) -> str:
-    """Return the Unicode name of the script of most letters (LATIN, DEVANAGARI, CJK), or "" without a letter."""
-    scripts: Counter[str] = Counter()
-    for character, count in Counter("".join(sentences)).items():
-        scripts[_script(character)] += count
-    del scripts[""]
-    return scripts.most_common(1)[0][0] if scripts else ""
-
-
-@cache
-def _script(character: str) -> str:
-    return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""

@@ -6,8 +6,9 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from sbert_prune.data.scripts import script_of
 from sbert_prune.evaluation.perturbations.chance import Chance
-from sbert_prune.evaluation.perturbations.language import language_of, script_of
+from sbert_prune.evaluation.perturbations.language import language_of
 from sbert_prune.evaluation.perturbations.negation import is_negation
 from sbert_prune.evaluation.perturbations.words import Words, clusters, is_punctuation
 
@@ -172,10 +173,10 @@ def scrambled(sentence: str) -> str | None:
 
 
 _FULL_STOPS = {
-    **dict.fromkeys(("BENGALI", "GURMUKHI", "ORIYA"), "।"),
-    **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA"), "。"),
-    **{"ARMENIAN": "\u0589", "ETHIOPIC": "።", "KHMER": "។", "MYANMAR": "။", "TIBETAN": "།"},
-    **dict.fromkeys(("THAI", "LAO"), None),
+    **dict.fromkeys(("Bengali", "Gurmukhi", "Oriya"), "।"),
+    **dict.fromkeys(("Han", "Hiragana", "Katakana"), "。"),
+    **{"Armenian": "\u0589", "Ethiopic": "።", "Khmer": "។", "Myanmar": "။", "Tibetan": "།"},
+    **dict.fromkeys(("Thai", "Lao"), None),
 }
 """Full stops of scripts that do not use a period; None for scripts without a full stop."""
 
@@ -204,8 +205,8 @@ def _without_signs(gap: str) -> str:
 
 def _full_stop(sentence: str) -> str | None:
     script = script_of([sentence])
-    if script == "DEVANAGARI":
+    if script == "Devanagari":
         return "।" if language_of([sentence]) == "hi" else "."
-    if script == "ARABIC":
+    if script == "Arabic":
         return "\u06d4" if _URDU.intersection(sentence) else "."
     return _FULL_STOPS.get(script, ".")

@@ -8,56 +8,24 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_VIRAMAS = frozenset("\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2")
+_VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
 """Signs that join two consonants into one letter. Tamil's dot is not included: it only removes a vowel."""
 
-_JOINERS = frozenset("\u200c\u200d")
-_WITH_THE_LETTER_BEFORE = frozenset("\u0e33\u0eb3")  # am, in Thai and in Lao
-_WITH_THE_LETTER_BEHIND = frozenset("\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\u0ec2\u0ec3\u0ec4")
+_BEFORE_ITS_LETTER = "\u0e40-\u0e44\u0ec0-\u0ec4"
+"""Vowels that Thai and Lao write before the consonant."""
+
+# Unicode's clusters join consonants in some scripts only, and leave some tones of Burmese alone.
+_CLUSTER = regex.compile(rf"(?:\X(?:(?<=[{_VIRAMAS}]\u200d?)|(?<=[{_BEFORE_ITS_LETTER}]))(?=\p{{L}}))*\X\p{{M}}*")
 
 
 def clusters(text: str) -> list[str]:
-    """Split a text into grapheme clusters; joined, they are the text."""
-    if text.isascii():
-        return list(text)
-    letters: list[str] = []
-    for character in text:
-        if letters and (_extends(character) or _continues(letters[-1], character)):
-            letters[-1] += character
-        else:
-            letters.append(character)
-    return letters
-
-
-@cache
-def _extends(character: str) -> bool:
-    """Return whether a character never stands alone: marks, joiners, skin tones, Hangul vowels and finals."""
-    return (
-        unicodedata.category(character)[0] == "M"
-        or character in _JOINERS
-        or character in _WITH_THE_LETTER_BEFORE
-        or "\u1160" <= character <= "\u11ff"
-        or "\U0001f3fb" <= character <= "\U0001f3ff"
-    )
-
-
-def _continues(cluster: str, character: str) -> bool:
-    """Return whether a cluster continues with the next character."""
-    last = cluster[-1]
-    if last in _VIRAMAS or (last == "\u200d" and cluster[-2:-1] in _VIRAMAS):
-        return character.isalpha()
-    if last == "\u200d":
-        return unicodedata.category(character) == "So"  # a composed emoji
-    return (last in _WITH_THE_LETTER_BEHIND and character.isalpha()) or (
-        _is_half_a_flag(cluster) and _is_half_a_flag(character)
-    )
-
-
-def _is_half_a_flag(cluster: str) -> bool:
-    return "\U0001f1e6" <= cluster <= "\U0001f1ff" and len(cluster) == 1
+    """Split a text into grapheme clusters, what a reader takes for a letter; joined, they are the text."""
+    return list(text) if text.isascii() else _CLUSTER.findall(text)
 
 
 _SPACELESS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
