@@ -8,6 +8,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import SHOWN, versions
 from sbert_prune.report.tables import metric_with_interval, table
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.delivery import FAULTS, first_line
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str]
     alias_links = [
         f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())
     ]
-    intro = ", ".join(alias_links) or "No version is promoted yet: `mlflow run . -e promote`"
+    intro = ", ".join(alias_links) or f"No version is promoted yet: `{command_line('promote')}`"
     ordered = sorted(versions, key=lambda version: (version.metrics.get(_SIZE, float("inf")), int(version.version)))
     alias_of_version = {number: alias for alias, number in aliases.items()}
     shown = len(ordered)
