@@ -21,7 +21,6 @@ from sbert_prune.data.sources import (
 from sbert_prune.data.sts import check_pairs
 from sbert_prune.errors import DataError, RecipeError
 from sbert_prune.strategies import MEASURED
-from sbert_prune.system.command_line import option
 
 if TYPE_CHECKING:
     from sbert_prune.data.leaks import Leaks
@@ -167,6 +166,6 @@ def check_texts(recipe: Recipe, texts: TrainingTexts) -> None:
 def _named_data(recipe: Recipe, group: str, data: str | None) -> str:
     if data is None:
         hint = recipe.hint(f"{group}_data")
-        advice = f" {hint}" if hint else f" Give it there or as a parameter, {option(f'{group}_data', '...')}"
+        advice = f" {hint}" if hint else f" Give it there or as the parameter {group}_data."
         raise RecipeError(f"The recipe {recipe.name} lacks '{group}.data'.{advice}")
     return data

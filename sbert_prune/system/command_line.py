@@ -26,11 +26,10 @@ def command_line(command: str, **parameters: object) -> str:
         parameters: Its parameters; values are quoted for the shell where they have to be.
     """
     program = PROGRAM if is_console_script() else "mlflow run . -e"
-    return " ".join((program, command, *(option(name, value) for name, value in parameters.items())))
+    return " ".join((program, command, *(_option(name, value) for name, value in parameters.items())))
 
 
-def option(name: str, value: object) -> str:
-    """Return a parameter as it is written on the command line: `-P version=2`, or `--version 2`."""
+def _option(name: str, value: object) -> str:
     if is_console_script():
         return f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
     return f"-P {shlex.quote(f'{name}={value}')}"
