@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+
+from tuning.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,7 +41,8 @@ def test_the_tree_is_the_houses():
 @pytest.mark.parametrize(("entry_point", "rest"), matches(r"mlflow run \. -e (\w+)([^\n`]*)"))
 def test_commands_of_mlflow_run_name_entry_points_and_parameters(entry_point, rest):
     assert entry_point in ENTRY_POINTS
-    assert set(re.findall(r"-P (\w+)=", rest)) <= set(ENTRY_POINTS[entry_point]["parameters"])
+    command = main.get_command(click.Context(main), entry_point)
+    assert set(re.findall(r"-P (\w+)=", rest)) <= {parameter.name for parameter in command.params}
 
 
 @pytest.mark.parametrize("target", matches(r"^\s*make ([\w-]+)"), ids=str)
