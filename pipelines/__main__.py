@@ -2,73 +2,108 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
+
+from sbert_prune import __version__
+from sbert_prune.system.command_line import PROGRAM
 
 
 @dataclass(frozen=True)
 class Row:
-    """A command: the module of `pipelines.commands` that defines it, and what it does."""
+    """A command: the module that defines it, and what it does."""
 
     module: str
     summary: str
 
 
 COMMANDS = {
-    "doctor": Row("doctor", "Check that machine, store, base and data are ready for a recipe."),
-    "recipes": Row("recipes", "List the recipes, or show one with every value."),
-    "full": Row("full", "Prune, train NLI, train STS, evaluate, register: one variant."),
-    "sweep": Row("sweep", "Make a variant of every depth: quality against size and speed."),
-    "prune": Row("prune", "Cut a base to the layers to keep."),
-    "train_nli": Row("train", "First phase: natural language inference."),
-    "train_sts": Row("train", "Second phase: semantic textual similarity."),
-    "distil": Row("train", "Train on a teacher's embeddings of sentences."),
-    "evaluate": Row("evaluate", "Evaluate any sentence model: STS, classification, search, robustness, speed."),
-    "compare": Row("compare", "Evaluate several models on the same rows."),
-    "register": Row("register", "Register a sentence model as a version."),
-    "promote": Row("promote", "Move a stage and its alias to a version that is good enough."),
-    "rollback": Row("promote", "Undo the last promotion to Production."),
-    "verify": Row("verify", "Check every registered version against its files, runs and history."),
-    "cleanup": Row("cleanup", "List what is no longer needed, and delete it on request."),
-    "history": Row("promote", "List every promotion, refusal and rollback."),
+    "doctor": Row("pipelines.commands.doctor", "Check that machine, store, base and data are ready for a recipe."),
+    "recipes": Row("pipelines.commands.recipes", "List the recipes, or show one with every value."),
+    "full": Row("pipelines.commands.full", "Prune, train NLI, train STS, evaluate, register: one variant."),
+    "sweep": Row("pipelines.commands.sweep", "Make a variant of every depth: quality against size and speed."),
+    "prune": Row("pipelines.commands.prune", "Cut a base to the layers to keep."),
+    "train_nli": Row("pipelines.commands.train", "First phase: natural language inference."),
+    "train_sts": Row("pipelines.commands.train", "Second phase: semantic textual similarity."),
+    "distil": Row("pipelines.commands.train", "Train on a teacher's embeddings of sentences."),
+    "evaluate": Row(
+        "pipelines.commands.evaluate", "Evaluate any sentence model: STS, classification, search, robustness, speed."
+    ),
+    "compare": Row("pipelines.commands.compare", "Evaluate several models on the same rows."),
+    "register": Row("pipelines.commands.register", "Register a sentence model as a version."),
+    "promote": Row("pipelines.commands.promote", "Move a stage and its alias to a version that is good enough."),
+    "rollback": Row("pipelines.commands.promote", "Undo the last promotion to Production."),
+    "verify": Row("pipelines.commands.verify", "Check every registered version against its files, runs and history."),
+    "cleanup": Row("pipelines.commands.cleanup", "List what is no longer needed, and delete it on request."),
+    "history": Row("pipelines.commands.promote", "List every promotion, refusal and rollback."),
 }
 
 
 class Commands(click.Group):
-    """A group that lists its commands without importing them."""
+    """A group that lists its commands without importing them; dashes and underscores are equivalent.
+
+    Args:
+        rows: Its commands, in the order in which they are used.
+        options: click's own, such as `help`.
+    """
+
+    def __init__(self, rows: Mapping[str, Row], **options: Any) -> None:
+        settings = {
+            "token_normalize_func": lambda token: token.replace("_", "-"),
+            "help_option_names": ["-h", "--help"],
+        }
+        super().__init__(context_settings=settings, **options)
+        self.rows = rows
+        click.version_option(__version__, prog_name=PROGRAM)(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return their names, in the order in which they are used."""
-        return list(COMMANDS)
+        """Return their names."""
+        return list(self.rows)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of a command and return it; dashes and underscores in its name are equivalent."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the module of a command and return it; None if there is no such command."""
         name = cmd_name.replace("-", "_")
-        if name not in COMMANDS:
-            near = get_close_matches(name, COMMANDS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            ctx.fail(f"No such command {cmd_name!r}.{hint} The commands are {', '.join(COMMANDS)}.")
-        command: click.Command = getattr(import_module(f"pipelines.commands.{COMMANDS[name].module}"), name)
+        if name not in self.rows:
+            return None
+        command: click.Command = getattr(import_module(self.rows[name].module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first argument names. Raises UsageError, with the nearest name."""
+        name = args[0].replace("-", "_")
+        if name not in self.rows and not ctx.resilient_parsing:
+            near = get_close_matches(name, self.rows, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint} The commands are {', '.join(self.rows)}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write one line a command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
+            formatter.write_dl([(name, row.summary) for name, row in self.rows.items()])
 
 
-@click.group(cls=Commands, context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
-def main() -> None:
-    """Prune a sentence encoder to the smallest one that is provably good enough."""
+SUMMARY = "Prune a sentence encoder to the smallest one that is provably good enough."
+
+main = Commands(COMMANDS, help=SUMMARY)
 
 
-def run() -> None:
-    """Run the command; where torchrun started several processes, the first runs it and the others are its workers."""
+def run(group: click.Group = main, program: str = "python -m pipelines") -> None:
+    """Run the command; where torchrun started several processes, the first runs it and the others are its workers.
+
+    Args:
+        group: The commands to choose from.
+        program: How the user calls this program.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        main(prog_name="python -m pipelines")
+        group(prog_name=program)
     elif int(os.environ.get("RANK", "0")) > 0:
         for number in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and ends the others
             signal.signal(number, signal.SIG_IGN)
@@ -76,12 +111,12 @@ def run() -> None:
 
         run_worker()
     else:
-        _lead()
+        _lead(group, program)
 
 
-def _lead() -> None:
+def _lead(group: click.Group, program: str) -> None:
     try:
-        main(prog_name="python -m pipelines")
+        group(prog_name=program)
     except SystemExit as exit_:
         if exit_.code not in {None, 0, 3}:
             raise  # the workers may be in the middle of a batch: torchrun ends them

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,18 @@ class Command(click.Command):
     It ends with exit status 3 where it has done its work but could not record all of it, and with 4 where a gate
     refused. `verify` ends with 5 on findings.
     """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the parameters. Raises UsageError for one that the command does not have, with the nearest names."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name.lstrip("-").replace("-", "_")
+            near = get_close_matches(name, [str(parameter.name) for parameter in self.params])
+            advice = (
+                f"Did you mean {' or '.join(near)}?" if near else f"{ctx.command_path} --help lists its parameters."
+            )
+            raise click.UsageError(f"{name}: {self.name} has no such parameter. {advice}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and set its exit status."""

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
-from pipelines.__main__ import COMMANDS, main
 from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
 from sbert_prune.metrics import METRICS
 from sbert_prune.recipe.fields import SETTINGS, Setting
 from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
-from tuning.search import command as search
+from tuning.__main__ import ALL_COMMANDS, main
 
 DOCS = Path(__file__).parents[1] / "docs"
 WRITE = "python tools/reference_pages.py"
@@ -22,9 +21,9 @@ _HEAD = f"""# Commands
 
 <!-- Written by `{WRITE}` from the commands' help and the fields of the recipe. Change those, not this page. -->
 
-Every command is an entry point of the project: `mlflow run . -e full -P layers=6 -P seed=1`. Without MLflow's
-launcher, `python -m pipelines full --layers 6 --seed 1` does the same (`python -m tuning search` for the search), and
-`--help` prints the parameters of one command. An empty value counts as left out.
+Every command has two spellings: `sbert-prune full --layers 6 --seed 1` in any folder, and
+`mlflow run . -e full -P layers=6 -P seed=1` in a clone. `--help` prints the parameters of one command. An empty value,
+`as-recipe` and `not-given` count as left out.
 """
 
 _SETTINGS_TITLE = "The settings of a recipe"
@@ -48,9 +47,8 @@ _FEW = 5
 
 def page() -> str:
     """Return the page as Markdown."""
-    commands = {name: main.get_command(click.Context(main), name) for name in COMMANDS} | {"search": search}
-    summaries = {name: row.summary for name, row in COMMANDS.items()}
-    summaries["search"] = _paragraphs(search)[0]
+    commands = {name: main.get_command(click.Context(main), name) for name in ALL_COMMANDS}
+    summaries = {name: row.summary for name, row in ALL_COMMANDS.items()}
     overview = _table(("command", "what it does"), ((f"[`{name}`](#{name})", summaries[name]) for name in commands))
     sections = [section for name, command in commands.items() if command for section in _command(name, command)]
     return "\n".join([_HEAD, *overview, "", *sections, _SETTINGS_HEAD, *_settings()]).rstrip() + "\n"

@@ -1,16 +1,25 @@
-"""`python -m tuning search`."""
+"""Run `sbert-prune COMMAND`, or `python -m tuning COMMAND`: every command of the pipelines, and `search`."""
 
-import click
+from pipelines.__main__ import COMMANDS, SUMMARY, Commands, Row, run
+from sbert_prune.system.command_line import PROGRAM
 
-from tuning.search import command
+_SEARCH = Row("tuning.search", "Let Optuna choose which layers to keep and how to train them.")
+_COMPLETION = (
+    "\b\nCompletion in bash, or with zsh_source or fish_source in another shell:\n"
+    f'  eval "$(_SBERT_PRUNE_COMPLETE=bash_source {PROGRAM})"'
+)
+
+_BEFORE = list(COMMANDS).index("sweep") + 1
+ALL_COMMANDS = dict([*list(COMMANDS.items())[:_BEFORE], ("search", _SEARCH), *list(COMMANDS.items())[_BEFORE:]])
+"""`search` stands beside `sweep`."""
+
+main = Commands(ALL_COMMANDS, help=SUMMARY, epilog=_COMPLETION)
 
 
-@click.group(context_settings={"token_normalize_func": lambda token: token.replace("_", "-")})
-def main() -> None:
-    """Search for the layers to keep, and for how to train them."""
+def console_script() -> None:
+    """Run a command of the console script `sbert-prune`."""
+    run(main, PROGRAM)
 
-
-main.add_command(command)
 
 if __name__ == "__main__":
-    main(prog_name="python -m tuning")
+    run(main, "python -m tuning")

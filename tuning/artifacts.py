@@ -31,6 +31,7 @@ from sbert_prune.registry.version import (
     digest_of_files,
     digest_of_text,
 )
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.logged_models import add_file, delete_files, fetch_files, log_model, log_without_bytes
 from tuning.messages import Failed
 from tuning.study import METRICS, VERSION, StoredTrial
@@ -220,7 +221,7 @@ class ArtifactRetention:
             return  # in use
         delete_files(store, version.tags["model_id"])
         registry.update(store, version, {}, {BYTES: NOT_KEPT})
-        echo(f"the bytes of {version.uri} are deleted; to make them again: search -P rebuild={number}")
+        echo(f"the bytes of {version.uri} are deleted; to make them again: {command_line('search', rebuild=number)}")
 
 
 _DELETED = "let_go"

@@ -44,7 +44,6 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
     study = open_study(name, settings.storage, aim, settings.sampler, recipe.seed)
     tags = {"step": "search", "role": "search", "study": name, "sampler": settings.sampler}
     with context.under(f"search {_short(space)} s{recipe.seed}", tags, recipe) as (inner, run):
-        # Prefixed, because `mlflow run` logs its own parameters by these names.
         params = {"trials": settings.trials, "space": space, "aim": aim, "workers": settings.workers}
         run.log_params({f"search.{key}": str(value) for key, value in params.items()})
         for use, rows in inputs.splits.items():

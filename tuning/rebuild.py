@@ -16,6 +16,7 @@ from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import BYTES, FILES_CHECKSUM, digest_of_files
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.logged_models import fetch_files, has_bytes, put_back
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import read_artifact
@@ -70,7 +71,7 @@ def _recipe_of(store: Store, version: Version) -> Recipe:
     if text is None:
         raise SearchError(
             f"rebuild={version.version}: {version.uri} was not made by a search, or its run is gone, so its recipe is "
-            "unknown. Make it with mlflow run . -e full"
+            f"unknown. Make it with {command_line('full')}"
         )
     return Recipe.model_validate(json.loads(text))
 

@@ -10,6 +10,7 @@ from pipelines.steps import records
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.report.tables import table
+from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import table_lines
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
 from tuning.benefit import Benefit, RandomDraws, agreement
@@ -219,7 +220,7 @@ def _page(report: SearchReport, benefit: Benefit) -> str:
     parts = [
         f"# The search: {search.space}",
         f"- aim: {search.aim}\n- trials: {states}\n- answer: {answer}\n- why: {report.why}\n"
-        "- its recipe: best_recipe.yaml (-P recipe=best_recipe.yaml makes it again)",
+        f"- its recipe: best_recipe.yaml ({command_line('full', recipe='best_recipe.yaml')} makes it again)",
         f"## Was it worth it\n\n{benefit.line()}.\n\n{table(_BENEFIT_COLUMNS, benefit.rows())}",
         f"## Trials trained to their end\n\n{table((*_TRIAL_COLUMNS, 'front'), rows)}",
         f"## Finalists\n\n{finalists}",

@@ -77,11 +77,11 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 @option("against", AGAINST_PARAMETER)
 @option("sampler", SAMPLER)
 @option("screening", SCREENING)
-@option("storage", STORAGE)
+@option("storage", STORAGE, unset="journal")
 @option("seeds", FINAL_SEEDS)
 @option("rebuild", REBUILD)
 @flag("plan", PLAN)
-def command(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **options: Any) -> None:
+def search(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **options: Any) -> None:
     """Let Optuna choose which layers to keep and how to train them; the best becomes a variant, and the challenger."""
     if rebuild is not None:
         if not (rebuild.isdecimal() and int(rebuild) > 0):
@@ -155,10 +155,10 @@ def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings)
     """Search, and return the last lines for the user."""
     from pipelines.steps.context import open_context
     from sbert_prune.registry.versions import check_may_register
-    from tuning.flow import search
+    from tuning.flow import search as run
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision) as context:
         echo(f"store {without_password(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
-        return search(context, recipe, inputs, space, settings)
+        return run(context, recipe, inputs, space, settings)

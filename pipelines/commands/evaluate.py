@@ -10,6 +10,7 @@ from sbert_prune.data.describe import describe_rows
 from sbert_prune.errors import RecipeError
 from sbert_prune.inputs.data import find_sts_splits
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.command_line import command_line
 
 REFERENCE = Parameter(
     None, "A model to compare it with, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI."
@@ -62,4 +63,4 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
             verdict = evaluate(context, recipe, source, exam, rivals)
             echo(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
     if logged_id(source):
-        echo(f"next   mlflow run . -e register -P model={source.uri}")
+        echo(f"next   {command_line('register', model=source.uri)}")

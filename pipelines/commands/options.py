@@ -85,7 +85,7 @@ _Command = Callable[..., Any]
 def recipe_options(*names: str) -> Callable[[_Command], _Command]:
     """Add these parameters and `recipe` to a command; it receives them as one `recipe: Recipe`.
 
-    An empty value counts as not given: MLproject passes all parameters, whether the user gave them or not.
+    MLproject passes the parameters that it declares, whether the user gave them or not: see NOT_GIVEN.
     """
 
     def decorate(command: _Command) -> _Command:
@@ -102,21 +102,42 @@ def recipe_options(*names: str) -> Callable[[_Command], _Command]:
     return decorate
 
 
-def option(name: str, parameter: Parameter, *, required: bool = False) -> Callable[[_Command], _Command]:
-    """Add an option to a command; its value is stripped, and None if empty."""
+NOT_GIVEN = ("", "as-recipe", "not-given")
+"""Values of any option that count as not given: MLflow logs every default of MLproject, and these read well there."""
+
+
+def option(
+    name: str, parameter: Parameter, *, required: bool = False, unset: str = ""
+) -> Callable[[_Command], _Command]:
+    """Add an option to a command; its value is stripped, and None if not given.
+
+    Args:
+        name: Its name as a parameter, such as sts_data.
+        parameter: Its help text.
+        required: Whether it has to be given.
+        unset: One more value that counts as not given.
+    """
+
+    def parse(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+        text = (value or "").strip()
+        is_given = text not in {*NOT_GIVEN, unset}
+        if not is_given and option.required and value is not None:
+            raise click.MissingParameter(ctx=context, param=option)
+        return text if is_given else None
+
     return click.option(
         f"--{name.replace('_', '-')}",
         name,
         metavar="TEXT",
         required=required,
-        callback=_strip_empty,
+        callback=parse,
         expose_value=True,
         help=parameter.help,
     )
 
 
 def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
-    """Add an option to a command that is true or false; False if empty."""
+    """Add an option to a command that is true or false; False if not given."""
     return click.option(
         f"--{name.replace('_', '-')}",
         name,
@@ -128,12 +149,12 @@ def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
 
 
 def number(name: str, parameter: Parameter, *, low: float, high: float = math.inf) -> Callable[[_Command], _Command]:
-    """Add an option to a command that is a number from `low` to `high`; None if empty."""
+    """Add an option to a command that is a number from `low` to `high`; None if not given."""
 
     def parse(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
         text = (value or "").strip()
         try:
-            result = float(text) if text else None
+            result = None if text in NOT_GIVEN else float(text)
         except ValueError:
             result = math.nan
         if result is not None and not low <= result <= high:
@@ -148,16 +169,9 @@ def number(name: str, parameter: Parameter, *, low: float, high: float = math.in
 
 def _true_or_false(context: click.Context, parameter: click.Parameter, value: str | None) -> bool:
     text = (value or "").strip().lower()
-    if text not in {"", "true", "false"}:
+    if text not in {*NOT_GIVEN, "true", "false"}:
         raise click.BadParameter(f"{parameter.name}={value}: write true or false.", ctx=context, param=parameter)
     return text == "true"
-
-
-def _strip_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    text = (value or "").strip()
-    if not text and parameter.required and value is not None:
-        raise click.MissingParameter(ctx=context, param=parameter)
-    return text or None
 
 
 def recipe_from(values: dict[str, str | None]) -> Recipe:

@@ -26,7 +26,7 @@ FORCED = Parameter(None, "true promotes a version although it does not qualify; 
 
 @click.command("promote", cls=Command)
 @option("registered_model", RECIPE_PARAMETERS["registered_model"])
-@option("version", VERSION)
+@option("version", VERSION, unset="best")
 @option("stage", STAGE)
 @number("margin", MARGIN, low=0, high=2)
 @number("max_size_mb", MAX_SIZE, low=0)

@@ -10,6 +10,7 @@ from pipelines.inputs.base import check_machine, describe_pruning, find_base
 from sbert_prune.inputs.data import check_texts, find_nli, find_sts, needs_texts
 from sbert_prune.inputs.texts import TrainingTexts
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.command_line import command_line
 
 _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_bad_rows")
 """Parameters of the data by which a measured strategy chooses, and to which a vocabulary is trimmed."""
@@ -45,5 +46,5 @@ def prune(recipe: Recipe, force: bool) -> None:
     echo(
         f"kept layers {kept} of {kept.depth} ({inputs.strategy})",
         f"model  {saved.uri}",
-        f"next   mlflow run . -e train_nli -P model={saved.uri}",
+        f"next   {command_line('train_nli', model=saved.uri)}",
     )

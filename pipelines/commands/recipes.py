@@ -7,6 +7,7 @@ from pipelines.console import Command, echo
 from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.recipe.files import load_recipe, presets
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import aligned
 
 NAME = Parameter(
@@ -33,7 +34,7 @@ def list_recipes(recipes: list[Recipe]) -> str:
     lines = aligned(rows)
     descriptions = [f"  {recipe.about}" if recipe.about else "" for recipe in recipes]
     table = [line for pair in zip(lines[1:], descriptions, strict=True) for line in pair if line]
-    hint = "Every value of one: python -m pipelines recipes NAME. One of your own: docs/recipes.md"
+    hint = f"Every value of one: {command_line('recipes', name='NAME')}. One of your own: docs/recipes.md"
     return "\n".join([lines[0], *table, "", hint])
 
 

@@ -6,6 +6,7 @@ from pipelines.commands.options import FORCE, MODEL, flag, option, recipe_option
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.command_line import command_line
 
 
 @click.command("register", cls=Command)
@@ -26,5 +27,5 @@ def register(recipe: Recipe, model: str, force: bool) -> None:
         check_may_register(context.store, recipe.registered_model)
         version = register_once(context, recipe, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)
-    parameters = f"-P registered_model={version.name} -P version={version.version}"
-    echo(f"model    {version.uri}", f"promote  mlflow run . -e promote {parameters}")
+    promote = command_line("promote", registered_model=version.name, version=version.version)
+    echo(f"model    {version.uri}", f"promote  {promote}")

@@ -10,6 +10,7 @@ from sbert_prune.errors import RecipeError
 from sbert_prune.inputs.data import find_held_out, find_nli, find_sts, find_texts
 from sbert_prune.inputs.texts import describe_sentences, distillation_sentences
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.system.command_line import command_line
 
 
 @click.command("train_nli", cls=Command)
@@ -32,7 +33,7 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     with open_context(recipe.device, recipe.precision, force=force) as context:
         dev = held_out.dev if held_out else None
         saved = train(context, recipe, "nli", source, found.value, dev=dev, teacher=teacher)
-    echo(f"model  {saved.uri}", f"next   mlflow run . -e train_sts -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   {command_line('train_sts', model=saved.uri)}")
 
 
 @click.command("distil", cls=Command)
@@ -60,7 +61,7 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
     with open_context(recipe.device, recipe.precision, force=force) as context:
         dev = training.sts.dev if training else None
         saved = train(context, recipe, "distil", source, sentences, dev=dev, teacher=teacher)
-    echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   {command_line('evaluate', model=saved.uri)}")
 
 
 @click.command("train_sts", cls=Command)
@@ -81,4 +82,4 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
         saved = train(context, recipe, "sts", source, found.value.train, dev=found.value.dev, teacher=teacher)
-    echo(f"model  {saved.uri}", f"next   mlflow run . -e evaluate -P model={saved.uri}")
+    echo(f"model  {saved.uri}", f"next   {command_line('evaluate', model=saved.uri)}")

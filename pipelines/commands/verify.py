@@ -13,7 +13,7 @@ EXIT_FINDINGS = 5  # not 1, with which Python ends on an uncaught exception
 
 
 @click.command("verify", cls=Command)
-@option("registered_model", NAME)
+@option("registered_model", NAME, unset="all")
 @flag("repair", REPAIR)
 def verify(registered_model: str | None, repair: bool) -> None:
     """Load every version, and compare bytes, lineage, metrics, runs, stages and aliases; exit status 5 on a finding."""

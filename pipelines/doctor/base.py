@@ -14,6 +14,7 @@ from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
 from sbert_prune.models.pickles import holds_pickles
 from sbert_prune.models.sources import fetch_model, locate_base
 from sbert_prune.strategies import choose_layers
+from sbert_prune.system.command_line import command_line
 
 if TYPE_CHECKING:
     from sbert_prune.hub.snapshot import Snapshot
@@ -38,9 +39,9 @@ def check_model(check: str, name: str, recipe: Recipe) -> Finding:
     try:
         return _local(check, name, recipe)
     except EncoderError as error:
-        command = str(error).partition(" Run: ")[2] or f"mlflow run . -e doctor -P {check}=FOLDER"
+        command = str(error).partition(" Run: ")[2] or command_line("doctor", **{check: "FOLDER"})
         if holds_pickles_alone(Path(name)):
-            command = f"mlflow run . -e doctor -P {check}={name} -P convert_pickle=true"
+            command = command_line("doctor", **{check: name}, convert_pickle="true")
         return finding_from_error(check, error, command)
 
 
@@ -124,10 +125,10 @@ def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Fin
     if not weights and not (recipe.convert_pickle and pickles):
         if pickles:
             advice = "Convert its weights, if you trust them: only tensors are read."
-            command = f"mlflow run . -e doctor -P {check}={hub.repo_id} -P convert_pickle=true"
+            command = command_line("doctor", **{check: hub.repo_id}, convert_pickle="true")
             return Finding(check, "fail", f"{at} has pickled weights only", advice, command)
         advice = "It has no weights in a supported format: use another model."
-        command = f"mlflow run . -e doctor -P {check}=ORG/NAME"
+        command = command_line("doctor", **{check: "ORG/NAME"})
         return Finding(check, "fail", f"{at} has no model.safetensors", advice, command)
     size = sum(sizes[name] for name in weights or pickles)
     return Finding(check, "ok", f"{at}: on the hub, {in_bytes(size)} are fetched by the first command")
@@ -135,7 +136,7 @@ def _listed(check: str, hub: HubName, snapshot: Snapshot, recipe: Recipe) -> Fin
 
 def check_layers(recipe: Recipe) -> Finding:
     """Check the layers against the depth of the base; where the base is not downloaded yet, check only the strategy."""
-    command = f"mlflow run . -e recipes -P name={recipe.name}"
+    command = command_line("recipes", name=recipe.name)
     cuts = tuple(map(str, recipe.schedule)) if recipe.schedule else (recipe.layers.strip(),)
     request = f"{', then '.join(cuts)} ({recipe.strategy})"
     try:

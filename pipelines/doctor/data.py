@@ -23,6 +23,7 @@ from sbert_prune.data.sources import QUICKSTART, STS_SPLITS, find_files
 from sbert_prune.data.sts import parse_sts
 from sbert_prune.data.texts import load_texts
 from sbert_prune.errors import DataError, HubError
+from sbert_prune.system.command_line import command_line
 
 if TYPE_CHECKING:
     from sbert_prune.data.rows import NliRow, RowSet, StsRow
@@ -123,9 +124,7 @@ def check_rows(group: Group, recipe: Recipe) -> Finding:
             return _check_hub(group, data_on_hub(setting), recipe)
         return _check_files(group, files, recipe, str(setting))
     except DataError as error:
-        return finding_from_error(
-            check, error, _retry_command(recipe, f"{check}={'FOLDER' if group == 'sts' else 'FILE'}")
-        )
+        return finding_from_error(check, error, _retry_command(recipe, check, "FOLDER" if group == "sts" else "FILE"))
     except HubError as error:
         return finding_from_error(check, error, data_on_hub(setting).command)
 
@@ -135,7 +134,7 @@ def check_text(check: str, setting: str) -> Finding:
     try:
         lines = list(islice(load_texts(Path(setting)), _MAX_TEXTS))
     except DataError as error:
-        return finding_from_error(check, error, f"mlflow run . -e doctor -P {check}=FILE.txt")
+        return finding_from_error(check, error, command_line("doctor", **{check: "FILE.txt"}))
     size = in_bytes(Path(setting).stat().st_size)
     return Finding(check, "ok", f"{setting}: {size}, one sentence a line, such as {lines[0][:60]!r}")
 
@@ -146,12 +145,12 @@ def _not_given(group: Group, recipe: Recipe) -> Finding:
     if group == "nli" and "nli" not in (*recipe.phases, *recipe.of_reference(1).phases):
         return Finding(check, "-", "none, and no phase needs them")
     advice = recipe.hint(check) or "Give it in the recipe, or as a parameter."
-    command = _retry_command(recipe, f"{check}=FOLDER")
+    command = _retry_command(recipe, check, "FOLDER")
     return Finding(check, "fail", f"the recipe {recipe.name} names none", advice, command)
 
 
-def _retry_command(recipe: Recipe, parameter: str) -> str:
-    return f"mlflow run . -e doctor -P recipe={recipe.name} -P {parameter}"
+def _retry_command(recipe: Recipe, parameter: str, value: str) -> str:
+    return command_line("doctor", recipe=recipe.name, **{parameter: value})
 
 
 def _check_files(group: Group, files: Mapping[str, Sequence[Path]], recipe: Recipe, where: str) -> Finding:
@@ -174,7 +173,7 @@ def _check_files(group: Group, files: Mapping[str, Sequence[Path]], recipe: Reci
         return Finding(check, "ok", summary)
     advice = f"Correct the file, or skip bad rows. {bad[0]}"
     state: Literal["fail", "warn"] = "fail" if recipe.on_bad_rows == "error" else "warn"
-    command = f"mlflow run . -e full -P recipe={recipe.name} -P on_bad_rows=skip"
+    command = command_line("full", recipe=recipe.name, on_bad_rows="skip")
     return Finding(check, state, f"{summary}: {len(bad)} bad among the first rows", advice, command)
 
 
@@ -218,8 +217,8 @@ def _check_hub(group: Group, hub: HubName, recipe: Recipe) -> Finding:
     )
     if missing := [split for split in splits if split not in files]:
         advice = "No file name shows this split: unless its README names the files, use another config or data set."
-        summary, command = f"{summary}; no {' and no '.join(missing)} split", f"{check}=ORG/NAME:CONFIG"
-        return Finding(check, "warn", summary, advice, _retry_command(recipe, command))
+        summary = f"{summary}; no {' and no '.join(missing)} split"
+        return Finding(check, "warn", summary, advice, _retry_command(recipe, check, "ORG/NAME:CONFIG"))
     return Finding(check, "ok", summary)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.doctor.findings import Finding, in_bytes
 from pipelines.doctor.machine import needed_memory
 from sbert_prune.errors import RecipeError
+from sbert_prune.system.command_line import command_line
 
 _TIMEOUT_S = 30.0
 _NVIDIA = Path("/proc/driver/nvidia/version")
@@ -75,7 +76,7 @@ def judge(torch: Torch, parameters: int | None, *, has_driver: bool) -> Finding:
     gpu = f"; {torch.gpu}, {in_bytes(torch.gpu_free)} free" if torch.gpu else ""
     summary = f"{torch.version} ({built}); {torch.hardware or 'cannot run this recipe'}{gpu}"
     if torch.refusal:
-        return Finding("torch", "fail", summary, torch.refusal, "mlflow run . -e full -P device=auto")
+        return Finding("torch", "fail", summary, torch.refusal, command_line("full", device="auto"))
     if has_driver and torch.cuda is None:
         advice = (
             "This machine has an NVIDIA driver, and torch is built without CUDA: "

@@ -16,6 +16,7 @@ import psutil
 
 from pipelines.doctor.findings import Finding, State, in_bytes
 from sbert_prune.system.cache import cache_folder
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.spool import Entry
 from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_password
 
@@ -141,9 +142,9 @@ def check_undelivered() -> Finding:
     )
     if without_password(tracking_uri()) in waiting:
         advice = "The next command that records something delivers them at its start, if the store answers."
-        return Finding("left over", "warn", summary, advice, "mlflow run . -e full")
+        return Finding("left over", "warn", summary, advice, command_line("full"))
     advice = "They are for another store than the one in use now: the next command that uses that store delivers them."
-    return Finding("left over", "warn", summary, advice, f"MLFLOW_TRACKING_URI={min(waiting)} mlflow run . -e full")
+    return Finding("left over", "warn", summary, advice, f"MLFLOW_TRACKING_URI={min(waiting)} {command_line('full')}")
 
 
 def _stores(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from pipelines.doctor.findings import Finding, in_bytes
+from sbert_prune.system.command_line import is_console_script
 from sbert_prune.system.limits import Limits, affine_cores
 
 _FAST = {"avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}
@@ -65,6 +66,8 @@ def check_managers(path: str | None = None) -> Finding:
     """
     managers = [name for name in _MANAGERS if shutil.which(name, path=path)]
     summary = ", ".join(managers) or "none of " + ", ".join(_MANAGERS)
+    if is_console_script():
+        return Finding("environments", "-", f"{summary}: only `mlflow run` needs one")
     if "pyenv" in managers:
         return Finding("environments", "ok", summary)
     if "uv" in managers:

@@ -8,6 +8,7 @@ from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
+from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.store_uri import without_password
 
@@ -115,7 +116,5 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
 
 def promote_line(variant: Version) -> str:
     """Return the line with the command that promotes a variant."""
-    return (
-        f"promote   mlflow run . -e promote -P registered_model={variant.name} -P version={variant.version} "
-        "-P stage=Production"
-    )
+    command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
+    return f"promote   {command}"

@@ -18,6 +18,7 @@ from sbert_prune.inputs.data import check_named_data, check_texts, find_texts
 from sbert_prune.inputs.teacher import teacher_layers
 from sbert_prune.inputs.texts import TrainingTexts, describe_sentences, distillation_sentences
 from sbert_prune.models.saved_model import lineage_of
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
 
 if TYPE_CHECKING:
@@ -156,5 +157,5 @@ def check_disk_space(recipe: Recipe, inputs: Inputs) -> None:
             raise RecipeError(
                 f"{place}: {free / 1e6:,.0f} MB are free on its disk, and making {pruning.num_layers} layers of "
                 f"{pruning.base.uri} takes at least {size / 1e6:,.0f} MB. "
-                "Free disk space (mlflow run . -e cleanup lists what can be deleted), or work in another folder."
+                f"Free disk space ({command_line('cleanup')} lists what can be deleted), or work in another folder."
             )

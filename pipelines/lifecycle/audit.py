@@ -23,6 +23,7 @@ from sbert_prune.registry.version import (
     digest_of_files,
     digest_of_text,
 )
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import fetch_files, fetch_model, has_bytes, read_file
 from sbert_prune.tracking.store import TAG, read_artifact
@@ -105,13 +106,13 @@ def audit_references(versions: Sequence[Version]) -> list[Finding]:
     """Return the variants whose reference was deleted."""
     keys = {version.tags.get("reference_key") for version in versions if version.is_reference}
     without = [version for version in versions if version.tags.get("reference_key") not in {None, *keys}]
-    advice = "the next mlflow run . -e full of that recipe trains it again"
+    advice = f"the next {command_line('full')} of that recipe trains it again"
     return [Finding(f"version {version.version}", "its reference was deleted", advice) for version in without]
 
 
 def _check_files(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
     """Check that the model loads, and is the one that was registered."""
-    again = "its files are lost: make it again with mlflow run . -e full -P force=true, then delete this version"
+    again = f"its files are lost: make it again with {command_line('full', force='true')}, then delete this version"
     subject = f"version {version.version}"
     if version.has_no_files and not has_bytes(store, version.tags.get("model_id", "")):
         return
@@ -132,7 +133,7 @@ def _check_files(store: Store, version: Version, run: LoggedRun | None) -> Itera
                 "its files are not those that were registered, though its weights and settings are: MLmodel, "
                 "pruning.json or a new file"
             )
-            advice = "restore them from a backup, or make the model again: mlflow run . -e full -P force=true"
+            advice = f"restore them from a backup, or make the model again: {command_line('full', force='true')}"
             yield Finding(subject, found, advice)
         check_embeddings(embed(load_saved(source.checkpoint), PROBES), version.uri)
     except (SbertPruneError, OSError, RuntimeError, ValueError) as error:
@@ -206,7 +207,7 @@ def _check_tags(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
     repaired = replace(version, tags=tags, metrics=metrics)
     if version.tags.get(TAGS_CHECKSUM) in (None, registry.tags_checksum(repaired)):
         return []
-    advice = "set back what was changed, or make the model again: mlflow run . -e full -P force=true"
+    advice = f"set back what was changed, or make the model again: {command_line('full', force='true')}"
     return [Finding(f"version {version.version}", "its tags were changed by other means than these commands", advice)]
 
 
@@ -240,14 +241,14 @@ def _check_metrics(store: Store, version: Version, run: LoggedRun | None) -> Ite
     subject = f"version {version.version}"
     not_finite = sorted(name for name, value in version.metrics.items() if not math.isfinite(value))
     if not_finite:
-        advice = "evaluate again: mlflow run . -e evaluate, then register"
+        advice = f"evaluate again: {command_line('evaluate')}, then register"
         yield Finding(subject, f"{', '.join(not_finite)} are not finite", advice)
     evaluation = _find_run(store, version.tags.get("evaluate_run_id", ""))
     run_fingerprint = run.data.tags.get(f"{TAG}fingerprint") if run else None
     fingerprints = {None, version.tags.get("fingerprint"), run_fingerprint}
     if evaluation is not None and evaluation.data.tags.get(f"{TAG}fingerprint") not in fingerprints:
         found = f"its tag evaluate_run_id names run {evaluation.info.run_id}, which evaluated another model"
-        yield Finding(subject, found, "evaluate again: mlflow run . -e evaluate, then register")
+        yield Finding(subject, found, f"evaluate again: {command_line('evaluate')}, then register")
         evaluation = None
     # Both runs measure memory, so either value is correct.
     measured = [headlines(entry.data.metrics) for entry in (run, evaluation) if entry is not None]
@@ -257,7 +258,7 @@ def _check_metrics(store: Store, version: Version, run: LoggedRun | None) -> Ite
             found = f"its tag {name} is {tag if tag is not None else 'missing'}, its run has {values[-1]:.6g}"
             yield Finding(subject, found, "repair=true copies it from its run", Repair(metrics={name: values[-1]}))
     if not measured and not version.metrics:
-        advice = "evaluate it: mlflow run . -e evaluate, then register"
+        advice = f"evaluate it: {command_line('evaluate')}, then register"
         yield Finding(subject, "has no metrics, and no run with metrics", advice)
 
 
@@ -279,7 +280,7 @@ def _check_dev_pairs(store: Store, version: Version) -> Iterator[Finding]:
     else:
         if not math.isclose(pairs.value, score, abs_tol=1e-4):
             found = f"its tag {STS_DEV} is {score:.4f}, its dev pairs give {pairs.value:.4f}"
-            yield Finding(subject, found, "evaluate again: mlflow run . -e evaluate")
+            yield Finding(subject, found, f"evaluate again: {command_line('evaluate')}")
         return
     known = _dev_pairs_of_run(store, version)
     yield Finding(subject, found, _from_run(known), Repair(dev_pairs=known) if known else None)

@@ -13,6 +13,7 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import LOST, PROMOTED, REFUSED, ROLLED_BACK, read_history
 from sbert_prune.registry.reconcile import current_state, expected_state
 from sbert_prune.registry.versions import existing_versions
+from sbert_prune.system.command_line import command_line
 from sbert_prune.system.text import one_line
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ def format_history(name: str) -> list[str]:
             f"{'':16}  {_line('deleted', f'version {number}: it is no longer there')}"
             for number in _deleted(versions, history.events)
         ]
-        lines += [f"{'':16}  {_line('damaged', f'{damage}: mlflow run . -e verify')}" for damage in history.damage]
+        verify = command_line("verify")
+        lines += [f"{'':16}  {_line('damaged', f'{damage}: {verify}')}" for damage in history.damage]
         aliases = current_state(store, name).aliases
         summary = ", ".join(f"{alias} is version {aliases[alias]}" for alias in sorted(aliases))
         summary = summary or "no version holds a stage"
         if aliases != expected_state(history.events, existing).aliases:
-            summary += "; the history differs: mlflow run . -e verify"
+            summary += f"; the history differs: {verify}"
         return [f"history of {name}, times in UTC", *lines, f"now: {summary}"]
 
 

@@ -11,6 +11,7 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, truncate
 from sbert_prune.registry.policy import Decision, decide
 from sbert_prune.registry.versions import STAGE_ALIASES, existing_versions, find_version
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.runs import open_run
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _check_stage(store: Store, decision: Decision, stage: str) -> None:
         if current is not None and current.version == decision.chosen.version:
             raise TrackingError(
                 f"{current.uri} is in Production, and is not taken out of it for Staging. "
-                "Promote another version to Production first, or go back: mlflow run . -e rollback"
+                f"Promote another version to Production first, or go back: {command_line('rollback')}"
             )
 
 
@@ -140,5 +141,5 @@ def _lines(version: Version, stage: str, why: str, result: PromotionResult) -> l
             f"this server has no stages any more: the alias {alias} and the tag sbert_prune.stage replace them"
         )
     moves = before not in (None, version.version) and stage == PRODUCTION
-    back = [f"back    mlflow run . -e rollback -P registered_model={version.name}"] if moves else []
+    back = [f"back    {command_line('rollback', registered_model=version.name)}"] if moves else []
     return [*lines, f'load    mlflow.sentence_transformers.load_model("models:/{version.name}@{alias}")', *back]

@@ -166,6 +166,6 @@ def check_texts(recipe: Recipe, texts: TrainingTexts) -> None:
 def _named_data(recipe: Recipe, group: str, data: str | None) -> str:
     if data is None:
         hint = recipe.hint(f"{group}_data")
-        advice = f" {hint}" if hint else f" Give it there or as a parameter, -P {group}_data=..."
+        advice = f" {hint}" if hint else f" Give it there or as the parameter {group}_data."
         raise RecipeError(f"The recipe {recipe.name} lacks '{group}.data'.{advice}")
     return data

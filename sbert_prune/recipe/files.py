@@ -211,10 +211,10 @@ def _explain_one(problem: dict[str, Any], path: Path, tree: Mapping[str, Any]) -
     where = [part for part in problem["loc"] if isinstance(part, str)]
     name = parameter_name(".".join(where))
     if problem["type"] == "missing":
-        advice = "" if name in {"name", *GROUPS} else f" or as a parameter, -P {name}=..."
+        advice = "" if name in {"name", *GROUPS} else f" or as the parameter {name}"
         hints = tree.get("hints")
         hint = f" {hints[name]}" if isinstance(hints, dict) and hints.get(name) else ""
-        return f"The recipe {path.name} lacks {'.'.join(where)!r}. Give it there{advice or '.'}{hint}"
+        return f"The recipe {path.name} lacks {'.'.join(where)!r}. Give it there{advice}.{hint}"
     if problem["type"] == "extra_forbidden":
         fields = _fields_beside(where)
         near = get_close_matches(where[-1], fields, n=1)

@@ -12,6 +12,7 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.metrics import LATENCY, RETENTION, ROUNDTRIP, SIZE, STS_DEV, STS_TEST
 from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.promotion import holder
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.logged_models import has_bytes, read_file
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def _check_quality(candidate: Candidate, margin: float) -> list[str]:
     version, reference = candidate.version, candidate.reference
     if reference is None:
         return [
-            "there is no reference in the registry to hold it against: mlflow run . -e full makes one with each variant"
+            "there is no reference in the registry to compare it with: "
+            f"{command_line('full')} makes one with each variant"
         ]
     if reference.version == version.version:
         return []
@@ -109,7 +111,7 @@ def _check_quality(candidate: Candidate, margin: float) -> list[str]:
         stored = ((version, pairs), (reference, reference_pairs))
         missing = " and ".join(entry.uri for entry, its_pairs in stored if its_pairs is None)
         return [
-            f"what {missing} say of the dev pairs was not kept: judge again, mlflow run . -e evaluate -P model=MODEL"
+            f"what {missing} say of the dev pairs was not kept: judge again, {command_line('evaluate', model='MODEL')}"
         ]
     if pairs.digest != reference_pairs.digest:
         return [f"it and its reference, version {reference.version}, were judged on different dev pairs"]
@@ -232,9 +234,9 @@ def _check_files(store: Store, version: Version) -> list[str]:
     if version.has_no_files:
         return [
             "its bytes were let go by the search: make them again with "
-            f"mlflow run . -e search -P rebuild={version.version}"
+            f"{command_line('search', rebuild=version.version)}"
         ]
-    return ["its bytes are gone (mlflow run . -e verify tells more): make it again with mlflow run . -e full"]
+    return [f"its bytes are gone ({command_line('verify')} tells more): make it again with {command_line('full')}"]
 
 
 def _first_few(reasons: Sequence[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from sbert_prune.registry.history import (
 )
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder, versions
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def roll_back(store: Store, name: str, reason: str) -> tuple[Version, PromotionR
     if not earlier:
         raise TrackingError(
             f"{name} has no version to go back to: no other version that was in Production still exists. "
-            "See its history: mlflow run . -e history"
+            f"See its history: {command_line('history')}"
         )
     target, before = existing[earlier[-1]], current or production[-1]
     append(store, name, Event(ROLLED_BACK, PRODUCTION, target.version, before, reason))

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED
 from sbert_prune.tracking.store import TAG, pages, store_errors
@@ -116,9 +117,10 @@ def existing_versions(store: Store, name: str, *, newest: int | None = None) -> 
         store.client.get_registered_model(name)
     except FAULTS as error:
         raise TrackingError(
-            f"registered_model={name}: there is no such registered model in this store. Make one: mlflow run . -e full"
+            f"registered_model={name}: there is no such registered model in this store. "
+            f"Make one: {command_line('full')}"
         ) from error
-    raise TrackingError(f"registered_model={name}: it has no versions (any more). Make one: mlflow run . -e full")
+    raise TrackingError(f"registered_model={name}: it has no versions (any more). Make one: {command_line('full')}")
 
 
 def _quoted(value: str) -> str:

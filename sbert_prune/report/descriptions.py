@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.registry.versions import SHOWN, versions
 from sbert_prune.report.tables import metric_with_interval, table
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.store import store_errors
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str]
     alias_links = [
         f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())
     ]
-    intro = ", ".join(alias_links) or "No version is promoted yet: `mlflow run . -e promote`"
+    intro = ", ".join(alias_links) or f"No version is promoted yet: `{command_line('promote')}`"
     ordered = sorted(versions, key=lambda version: (version.metrics.get(_SIZE, float("inf")), int(version.version)))
     alias_of_version = {number: alias for alias, number in aliases.items()}
     shown = len(ordered)

@@ -40,18 +40,27 @@ _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 @dataclass(frozen=True)
 class Run:
-    """One open run. Logging never raises because the store fails: entries are then queued and delivered later."""
+    """One open run. Logging never raises because the store fails: entries are then queued and delivered later.
+
+    Args:
+        store: The store that has it.
+        run_id: Its id.
+        launched_with: Names of the parameters that `mlflow run` has logged on it; they keep their values, as MLflow
+            accepts no others.
+    """
 
     store: Store
     run_id: str
+    launched_with: frozenset[str] = frozenset()
 
     def adopt(self, run_id: str) -> None:
         """Make another run, of a command that was killed, a child of this one."""
         self.store.outbox.put(Entry(run_id, "tags", {"mlflow.parentRunId": self.run_id}, _now_ms()))
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log parameters; values that are too long for MLflow are cut."""
-        self._put("params", {key: value[:6000] for key, value in params.items()})
+        """Log parameters that are not empty; values that are too long for MLflow are cut."""
+        shown = {key: value[:6000] for key, value in params.items() if value and key not in self.launched_with}
+        self._put("params", shown)
 
     def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
         """Log final metrics, also on a logged model if its id is given."""
@@ -188,7 +197,7 @@ def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None)
         if _GENERATED_NAME.fullmatch(run.info.run_name or ""):
             store.client.set_tag(adopted, "mlflow.runName", name)
         store.client.log_batch(adopted, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
-        return Run(store, adopted)
+        return Run(store, adopted, frozenset(run.data.params))
     child = {"mlflow.parentRunId": parent.run_id} if parent else {}
     described = resolve_tags({**child, **tags})  # user, source and commit
     return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id)

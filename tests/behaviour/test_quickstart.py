@@ -46,6 +46,15 @@ def test_mlflows_own_run_is_the_parent_and_ends_finished(quickstart: Quickstart)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.params["layers"] == "6"
     assert parent.data.params["recipe.layers"] == "6"
+    assert parent.data.params["strategy"] == "as-recipe"
+
+
+def test_the_page_of_the_run_is_short_and_shows_no_empty_parameter(quickstart: Quickstart):
+    parameters = [run.data.params for run in quickstart.client.search_runs(["0"])]
+    (launched,) = [given for given in parameters if "registered_model" in given]
+
+    assert len([name for name in launched if not name.startswith("recipe.")]) < 20
+    assert all(value.strip("'") for given in parameters for value in given.values())
 
 
 def test_the_second_variant_shares_the_reference(quickstart: Quickstart):

@@ -6,10 +6,13 @@ import click
 import pytest
 import yaml
 
-from pipelines.__main__ import COMMANDS, main
+from pipelines.__main__ import COMMANDS
 from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
+from pipelines.commands.promote import DEFAULT_STAGE
 from sbert_prune.recipe.files import load_recipe
-from tuning.search import command as search
+from sbert_prune.registry.policy import Policy
+from tuning.__main__ import ALL_COMMANDS, main
+from tuning.settings import Aim, Settings
 
 ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -20,22 +23,38 @@ PROMISED = {
 }
 
 
+MAX_BYTES = 6000
 PACKAGES = dict.fromkeys(COMMANDS, "pipelines") | {"search": "tuning"}
 """The package of each command."""
 
+MODEL_OF_DEFAULT = load_recipe(DEFAULT_RECIPE).registered_model
+DEFAULTS = {
+    **{(command, "recipe"): DEFAULT_RECIPE for command in PACKAGES},
+    **{(command, "registered_model"): MODEL_OF_DEFAULT for command in ("promote", "rollback", "history")},
+    ("promote", "stage"): DEFAULT_STAGE,
+    ("promote", "margin"): Policy().margin,
+    ("search", "trials"): Settings(Aim()).trials,
+}
+"""The defaults of MLproject that are the command's own; with every other one, the parameter counts as not given."""
+
 
 def options_of(command: str) -> dict[str, click.Parameter]:
-    found = search if command == "search" else main.get_command(click.Context(main), command)
+    found = main.get_command(click.Context(main), command)
     return {str(parameter.name): parameter for parameter in found.params}
 
 
+def declared(command: str) -> dict[str, dict[str, object]]:
+    """Return what MLproject declares: {} for a parameter that is required."""
+    parameters = ENTRY_POINTS[command].get("parameters", {})
+    return {name: {} if isinstance(value, str) else value for name, value in parameters.items()}
+
+
 def test_every_command_is_an_entry_point_and_the_other_way_round():
-    assert set(ENTRY_POINTS) == set(PACKAGES)
+    assert set(ENTRY_POINTS) == set(PACKAGES) == set(ALL_COMMANDS)
 
 
-@pytest.mark.parametrize("command", PACKAGES)
-def test_an_entry_point_declares_exactly_its_commands_options(command):
-    assert set(ENTRY_POINTS[command].get("parameters", {})) == set(options_of(command))
+def test_mlproject_is_short():
+    assert (ROOT / "MLproject").stat().st_size < MAX_BYTES
 
 
 @pytest.mark.parametrize("command", PACKAGES)
@@ -43,26 +62,38 @@ def test_an_entry_point_hands_every_parameter_to_its_command(command):
     options = options_of(command)
     expected = [
         f"--{name.replace('_', '-')} {{{name}}}" if isinstance(options[name], click.Option) else f"{{{name}}}"
-        for name in ENTRY_POINTS[command]["parameters"]
+        for name in declared(command)
     ]
 
     line = ENTRY_POINTS[command]["command"]
 
-    assert line == f"python -m {PACKAGES[command]} {command} " + " ".join(expected)
+    assert line.split() == f"python -m {PACKAGES[command]} {command} {' '.join(expected)}".split()
 
 
 @pytest.mark.parametrize("command", PACKAGES)
-def test_a_parameter_is_required_in_both_or_in_neither(command):
-    declared = ENTRY_POINTS[command]["parameters"]
+def test_a_required_parameter_is_declared_without_a_default_and_no_other_is(command):
+    required = {name for name, option in options_of(command).items() if option.required}
 
-    for name, option in options_of(command).items():
-        assert option.required == ("default" not in declared[name]), name
+    assert {name for name, value in declared(command).items() if "default" not in value} == required
 
 
-@pytest.mark.parametrize("command", PACKAGES)
-def test_defaults_live_in_the_recipe_alone(command):
-    for name, declared in ENTRY_POINTS[command]["parameters"].items():
-        assert declared.get("default", "") == (DEFAULT_RECIPE if name == "recipe" else ""), name
+@pytest.mark.parametrize(
+    ("command", "name", "default"),
+    [
+        (command, name, value["default"])
+        for command in ENTRY_POINTS
+        for name, value in declared(command).items()
+        if value
+    ],
+)
+def test_a_default_of_mlproject_is_the_commands_own_and_can_be_read(command, name, default):
+    assert str(default).strip()
+    if (command, name) in DEFAULTS:
+        assert default == DEFAULTS[command, name]
+        return
+    option, context = options_of(command)[name], click.Context(main)
+
+    assert option.callback(context, option, default) == option.callback(context, option, None)
 
 
 def test_full_takes_the_parameters_that_users_were_promised():

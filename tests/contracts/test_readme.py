@@ -9,8 +9,7 @@ import click
 import pytest
 import yaml
 
-from pipelines.__main__ import main as pipelines
-from tuning.__main__ import main as tuning
+from tuning.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -107,8 +106,7 @@ def test_the_tree_is_the_houses():
 
 def command_of(name: str) -> click.Command:
     """Return the command of an entry point of MLproject, which is also that of `sbert-prune`."""
-    context = click.Context(tuning)
-    command = tuning.get_command(context, name) or pipelines.get_command(context, name)
+    command = main.get_command(click.Context(main), name)
     assert command is not None, f"there is no command {name}"
     return command
 

@@ -127,7 +127,7 @@ def test_a_file_without_a_name_has_its_files(folder):
         ("nli: &nli\n  data: *nli\n", "mine.yaml, line 1: no setting is nested that deeply."),
         (
             "name: mine\n",
-            "The recipe mine.yaml lacks 'base_model'. Give it there or as a parameter, -P base_model=...\n",
+            "The recipe mine.yaml lacks 'base_model'. Give it there or as the parameter base_model.\n",
         ),
         ("1: 2\n", "The recipe mine.yaml has an unknown setting '1'."),
         ("extend: quickstart\n", "The recipe mine.yaml has an unknown setting 'extend'. Did you mean 'extends'?"),
@@ -141,7 +141,7 @@ def test_a_file_without_a_name_has_its_files(folder):
         ("extends: quickstart\nname:\n", "name=None: input should be a valid string."),
         (
             "hints: {base_model: Ask Ann.}\n",
-            "lacks 'base_model'. Give it there or as a parameter, -P base_model=... Ask Ann.",
+            "lacks 'base_model'. Give it there or as the parameter base_model. Ask Ann.",
         ),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.__main__ import COMMANDS
 from tests.in_process import call
+from tuning.__main__ import ALL_COMMANDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,9 @@ MISTAKES = [
     (["full", "--layers", "0,12"], "Layer 12 does not exist: the encoder has 12 layers, numbered 0-11."),
     (["full", "--layers", "3,1"], "Did you mean 1,3?"),
     (["full", "--strategy", "drop-tpo"], "Did you mean 'drop-top'?"),
-    (["full", "--epocs", "3"], "--nli-epochs"),
+    (["full", "--epocs", "3"], "epocs: full has no such parameter. Did you mean sts_epochs or nli_epochs?"),
+    (["full", "--lyers", "6"], "lyers: full has no such parameter. Did you mean layers?"),
+    (["history", "--x_y", "6"], "x_y: history has no such parameter. python -m pipelines history --help lists"),
     (["full", "--nli_epochs", "three"], "nli_epochs=three: input should be a valid number"),
     (["full", "--sts_epochs", "0"], "sts_epochs=0: input should be greater than 0"),
     (["full", "--pooling", "max"], "pooling=max: input should be 'mean' or 'cls'."),
@@ -90,7 +93,7 @@ def test_a_process_ends_with_2_and_one_paragraph(tmp_path):
         ),
         (
             "tuning",
-            [["--help"], ["search", "--help"]],
+            [["-h"], *([name, "-h"] for name in ALL_COMMANDS)],
             [
                 (["search", "--rebuild", "first"], "is not the number of a version"),
                 (["search", "--storage", "studies"], "storage=studies cannot be used"),

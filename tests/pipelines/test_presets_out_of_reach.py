@@ -68,7 +68,7 @@ LACKING = [
     ),
     (
         ["marathi-muril-modern"],
-        "put its train, dev and test .tsv files into one folder and give it as -P sts_data=FOLDER",
+        "put its train, dev and test .tsv files into one folder and give it as sts_data=FOLDER",
     ),
     (["tamil"], "No Tamil STS data set is known. Give a file of two sentences and a score"),
     (

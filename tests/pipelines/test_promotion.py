@@ -69,7 +69,7 @@ def test_a_limit_refuses_what_is_above_it_and_lets_pass_what_is_not(uri, limit, 
         ({"roundtrip/max_abs_diff": float("nan")}, "its round trip through disk was not verified"),
         ({"roundtrip/max_abs_diff": 0.2}, "it did not come back as it was saved: embeddings differ by 0.2"),
         ({"with_pairs": False}, "say of the dev pairs was not kept"),
-        ({"recipe": "other"}, "there is no reference in the registry to hold it against"),
+        ({"recipe": "other"}, "there is no reference in the registry to compare it with"),
     ],
     ids=["no round trip", "failed round trip", "no dev pairs", "no reference"],
 )

@@ -42,7 +42,7 @@ def test_one_recipe_is_shown_so_that_it_can_be_taken_as_a_file(tmp_path, argumen
 
     assert shown.exit_code == 0
     assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("tamil")
-    assert "-P sts_data=FILE" in shown.output
+    assert "sts_data=FILE" in shown.output
 
 
 def test_a_file_of_ones_own_is_shown_with_what_it_extends(tmp_path):
