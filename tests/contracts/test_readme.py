@@ -149,3 +149,16 @@ def test_every_number_of_the_results_stands_under_a_command():
         title = section.splitlines()[0]
         assert not re.search(r"\d\.\d", section.split("```")[0]), f"{title}: a number before the command that gave it"
         assert "```" in section, f"{title}: no command"
+
+
+def test_the_lines_for_the_library_make_an_encoder(tmp_path, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(import sbert_prune\n.*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) <= 10
+    whole = 'recipe="quickstart"'
+    assert block.count(whole) == 1
+    monkeypatch.chdir(tmp_path)
+
+    exec(block.replace(whole, f"{whole}, nli_max_rows=200, sts_max_rows=200"), {})
+
+    assert "'sts_test/spearman_cosine': 0." in capsys.readouterr().out
+    assert {"pruning.json", "model.safetensors", "modules.json"} <= {path.name for path in Path("smaller").iterdir()}
