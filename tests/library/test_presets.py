@@ -57,7 +57,7 @@ def test_what_a_preset_leaves_to_the_user_it_explains(name):
     recipe = load_recipe(name)
 
     for parameter, value in (("nli_data", recipe.nli.data), ("sts_data", recipe.sts.data)):
-        assert (value is None) == (f"-P {parameter}=" in recipe.hint(parameter))
+        assert (value is None) == (f"{parameter}=" in recipe.hint(parameter))
 
 
 @pytest.mark.parametrize(

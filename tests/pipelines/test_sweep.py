@@ -135,7 +135,7 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
         (["--strategies", "drop-top,drop-top"], "strategies=drop-top,drop-top: write each strategy once"),
         (["--strategies", "drop-top,"], "write each strategy once"),
         (["--strategies", "drop-tip"], "strategy=drop-tip: there is no such strategy. Did you mean 'drop-top'?"),
-        (["--layers", "6"], "No such option '--layers'"),
+        (["--layers", "6"], "layers: sweep has no such parameter"),
     ],
 )
 def test_mistakes_are_reported_before_anything_is_written(untouched, options, message):
