@@ -142,10 +142,14 @@ def test_a_new_field_is_described_on_the_page_of_commands(report):
     assert row in report["page"].splitlines()
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.path)
-def test_every_setting_has_a_help_that_full_shows(setting):
-    shown = " ".join(CliRunner().invoke(full, ["--help"], terminal_width=1000).output.split())
+@pytest.fixture(scope="module")
+def shown():
+    """What `full --help` prints, on one line."""
+    return " ".join(CliRunner().invoke(full, ["--help"], terminal_width=1000).output.split())
 
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.path)
+def test_every_setting_has_a_help_that_full_shows(setting, shown):
     assert setting.description.endswith(".")
     assert f"--{setting.parameter.replace('_', '-')} TEXT {setting.help}" in shown
 

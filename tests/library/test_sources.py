@@ -1,10 +1,10 @@
 """A base is found by name, folder or hub id, or the error says where it was searched for."""
 
 import json
-import logging
 import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from unittest import TestCase
 
 import pytest
 import torch
@@ -300,19 +300,20 @@ def test_a_model_or_revision_that_the_hub_lacks_is_answered_with_advice(hub, tin
     assert expected in message
 
 
-def test_without_a_network_the_cache_serves_what_was_fetched_before(hub, tiny_base, monkeypatch, caplog):
+def test_without_a_network_the_cache_serves_what_was_fetched_before(hub, tiny_base, monkeypatch):
+    logs = TestCase()
     commit = hub.add_model("org/name", tiny_base())
     first = locate_base("org/name")
     hub.stop()
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert locate_base("org/name") == locate_base("org/name@main") == first
-    assert locate_base(f"org/name@{commit}") == first
-    assert not caplog.records
+    with logs.assertNoLogs("sbert_prune", "WARNING"):
+        assert locate_base("org/name") == locate_base("org/name@main") == first
+        assert locate_base(f"org/name@{commit}") == first
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    with caplog.at_level(logging.WARNING):
+    with logs.assertLogs("sbert_prune", "WARNING") as logged:
         assert locate_base("org/name") == first
-    assert f"taken from the cache as of commit {commit[:8]}" in caplog.text
+    assert f"taken from the cache as of commit {commit[:8]}" in "".join(logged.output)
 
 
 @pytest.mark.parametrize("environment", [{"HF_HUB_OFFLINE": "1"}, {}])
