@@ -21,6 +21,9 @@ _DEEPEST = 3
 
 _TOO_DEEP = f"no setting is nested that deeply. At most {_DEEPEST} levels are read: indent less, or close a bracket"
 
+_MAX_SHOWN_CHARS = 200
+"""Of a line, in a message."""
+
 _MAX_VALUES = 10_000
 """Settings and entries of lists in a file. An anchor counts each time it is used: a few of them make millions."""
 
@@ -44,9 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RecipeError(f"The recipe {path} is not read: {error}. Give a file with settings.") from error
     try:
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
-    except RecursionError as error:
-        raise RecipeError(f"The recipe {path}: {_TOO_DEEP}.") from error
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"The recipe {path} is not readable YAML{_yaml_problem(error, text)}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value in _NULLS):
@@ -62,6 +63,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+class _Loader(yaml.BaseLoader):
+    """Stops at nesting that no recipe has, which would take seconds to parse and then exceed Python's recursion."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node with those inside it. Raises ComposerError for one that is nested too deeply."""
+        self._depth += 1
+        if self._depth > 2 * _DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it untyped
+            raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f": {str(error).splitlines()[0]}."
@@ -69,7 +86,8 @@ def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
     lines = text.splitlines()
     line = lines[number] if number < len(lines) else ""
     advice = " Indent with spaces: YAML takes no tabs." if line[: len(line) - len(line.lstrip())].count("\t") else ""
-    shown = f" That line is: {line.strip()}" if line.strip() else ""
+    content = line.strip()[:_MAX_SHOWN_CHARS] + ("..." if len(line.strip()) > _MAX_SHOWN_CHARS else "")
+    shown = f" That line is: {content}" if content else ""
     return f", line {number + 1}: {error.problem}.{advice}{shown}"
 
 

@@ -14,7 +14,7 @@ MAX_TOKENIZER_BYTES = 128_000_000
 MAX_HEADER_BYTES = 20_000_000
 """The header of a safetensors file. A model of a thousand layers has 2 MB."""
 
-MAX_CARD_BYTES = 2_000_000
+MAX_CARD_BYTES = 1_000_000
 """The README.md of a data set on a hub."""
 
 MAX_RECIPE_BYTES = 100_000
