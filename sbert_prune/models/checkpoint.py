@@ -17,9 +17,10 @@ from sbert_prune.models.modules import PICKLE, check_files, read_modules
 from sbert_prune.models.safetensors_file import StoredTensor, read_tensors
 from sbert_prune.system.reading import (
     MAX_CONFIG_BYTES,
-    MAX_POSITIONS,
+    MAX_PIECES,
     MAX_TEXT_CHARS,
     MAX_TOKENIZER_BYTES,
+    MAX_WIDTH,
     check_nesting,
     read_json,
 )
@@ -224,7 +225,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
             f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder."
         )
     depth = depth_in_config(config)
-    _check_positions(folder, config)
+    _check_sizes(folder, config)
     weights = _weight_files(folder)
     architecture = architecture_of(str(config["model_type"]))
     tensors = encoder_tensors(folder, architecture, _all_tensors(folder, weights))
@@ -288,14 +289,18 @@ def _check_texts(path: Path, parsed: dict[str, Any]) -> None:
         )
 
 
-def _check_positions(folder: Path, config: Mapping[str, Any]) -> None:
-    """Check the number of positions, for each of which Transformers allocates memory before it sees the weights."""
-    positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and positions > MAX_POSITIONS:
-        raise EncoderError(
-            f"{folder}: config.json gives max_position_embeddings={positions:,}; at most {MAX_POSITIONS:,} are "
-            "supported. Restore it from where the model came from."
-        )
+_SIZES = re.compile(r"(num|n|d)_\w+|(\w+_)?(size|dim|buckets|positions|embeddings)")
+"""Names of the numbers in a config by which Transformers allocates memory before it sees the weights."""
+
+
+def _check_sizes(folder: Path, config: Mapping[str, Any]) -> None:
+    for name, size in config.items():
+        limit = MAX_PIECES if name.endswith(("vocab_size", "positions", "embeddings")) else MAX_WIDTH
+        if isinstance(size, int) and _SIZES.fullmatch(name) and size > limit:
+            raise EncoderError(
+                f"{folder}: config.json gives {name}={size:,}; at most {limit:,} are supported. Restore it from where "
+                "the model came from."
+            )
 
 
 def _read_json(path: Path, advice: str, limit: int = MAX_CONFIG_BYTES) -> Any:

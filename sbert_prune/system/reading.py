@@ -23,8 +23,11 @@ MAX_RECIPE_BYTES = 100_000
 MAX_TEXT_CHARS = 131_072
 """A cell of a table, or a piece of a vocabulary. It is also the limit of Python's csv module."""
 
-MAX_POSITIONS = 20_000_000
-"""The longest input of an encoder, in pieces, that its config may announce."""
+MAX_PIECES = 20_000_000
+"""The longest input and the largest vocabulary of an encoder that its config may announce, in pieces."""
+
+MAX_WIDTH = 1_000_000
+"""Any other size that a config may announce, such as that of a layer."""
 
 MAX_DEPTH = 64
 """Groups and lists inside each other, in JSON."""
