@@ -236,7 +236,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         if module.is_pickled:
             _refuse_pickle(module.folder / PICKLE)
         if module.weights:
-            read_tensors(module.weights)
+            _check_module(module.folder / "config.json", read_tensors(module.weights))
     return Checkpoint(folder, config, depth, weights, tensors)
 
 
@@ -300,6 +300,20 @@ def _check_sizes(folder: Path, config: Mapping[str, Any]) -> None:
             raise EncoderError(
                 f"{folder}: config.json gives {name}={size:,}; at most {limit:,} are supported. Restore it from where "
                 "the model came from."
+            )
+
+
+def _check_module(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Check the sizes in a module's config, by which memory is allocated before the weights are read."""
+    if not path.is_file():
+        return
+    config = _read_json(path, "")
+    largest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    for name, size in config.items() if isinstance(config, dict) else ():
+        if isinstance(size, int) and size > max(1, largest):
+            raise EncoderError(
+                f"{path} gives {name}={size:,}, and the weights beside it have at most {largest:,} in a dimension. "
+                "They do not belong together; fetch the folder again."
             )
 
 

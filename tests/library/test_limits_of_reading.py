@@ -5,6 +5,8 @@ import json
 import pyarrow
 import pyarrow.parquet
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from sbert_prune.data.hub_layout import NamedFile, read_card
 from sbert_prune.data.sources import load_nli, load_sts_for_evaluation
@@ -124,6 +126,19 @@ def test_a_model_that_would_fill_the_memory_is_refused(folder, case):
         read_all(folder)
 
     assert len(str(caught.value)) < 1_000
+
+
+def test_a_module_that_announces_more_than_its_weights_have_is_refused(folder):
+    (folder / "2_Dense").mkdir()
+    save_file({"linear.weight": torch.ones(2, 16)}, folder / "2_Dense" / "model.safetensors")
+    (folder / "2_Dense" / "config.json").write_text('{"in_features": 16, "out_features": 2, "bias": false}')
+    listed = [*json.loads((folder / "modules.json").read_text()), {"type": "x.Dense", "path": "2_Dense"}]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    inspect_checkpoint(folder)
+    changed(folder / "2_Dense" / "config.json", out_features=10**9)
+
+    with pytest.raises(EncoderError, match=r"gives out_features=1,000,000,000, and the weights .* at most 16"):
+        inspect_checkpoint(folder)
 
 
 def test_what_lies_within_the_limits_is_read(tmp_path):
