@@ -1,7 +1,7 @@
 """CMA-ES (Hansen 2016, arXiv 1604.00772) without stored state: what it knows is computed from the study's results.
 
-Optuna's own sampler pickles its state into the study's storage and unpickles what is there, so whoever may write to a
-shared database could run code in every worker.
+Optuna's own sampler pickles its state into the study's storage and unpickles what is there, so write access to a shared
+database would be enough to run code in every worker.
 """
 
 from __future__ import annotations
