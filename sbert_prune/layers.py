@@ -11,6 +11,10 @@ _LIST = re.compile(
 )  # at most nine digits, because int() refuses thousands of them
 
 
+MAX_DEPTH = 1_000
+"""More layers than any encoder has: a config that announces more is wrong, and would fill the memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerSelection:
     """The kept layers of an encoder.
@@ -20,7 +24,7 @@ class LayerSelection:
         depth: Number of layers before pruning.
 
     Raises:
-        SelectionError: The indices are empty, unsorted, repeated, or outside the depth.
+        SelectionError: The indices are empty, unsorted, repeated, or outside the depth; or there are too many.
     """
 
     kept: tuple[int, ...]
@@ -31,6 +35,10 @@ class LayerSelection:
         if self.depth < 1:
             raise SelectionError(
                 f"An encoder of depth {self.depth} has no layers to keep; the depth must be 1 or more."
+            )
+        if self.depth > MAX_DEPTH:
+            raise SelectionError(
+                f"An encoder of {self.depth:,} layers is not known; at most {MAX_DEPTH:,} are supported."
             )
         if not self.kept:
             raise SelectionError(f"No layer is kept. Keep at least one of the layers 0-{self.depth - 1}.")

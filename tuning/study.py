@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +20,7 @@ from sbert_prune.system.processes import Process
 from sbert_prune.tracking.store import alone_in_database
 from sbert_prune.tracking.store_uri import own_folder, without_password
 from sbert_prune.training.batches import digest_of
+from tuning.cma_es import CmaEsSampler
 from tuning.storage import unusable
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from sbert_prune.data.formats.read import read_table
 from sbert_prune.data.formats.table import Record, Table
 from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError, RecipeError
+from sbert_prune.system.reading import MAX_TEXT_CHARS
 
 Synonyms = Mapping[str, Sequence[str]]
 """The names that a column may have, the most specific first."""
@@ -45,23 +46,30 @@ class Columns:
     def cells(self, record: Record) -> list[object]:
         """Return the required cells of a record.
 
-        Raises DataError for a record with another number of cells, which may have shifted.
+        Raises DataError for a record with another number of cells, which may have shifted, or with a cell that is too
+        long to be read.
         """
         if not self.fits(len(record.cells)):
             num_cells = f"{len(record.cells)} cell{'s' * (len(record.cells) != 1)}"
             raise DataError(
                 f"{num_cells}; expected {self.width}{' or more' if self.open_ended else ''} ({self.layout})"
             )
-        return [record.cells[index] for index in self.indices]
+        return [_limited(record.cells[index]) for index in self.indices]
 
     def more_cells(self, record: Record) -> list[str]:
         """Return the optional cells of a record; "" for one that is empty or that the table lacks."""
-        cells = ("" if index is None else record.cells[index] for index in self.more)
+        cells = ("" if index is None else _limited(record.cells[index]) for index in self.more)
         return [clean(str(cell)) if cell is not None else "" for cell in cells]
 
     def fits(self, num_cells: int) -> bool:
         """Return whether a record may have this many cells."""
         return num_cells == self.width or (self.open_ended and num_cells > self.width)
+
+
+def _limited(cell: object) -> object:
+    if isinstance(cell, str | bytes) and len(cell) > MAX_TEXT_CHARS:
+        raise DataError(f"a cell has {len(cell):,} characters; expected at most {MAX_TEXT_CHARS:,}")
+    return cell
 
 
 def first_cells(table: Table) -> tuple[str, ...]:

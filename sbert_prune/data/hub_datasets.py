@@ -14,6 +14,7 @@ from typing import Self
 from sbert_prune.data.hub_layout import DEFAULT, Configs, NamedFile, read_card, split_of
 from sbert_prune.errors import DataError, HubError
 from sbert_prune.hub.snapshot import Snapshot, resolve
+from sbert_prune.system.reading import MAX_CARD_BYTES, too_large
 
 CONVERTED = "refs/convert/parquet"
 """The branch with the hub's conversion of a data set to parquet, which data sets that are loading scripts have too."""
@@ -173,8 +174,14 @@ def _data_files(snapshot: Snapshot) -> list[NamedFile]:
 
 
 def _card(snapshot: Snapshot) -> str:
-    if all(file.path != _CARD for file in snapshot.files):
+    card = next((file for file in snapshot.files if file.path == _CARD), None)
+    if card is None:
         return ""
+    if card.size > MAX_CARD_BYTES:
+        raise DataError(
+            f"{_CARD} of {_at(snapshot)} is not read: {too_large(card.size, MAX_CARD_BYTES)}. Download the data files, "
+            "and give their folder."
+        )
     return (snapshot.fetch([_CARD]) / _CARD).read_text(encoding="utf-8", errors="replace")
 
 

@@ -21,6 +21,7 @@ DEFAULT = ""
 _COMPRESSIONS = (".gz", ".xz", ".zst")
 _PREFERRED = (".parquet", ".arrow")  # then by name: one format is enough, and these two store the columns' types
 _PARTIAL = "partial"
+_MAX_PATTERNS = 10_000
 _OF_SHARDS = re.compile(r"\d+|of|part|[0-9a-f]{16}")
 
 
@@ -96,13 +97,23 @@ def read_card(text: str, files: Iterable[NamedFile]) -> tuple[Configs, str | Non
     """Return the files of each config that a README declares, with their splits, and the name of the default config.
 
     Both are empty for a README without such a declaration, or with one that cannot be parsed.
+
+    Raises:
+        DataError: The README declares more patterns of file names than are read.
     """
     files = list(files)
     configs: Configs = {}
-    default = None
+    default, num_patterns = None, 0
     for declared in _declared(text):
         name = str(declared.get("config_name", "default"))
-        configs[name] = [file for entry in _entries(declared) for file in _matching(*entry, files)]
+        entries = _entries(declared)
+        num_patterns += sum(len(patterns) for _, patterns in entries)
+        if num_patterns > _MAX_PATTERNS:
+            raise DataError(
+                f"The data set's README.md declares more than {_MAX_PATTERNS:,} patterns of file names, the most that "
+                "are read. Download the data files, and give their folder."
+            )
+        configs[name] = [file for entry in entries for file in _matching(*entry, files)]
         default = name if declared.get("default") is True else default
     return configs, default
 
@@ -134,8 +145,10 @@ def _declared(text: str) -> list[dict[str, Any]]:
 
     front = re.match(r"---\s*\n(.*?)\n---", text, re.DOTALL)
     try:
-        metadata = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
+        # libyaml takes a tenth of the time.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        metadata = yaml.load(front[1], Loader=loader) if front else None  # both are safe
+    except (yaml.YAMLError, RecursionError, ValueError):
         return []
     configs = metadata.get("configs") if isinstance(metadata, dict) else None
     return [config for config in configs if isinstance(config, dict)] if isinstance(configs, list) else []
@@ -165,8 +178,8 @@ def _join(folder: str, pattern: str) -> str:
 
 
 def _matching(word: str | None, patterns: list[str], files: list[NamedFile]) -> list[NamedFile]:
-    expressions = [_expression(pattern) for pattern in patterns]
-    matched = [file for file in files if any(expression.fullmatch(file.path) for expression in expressions)]
+    globs = [_WILDCARD.split(pattern) for pattern in patterns]
+    matched = [file for file in files if any(_is_match(glob, file.path) for glob in globs)]
     if word is None:
         return [NamedFile(file.path, "", file.split or "train", frozenset(), file.is_partial) for file in matched]
     split = SPLIT_WORDS.get(re.split(r"[^a-z]", word.lower())[0])
@@ -174,8 +187,33 @@ def _matching(word: str | None, patterns: list[str], files: list[NamedFile]) -> 
     return [NamedFile(file.path, "", split, rest, file.is_partial) for file in matched]
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression for a glob in which `*` stays inside a folder and `**` does not."""
-    parts = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))
+_WILDCARD = re.compile(r"(\*\*/|\*\*|\*|\?)")
+
+
+def _is_match(glob: list[str], path: str) -> bool:
+    """Return whether a glob matches a whole path; `*` stays inside a folder and `**` does not.
+
+    Without a regular expression, because a README could declare one that backtracks for hours.
+
+    Args:
+        glob: The pattern, split into wildcards and the texts between them.
+        path: The path.
+    """
+    ends = {0}  # where the part of the path can end that the pieces so far match
+    for piece in glob:
+        if not ends:
+            return False
+        first = min(ends)
+        if piece == "**/":
+            ends |= {place + 1 for place in range(first, len(path)) if path[place] == "/"}
+        elif piece == "**":
+            ends = set(range(first, len(path) + 1))
+        elif piece == "*":
+            for place in range(first, len(path)):
+                if place in ends and path[place] != "/":
+                    ends.add(place + 1)
+        elif piece == "?":
+            ends = {end + 1 for end in ends if path[end : end + 1] not in ("", "/")}
+        else:
+            ends = {end + len(piece) for end in ends if path.startswith(piece, end)}
+    return len(path) in ends

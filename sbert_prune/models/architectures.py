@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
 from sbert_prune.errors import EncoderError, SelectionError
+from sbert_prune.layers import MAX_DEPTH
 
 if TYPE_CHECKING:
     from torch import nn
@@ -130,11 +131,20 @@ def depth_in_config(config: dict[str, Any]) -> int:
     architecture = architecture_of(str(config.get("model_type")), class_name)
     for key in (*architecture.depth_keys, "num_hidden_layers"):
         if isinstance(config.get(key), int):
-            return int(config[key])
+            return _checked_depth(int(config[key]), key)
     raise EncoderError(
         f"config.json of this {config.get('model_type')} holds no {architecture.depth_keys[0]}, "
         "so its depth is not known."
     )
+
+
+def _checked_depth(depth: int, key: str) -> int:
+    if depth > MAX_DEPTH:
+        raise EncoderError(
+            f"config.json gives {key}={depth:,}; at most {MAX_DEPTH:,} layers are supported. Restore it from where the "
+            "model came from."
+        )
+    return depth
 
 
 def check_selection(model_type: str, selection: LayerSelection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,8 +13,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.architectures import architecture_of, depth_in_config
 from sbert_prune.models.lineage import FILE_NAME
-from sbert_prune.models.modules import PICKLE, read_modules
+from sbert_prune.models.modules import PICKLE, check_files, read_modules
 from sbert_prune.models.safetensors_file import StoredTensor, read_tensors
+from sbert_prune.system.reading import (
+    MAX_CONFIG_BYTES,
+    MAX_PIECES,
+    MAX_TEXT_CHARS,
+    MAX_TOKENIZER_BYTES,
+    MAX_WIDTH,
+    check_nesting,
+    read_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -208,14 +216,16 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         EncoderError: The config, tokenizer or a shard is missing; the architecture is unknown; weights are pickled; a
-            file is truncated or corrupt; or config and weights do not agree.
+            file is truncated or corrupt, a link out of the folder, or too large; or config and weights do not agree.
     """
+    check_files(folder)
     config = _read_json(folder / "config.json", "Give a folder that holds a Transformers encoder or a sentence model.")
     if not isinstance(config, dict) or "model_type" not in config:
         raise EncoderError(
             f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder."
         )
     depth = depth_in_config(config)
+    _check_sizes(folder, config)
     weights = _weight_files(folder)
     architecture = architecture_of(str(config["model_type"]))
     tensors = encoder_tensors(folder, architecture, _all_tensors(folder, weights))
@@ -226,7 +236,7 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         if module.is_pickled:
             _refuse_pickle(module.folder / PICKLE)
         if module.weights:
-            read_tensors(module.weights)
+            _check_module(module.folder / "config.json", read_tensors(module.weights))
     return Checkpoint(folder, config, depth, weights, tensors)
 
 
@@ -251,7 +261,7 @@ def _check_tokenizer(folder: Path) -> None:
         )
     path = folder / "tokenizer.json"
     if path.is_file():
-        parsed = _read_json(path, "")
+        parsed = _read_json(path, "", MAX_TOKENIZER_BYTES)
         if (
             not isinstance(parsed, dict)
             or not isinstance(parsed.get("model"), dict)
@@ -260,14 +270,59 @@ def _check_tokenizer(folder: Path) -> None:
             raise EncoderError(
                 f"{path} holds no vocabulary, so it is no tokenizer. Restore it from where the model came from."
             )
+        _check_texts(path, parsed)
 
 
-def _read_json(path: Path, advice: str) -> Any:
+def _check_texts(path: Path, parsed: dict[str, Any]) -> None:
+    """Check that no piece is far longer than a word, and that the rest of a tokenizer is nested as settings are."""
+    vocabulary = parsed["model"]["vocab"]
+    pieces = vocabulary if isinstance(vocabulary, dict) else (entry[0] for entry in vocabulary if entry)
+    try:
+        longest = max(map(len, pieces), default=0)
+        check_nesting(parsed | {"model": {}})
+    except (ValueError, LookupError, TypeError) as error:
+        raise EncoderError(f"{path} is no tokenizer ({error}). Restore it from where the model came from.") from error
+    if longest > MAX_TEXT_CHARS:
+        raise EncoderError(
+            f"{path} has a piece of {longest:,} characters; at most {MAX_TEXT_CHARS:,} are read. Restore it from where "
+            "the model came from."
+        )
+
+
+_SIZES = re.compile(r"(num|n|d)_\w+|(\w+_)?(size|dim|buckets|positions|embeddings)")
+"""Names of the numbers in a config by which Transformers allocates memory before it sees the weights."""
+
+
+def _check_sizes(folder: Path, config: Mapping[str, Any]) -> None:
+    for name, size in config.items():
+        limit = MAX_PIECES if name.endswith(("vocab_size", "positions", "embeddings")) else MAX_WIDTH
+        if isinstance(size, int) and _SIZES.fullmatch(name) and size > limit:
+            raise EncoderError(
+                f"{folder}: config.json gives {name}={size:,}; at most {limit:,} are supported. Restore it from where "
+                "the model came from."
+            )
+
+
+def _check_module(path: Path, tensors: Mapping[str, StoredTensor]) -> None:
+    """Check the sizes in a module's config, by which memory is allocated before the weights are read."""
+    if not path.is_file():
+        return
+    config = _read_json(path, "")
+    largest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    for name, size in config.items() if isinstance(config, dict) else ():
+        if isinstance(size, int) and size > max(1, largest):
+            raise EncoderError(
+                f"{path} gives {name}={size:,}, and the weights beside it have at most {largest:,} in a dimension. "
+                "They do not belong together; fetch the folder again."
+            )
+
+
+def _read_json(path: Path, advice: str, limit: int = MAX_CONFIG_BYTES) -> Any:
     if not path.is_file():
         raise EncoderError(f"{path.parent} holds no {path.name}. {advice}")
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return read_json(path, limit)
+    except ValueError as error:
         raise EncoderError(f"{path} is not valid JSON ({error}). Restore it from where the model came from.") from error
 
 

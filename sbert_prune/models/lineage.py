@@ -1,6 +1,5 @@
 """Lineage: what a variant was made from, saved as `pruning.json` in every model."""
 
-import json
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError
 from sbert_prune.layers import LayerSelection
+from sbert_prune.system.reading import read_json
 
 FILE_NAME = "pruning.json"
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
@@ -223,9 +223,9 @@ def read_lineage(folder: Path) -> Lineage | None:
     if not path.is_file():
         return None
     try:
-        lineage = Lineage.model_validate(json.loads(path.read_bytes()))
+        lineage = Lineage.model_validate(read_json(path))
         lineage.selection  # noqa: B018 - raises a ValueError for impossible layers
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise EncoderError(
             f"{path} cannot be read: {str(error).rstrip('.')}. "
             "Restore it, or delete it to treat the model as one of unknown origin."

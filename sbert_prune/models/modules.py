@@ -1,6 +1,5 @@
 """The modules after the encoder in a saved sentence model, as listed in `modules.json`."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from typing import Any
 
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
+from sbert_prune.models.model_files import check_file, files_in
+from sbert_prune.system.reading import read_json
 
 FILE_NAME = "modules.json"
 PICKLE = "pytorch_model.bin"
@@ -51,9 +52,9 @@ def read_modules(folder: Path) -> tuple[SavedModule, ...]:
     if not path.is_file():
         return ()
     try:
-        entries = json.loads(path.read_bytes())
+        entries = read_json(path)
         listed = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in entries]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise EncoderError(
             f"{path} is no list of modules ({error}). Restore it from where the model came from."
         ) from error
@@ -94,47 +95,50 @@ def pooling_of(folder: Path) -> str | None:
         return None
     path = module.folder / "config.json"
     try:
-        config: Any = json.loads(path.read_bytes())
+        config: Any = read_json(path)
         legacy = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
         modes = config.get("pooling_mode") or [mode for key, mode in legacy.items() if config.get(key)]
         return modes if isinstance(modes, str) else "+".join(modes) or "other"
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise EncoderError(
             f"{path} does not say how to pool ({error}). Restore it from where the model came from."
         ) from error
 
 
-_OTHER_FORMATS = (".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt", ".pth", ".ckpt", ".gguf", ".tflite")
-_OTHER_FOLDERS = ("onnx", "openvino", "coreml")
-
-
 def copy_sidecar_files(folder: Path, out: Path) -> None:
-    """Copy all files of a model except the encoder's own weights and config, in any format.
+    """Copy the files of a model but the encoder's own weights and config: tokenizer, settings, further modules, texts.
 
-    Links are replaced by copies of their targets; broken links are left out.
+    Other files stay behind, such as code and pickles. Links are replaced by copies of their targets.
+
+    Raises:
+        EncoderError: A file is a link out of the folder, or larger than what is read.
     """
     for path in _sidecar_files(folder):
+        check_file(folder, path)
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
 
 
 def _sidecar_files(folder: Path) -> Iterator[Path]:
-    modules = {module.folder for module in read_modules(folder)}
-    for module in modules:
-        yield from (path for path in module.rglob("*") if path.is_file() and path.suffix not in _OTHER_FORMATS)
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        other = (
-            path.suffix in _OTHER_FORMATS or parts[0] in _OTHER_FOLDERS or any(part.startswith(".") for part in parts)
+    for path in files_in(folder):
+        of_encoder = path.name in {"config.json", LINEAGE} or (
+            path.name.startswith("model") and "safetensors" in path.name
         )
-        of_encoder = len(parts) == 1 and (
-            path.name in {"config.json", LINEAGE} or (path.name.startswith("model") and "safetensors" in path.name)
-        )
-        if (
-            path.is_file()
-            and not other
-            and not of_encoder
-            and not any(path.is_relative_to(module) for module in modules)
-        ):
+        if not of_encoder:
             yield path
+    for module in {module.folder for module in read_modules(folder)}:
+        yield from files_in(module)
+
+
+def check_files(folder: Path) -> None:
+    """Check every file of a model that is read or copied.
+
+    Raises:
+        EncoderError: A file is a link out of the folder, or larger than what is read.
+    """
+    for path in files_in(folder):
+        check_file(folder, path)
+    for module in read_modules(folder):
+        for path in files_in(module.folder):
+            check_file(folder, path)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sbert_prune.errors import EncoderError
 from sbert_prune.models.checkpoint import PICKLES, shards
 from sbert_prune.models.lineage import FILE_NAME
-from sbert_prune.models.modules import PICKLE, copy_sidecar_files, read_modules
+from sbert_prune.models.model_files import check_file
+from sbert_prune.models.modules import PICKLE, check_files, copy_sidecar_files, read_modules
 from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def convert_pickles(folder: Path, out: Path) -> None:
     torch unpickles with `weights_only`, so that a pickle with anything but tensors is refused.
 
     Raises:
-        EncoderError: A pickle is damaged or contains more than tensors, or the output folder is not empty.
+        EncoderError: A pickle is damaged or contains more than tensors, a file is a link out of the folder, or the
+            output folder is not empty.
     """
+    check_files(folder)
     with whole_folder(
         out, num_bytes=sum(path.stat().st_size for path in folder.glob("*.bin") if path.is_file())
     ) as partial:
@@ -44,18 +47,20 @@ def convert_pickles(folder: Path, out: Path) -> None:
             if module.is_pickled:
                 target = partial / module.folder.relative_to(folder) / "model.safetensors"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _save(_load(module.folder / PICKLE), target, module.folder)
+                _save(_load(folder, module.folder / PICKLE), target, module.folder)
 
 
 def _load_all(folder: Path) -> dict[str, Tensor]:
     index = folder / PICKLES[1]
     if not index.is_file():
-        return _load(folder / PICKLES[0])
-    return {key: tensor for path in shards(index, ".bin") for key, tensor in _load(path).items()}
+        return _load(folder, folder / PICKLES[0])
+    return {key: tensor for path in shards(index, ".bin") for key, tensor in _load(folder, path).items()}
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def _load(folder: Path, path: Path) -> dict[str, Tensor]:
     import torch
+
+    check_file(folder, path)
 
     try:
         weights: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sbert_prune.errors import EncoderError
+from sbert_prune.system.reading import MAX_HEADER_BYTES
 
 _BITS = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
@@ -55,6 +56,11 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= size - 8:
             raise EncoderError(f"{path} is not a safetensors file, or it is cut off: {size} bytes. Fetch it again.")
+        if length > MAX_HEADER_BYTES:
+            raise EncoderError(
+                f"{path} has a header of {length / 1e6:,.0f} MB; at most {MAX_HEADER_BYTES / 1e6:g} MB are read, which "
+                "is enough for a thousand layers. Fetch it again."
+            )
         try:
             header = json.loads(file.read(length))
             entries = {

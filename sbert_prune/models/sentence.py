@@ -42,6 +42,7 @@ _LOAD_ERRORS = (
     TypeError,
     LookupError,
     AttributeError,
+    AssertionError,
     ImportError,
     SafetensorError,
     StrictDataclassError,

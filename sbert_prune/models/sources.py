@@ -1,6 +1,5 @@
 """Find a base: in this package, in an installed package, in a folder, or on a hub."""
 
-import json
 import logging
 import os
 import re
@@ -12,9 +11,11 @@ from tempfile import mkdtemp
 from sbert_prune.errors import EncoderError, HubError
 from sbert_prune.hub.snapshot import Snapshot
 from sbert_prune.models.checkpoint import Checkpoint, inspect_checkpoint
+from sbert_prune.models.model_files import limit_of
 from sbert_prune.models.modules import FILE_NAME, PICKLE
 from sbert_prune.models.pickles import convert_pickles, holds_pickles
 from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.system.reading import read_json, too_large
 
 _SIDECAR_SUFFIXES = (".json", ".txt", ".model")
 _INDEX = "model.safetensors.index.json"
@@ -40,14 +41,24 @@ def fetch_model(snapshot: Snapshot, *, convert_pickle: bool) -> Path:
         raise EncoderError(_no_weights(snapshot, _pickles(top)))
     indexes = {_INDEX, _PICKLED_INDEX}
     sidecar_files = [name for name in top if PurePosixPath(name).suffix in _SIDECAR_SUFFIXES and name not in indexes]
-    folder = snapshot.fetch([*sidecar_files, *(name for name in weights if name in indexes)])
+    folder = _fetch(snapshot, [*sidecar_files, *(name for name in weights if name in indexes)])
     shards = [shard for name in weights if name in indexes for shard in _listed(folder / name)]
     modules = [
         path
         for module in _module_folders(folder)
         for path in _module_files(snapshot, module, convert_pickle=convert_pickle)
     ]
-    return snapshot.fetch([*modules, *weights, *shards])
+    return _fetch(snapshot, [*modules, *weights, *shards])
+
+
+def _fetch(snapshot: Snapshot, names: list[str]) -> Path:
+    """Download files. Raises EncoderError, before anything is downloaded, for one that is too large to be read."""
+    sizes = {file.path: file.size for file in snapshot.files}
+    for name in names:
+        limit, num_bytes = limit_of(name), sizes.get(name, 0)
+        if limit is not None and num_bytes > limit:
+            raise EncoderError(f"{name} of {snapshot.repo_id} is not read: {too_large(num_bytes, limit)}.")
+    return snapshot.fetch(names)
 
 
 def _weights(top: list[str]) -> list[str]:
@@ -64,7 +75,7 @@ def _pickles(top: list[str]) -> list[str]:
 def _listed(index: Path) -> list[str]:
     """Return all shards that an index lists, so that the error names one that the hub lacks."""
     try:
-        names = sorted({str(name) for name in json.loads(index.read_bytes())["weight_map"].values()})
+        names = sorted({str(name) for name in read_json(index)["weight_map"].values()})
     except (ValueError, LookupError, AttributeError, TypeError):
         return []  # inspect_checkpoint reports what is wrong with it
     return [name for name in names if _SHARD.fullmatch(name) or _PICKLED_SHARD.fullmatch(name)]
@@ -72,7 +83,7 @@ def _listed(index: Path) -> list[str]:
 
 def _module_folders(folder: Path) -> list[str]:
     try:
-        return sorted({str(entry["path"]) for entry in json.loads((folder / FILE_NAME).read_bytes())} - {""})
+        return sorted({str(entry["path"]) for entry in read_json(folder / FILE_NAME)} - {""})
     except (OSError, ValueError, LookupError, TypeError):
         return []  # a bare encoder; or inspect_checkpoint reports what is wrong with the list
 

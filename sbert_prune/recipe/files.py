@@ -1,6 +1,6 @@
 """Loading of recipes from YAML files, with inheritance and overrides; errors name the parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,23 @@ from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.fields import fields_in_order
 from sbert_prune.recipe.recipe import Recipe, flatten, parameter_name
 from sbert_prune.recipe.settings import GROUPS
+from sbert_prune.system.reading import MAX_RECIPE_BYTES, read_bytes
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
 _DEEPEST = 3
 """A list in a group in the file. Deeper nesting is not a recipe, and could be a file that contains itself."""
+
+_TOO_DEEP = f"no setting is nested that deeply. At most {_DEEPEST} levels are read: indent less, or close a bracket"
+
+_MAX_SHOWN_CHARS = 200
+"""Of a line, in a message."""
+
+_MAX_VALUES = 10_000
+"""Settings and entries of lists in a file. An anchor counts each time it is used: a few of them make millions."""
+
+_MAX_EXTENDED = 20
+"""Recipes that inherit from each other in a chain."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -27,13 +39,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises RecipeError naming the file, and the line if it is known.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MAX_RECIPE_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError(
             f"The recipe {path} is not readable YAML: byte {error.start} is not UTF-8. Save it as UTF-8 text."
         ) from error
+    except ValueError as error:
+        raise RecipeError(f"The recipe {path} is not read: {error}. Give a file with settings.") from error
     try:
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"The recipe {path} is not readable YAML{_yaml_problem(error, text)}") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value in _NULLS):
@@ -45,8 +59,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"The recipe {path} contains {content}, not settings. Write them as `name: value`, one per line."
         )
-    tree: dict[str, Any] = _value(root, path, 0)
+    tree: dict[str, Any] = _value(root, path, 0, iter(range(_MAX_VALUES)))
     return tree
+
+
+class _Loader(yaml.BaseLoader):
+    """Stops at nesting that no recipe has, which would take seconds to parse and then exceed Python's recursion."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node with those inside it. Raises ComposerError for one that is nested too deeply."""
+        self._depth += 1
+        if self._depth > 2 * _DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it untyped
+            raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
@@ -56,27 +86,31 @@ def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
     lines = text.splitlines()
     line = lines[number] if number < len(lines) else ""
     advice = " Indent with spaces: YAML takes no tabs." if line[: len(line) - len(line.lstrip())].count("\t") else ""
-    shown = f" That line is: {line.strip()}" if line.strip() else ""
+    content = line.strip()[:_MAX_SHOWN_CHARS] + ("..." if len(line.strip()) > _MAX_SHOWN_CHARS else "")
+    shown = f" That line is: {content}" if content else ""
     return f", line {number + 1}: {error.problem}.{advice}{shown}"
 
 
-def _value(node: yaml.Node, path: Path, depth: int) -> Any:
+def _value(node: yaml.Node, path: Path, depth: int, budget: Iterator[int]) -> Any:
+    """Return the value of a node. budget: an item for each further value that the file may have."""
     line = node.start_mark.line + 1
     if node.tag not in _TAGS:
         raise RecipeError(
             f"The recipe {path} is not readable YAML, line {line}: a recipe has no tags such as {node.tag}. Remove it."
         )
     if depth > _DEEPEST:
-        raise RecipeError(f"The recipe {path}, line {line}: no setting is nested that deeply. Indent less.")
+        raise RecipeError(f"The recipe {path}, line {line}: {_TOO_DEEP}.")
+    if next(budget, None) is None:
+        raise RecipeError(f"The recipe {path}, line {line}: more than {_MAX_VALUES:,} values. Use fewer anchors.")
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, depth)
+        return _mapping(node, path, depth, budget)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, path, depth + 1) for item in node.value]
+        return [_value(item, path, depth + 1, budget) for item in node.value]
     plain_null = isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
     return None if plain_null else node.value
 
 
-def _mapping(node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
+def _mapping(node: yaml.MappingNode, path: Path, depth: int, budget: Iterator[int]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for key, value in node.value:
@@ -89,7 +123,7 @@ def _mapping(node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
                 "them."
             )
         lines[key.value] = line
-        mapping[key.value] = _value(value, path, depth + 1)
+        mapping[key.value] = _value(value, path, depth + 1, budget)
     return mapping
 
 
@@ -134,6 +168,11 @@ def _resolve(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in chain:
         cycle = " -> ".join(file.name for file in (*chain, path))
         raise RecipeError(f"The recipe {chain[0]} extends itself: {cycle}. Remove `{EXTENDS}` from one of them.")
+    if len(chain) == _MAX_EXTENDED:
+        raise RecipeError(
+            f"The recipe {chain[0]} inherits through more than {_MAX_EXTENDED} recipes, the most that are read. "
+            f"Remove `{EXTENDS}` from one of them."
+        )
     values = read_yaml(path)
     extended = values.pop(EXTENDS, None)
     if extended is None:

@@ -30,6 +30,22 @@ def test_commands_and_trials_leave_cutting_trimming_and_training_to_the_variant(
     assert imported(ROOT / "sbert_prune" / "variant.py") >= MAKERS, "the test has lost its subject"
 
 
+def test_training_begins_in_one_place_which_makes_the_weights_float32():
+    package = [path for name in ("sbert_prune", "pipelines", "tuning") for path in (ROOT / name).rglob("*.py")]
+    loops = {path.name for path in package if "from sbert_prune.training.loop import train" in path.read_text()}
+
+    assert loops == {"phases.py"}
+    assert [path.name for path in package if ".backward()" in path.read_text()] == ["gradients.py"]
+
+
+def test_only_values_of_our_own_processes_are_unpickled():
+    package = [path for name in ("sbert_prune", "pipelines", "tuning") for path in (ROOT / name).rglob("*.py")]
+    calls = {"pickle.load", "allow_pickle=True", "weights_only=False", "joblib.load", "optuna.samplers import CmaEs"}
+    found = {path.relative_to(ROOT).as_posix() for path in package if any(call in path.read_text() for call in calls)}
+
+    assert found == {"sbert_prune/training/distributed.py"}
+
+
 def test_the_public_names_are_these():
     assert sbert_prune.__all__ == ["Variant", "__version__", "evaluate", "load", "prune", "save", "train"]
     for name in sbert_prune.__all__:

@@ -157,6 +157,18 @@ def test_a_model_in_half_precision_that_is_already_loaded_is_trained_in_float32(
     assert {parameter.dtype for parameter in variant.model.parameters()} == {torch.float32}
 
 
+def test_a_half_precision_teacher_gives_a_student_in_float32(tiny_model, tiny_base, tmp_path, nli_data, sts_data):
+    tiny_model("bert", name="large", depth=2, width=32).half().save(str(tmp_path / "teacher"))
+    variant = sbert_prune.prune(tiny_base("bert", depth=2, width=32), 1, max_seq_length=32)
+
+    distils = {**SHORT, "nli_distillation": 0.5, "sts_distillation": 0.5}
+    teacher = tmp_path / "teacher"
+    sbert_prune.train(variant, "quickstart", teacher=teacher, nli_data=nli_data, sts_data=sts_data, **distils)
+
+    assert {parameter.dtype for parameter in variant.model.parameters()} == {torch.float32}
+    assert np.isfinite(embed(variant.model, ["a man plays"])).all()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

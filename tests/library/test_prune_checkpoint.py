@@ -211,18 +211,20 @@ def test_a_module_comes_along_whatever_its_folder_is_called(tiny_base, tmp_path,
     assert (tmp_path / "out" / place / "model.safetensors").is_file()
 
 
-def test_a_module_behind_a_link_comes_along(tiny_base, tmp_path):
+def test_a_module_behind_a_link_inside_the_folder_comes_along(tiny_base, tmp_path):
     folder = tiny_base(depth=4)
-    (tmp_path / "elsewhere").mkdir()
-    save_file({"linear.weight": torch.ones(2, 2)}, tmp_path / "elsewhere" / "model.safetensors")
-    (folder / "2_Dense").symlink_to(tmp_path / "elsewhere")
+    (folder / "parts").mkdir()
+    save_file({"linear.weight": torch.ones(2, 2)}, folder / "parts" / "model.safetensors")
+    (folder / "2_Dense").symlink_to(folder / "parts")
     (folder / "loop").symlink_to(folder)
     (folder / "dead").symlink_to(folder / "nowhere")
     list_modules(folder, ("Dense", "2_Dense"))
 
     prune_checkpoint(folder, LayerSelection((0,), 4), tmp_path / "out")
 
-    assert (tmp_path / "out" / "2_Dense" / "model.safetensors").is_file()
+    copied = tmp_path / "out" / "2_Dense" / "model.safetensors"
+    assert copied.is_file()
+    assert not copied.is_symlink()
 
 
 def test_pickled_weights_are_cut_only_when_asked_for_and_come_out_as_the_same_bytes(tiny_base, tmp_path):

@@ -103,6 +103,20 @@ def test_further_modules_and_what_is_not_normalised_are_the_teachers_own(save, t
     assert np.allclose(found, embed(model, texts), rtol=2e-3, atol=HALF)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_teacher_in_half_precision_computes_in_float32(save, tiny_model, texts, dtype):
+    base = tiny_model("bert", name="bare", depth=2)
+    model = SentenceTransformer(modules=[base[0], Pooling(16, "mean"), Dense(16, 24)], device="cpu").eval().to(dtype)
+    _, source = save(model=model)
+    assert {tensor.dtype for tensor in source.checkpoint.tensors.values()} == {
+        "F16" if dtype == torch.float16 else "BF16"
+    }
+
+    found = teach(source, texts)[0]
+
+    assert np.allclose(found, embed(model.float(), texts), rtol=2e-3, atol=HALF)
+
+
 def with_prompt(base, pooling, *, include_prompt, prompt="the river "):
     """Return a sentence model with the encoder of a base and a default prompt."""
     modules = [base[0], Pooling(16, pooling, include_prompt=include_prompt), Normalize()]
