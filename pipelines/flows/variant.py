@@ -9,7 +9,7 @@ from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps import evaluate, prune, register, train
 from pipelines.steps.judgement_log import Verdict, copy_judgement, log_judgement
-from pipelines.steps.keys import exam_key, variant_key
+from pipelines.steps.keys import exam_tags, variant_key
 from pipelines.steps.records import publish
 from pipelines.steps.rivals import find_rivals
 from sbert_prune.metrics import RETENTION
@@ -107,8 +107,11 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     context.unfinished.discard(key)
     same = f"version {version.version} of {version.name} is the same"
     echo(f"variant: {same}, and is reused (run {version.run_id}; force=true makes it again)")
-    if version.tags.get("exam_key") != exam_key(recipe, inputs.exam):
+    made_on = exam_tags(recipe, inputs.exam)
+    if version.tags.get("exam_key") != made_on["exam_key"]:
         return _evaluate_again(context, recipe, inputs, version, reference)
+    if not made_on.items() <= version.tags.items():  # an older version of this package left the pairs out
+        version = registry.update(context.store, version, {}, made_on)
     if context.parent is not None:
         context.parent.set_tags({"reused_from": version.run_id})
         copy_judgement(context.store, version.tags.get("evaluate_run_id", ""), context.parent)
@@ -161,12 +164,13 @@ def _evaluate(
 
 
 def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Version:
-    """Evaluate an existing variant on data or with settings that are new to it."""
+    """Evaluate an existing variant on data or with settings that are new to it: a trial of a search as well."""
     evaluation = _evaluate(context, recipe, inputs, find_model(version.uri), Reference.of(reference))
-    tags = {"exam_key": exam_key(recipe, inputs.exam), "evaluate_run_id": evaluation.run_id}
-    if version.is_trial:  # a trial of a search, which was evaluated on dev alone
-        tags |= {"role": VARIANT, "reference_key": reference.tags["reference_key"]}
-    version = registry.update(context.store, version, evaluation.metrics, tags)
+    tags = exam_tags(recipe, inputs.exam)
+    if version.is_trial:
+        tags["reference_key"] = reference.tags["reference_key"]
+    recorded = register.RecordedEvaluation.of(evaluation, tags)
+    version = register.record_evaluation(context.store, version, recorded)
     _log_to_parent(context, evaluation, version)
     return version
 
@@ -200,11 +204,9 @@ def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
         "variant_key": variant_key(recipe, context.hardware, inputs),
-        "exam_key": exam_key(recipe, inputs.exam),
+        **exam_tags(recipe, inputs.exam),
         "reference_key": reference.version.tags["reference_key"] if reference is not None else own_key,
         "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
         "role": VARIANT if reference is not None else REFERENCE,
-        "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
-        "sts_test_digest": inputs.texts.sts.test.digest[:16],
     }

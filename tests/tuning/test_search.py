@@ -175,6 +175,24 @@ def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(search
 
 
 @pytest.mark.slow
+def test_the_answer_is_promoted_beside_a_champion(searched):
+    project, client, _ = searched
+    promote = ["promote", "--registered-model", "sbert-small", "--margin", "2", "--version"]
+    answer = client.get_model_version_by_alias("sbert-small", "challenger")
+    made = CliRunner().invoke(pipelines_main, ["full", *given_to(project), "--layers", "4"])
+    assert made.exit_code == 0, made.output
+    first = CliRunner().invoke(pipelines_main, [*promote, str(max(map(int, versions(client))))])
+    assert first.exit_code == 0, first.output
+
+    promoted = CliRunner().invoke(pipelines_main, [*promote, str(answer.version)])
+
+    assert promoted.exit_code == 0, promoted.output
+    assert client.get_model_version_by_alias("sbert-small", "champion").version == answer.version
+    judged_on = ("sts_dev_digest", "sts_test_digest", "exam_key")
+    assert {f"sbert_prune.{tag}" for tag in judged_on} <= set(answer.tags)
+
+
+@pytest.mark.slow
 def test_the_registry_is_consistent_after_a_search_and_promote_takes_no_trial(searched):
     _, client, _ = searched
 
