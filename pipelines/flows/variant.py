@@ -53,31 +53,65 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
         inputs: The inputs of the variant.
         anew: Whether to build it even if there is one.
     """
-    depth = inputs.pruning.base.checkpoint.depth
-    whole_recipe = recipe.of_reference(depth)
-    key = variant_key(whole_recipe, context.hardware, inputs)
+    whole_recipe, whole = whole_variant(recipe, inputs)
+    depth, key = whole.pruning.num_layers, variant_key(whole_recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    version = _find_reference(context, recipe, inputs)
-    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
-        echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
-        version = None
-    if version is not None and not anew:
+    version = None if anew else existing_reference(context, recipe, inputs)
+    if version is not None:
         context.unfinished.discard(key)
         echo(f"reference: version {version.version} of {version.name} is reused (run {version.run_id})")
         return version
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
-    whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
         version = build(inner.for_variant(key), whole_recipe, whole, None)
         publish(run, version, inputs)
     return version
 
 
-def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
+def whole_variant(recipe: Recipe, inputs: Inputs) -> tuple[Recipe, Inputs]:
+    """Return recipe and inputs of a variant's reference, which keeps all layers."""
+    depth = inputs.pruning.base.checkpoint.depth
+    whole = replace(inputs.pruning, cuts=(str(depth),), strategy="none")
+    return recipe.of_reference(depth), replace(inputs, pruning=whole)
+
+
+def is_smaller(recipe: Recipe, inputs: Inputs) -> bool:
+    """Return whether a variant differs from its reference."""
+    return inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
+
+
+def existing_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
     """Return the reference that the same variant was compared with before, else the one of its own recipe.
 
-    The trials of a search are compared with the search's reference, whatever their settings.
+    The trials of a search are compared with the search's reference, whatever their settings. None where there is none,
+    or its bytes are gone.
     """
+    version = _find_reference(context, recipe, inputs)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
+        return None
+    return version
+
+
+def existing_variant(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
+    """Return the variant of the same recipe, data, seed and code; None where there is none, or its bytes are gone."""
+    if context.force:
+        return None
+    key = variant_key(recipe, context.hardware, inputs)
+    version = registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        same = f"version {version.version} of {version.name} is the same"
+        echo(f"variant: {same}, but its bytes are gone: it is made again")
+        return None
+    return version
+
+
+def is_evaluated(version: Version, recipe: Recipe, inputs: Inputs) -> bool:
+    """Return whether a version was evaluated on this data with these settings."""
+    return version.tags.get("exam_key") == exam_tags(recipe, inputs.exam)["exam_key"]
+
+
+def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
     store, name, own_key = context.store, recipe.registered_model, inputs.reference_key(recipe)
     key = variant_key(recipe, context.hardware, inputs)
     earlier = None if context.force else registry.find_tagged(store, name, "variant_key", key)
@@ -95,22 +129,15 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     """
     key = variant_key(recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    version = (
-        None if context.force else registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
-    )
-    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
-        same = f"version {version.version} of {version.name} is the same"
-        echo(f"variant: {same}, but its bytes are gone: it is made again")
-        version = None
-    if version is None:
+    if (version := existing_variant(context, recipe, inputs)) is None:
         return build(context.for_variant(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)
     same = f"version {version.version} of {version.name} is the same"
     echo(f"variant: {same}, and is reused (run {version.run_id}; force=true makes it again)")
-    made_on = exam_tags(recipe, inputs.exam)
-    if version.tags.get("exam_key") != made_on["exam_key"]:
+    if not is_evaluated(version, recipe, inputs):
         return _evaluate_again(context, recipe, inputs, version, reference)
-    if not made_on.items() <= version.tags.items():  # an older version of this package left the pairs out
+    made_on = exam_tags(recipe, inputs.exam)
+    if not made_on.items() <= version.tags.items():  # an older release did not record the pairs
         version = registry.update(context.store, version, {}, made_on)
     if context.parent is not None:
         context.parent.set_tags({"reused_from": version.run_id})
@@ -127,7 +154,11 @@ def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
         inputs: The base and the data.
         reference: The variant's reference; None builds the reference itself.
     """
-    model, cuts = _starting_model(inputs, reference)
+    model, cuts = inputs.pruning.base, cuts_to_train(inputs, has_reference=reference is not None)
+    if reference is not None and cuts != inputs.pruning.cuts:
+        version, depth = reference.version, inputs.pruning.cuts[0]
+        echo(f"schedule: begins with version {version.version} of {version.name}, all {depth} layers healed")
+        model = reference.model
     for number, layers in enumerate(cuts):
         model = prune.prune(context, recipe, model, layers, inputs.pruning, trims=number == 0)
         for phase in recipe.phases:
@@ -185,17 +216,14 @@ def _log_to_parent(context: Context, evaluation: Verdict | evaluate.EarlierEvalu
         copy_judgement(context.store, evaluation.run_id, context.parent)
 
 
-def _starting_model(inputs: Inputs, reference: Reference | None) -> tuple[SavedModel, tuple[str, ...]]:
-    """Return the model to start from and the cuts to make.
+def cuts_to_train(inputs: Inputs, *, has_reference: bool) -> tuple[str, ...]:
+    """Return the cuts to make.
 
     A schedule that begins with the whole depth starts from the reference, which is the whole model after training.
     """
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
-    if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
-        version = reference.version
-        echo(f"schedule: begins with version {version.version} of {version.name}, all {cuts[0]} layers healed")
-        return reference.model, cuts[1:]
-    return base, cuts
+    begins_whole = has_reference and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth)
+    return cuts[1:] if begins_whole else cuts
 
 
 def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> dict[str, str]:

@@ -166,7 +166,11 @@ def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(search
     after = len(runs_of(client, "trial"))
     more = search(project, *given, "--trials", "7")
 
+    planned = search(project, *given, "--trials", "7", "--plan", "true").output
     assert same.exit_code == more.exit_code == 0, same.output + more.output
+    for part in ("the reference", "shared weights", " trials: ", "controls", "trainings of finalists"):
+        assert f"{part}: " not in planned
+        assert not re.search(rf"^search .*{part}", planned, re.MULTILINE)
     assert after == before
     assert "resumes after 6 trials" in same.output
     assert len(runs_of(client, "trial")) > after
