@@ -127,6 +127,8 @@ def _check_model(
     for version in ours:
         for finding in audit_version(store, version):
             results.append((finding, _repair(store, version, finding) if repair else None))
+    if repair and (linked := sum(registry.link(store, version) for version in ours)):
+        echo(f"{name}: {linked} of its models are shown as registered in MLflow's pages now")
     results += [(finding, None) for finding in audit_references(ours)]
     if not registered:
         return results
