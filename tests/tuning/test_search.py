@@ -16,10 +16,11 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main as pipelines_main
 from sbert_prune.metrics import metric_of
 from sbert_prune.recipe.files import load_recipe
+from tests.commands import start
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
 from tuning.settings import Aim
-from tuning.study import open_study, stored_trials
+from tuning.study import DIGEST, open_study, stored_trials
 
 SHORT = (
     "--sts-epochs",
@@ -322,6 +323,23 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
     assert len(failed) >= 1
     verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
     assert verified.exit_code == 0, verified.output
+
+
+@pytest.mark.slow
+def test_two_searches_on_one_study_train_as_many_trials_as_asked_for(project):
+    given = ("search", *given_to(project), "--layers", "1", "--trials", "3", "--controls", "0", *QUICK)
+
+    commands = [start(project.folder, *given, module="tuning") for _ in range(2)]
+
+    assert [command.end() for command in commands] == [0, 0], commands[0].output + commands[1].output
+    (journal,) = (project.folder / ".sbert-prune" / "search").glob("*.journal")
+    trials = stored_trials(open_study(journal.stem, None, Aim(), "tpe", 0))
+    client = MlflowClient(project.uri)
+    assert sum(trial.counts for trial in trials) == 3
+    assert len({trial.attribute(DIGEST) for trial in trials if trial.counts}) == 3
+    assert all(trial.state.is_finished() for trial in trials)
+    assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+    assert client.get_model_version_by_alias("sbert-small", "challenger").tags["sbert_prune.role"] == "variant"
 
 
 @pytest.mark.slow
