@@ -327,7 +327,8 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
 
 @pytest.mark.slow
 def test_two_searches_on_one_study_train_as_many_trials_as_asked_for(project):
-    given = ("search", *given_to(project), "--layers", "1", "--trials", "3", "--controls", "0", *QUICK)
+    short = ("--phases", "sts", "--sts-max-rows", "16", "--seeds", "42,43")
+    given = ("search", *given_to(project), *short, "--layers", "1", "--trials", "3", "--controls", "0", *QUICK)
 
     commands = [start(project.folder, *given, module="tuning") for _ in range(2)]
 
