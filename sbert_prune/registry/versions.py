@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
@@ -115,16 +114,14 @@ def versions(
     conditions = {"name": name, **{f"tags.`{TAG}{tag}`": value for tag, value in (tagged or {}).items()}}
     query = " and ".join(f"{key}={_quoted(value)}" for key, value in conditions.items())
 
-    fetch_page = partial(_search, store, query, num_results=newest or 1000)
+    def fetch_page(token: str | None) -> Any:
+        return store.client.search_model_versions(
+            query, max_results=newest or 1000, order_by=["version_number DESC"], page_token=token
+        )
+
     with store_errors(f"The versions of {name} cannot be listed"):
         entries = list(pages(fetch_page) if newest is None else fetch_page(None))
     return sorted((_parse(entry) for entry in entries), key=lambda version: int(version.version))
-
-
-def _search(store: Store, query: str, token: str | None, *, num_results: int = 1000) -> Any:
-    return store.client.search_model_versions(
-        query, max_results=num_results, order_by=["version_number DESC"], page_token=token
-    )
 
 
 def existing_versions(store: Store, name: str, *, newest: int | None = None) -> list[Version]:
@@ -189,7 +186,8 @@ def versions_of(store: Store, model_id: str) -> list[Version]:
     """Return the versions of a logged model, in all registered models. Raises TrackingError."""
     query = f"source_path = {_quoted(f'models:/{model_id}')}"
     with store_errors(f"The versions of {model_id} cannot be listed"):
-        return [_parse(entry) for entry in pages(partial(_search, store, query))]
+        entries = pages(lambda token: store.client.search_model_versions(query, page_token=token))
+        return [_parse(entry) for entry in entries]
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:
