@@ -99,6 +99,10 @@ class Pages:
         """Return the address of one version."""
         return self._view(f"models/{name}/versions/{version}")
 
+    def logged_model(self, model_id: str) -> str:
+        """Return the address of a logged model."""
+        return self._view(f"experiments/{self.experiment_id}/models/{model_id}")
+
     def _view(self, path: str) -> str:
         return f"{self.server}/#/{path}{'&' if '?' in path else '?'}workflowType=machine_learning"
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from tuning.context import SearchContext
     from tuning.settings import Aim
+    from tuning.space import Space
     from tuning.study import StoredTrial
 
 _FINALS = "finals"
@@ -86,11 +87,25 @@ def run_finals(search: SearchContext, count: int, seeds: Sequence[int]) -> list[
         front = pareto_front([Candidate.of_trial(trial, search.aim) for trial in complete])
         numbers = {candidate.number for candidate in front}
         return [_untrained(trial, search) for trial in complete if trial.number in numbers]
-    ranked = sorted(complete, key=lambda trial: (-trial.score, trial.number))
-    best = [trial for trial in ranked[:count] if trial.score > ranked[0].score - _MARGIN]
     with WorkerPool() as pool:
-        finalists = [_with_seeds(search, pool, trial, seeds) for trial in best]
+        finalists = [_with_seeds(search, pool, trial, seeds) for trial in _best(complete, count)]
     return sorted(finalists, key=lambda finalist: -finalist.mean)
+
+
+def _best(complete: Sequence[StoredTrial], count: int) -> list[StoredTrial]:
+    ranked = sorted(complete, key=lambda trial: (-trial.score, trial.number))
+    return [trial for trial in ranked[:count] if trial.score > ranked[0].score - _MARGIN]
+
+
+def num_missing(study: Study, space: Space, recipe: Recipe, count: int, seeds: Sequence[int]) -> int:
+    """Return how many trainings the finals of a study lack. The arguments are those of the search."""
+    complete = [trial for trial in stored_trials(study) if trial.is_complete]
+    recipes = [space.point(trial.trial.params).recipe(recipe) for trial in _best(complete, count)]
+    return sum(
+        seed != finalist.seed and _stored(study, finalist.with_seed(seed)) is None
+        for finalist in recipes
+        for seed in seeds
+    )
 
 
 def _untrained(trial: StoredTrial, search: SearchContext) -> Finalist:

@@ -6,13 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.flows.plan import disk_lines, estimate_variants, format_duration
+from pipelines.flows.plan import disk_lines, estimate_trials, format_duration
 from tuning.benefit import MIN_CONTROLS
+from tuning.finals import num_missing
 from tuning.proposals import SHARE, controls_of, named_selections
 from tuning.screening import EPOCHS
 from tuning.study import open_study, stored_trials, study_exists, study_name
 
 if TYPE_CHECKING:
+    from optuna import Study
+
     from pipelines.inputs.load import Inputs
     from sbert_prune.recipe.recipe import Recipe
     from tuning.settings import Settings
@@ -25,51 +28,65 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
     Seconds are estimated from some optimizer steps of the deepest selection. Nothing is trained to its end or recorded.
     """
     with TemporaryDirectory() as scratch:
-        estimate = estimate_variants([(recipe, inputs)], Path(scratch))
+        estimate = estimate_trials(recipe, inputs, Path(scratch))
         device = estimate.hardware.device.type
         name = study_name(recipe, inputs, space=str(space), aim=str(settings.aim), device=device)
-        num_done, is_screened = _stored(name, settings)
+        study = _find_study(name, settings)
+        trials = stored_trials(study) if study is not None else []
+        num_done = sum(trial.counts for trial in trials)
         trial_s = sum(seconds for model, seconds in estimate.seconds.items() if model != "reference")
-        num_final = settings.finalists * (max(2, len(settings.seeds)) - 1)
         num_left = max(0, settings.trials - num_done)
+        num_final = _num_final(study, space, recipe, settings, num_left=num_left)
         most = settings.trials // SHARE if settings.controls is None else settings.controls
-        num_controls = len(controls_of(space, named_selections(space, {}), most, recipe.seed))
+        chosen = controls_of(space, named_selections(space, {}), most, recipe.seed)
+        num_controls = max(0, len(chosen) - sum(trial.is_control and trial.is_complete for trial in trials))
+        is_screened = study is not None and "screened" in study.user_attrs
         trains_shared = settings.screening == "shared" and space.num_selections > 2 and not is_screened
         parts = {
             "the reference": estimate.seconds.get("reference", 0.0),
             "shared weights": EPOCHS * trial_s if trains_shared else 0.0,
             f"{num_left} trials": num_left * trial_s,
-            _controls(num_controls, settings): num_controls * trial_s,
+            _controls(num_controls, len(chosen), settings): num_controls * trial_s,
             f"{num_final} trainings of finalists": num_final * trial_s,
         }
+        total_s = sum(parts.values())
         state = f"{num_done} of {settings.trials} trials are there" if num_done else "a new one"
         lines = [
             f"space     {space}",
             f"aim       {settings.aim}",
             f"study     {name}: {state}",
-            *estimate.lines,
+            *(line for line in estimate.lines if total_s or not line.startswith("train ")),
             *(f"search    {part}: {format_duration(seconds)}" for part, seconds in parts.items() if seconds),
-            f"time      at most {format_duration(sum(parts.values()))} of training on {estimate.hardware}, one after "
+            f"time      at most {format_duration(total_s)} of training on {estimate.hardware}, one after "
             "the other; most trials are stopped on their way",
             *disk_lines([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
 
 
-def _controls(number: int, settings: Settings) -> str:
+def _controls(number: int, total: int, settings: Settings) -> str:
     """Return the part of the plan that the controls are.
 
     Their number is an estimate where it is not given: it is decided when the trials are trained, and the fewer of them
     reach their end, the fewer controls there are.
     """
     estimate = " at most" if settings.controls is None else ""
-    purpose = "" if number >= MIN_CONTROLS else f" (the benefit is not measured with fewer than {MIN_CONTROLS})"
+    purpose = "" if total >= MIN_CONTROLS else f" (the benefit is not measured with fewer than {MIN_CONTROLS})"
     return f"{number} control{'s' * (number != 1)}{estimate}, to measure the benefit{purpose}"
 
 
-def _stored(name: str, settings: Settings) -> tuple[int, bool]:
-    """Return how many trials the study has, and whether it has screened; a study that does not exist is not created."""
+def _find_study(name: str, settings: Settings) -> Study | None:
+    """Return the study; None if it does not exist, which is not created."""
     if not study_exists(name, settings.storage):
-        return 0, False
-    study = open_study(name, settings.storage, settings.aim, settings.sampler, 0)
-    return sum(trial.counts for trial in stored_trials(study)), "screened" in study.user_attrs
+        return None
+    return open_study(name, settings.storage, settings.aim, settings.sampler, 0)
+
+
+def _num_final(study: Study | None, space: Space, recipe: Recipe, settings: Settings, *, num_left: int) -> int:
+    """Return how many trainings of finalists there are: while trials are missing, at most."""
+    if settings.aim.against is not None:
+        return 0  # the Pareto front is not trained again
+    seeds = settings.seeds or (recipe.seed, recipe.seed + 1)
+    if study is None or num_left:
+        return settings.finalists * (len(seeds) - 1)
+    return num_missing(study, space, recipe, settings.finalists, seeds)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import TrialState
 
 from sbert_prune.strategies import STRATEGIES, choose_layers
+from sbert_prune.system.processes import Process
 from tuning.asha import furthest_first
 from tuning.study import (
     ANSWERED,
@@ -19,11 +20,14 @@ from tuning.study import (
     KEPT_LAYERS,
     ORIGIN,
     PROBE,
+    PROCESS,
     RANDOM,
     SAMPLER,
     SHARED,
     STALE,
     enqueue,
+    exceeds,
+    give_up,
     stored_trials,
 )
 
@@ -69,6 +73,7 @@ class Requested:
 def request_trial(study: Study, space: Space) -> Requested:
     """Return the next trial: a queued one, else one of the sampler's."""
     trial = study.ask()
+    trial.set_user_attr(PROCESS, str(Process.current()))
     origin = str(trial.user_attrs.get(ORIGIN, SAMPLER))
     trial.set_user_attr(ORIGIN, origin)
     return Requested(trial, space.suggest(trial), origin, bool(trial.user_attrs.get(CONTROL)))
@@ -136,7 +141,11 @@ class Proposals:
             return None
         if all(trial.state != TrialState.WAITING for trial in trials):  # queued: a trial whose process has ended
             self._propose()
-        return request_trial(self._study, self._space)
+        requested = request_trial(self._study, self._space)
+        if exceeds(self._study, requested.trial.number, self._total):
+            give_up(self._study, requested.trial)
+            return None
+        return requested
 
     def _propose(self) -> None:
         """Queue what to try next, or leave it to the sampler."""

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.console import deferring_signals, echo
 from sbert_prune.errors import SearchError
-from sbert_prune.system.processes import Process
 from tuning.asha import furthest_first, is_alone, may_continue
 from tuning.endings import ActiveTrial, TrialEndings, close_trial_run, open_trial_run
 from tuning.messages import CONTINUE, STOP, Failed, RungScore, Task
@@ -22,13 +21,13 @@ from tuning.study import (
     DIGEST,
     KEPT_LAYERS,
     METRICS,
-    PROCESS,
     REASON,
     RUN,
     RUNG_SCORES,
     earlier_trial,
     fail_and_requeue,
     stored_trials,
+    wait_for_claims,
 )
 from tuning.trial import run_trial
 from tuning.workers import WorkerPool, ready_workers
@@ -169,7 +168,6 @@ class _Scheduler:
                 self._ended = ""
                 return False
             recipe = request.proposal.recipe(self._search.recipe)
-            request.trial.set_user_attr(PROCESS, str(Process.current()))
             request.trial.set_user_attr(KEPT_LAYERS, str(request.proposal.selection))
             request.trial.set_user_attr(DIGEST, recipe.digest)
             if not self._answer(request, recipe):
@@ -185,6 +183,7 @@ class _Scheduler:
             Whether it was ended.
         """
         trial = request.trial
+        wait_for_claims(self._search.study, trial.number)
         earlier = earlier_trial(self._search.study, recipe.digest, trial.number)
         if request.is_control and earlier is not None and earlier.state == TrialState.PRUNED:
             earlier = None  # a control is trained to its end, even where the same trial was stopped

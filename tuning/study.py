@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -26,7 +26,7 @@ from tuning.storage import unusable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from optuna import Study
+    from optuna import Study, Trial
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
@@ -48,7 +48,9 @@ PROBE, CONTROL = "probe", "control"
 
 ORIGIN: What proposed the trial.
 ANSWERED: The record that answered it, where it was not trained.
-STALE: Set where its process ended without a result.
+STALE: Set where its process ended without a result, or it gave the trial up before training.
+PROCESS: The process that trains it.
+DIGEST: Of its recipe: set when the trial is claimed, before it is trained.
 RUNG_SCORES: A pair of dev score and seconds of training for each rung.
 PROBE: The number of the settings that are tried before all others.
 CONTROL: Set where the trial is one that the search is compared with.
@@ -61,6 +63,7 @@ _UNUSABLE = (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError)
 """What Optuna raises where a storage cannot be used; a RuntimeError for the tables of another version of Optuna."""
 
 _NEW_TRIAL_S = 60.0
+_POLL_S, _MAX_POLLS = 0.05, 200
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -234,11 +237,51 @@ def _is_stale(trial: StoredTrial, is_running: Callable[[str], bool]) -> bool:
 def fail_and_requeue(study: Study, trial: StoredTrial) -> None:
     """Fail a trial whose process has ended, and queue the same one again."""
     attributes = {key: value for key, value in trial.trial.user_attrs.items() if key in {ORIGIN, CONTROL}}
-    # Private: Optuna 5 has no public way to set an attribute of a trial that another process asked for. A storage finds
-    # a trial's id by its number, but a study makes neither its storage nor its own id public.
-    optuna.Trial(study, trial.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
-    study.tell(trial.number, state=TrialState.FAIL)
+    try:
+        # Private: Optuna 5 has no public way to set an attribute of a trial that another process asked for. A storage
+        # finds a trial's id by its number, but a study makes neither its storage nor its own id public.
+        optuna.Trial(study, trial.trial._trial_id).set_user_attr(STALE, "its process ended without a word")
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, UpdateFinishedTrialError):
+        return  # another command has just done the same
     study.enqueue_trial(trial.trial.params, user_attrs=attributes)
+
+
+def exceeds(study: Study, number: int, total: int) -> bool:
+    """Return whether a trial that was just asked for is one too many: several commands may ask at once.
+
+    Numbers decide, and Optuna gives each once and in order: a trial yields to those before it, trained or in training,
+    and to those after it that were trained. So of two commands that ask for the last trial, one gets it.
+    """
+    others = [trial for trial in stored_trials(study) if trial.number != number]
+    before = [trial for trial in others if trial.number < number]
+    in_training = [trial for trial in before if trial.state == TrialState.RUNNING and not trial.is_control]
+    return sum(trial.counts for trial in others) + len(in_training) >= total
+
+
+def give_up(study: Study, trial: Trial) -> None:
+    """End a trial that is one too many: it is not trained, does not count, and is not tried again."""
+    trial.set_user_attr(STALE, "another command has asked for the last trial")
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def wait_for_claims(study: Study, number: int) -> None:
+    """Wait until all earlier trials in training have a digest, so that of two the same, the later one finds the other.
+
+    A trial has none for as long as its command takes to choose the settings. One whose process has ended, or that takes
+    longer than ten seconds, is not waited for.
+    """
+    for _ in range(_MAX_POLLS):
+        if not any(_is_choosing(trial) for trial in stored_trials(study) if trial.number < number):
+            return
+        time.sleep(_POLL_S)
+
+
+def _is_choosing(trial: StoredTrial) -> bool:
+    if trial.state != TrialState.RUNNING or trial.attribute(DIGEST) is not None:
+        return False
+    process = Process.parse(trial.attribute(PROCESS) or "")
+    return process is None or process.is_running is not False
 
 
 def earlier_trial(study: Study, digest: str, before: int) -> StoredTrial | None:

@@ -50,17 +50,18 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
 
     from pipelines.flows.summary import judgement_lines, metric_lines, where_report
     from pipelines.steps.context import open_context
-    from pipelines.steps.evaluate import evaluate, find_earlier
+    from pipelines.steps.evaluate import EarlierEvaluation, evaluate, find_earlier
+    from pipelines.steps.keys import exam_tags
     from pipelines.steps.records import logged_id
+    from pipelines.steps.register import RecordedEvaluation, complete_versions
     from pipelines.steps.rivals import Rivals, find_champion
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
         rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
-        if (earlier := find_earlier(context, recipe, source, exam, rivals)) is not None:
-            echo(*metric_lines(earlier.metrics), where_report(context.store, earlier.run_id))
-        else:
-            verdict = evaluate(context, recipe, source, exam, rivals)
-            echo(*judgement_lines(verdict), where_report(context.store, verdict.run_id))
+        result = find_earlier(context, recipe, source, exam, rivals) or evaluate(context, recipe, source, exam, rivals)
+        lines = metric_lines(result.metrics) if isinstance(result, EarlierEvaluation) else judgement_lines(result)
+        echo(*lines, where_report(context.store, result.run_id))
+        complete_versions(context.store, source, RecordedEvaluation.of(result, exam_tags(recipe, exam)))
     if logged_id(source):
         echo(f"next   {command_line('register', model=source.uri)}")

@@ -46,17 +46,16 @@ def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool
 
         echo(*run_full(recipe, inputs, seed_values, **options))
         return
-    echo(*format_plan([(recipe, inputs)]))
-    if seed_values:
-        echo(f"seeds     all of this {len(seed_values)} times, once for each of {seeds}")
+    recipes = [recipe.with_seed(seed) for seed in seed_values] or [recipe]
+    echo(*format_plan([(seeded, inputs) for seeded in recipes], force=options["force"]))
 
 
-def format_plan(variants: Sequence[tuple[Recipe, Inputs]]) -> list[str]:
+def format_plan(variants: Sequence[tuple[Recipe, Inputs]], *, force: bool) -> list[str]:
     """Return lines that estimate what making these variants would take."""
     from pipelines.flows.plan import plan
 
     with TemporaryDirectory() as scratch:
-        return plan(variants, Path(scratch))
+        return plan(variants, Path(scratch), force=force)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -38,10 +38,18 @@ def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool
     inputs = load_inputs(variants[0][0])
     swept = [(variant, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for variant, pruning in variants]
     if plan:
-        echo(*format_plan(swept))
+        echo(*format_plan(distinct(swept), force=force))
         return
     check_disk_space(*max(swept, key=lambda variant: variant[1].pruning.num_layers))
     echo(*run_sweep(swept, force=force))
+
+
+def distinct(variants: list[tuple[Recipe, Inputs]]) -> list[tuple[Recipe, Inputs]]:
+    """Return the variants that a sweep makes: each selection of layers once."""
+    by_selection: dict[str, tuple[Recipe, Inputs]] = {}
+    for recipe, inputs in variants:
+        by_selection.setdefault(inputs.pruning.described, (recipe, inputs))
+    return list(by_selection.values())
 
 
 def find_variants(recipe: Recipe, depths: str | None, strategies: str | None) -> list[tuple[Recipe, PruneInputs]]:

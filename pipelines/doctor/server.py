@@ -8,9 +8,10 @@ from configparser import Error as ConfigError
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pipelines.doctor.findings import Finding
+from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted
 from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 2.0
 _PASSWORD_TIMEOUT_S = 8.0  # checking a password is slow on purpose, and slower on a busy machine
-_REQUEST = "api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-"""A request that every user may make; its status shows whether the server and its database work."""
+_API = "api/2.0/mlflow/experiments"
 
 
 def check_server(uri: str) -> Finding:
@@ -37,7 +37,7 @@ def check_server(uri: str) -> Finding:
                     advice,
                     "export MLFLOW_TRACKING_URI=http://HOST:PORT",
                 )
-            answer = session.get(f"{uri.rstrip('/')}/{_REQUEST}", timeout=_PASSWORD_TIMEOUT_S)
+            answer = session.get(f"{uri.rstrip('/')}/{_request()}", timeout=_PASSWORD_TIMEOUT_S)
             if answer.status_code in {401, 403}:  # it refuses to give its version as well
                 return _denied(shown, answer.status_code, session.auth)
             running = session.get(f"{uri.rstrip('/')}/version", timeout=_PASSWORD_TIMEOUT_S).text.strip()
@@ -57,6 +57,25 @@ def check_server(uri: str) -> Finding:
     return _assess(shown, running, answer)
 
 
+def _request() -> str:
+    """Return a request that every user may make; its status shows whether the server and its database work."""
+    experiment_id, name = chosen_experiment()
+    if experiment_id is not None:
+        return f"{_API}/get?{urlencode({'experiment_id': experiment_id})}"
+    return f"{_API}/get-by-name?{urlencode({'experiment_name': name})}"
+
+
+def _deleted(answer: requests.Response) -> Problem | None:
+    """Return the problem that the experiment was deleted; None if it was not, or does not exist."""
+    try:
+        experiment = answer.json().get("experiment", {})
+    except (ValueError, AttributeError):
+        return None
+    if experiment.get("lifecycle_stage") != "deleted":
+        return None
+    return deleted(str(experiment.get("experiment_id")), str(experiment.get("name")))
+
+
 def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
     installed, summary = version("mlflow"), f"{shown}: MLflow {running[:20]}"
     if answer.status_code >= 500:
@@ -67,6 +86,8 @@ def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
     if running.partition(".")[0] != installed.partition(".")[0]:
         advice = f"It cannot store models in the format of MLflow {installed}: upgrade it, on the server."
         return _fail(summary, advice, f'pip install "mlflow=={installed}"')
+    if (problem := _deleted(answer)) is not None:
+        return _fail(f"{summary}: {problem.found}", problem.advice, problem.command)
     return Finding("store", "ok", f"{summary}{f' (here: {installed})' if running != installed else ''}, answers")
 
 
@@ -81,7 +102,9 @@ def _denied(shown: str, status: int, auth: object) -> Finding:
         return _fail(
             f"{shown}: status 401", advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD"
         )
-    advice = f"Ask its administrator to let {user or 'you'} read the experiment Default, or use another experiment."
+    experiment_id, name = chosen_experiment()
+    experiment = f"the experiment {experiment_id or name}"
+    advice = f"Ask its administrator to let {user or 'you'} read {experiment}, or use another experiment."
     return _fail(f"{shown}: status 403", advice, "export MLFLOW_EXPERIMENT_NAME=NAME")
 
 

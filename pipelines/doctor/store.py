@@ -6,16 +6,19 @@ import os
 import re
 import shlex
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from pipelines.doctor.disk import may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.experiment import chosen_experiment, deleted, misplaced
 from sbert_prune.tracking.store_uri import (
     check_store,
     open_database,
@@ -61,13 +64,40 @@ def _check_contents(database: sqlite3.Connection, path: Path) -> Finding:
     database.execute("BEGIN IMMEDIATE")  # the start of every write: refused while another program writes
     database.execute("ROLLBACK")
     shell = shlex.quote(str(path))
-    return check_schema(
+    finding = check_schema(
         str(row[0]) if row else None,
         {name for name in tables if not name.startswith(("sqlite_", "alembic_"))},
         where=f"{path} ({in_bytes(path.stat().st_size)})",
         uri=f"sqlite:///{shell}",
         backup=f"cp {shell} {shlex.quote(f'{path}.before')} && ",
     )
+    if finding.state != "ok" or "experiments" not in tables:
+        return finding
+    return _check_experiment(lambda query, value: database.execute(query, (value,)).fetchone(), path) or finding
+
+
+def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -> Finding | None:
+    """Find what makes every command refuse the store: it was moved or copied, or the experiment was deleted.
+
+    Args:
+        fetch_row: Returns the first row of a query with one value, `?`.
+        path: The SQLite file; None for another database.
+    """
+    experiment_id, name = chosen_experiment()
+    column, value = ("experiment_id", experiment_id) if experiment_id is not None else ("name", name)
+    query = f"SELECT experiment_id, name, artifact_location, lifecycle_stage FROM experiments WHERE {column} = ?"
+    row = fetch_row(query, value)
+    if row is None:
+        return None
+    experiment_id, name, location, stage = map(str, row)
+
+    def has_runs() -> bool:
+        return fetch_row("SELECT 1 FROM runs WHERE experiment_id = ? LIMIT 1", experiment_id) is not None
+
+    problem = misplaced(path, location, has_runs=has_runs) if path is not None else None
+    if problem is None and stage == "deleted":
+        problem = deleted(experiment_id, name)
+    return Finding("store", "fail", problem.found, problem.advice, problem.command) if problem is not None else None
 
 
 def _unwritable(problem: str, path: Path) -> Finding:
@@ -146,6 +176,11 @@ def check_database(uri: str) -> Finding:
             tables = set(sqlalchemy.inspect(connection).get_table_names())
             query = sqlalchemy.text("SELECT version_num FROM alembic_version")
             revision = connection.execute(query).scalar() if "alembic_version" in tables else None
+
+            def fetch_row(query: str, value: str) -> Any:
+                return connection.execute(sqlalchemy.text(query.replace("?", ":value")), {"value": value}).first()
+
+            refused = _check_experiment(fetch_row, None) if "experiments" in tables else None
     except ModuleNotFoundError as error:
         advice = f"The database driver {error.name} is not installed."
         return Finding("store", "fail", shown, advice, f"pip install {package_of(error.name)}")
@@ -158,7 +193,8 @@ def check_database(uri: str) -> Finding:
         return Finding("store", "fail", f"{shown}: {reason_of(error)[:160]}", advice, command)
     address = '"$MLFLOW_TRACKING_URI"' if os.environ.get("MLFLOW_TRACKING_URI") else shown
     tables = {name for name in tables if not name.startswith("alembic_")}
-    return check_schema(str(revision) if revision else None, tables, where=shown, uri=address, backup="")
+    finding = check_schema(str(revision) if revision else None, tables, where=shown, uri=address, backup="")
+    return refused if refused is not None and finding.state == "ok" else finding
 
 
 _ELSEWHERE = "export MLFLOW_TRACKING_URI=sqlite:///$HOME/mlflow.db"

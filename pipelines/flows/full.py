@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo, silence_libraries
 from pipelines.flows.summary import draw_variants, promote_line, summarise
-from pipelines.flows.variant import find_or_build, find_or_build_reference
+from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
 from pipelines.steps.context import describe_all, open_context
@@ -64,12 +64,12 @@ def run_full(
 
 def make_variant(context: Context, recipe: Recipe, inputs: Inputs) -> tuple[Version, Version]:
     """Make one variant under a run of its own, and return it and its reference."""
-    is_smaller = inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
-    role = VARIANT if is_smaller else REFERENCE
+    smaller = is_smaller(recipe, inputs)
+    role = VARIANT if smaller else REFERENCE
     with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
         log_data_checks(recipe, run, inputs)
-        reference = find_or_build_reference(inner, recipe, inputs, anew=context.force and not is_smaller)
-        variant = find_or_build(inner, recipe, inputs, reference) if is_smaller else reference
+        reference = find_or_build_reference(inner, recipe, inputs, anew=context.force and not smaller)
+        variant = find_or_build(inner, recipe, inputs, reference) if smaller else reference
         publish(run, variant, inputs)
         try:
             draw_variants(run, registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN))

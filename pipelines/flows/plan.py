@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo, silence_libraries
+from pipelines.flows.survey import Cut, Survey
 from pipelines.inputs.load import COPIES
+from pipelines.steps.checkpointing import Unfinished
+from pipelines.steps.context import Context
 from pipelines.steps.train import measure_text_fit, tokenizer_of
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sentence import save_sentence_model
-from sbert_prune.registry import versions as registry
 from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.tracking.store import connect
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from pipelines.inputs.load import Inputs
     from sbert_prune.recipe.recipe import Recipe
-    from sbert_prune.registry.version import Version
     from sbert_prune.training.device import Hardware
     from sbert_prune.training.estimate import Estimate
 
@@ -51,79 +51,102 @@ class Plan:
     hardware: Hardware
 
 
-def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> list[str]:
+def plan(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path, *, force: bool = False) -> list[str]:
     """Return the plan as lines: rows, optimizer steps, seconds, memory, disk and what is reused.
 
     Some optimizer steps are timed on copies; nothing is recorded.
 
     Args:
-        variants: Recipes of one base with their inputs; they have the same data and share a reference.
+        variants: Recipes of one base with their inputs; they have the same data.
         scratch: A folder for the copies.
+        force: Whether the command would make again what exists.
     """
-    estimated = estimate_variants(variants, scratch)
-    hardware = estimated.hardware
-    time = format_duration(sum(estimated.seconds.values()))
+    hardware = _prepare(*variants[0])
+    survey = Survey(_context(hardware, scratch, force=force), _subfolder(scratch, "survey"))
+    for recipe, inputs in variants:
+        survey.add(recipe, inputs)
+    estimated = _estimate(survey, hardware, variants[0][1], scratch)
+    seconds = sum(estimated.seconds.values())
+    time = f"{format_duration(seconds)} of training" if any(cut.phases for cut in survey.cuts) else "nothing is trained"
     return [
         "",
         *estimated.lines,
-        f"time      {time} of training on {hardware}; evaluating, saving and registering come on top",
+        f"time      {time} on {hardware}; evaluating, saving and registering come on top",
         f"memory    {peak_memory_mb(hardware.device):,.0f} MB at most in this estimate",
         *disk_lines(estimated.models),
         "plan      nothing was trained or recorded; leave plan out to do it",
     ]
 
 
-def estimate_variants(variants: Sequence[tuple[Recipe, Inputs]], scratch: Path) -> Plan:
-    """Estimate what making some variants would take. The arguments are those of `plan`."""
-    recipe, inputs = variants[0]
+def estimate_trials(recipe: Recipe, inputs: Inputs, scratch: Path) -> Plan:
+    """Estimate the training of one variant, which a search does for each trial, and of the reference if there is none.
+
+    Args:
+        recipe: The recipe of the variant.
+        inputs: Its inputs.
+        scratch: A folder for copies of models.
+    """
+    hardware = _prepare(recipe, inputs)
+    survey = Survey(_context(hardware, scratch, force=False), _subfolder(scratch, "survey"))
+    survey.add_reference(recipe, inputs)
+    layers = str(inputs.pruning.num_layers)
+    survey.cuts.append(Cut(f"variant {layers} layers", recipe, inputs, layers, dict.fromkeys(recipe.phases, 0)))
+    return _estimate(survey, hardware, inputs, scratch)
+
+
+def _prepare(recipe: Recipe, inputs: Inputs) -> Hardware:
+    """Print how well the tokenizer fits the texts, and return the hardware."""
     silence_libraries()
-    hardware = choose_hardware(recipe.device, recipe.precision)
-    base = inputs.pruning.base
-    measure_text_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length)
-    reused = _find_reference(recipe, inputs)
-    whole = _cut(recipe, inputs, str(base.checkpoint.depth), scratch / "whole")
-    lines, seconds = [f"reuse     {_reuse_text(reused)}"], dict[str, float]()
-    models = [] if reused else [("reference", recipe.of_reference(base.checkpoint.depth), whole)]
-    for number, (variant_recipe, variant_inputs) in enumerate(variants):
-        for cut in _trained_cuts(variant_recipe, variant_inputs):
-            variant = _cut(variant_recipe, variant_inputs, cut, scratch / f"variant-{number}-{cut}")
-            models.append((f"variant {variant.checkpoint.depth} layers", variant_recipe, variant))
-    counts = Counter(name for name, *_ in models)
-    distinct = {name: (model_recipe, model) for name, model_recipe, model in models}
-    for name, (model_recipe, model) in distinct.items():  # models of the same depth take the same time
-        source = inputs.teacher or whole
-        for phase in model_recipe.phases:
-            part = _part(phase, model_recipe, inputs)
-            fresh = Variant.load(model, model_recipe)
-            teacher = teacher_of(model_recipe, phase, fresh.lineage, source)
-            estimate = estimate_training(fresh.model, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
-            times = f", {counts[name]} times" if counts[name] > 1 else ""
-            lines.append(f"train     {name}, {phase}: {_estimate_text(estimate)}{times}")
-            seconds[name] = seconds.get(name, 0.0) + estimate.seconds * counts[name]
-    return Plan(tuple(lines), seconds, tuple(model for *_, model in models), hardware)
+    measure_text_fit(tokenizer_of(inputs.pruning.base), inputs.texts.sample(), recipe.max_seq_length)
+    return choose_hardware(recipe.device, recipe.precision)
 
 
-def _trained_cuts(recipe: Recipe, inputs: Inputs) -> tuple[str, ...]:
-    """Return the cuts that are followed by training; a first cut to the whole depth is the reference."""
-    pruning = inputs.pruning
-    if not pruning.drops_layers and not recipe.vocabulary_limit.trims:
-        return ()
-    begins_whole = len(pruning.cuts) > 1 and pruning.cuts[0] == str(pruning.base.checkpoint.depth)
-    return pruning.cuts[1:] if begins_whole else pruning.cuts
-
-
-def _find_reference(recipe: Recipe, inputs: Inputs) -> Version | None:
-    """Return the reference that would be reused; a store that does not exist yet is not created."""
+def _context(hardware: Hardware, scratch: Path, *, force: bool) -> Context | None:
+    """Return what the command would look in; None for a store that does not exist yet, which is not created."""
     path = sqlite_path(tracking_uri())
     if path is not None and not path.is_file():
         return None
-    return registry.find_reference(connect(notify=echo), recipe.registered_model, inputs.reference_key(recipe))
+    return Context(connect(notify=echo), hardware, scratch, Unfinished(own_folder() / "unfinished"), force=force)
 
 
-def _reuse_text(reused: Version | None) -> str:
-    if reused is None:
-        return "nothing: no reference for this recipe and data yet, so the whole base is trained first"
-    return f"version {reused.version} of {reused.name} as the reference (run {reused.run_id})"
+def _estimate(survey: Survey, hardware: Hardware, inputs: Inputs, scratch: Path) -> Plan:
+    """Time some optimizer steps of each kind of model and phase: models of the same depth take the same time."""
+    depth = str(inputs.pruning.base.checkpoint.depth)
+    whole: SavedModel | None = None
+    lines, seconds, models = [f"reuse     {line}" for line in survey.reused], dict[str, float](), list[SavedModel]()
+    kinds: dict[str, list[Cut]] = {}
+    for cut in survey.cuts:
+        kinds.setdefault(cut.name, []).append(cut)
+    for name, cuts in kinds.items():
+        recipe = cuts[0].recipe
+        model = _cut(recipe, inputs, cuts[0].layers, _subfolder(scratch, f"kind-{len(models)}"))
+        models += [model] * len(cuts)
+        for phase in recipe.phases:
+            continued = [cut.phases[phase] for cut in cuts if phase in cut.phases]
+            if not continued:
+                continue
+            if whole is None and recipe.has_teacher and inputs.teacher is None:
+                whole = _cut(recipe, inputs, depth, _subfolder(scratch, "whole"))
+            fresh = Variant.load(model, recipe)
+            teacher = teacher_of(recipe, phase, fresh.lineage, inputs.teacher or whole)
+            part = _part(phase, recipe, inputs)
+            estimate = estimate_training(fresh.model, part, hardware, dev=inputs.texts.sts.dev.rows, teacher=teacher)
+            lines.append(f"train     {name}, {phase}: {_estimate_text(estimate)}{_times(continued)}")
+            left = sum(max(0.0, estimate.seconds - step * estimate.per_step) for step in continued)
+            seconds[name] = seconds.get(name, 0.0) + left
+    return Plan(tuple(lines), seconds, tuple(models), hardware)
+
+
+def _times(continued: Sequence[int]) -> str:
+    """Return how often a phase is trained, and from which optimizer steps it continues."""
+    times = f", {len(continued)} times" if len(continued) > 1 else ""
+    steps = [f"{step:,}" for step in continued if step]
+    return times + (f"; continues after optimizer step {', '.join(steps)}" if steps else "")
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
 
 
 def _cut(recipe: Recipe, inputs: Inputs, cut: str, folder: Path) -> SavedModel:
@@ -132,8 +155,8 @@ def _cut(recipe: Recipe, inputs: Inputs, cut: str, folder: Path) -> SavedModel:
     num_layers = replace(inputs.pruning, cuts=(cut,)).num_layers
     selection = LayerSelection(tuple(range(num_layers)), base.checkpoint.depth)
     variant = cut_layers(recipe, base, selection, strategy=recipe.strategy, scratch=folder.parent)
-    save_sentence_model(variant.model, folder, variant.lineage)
-    return SavedModel(str(folder), None, inspect_checkpoint(folder))
+    save_sentence_model(variant.model, folder / "model", variant.lineage)
+    return SavedModel(str(folder / "model"), None, inspect_checkpoint(folder / "model"))
 
 
 def _part(phase: str, recipe: Recipe, inputs: Inputs) -> Part:

@@ -56,8 +56,7 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
     for recipe, inputs in variants:
         pruning = inputs.pruning
         name = f"{recipe.strategy} to {pruning.num_layers} layers"
-        # a measured strategy has no selection before it has scored the layers
-        key = str(pruning.selection or f"{pruning.num_layers} {recipe.strategy}")
+        key = pruning.described
         if key in points:
             point = points[key]
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)

@@ -9,7 +9,7 @@ from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps import evaluate, prune, register, train
 from pipelines.steps.judgement_log import Verdict, copy_judgement, log_judgement
-from pipelines.steps.keys import exam_key, variant_key
+from pipelines.steps.keys import exam_tags, variant_key
 from pipelines.steps.records import publish
 from pipelines.steps.rivals import find_rivals
 from sbert_prune.metrics import RETENTION
@@ -53,31 +53,65 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
         inputs: The inputs of the variant.
         anew: Whether to build it even if there is one.
     """
-    depth = inputs.pruning.base.checkpoint.depth
-    whole_recipe = recipe.of_reference(depth)
-    key = variant_key(whole_recipe, context.hardware, inputs)
+    whole_recipe, whole = whole_variant(recipe, inputs)
+    depth, key = whole.pruning.num_layers, variant_key(whole_recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    version = _find_reference(context, recipe, inputs)
-    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
-        echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
-        version = None
-    if version is not None and not anew:
+    version = None if anew else existing_reference(context, recipe, inputs)
+    if version is not None:
         context.unfinished.discard(key)
         echo(f"reference: version {version.version} of {version.name} is reused (run {version.run_id})")
         return version
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
-    whole = replace(inputs, pruning=replace(inputs.pruning, cuts=(str(depth),), strategy="none"))
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
         version = build(inner.for_variant(key), whole_recipe, whole, None)
         publish(run, version, inputs)
     return version
 
 
-def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
+def whole_variant(recipe: Recipe, inputs: Inputs) -> tuple[Recipe, Inputs]:
+    """Return recipe and inputs of a variant's reference, which keeps all layers."""
+    depth = inputs.pruning.base.checkpoint.depth
+    whole = replace(inputs.pruning, cuts=(str(depth),), strategy="none")
+    return recipe.of_reference(depth), replace(inputs, pruning=whole)
+
+
+def is_smaller(recipe: Recipe, inputs: Inputs) -> bool:
+    """Return whether a variant differs from its reference."""
+    return inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
+
+
+def existing_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
     """Return the reference that the same variant was compared with before, else the one of its own recipe.
 
-    The trials of a search are compared with the search's reference, whatever their settings.
+    The trials of a search are compared with the search's reference, whatever their settings. None where there is none,
+    or its bytes are gone.
     """
+    version = _find_reference(context, recipe, inputs)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
+        return None
+    return version
+
+
+def existing_variant(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
+    """Return the variant of the same recipe, data, seed and code; None where there is none, or its bytes are gone."""
+    if context.force:
+        return None
+    key = variant_key(recipe, context.hardware, inputs)
+    version = registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
+    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
+        same = f"version {version.version} of {version.name} is the same"
+        echo(f"variant: {same}, but its bytes are gone: it is made again")
+        return None
+    return version
+
+
+def is_evaluated(version: Version, recipe: Recipe, inputs: Inputs) -> bool:
+    """Return whether a version was evaluated on this data with these settings."""
+    return version.tags.get("exam_key") == exam_tags(recipe, inputs.exam)["exam_key"]
+
+
+def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:
     store, name, own_key = context.store, recipe.registered_model, inputs.reference_key(recipe)
     key = variant_key(recipe, context.hardware, inputs)
     earlier = None if context.force else registry.find_tagged(store, name, "variant_key", key)
@@ -95,20 +129,16 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     """
     key = variant_key(recipe, context.hardware, inputs)
     context.unfinished.claim(key, notify=echo)
-    version = (
-        None if context.force else registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
-    )
-    if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
-        same = f"version {version.version} of {version.name} is the same"
-        echo(f"variant: {same}, but its bytes are gone: it is made again")
-        version = None
-    if version is None:
+    if (version := existing_variant(context, recipe, inputs)) is None:
         return build(context.for_variant(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)
     same = f"version {version.version} of {version.name} is the same"
     echo(f"variant: {same}, and is reused (run {version.run_id}; force=true makes it again)")
-    if version.tags.get("exam_key") != exam_key(recipe, inputs.exam):
+    if not is_evaluated(version, recipe, inputs):
         return _evaluate_again(context, recipe, inputs, version, reference)
+    made_on = exam_tags(recipe, inputs.exam)
+    if not made_on.items() <= version.tags.items():  # an older release did not record the pairs
+        version = registry.update(context.store, version, {}, made_on)
     if context.parent is not None:
         context.parent.set_tags({"reused_from": version.run_id})
         copy_judgement(context.store, version.tags.get("evaluate_run_id", ""), context.parent)
@@ -124,7 +154,11 @@ def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
         inputs: The base and the data.
         reference: The variant's reference; None builds the reference itself.
     """
-    model, cuts = _starting_model(inputs, reference)
+    model, cuts = inputs.pruning.base, cuts_to_train(inputs, has_reference=reference is not None)
+    if reference is not None and cuts != inputs.pruning.cuts:
+        version, depth = reference.version, inputs.pruning.cuts[0]
+        echo(f"schedule: begins with version {version.version} of {version.name}, all {depth} layers healed")
+        model = reference.model
     for number, layers in enumerate(cuts):
         model = prune.prune(context, recipe, model, layers, inputs.pruning, trims=number == 0)
         for phase in recipe.phases:
@@ -161,12 +195,13 @@ def _evaluate(
 
 
 def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Version:
-    """Evaluate an existing variant on data or with settings that are new to it."""
+    """Evaluate an existing variant on data or with settings that are new to it: a trial of a search as well."""
     evaluation = _evaluate(context, recipe, inputs, find_model(version.uri), Reference.of(reference))
-    tags = {"exam_key": exam_key(recipe, inputs.exam), "evaluate_run_id": evaluation.run_id}
-    if version.is_trial:  # a trial of a search, which was evaluated on dev alone
-        tags |= {"role": VARIANT, "reference_key": reference.tags["reference_key"]}
-    version = registry.update(context.store, version, evaluation.metrics, tags)
+    tags = exam_tags(recipe, inputs.exam)
+    if version.is_trial:
+        tags["reference_key"] = reference.tags["reference_key"]
+    recorded = register.RecordedEvaluation.of(evaluation, tags)
+    version = register.record_evaluation(context.store, version, recorded)
     _log_to_parent(context, evaluation, version)
     return version
 
@@ -181,17 +216,14 @@ def _log_to_parent(context: Context, evaluation: Verdict | evaluate.EarlierEvalu
         copy_judgement(context.store, evaluation.run_id, context.parent)
 
 
-def _starting_model(inputs: Inputs, reference: Reference | None) -> tuple[SavedModel, tuple[str, ...]]:
-    """Return the model to start from and the cuts to make.
+def cuts_to_train(inputs: Inputs, *, has_reference: bool) -> tuple[str, ...]:
+    """Return the cuts to make.
 
     A schedule that begins with the whole depth starts from the reference, which is the whole model after training.
     """
     base, cuts = inputs.pruning.base, inputs.pruning.cuts
-    if reference is not None and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth):
-        version = reference.version
-        echo(f"schedule: begins with version {version.version} of {version.name}, all {cuts[0]} layers healed")
-        return reference.model, cuts[1:]
-    return base, cuts
+    begins_whole = has_reference and len(cuts) > 1 and cuts[0] == str(base.checkpoint.depth)
+    return cuts[1:] if begins_whole else cuts
 
 
 def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> dict[str, str]:
@@ -200,11 +232,9 @@ def _tags(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
         "recipe": recipe.name,
         "recipe_digest": recipe.digest,
         "variant_key": variant_key(recipe, context.hardware, inputs),
-        "exam_key": exam_key(recipe, inputs.exam),
+        **exam_tags(recipe, inputs.exam),
         "reference_key": reference.version.tags["reference_key"] if reference is not None else own_key,
         "sibling_key": inputs.sibling_key(recipe),
         "seed": str(recipe.seed),
         "role": VARIANT if reference is not None else REFERENCE,
-        "sts_dev_digest": inputs.texts.sts.dev.digest[:16],
-        "sts_test_digest": inputs.texts.sts.test.digest[:16],
     }

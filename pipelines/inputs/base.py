@@ -63,6 +63,11 @@ class PruneInputs:
         return choose_layers(self.cuts[0], strategy=self.strategy, depth=depth)
 
     @property
+    def described(self) -> str:
+        """The layers that are kept; count and strategy where they are not known before the layers are measured."""
+        return str(self.selection or f"{self.num_layers} {self.strategy}")
+
+    @property
     def drops_layers(self) -> bool:
         """Whether any layer is dropped."""
         return self.num_layers < self.base.checkpoint.depth

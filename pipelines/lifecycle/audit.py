@@ -26,7 +26,7 @@ from sbert_prune.registry.version import (
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import fetch_files, fetch_model, has_bytes, read_file
-from sbert_prune.tracking.store import TAG, read_artifact
+from sbert_prune.tracking.store import TAG, deleted_experiments, read_artifact
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as LoggedRun
@@ -47,6 +47,7 @@ _LINEAGE = (
 )
 """The tags that a version must have, so that it does not depend on its run."""
 
+_MAX_NAMED = 5
 _ROUNDING = 1e-5  # tags hold six digits
 
 
@@ -108,6 +109,23 @@ def audit_references(versions: Sequence[Version]) -> list[Finding]:
     without = [version for version in versions if version.tags.get("reference_key") not in {None, *keys}]
     advice = f"the next {command_line('full')} of that recipe trains it again"
     return [Finding(f"version {version.version}", "its reference was deleted", advice) for version in without]
+
+
+def audit_experiments(store: Store, versions: Sequence[Version]) -> list[Finding]:
+    """Return the deleted experiments: the one that commands use now, and those with runs of versions."""
+    problems = deleted_experiments(store)
+    with_runs: dict[str, list[str]] = {store.experiment_id: []}
+    for version in versions if problems else []:
+        run = _find_any_run(store, version.run_id)
+        if run is not None:
+            with_runs.setdefault(str(run.info.experiment_id), []).append(version.uri)
+    findings = []
+    for experiment_id, uris in with_runs.items():
+        if (problem := problems.get(experiment_id)) is not None:
+            few = [*uris[:_MAX_NAMED], *(["..."] if len(uris) > _MAX_NAMED else [])]
+            runs = f"; the runs of {', '.join(few)} were in it" if uris else ""
+            findings.append(Finding("experiment", f"{problem.found}{runs}", problem.advice))
+    return findings
 
 
 def _check_files(store: Store, version: Version, run: LoggedRun | None) -> Iterator[Finding]:
@@ -213,11 +231,16 @@ def _check_tags(version: Version, repairs: Sequence[Repair]) -> list[Finding]:
 
 def _find_run(store: Store, run_id: str) -> LoggedRun | None:
     """Return a run; None if it was deleted."""
+    run = _find_any_run(store, run_id)
+    return run if run is not None and run.info.lifecycle_stage == "active" else None
+
+
+def _find_any_run(store: Store, run_id: str) -> LoggedRun | None:
+    """Return a run that exists or can be restored."""
     try:
-        run = store.client.get_run(run_id)
+        return store.client.get_run(run_id)
     except FAULTS:
         return None
-    return run if run.info.lifecycle_stage == "active" else None
 
 
 def _check_lineage(version: Version, run: LoggedRun | None) -> Iterator[Finding]:

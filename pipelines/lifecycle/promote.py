@@ -50,7 +50,7 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
     Raises RefusedError with the reasons.
     """
     name, stage = requested.name, requested.stage
-    with open_store() as store:
+    with open_store(records=True) as store:
         versions = existing_versions(store, name)
         chosen = find_version(versions, name, requested.number) if requested.number is not None else None
         promotion.catch_up(store, name)
@@ -72,7 +72,7 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
 
 def roll_back(name: str, reason: str) -> list[str]:
     """Give Production back to the version that had it before; return the report line by line."""
-    with open_store() as store:
+    with open_store(records=True) as store:
         existing_versions(store, name, newest=1)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, result = promotion.roll_back(store, name, reason)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.lifecycle.audit import Finding, Repair, audit_references, audit_version
+from pipelines.lifecycle.audit import Finding, Repair, audit_experiments, audit_references, audit_version
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
@@ -94,10 +94,9 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
     """
     with open_store() as store:
         names = [name] if name is not None else _our_models(store)
-        if not names:
-            return ["nothing is registered in this store"], True
         rows: list[tuple[str, str, str, str]] = []
         num_open = 0
+        checked: list[Version] = []
         for model in names:
             registered = registry.versions(store, model)
             if name is not None and not registered and not _exists(store, model):
@@ -106,8 +105,12 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
                 rows.append((model, finding.subject, finding.found, repaired or finding.advice))
                 num_open += repaired is None
             echo(f"{model}: {len(registered)} version{'s' * (len(registered) != 1)} checked")
+            checked += registered
+        for finding in audit_experiments(store, checked):
+            rows.append(("-", finding.subject, finding.found, finding.advice))
+            num_open += 1
         if not rows:
-            return ["every version matches its record"], True
+            return ["every version matches its record" if names else "nothing is registered in this store"], True
         last_column = "repaired" if repair and not num_open else "what to do"
         table = table_lines(("model", "about", "found", last_column), rows)
         return [*table, f"{len(rows)} found, {len(rows) - num_open} repaired"], not num_open
@@ -124,6 +127,8 @@ def _check_model(
     for version in ours:
         for finding in audit_version(store, version):
             results.append((finding, _repair(store, version, finding) if repair else None))
+    if repair and (linked := sum(registry.link(store, version) for version in ours)):
+        echo(f"{name}: {linked} of its models are shown as registered in MLflow's pages now")
     results += [(finding, None) for finding in audit_references(ours)]
     if not registered:
         return results

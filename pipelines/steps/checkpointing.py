@@ -88,10 +88,23 @@ class Unfinished:
 
     def finished(self, key: str) -> tuple[Path, str] | None:
         """Return the result of a step and the run that made it; None if it is missing or incomplete."""
-        result = self.result(key)
-        if result is None or not (result.parent / _RUN_ID).is_file() or not result.is_dir():
+        return self.peek(key) if self.result(key) is not None else None
+
+    def peek(self, key: str) -> tuple[Path, str] | None:
+        """Return the same without locking the step, for a command that only looks."""
+        step = self._step_folder(key)
+        if not (step / _RUN_ID).is_file() or not (step / _RESULT).is_dir():
             return None
-        return result, (result.parent / _RUN_ID).read_text(encoding="utf-8")
+        return step / _RESULT, (step / _RUN_ID).read_text(encoding="utf-8")
+
+    def checkpointed(self, key: str) -> int:
+        """Return the optimizer step of a phase's last checkpoint, from which it continues; 0 without one."""
+        return max(
+            (int(path.name) for path in self._step_folder(key).glob("[0-9]*") if path.name.isdecimal()), default=0
+        )
+
+    def _step_folder(self, key: str) -> Path:
+        return self.folder / (self.variant or key) / key
 
     @property
     def has_results(self) -> bool:
@@ -158,7 +171,7 @@ class Unfinished:
             lock = FileLock(self.folder / f"{name}.lock")
             lock.acquire(timeout=-1 if wait else 0)
             self._locks[name] = lock
-        return self.folder / name / key
+        return self._step_folder(key)
 
     def _delete(self, name: str) -> None:
         shutil.rmtree(self.folder / name, ignore_errors=True)

@@ -110,7 +110,7 @@ def open_context(
     warn_if_busy()
     hardware = choose_hardware(device, precision)
     unfinished = Unfinished(own_folder() / "unfinished")
-    with open_store() as store:
+    with open_store(records=True) as store:
         try:
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
                 yield Context(
@@ -127,14 +127,23 @@ def open_context(
 
 
 @contextmanager
-def open_store() -> Iterator[Store]:
+def open_store(*, records: bool = False) -> Iterator[Store]:
     """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
     Runs that killed commands left open are closed.
+
+    Args:
+        records: Refuse a store in which no run can be recorded.
+
+    Raises:
+        TrackingError: The store does not answer, or it refuses runs.
     """
     store = connect(notify=echo)
-    deliver_inherited(store.outbox)
-    close_killed_runs(store)
+    if store.problem is not None and records:
+        raise TrackingError(str(store.problem))
+    if store.problem is None:  # of a deleted experiment, the store would reject the entries that wait for its runs
+        deliver_inherited(store.outbox)
+        close_killed_runs(store)
     try:
         yield store
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.steps.judgement_log import Efficiency, Verdict, log_broken_embeddings, log_judgement, store_dev_pairs
-from pipelines.steps.keys import judgement_key
+from pipelines.steps.keys import exam_tags, judgement_key
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import lineage_tags, log_rows, logged_id, refuse_non_finite, size_metrics
 from sbert_prune.errors import RoundTripError, SbertPruneError
@@ -60,11 +60,9 @@ class EarlierEvaluation:
     dev_pairs: str | None
 
 
-def evaluation_tags(source: SavedModel, exam: Exam) -> dict[str, str]:
-    """Return the tags by which `register` finds the evaluation: the model's fingerprint and the pairs' digests."""
-    return {"fingerprint": source.checkpoint.fingerprint()} | {
-        f"sts_{split}_digest": rows.digest[:16] for split, rows in exam.splits.items()
-    }
+def evaluation_tags(recipe: Recipe, source: SavedModel, exam: Exam) -> dict[str, str]:
+    """Return the tags by which `register` finds the evaluation: the model's fingerprint, and what it was made on."""
+    return {"fingerprint": source.checkpoint.fingerprint()} | exam_tags(recipe, exam)
 
 
 def find_earlier(
@@ -86,7 +84,7 @@ def find_earlier(
         run_id=run.info.run_id,
         dev_pairs=dev_pairs.decode() if dev_pairs is not None else None,
     )
-    tags = evaluation_tags(source, exam) | {"reused_from": earlier.run_id}
+    tags = evaluation_tags(recipe, source, exam) | {"reused_from": earlier.run_id}
     with context.step("evaluate", tags, recipe, reads=READS) as new_run:
         echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
         new_run.log_metrics(earlier.metrics, model_id=logged_id(source))
@@ -113,7 +111,7 @@ def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, r
     named_rivals = rivals.by_name()
     tags = lineage_tags(lineage_of(source)) | {f"against_{name}": rival.uri for name, rival in named_rivals.items()}
     key = judgement_key(recipe, exam, source, named_rivals)
-    tags |= evaluation_tags(source, exam) | {"step_key": key}
+    tags |= evaluation_tags(recipe, source, exam) | {"step_key": key}
     with context.step("evaluate", tags, recipe, reads=READS) as run:
         _log_data(run, exam)
         model = as_sentence_model(source, recipe).to(context.hardware.device)

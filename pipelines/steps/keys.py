@@ -89,6 +89,16 @@ def exam_key(recipe: Recipe, exam: Exam) -> str:
     return _key("exam", settings, *pairs, *labelled)
 
 
+EXAM_TAGS = ("sts_dev_digest", "sts_test_digest", "exam_key")
+"""The tags of a version, and of an evaluation's run, that say what the model was evaluated on."""
+
+
+def exam_tags(recipe: Recipe, exam: Exam) -> dict[str, str]:
+    """Return the tags that say what a model was evaluated on: digests of the pairs, and the key of everything."""
+    digests = {f"sts_{split}_digest": rows.digest[:16] for split, rows in exam.splits.items()}
+    return digests | {"exam_key": exam_key(recipe, exam)}
+
+
 def judgement_key(recipe: Recipe, exam: Exam, source: SavedModel, rivals: Mapping[str, SavedModel]) -> str:
     """Return the key of the evaluation of one model beside its rivals."""
     compared_with = [f"{name} {rival.checkpoint.fingerprint()}" for name, rival in rivals.items()]

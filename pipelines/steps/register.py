@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from pipelines.console import echo
+from pipelines.steps.keys import EXAM_TAGS
 from pipelines.steps.records import lineage_tags, logged_id, refuse_non_finite
+from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.metrics import headlines
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pipelines.steps.context import Context
+    from pipelines.steps.evaluate import EarlierEvaluation
+    from pipelines.steps.judgement_log import Verdict
     from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.tracking.store import Store
 
-_PAIRS = ("sts_dev_digest", "sts_test_digest")
+_PAIRS = EXAM_TAGS[:2]
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,18 @@ class RecordedEvaluation:
 
     Attributes:
         metrics: Those that versions are compared by.
-        tags: The id of the run, and the digests of its pairs.
+        tags: The id of the run, and what it was made on.
         dev_pairs: The model's score of each dev pair, as text; None without dev pairs.
     """
 
     metrics: dict[str, float]
     tags: dict[str, str]
     dev_pairs: str | None
+
+    @classmethod
+    def of(cls, evaluation: Verdict | EarlierEvaluation, made_on: Mapping[str, str]) -> Self:
+        """Return the record of an evaluation that was made on what these tags say."""
+        return cls(evaluation.metrics, {**made_on, "evaluate_run_id": evaluation.run_id}, evaluation.dev_pairs)
 
 
 def find_evaluation(context: Context, source: SavedModel, like: Mapping[str, str]) -> RecordedEvaluation | None:
@@ -64,15 +74,52 @@ def find_evaluation(context: Context, source: SavedModel, like: Mapping[str, str
     """
     for run in finished_runs(context.store, "fingerprint", source.checkpoint.fingerprint()):
         tags = {key.removeprefix(TAG): value for key, value in run.data.tags.items()}
-        pairs = {key: tags[key] for key in _PAIRS if key in tags}
-        if tags.get("step") == "evaluate" and all(pairs.get(key) == like[key] for key in _PAIRS if key in like):
+        made_on = {key: tags[key] for key in EXAM_TAGS if key in tags}
+        if tags.get("step") == "evaluate" and _on_same_pairs(made_on, like):
             dev_pairs = read_artifact(context.store, tags.get("reused_from", run.info.run_id), FILE_NAME)
             return RecordedEvaluation(
                 metrics=headlines(run.data.metrics),
-                tags=pairs | {"evaluate_run_id": run.info.run_id},
+                tags=made_on | {"evaluate_run_id": run.info.run_id},
                 dev_pairs=dev_pairs.decode() if dev_pairs is not None else None,
             )
     return None
+
+
+def _on_same_pairs(tags: Mapping[str, str], like: Mapping[str, str]) -> bool:
+    """Return whether an evaluation with these tags was made on the pairs that a version's tags name."""
+    return all(tags.get(key) == like[key] for key in _PAIRS if key in like)
+
+
+def record_evaluation(store: Store, version: Version, evaluation: RecordedEvaluation) -> Version:
+    """Set on a version the results of an evaluation, and what it was made on. Raises TrackingError.
+
+    A trial of a search becomes a variant, once it is evaluated on test.
+    """
+    tags = dict(evaluation.tags)
+    if version.is_trial and "sts_test_digest" in tags:
+        tags["role"] = VARIANT
+    if evaluation.dev_pairs is not None:
+        add_file(store, version.tags["model_id"], FILE_NAME, evaluation.dev_pairs)
+        tags[DEV_PAIRS_CHECKSUM] = digest_of_text(evaluation.dev_pairs)
+    return registry.update(store, version, evaluation.metrics, tags)
+
+
+def complete_versions(store: Store, source: SavedModel, evaluation: RecordedEvaluation) -> None:
+    """Record an evaluation on the versions of a model that do not say what they were evaluated on; print which.
+
+    One that says so stays as it is: `register` updates it. A registry that refuses is printed.
+    """
+    model_id = logged_id(source)
+    if model_id is None:
+        return
+    try:
+        for version in registry.versions_of(store, model_id):
+            is_complete = evaluation.tags.keys() <= version.tags.keys()
+            if version.tags and not is_complete and _on_same_pairs(evaluation.tags, version.tags):
+                record_evaluation(store, version, evaluation)
+                echo(f"version {version.version} of {version.name} has these results now")
+    except TrackingError as error:
+        echo(str(error))
 
 
 def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Mapping[str, str]) -> Version:
@@ -99,11 +146,7 @@ def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Ma
         echo(f"{same}, not evaluated on its pairs since (force=true makes a new version)")
         return version
     echo(f"{same}: its metrics are updated (force=true makes a new version)")
-    checksums = {}
-    if evaluation_now.dev_pairs is not None:
-        add_file(context.store, version.tags["model_id"], FILE_NAME, evaluation_now.dev_pairs)
-        checksums = {DEV_PAIRS_CHECKSUM: digest_of_text(evaluation_now.dev_pairs)}
-    return registry.update(context.store, version, evaluation_now.metrics, evaluation_now.tags | checksums)
+    return record_evaluation(context.store, version, evaluation_now)
 
 
 def register(

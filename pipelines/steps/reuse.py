@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,16 @@ def find_finished_step(context: Context, key: str) -> FinishedStep | None:
     return _find_local(context, key) or _find_logged(context, key)
 
 
+def look_up_step(context: Context, key: str) -> FinishedStep | None:
+    """Return what `find_finished_step` would, and change nothing: for a plan."""
+    if context.force:
+        return None
+    stored = context.unfinished.peek(key)
+    with suppress(EncoderError, OSError):  # damaged: the command would run the step again
+        return _load(*stored) if stored is not None else _find_logged(context, key)
+    return _find_logged(context, key)
+
+
 def record_reuse(context: Context, recipe: Recipe, step: str, finished: FinishedStep) -> SavedModel:
     """Record and print that a step's earlier result is reused; return the result."""
     tags = {"reused_from": finished.run_id}
@@ -59,12 +70,15 @@ def _find_local(context: Context, key: str) -> FinishedStep | None:
     result = context.unfinished.finished(key)
     if result is None:
         return None
-    folder, run_id = result
     try:
-        return FinishedStep(run_id, SavedModel(str(folder), None, inspect_checkpoint(folder)))
+        return _load(*result)
     except (EncoderError, OSError):
         context.unfinished.forget(key)  # damaged, so the step runs again
         return None
+
+
+def _load(folder: Path, run_id: str) -> FinishedStep:
+    return FinishedStep(run_id, SavedModel(str(folder), None, inspect_checkpoint(folder)))
 
 
 def _find_logged(context: Context, key: str) -> FinishedStep | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.runs import Run
     from sbert_prune.training.setup import Progress, Report
+    from sbert_prune.training.teacher import Teacher
 
 _FLUSH_EVERY_S = 5.0  # one request to a remote server takes longer than an optimizer step
 
@@ -149,9 +150,7 @@ def train(
     """
     step, origin = PHASES[phase].step, lineage_of(source)
     phase_teacher = teacher_of(recipe, phase, origin, teacher)
-    digests = {"rows": rows.digest, "dev": dev.digest if dev else ""}
-    taught_by = f"{phase_teacher.source.checkpoint.fingerprint()} {phase_teacher.layers}" if phase_teacher else ""
-    key = phase_key(recipe, context.hardware, phase, source, data=digests, taught_by=taught_by)
+    key = train_key(context, recipe, phase, source, rows, dev=dev, teacher=phase_teacher)
     if (finished := find_finished_step(context, key)) is not None:
         return record_reuse(context, recipe, step, finished)
     with context.step(step, lineage_tags(origin) | {"step_key": key}, recipe, reads=(f"{phase}.", *_TRAINING)) as run:
@@ -167,6 +166,22 @@ def train(
                 recipe, variant, phase, rows, setup, dev=dev, teacher=phase_teacher, run_id=run.run_id
             )
         return save(context, recipe, run, trained, key=key)
+
+
+def train_key(
+    context: Context,
+    recipe: Recipe,
+    phase: str,
+    source: SavedModel,
+    rows: RowSet[Any],
+    *,
+    dev: RowSet[StsRow] | None,
+    teacher: Teacher | None,
+) -> str:
+    """Return the key of the step that `train` runs with these arguments."""
+    digests = {"rows": rows.digest, "dev": dev.digest if dev else ""}
+    taught_by = f"{teacher.source.checkpoint.fingerprint()} {teacher.layers}" if teacher else ""
+    return phase_key(recipe, context.hardware, phase, source, data=digests, taught_by=taught_by)
 
 
 def _log_rows(run: Run, phase: str, rows: RowSet[Any]) -> None:

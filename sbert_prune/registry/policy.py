@@ -143,9 +143,10 @@ def _not_comparable(chosen: Version, champion: Version) -> list[str]:
         digest, expected = (version.tags.get(f"sts_{split}_digest") for version in (chosen, champion))
         if expected is not None and digest != expected:
             judged = f"on {split} pairs {digest}" if digest else f"on unknown {split} pairs"
+            again = "" if digest else f". Judge it again: {command_line('evaluate', model=chosen.uri)}"
             reasons.append(
                 f"it was judged {judged}, the champion, version {champion.version}, on {expected}: "
-                "their scores do not compare"
+                f"their scores do not compare{again}"
             )
     return reasons
 

@@ -14,7 +14,7 @@ from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.logged_models import LOGGED
+from sbert_prune.tracking.logged_models import LOGGED, link_version
 from sbert_prune.tracking.store import TAG, pages, store_errors
 
 if TYPE_CHECKING:
@@ -42,7 +42,23 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
         registered = store.client.create_model_version(
             draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=caption(draft)
         )
-    return replace(draft, version=str(registered.version))
+    version = replace(draft, version=str(registered.version))
+    link(store, version)
+    return version
+
+
+def link(store: Store, version: Version) -> bool:
+    """Show the logged model of a version as registered in MLflow's pages; return whether it was not.
+
+    A server has done so; where the store fails, `verify` with repair=true does so later.
+    """
+    model_id = version.tags.get("model_id")
+    if model_id is None or store.uri.startswith("http"):
+        return False
+    try:
+        return link_version(store, model_id, version.name, version.version)
+    except TrackingError:
+        return False
 
 
 def _as_tags(version: Version) -> dict[str, str]:
@@ -164,6 +180,14 @@ def look_up(store: Store, name: str, number: str) -> Version | None:
 def find_tagged(store: Store, name: str, tag: str, value: str) -> Version | None:
     """Return the newest version on which one of our tags has this value; None if there is none."""
     return next(iter(versions(store, name, tagged={tag: value}, newest=1)), None)
+
+
+def versions_of(store: Store, model_id: str) -> list[Version]:
+    """Return the versions of a logged model, in all registered models. Raises TrackingError."""
+    query = f"source_path = {_quoted(f'models:/{model_id}')}"
+    with store_errors(f"The versions of {model_id} cannot be listed"):
+        entries = pages(lambda token: store.client.search_model_versions(query, page_token=token))
+        return [_parse(entry) for entry in entries]
 
 
 def update(store: Store, version: Version, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Version:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -122,6 +123,36 @@ def logged_model_uri(store: Store, uri: str) -> str:
         version = client.get_model_version(name, number) if number else client.get_model_version_by_alias(name, alias)
     source = str(version.source)
     return source if LOGGED.fullmatch(source) else uri
+
+
+_VERSIONS = "mlflow.modelVersions"
+"""The tag by which MLflow's pages know a logged model as registered: a list of names and numbers in JSON."""
+
+
+def link_version(store: Store, model_id: str, name: str, number: str) -> bool:
+    """Record on a logged model that it is a version: MLflow's server does that, its client does not.
+
+    Returns:
+        Whether the version was missing.
+
+    Raises:
+        TrackingError: The store did not accept it.
+    """
+    with store_errors(f"The logged model {model_id} could not be shown as registered"):
+        linked = _linked(store.client.get_logged_model(model_id))
+        if {"name": name, "version": number} in linked:
+            return False
+        value = json.dumps([*linked, {"name": name, "version": number}])
+        store.client.set_logged_model_tags(model_id, {_VERSIONS: value})
+    return True
+
+
+def _linked(model: LoggedModel) -> list[Any]:
+    with suppress(ValueError):
+        versions = json.loads(model.tags.get(_VERSIONS, "[]"))
+        if isinstance(versions, list):
+            return versions
+    return []  # written by other means
 
 
 def read_file(store: Store, model_id: str, name: str) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import text
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
+from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
 from sbert_prune.tracking.spool import Outbox, Spool
 from sbert_prune.tracking.store_uri import (
@@ -54,6 +54,7 @@ class Store:
         experiment_id: The experiment of the runs.
         outbox: Delivers what is logged to runs, and queues it if the store fails.
         pulse: Writes the heartbeats of open runs.
+        problem: Why nothing can be recorded, as the experiment was deleted; None where it was not.
     """
 
     client: MlflowClient
@@ -61,6 +62,7 @@ class Store:
     experiment_id: str
     outbox: Outbox
     pulse: Pulse
+    problem: Problem | None = None
 
 
 def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
@@ -85,28 +87,21 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
             with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
     spool = Spool(own_folder() / "spool", without_password(uri))
-    return Store(
-        client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
-    )
+    outbox, pulse = Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
+    is_deleted = experiment.lifecycle_stage == LifecycleStage.DELETED
+    problem = deleted(experiment_id, str(experiment.name)) if is_deleted else None
+    return Store(client, uri, experiment_id, outbox, pulse, problem)
 
 
 def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> None:
-    """Refuse a SQLite store that was moved or copied: it names its artifacts by absolute paths in the old folder."""
-    path, location = sqlite_path(uri), Path(local_file_uri_to_path(str(experiment.artifact_location)))
-    if path is None or not location.is_absolute() or location.is_relative_to(path.parent.resolve()):
-        return
-    old_folder = location.parents[1]
-    moved_along = (path.parent / location.relative_to(old_folder)).exists()
-    is_copy = moved_along and (old_folder / path.name).is_file() and not (old_folder / path.name).samefile(path)
-    missing = not old_folder.exists() and bool(client.search_runs([experiment.experiment_id], max_results=1))
-    if is_copy or (not location.exists() and (moved_along or missing)):
-        if is_copy:
-            problem, advice = "is a copy", f"Work in {old_folder}"
-            whose = "which belongs to the original store"
-        else:
-            problem, whose = "was moved", "which does not exist"
-            advice = f"Move it back to {old_folder}, or link there to it: ln -s {path.parent} {old_folder}"
-        raise TrackingError(f"{path} {problem}: it records its artifacts as {location}, {whose}. {advice}.")
+    """Refuse a SQLite store that was moved or copied."""
+    path = sqlite_path(uri)
+
+    def has_runs() -> bool:
+        return bool(client.search_runs([experiment.experiment_id], max_results=1))
+
+    if path is not None and (problem := misplaced(path, str(experiment.artifact_location), has_runs=has_runs)):
+        raise TrackingError(str(problem))
 
 
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
@@ -146,9 +141,9 @@ def alone_in_database(uri: str) -> Iterator[None]:
 
 
 def _experiment(client: MlflowClient) -> str:
-    if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+    experiment_id, name = chosen_experiment()
+    if experiment_id is not None:
         return experiment_id
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         return str(experiment.experiment_id)
@@ -159,6 +154,13 @@ def _experiment(client: MlflowClient) -> str:
         if experiment is None:
             raise
         return str(experiment.experiment_id)
+
+
+def deleted_experiments(store: Store) -> dict[str, Problem]:
+    """Return the deleted experiments of the store, by id. Raises TrackingError."""
+    with store_errors("The experiments cannot be listed"):
+        found = pages(lambda token: store.client.search_experiments(view_type=ViewType.DELETED_ONLY, page_token=token))
+        return {str(entry.experiment_id): deleted(str(entry.experiment_id), str(entry.name)) for entry in found}
 
 
 def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:

@@ -55,7 +55,10 @@ def serving(handler):
         server.server_close()
 
 
-def mlflow_server(*, running="3.17.2", status=200, health="OK", authorizations=None):
+DELETED = '{"experiment": {"experiment_id": "7", "name": "x", "lifecycle_stage": "deleted"}}'
+
+
+def mlflow_server(*, running="3.17.2", status=200, health="OK", experiment="{}", authorizations=None):
     """Return a handler that answers as MLflow's server does."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +66,7 @@ def mlflow_server(*, running="3.17.2", status=200, health="OK", authorizations=N
             if authorizations is not None:
                 authorizations.append(self.headers.get("Authorization"))
             asked = self.path.strip("/")
-            body = {"health": health, "version": running}.get(asked, "{}").encode()
+            body = {"health": health, "version": running}.get(asked, experiment).encode()
             self.send_response(200 if asked in {"health", "version"} else status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -205,11 +208,12 @@ def test_a_store_that_may_not_be_written_fails(everybodys, store, made_store):
         (mlflow_server(running="3.17.2"), "ok", "MLflow 3.17.2, answers"),
         (mlflow_server(status=404), "ok", "answers"),  # it has no experiment of that name, and says so
         (mlflow_server(running="2.9.0"), "fail", 'pip install "mlflow=='),
+        (mlflow_server(experiment=DELETED), "fail", "mlflow experiments restore -x 7"),
         (mlflow_server(status=401), "fail", "MLFLOW_TRACKING_USERNAME"),
         (mlflow_server(status=500), "fail", "mlflow db upgrade"),
         (mlflow_server(health="<html>welcome</html>"), "fail", "export MLFLOW_TRACKING_URI"),
     ],
-    ids=["well", "no experiment", "old", "who are you", "broken", "another program"],
+    ids=["well", "no experiment", "old", "deleted", "who are you", "broken", "another program"],
 )
 def test_what_a_server_answers_is_understood(store, server, state, expected):
     with serving(server) as address:

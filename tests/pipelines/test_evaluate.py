@@ -214,6 +214,37 @@ def test_an_external_bare_encoder_is_evaluated_with_the_same_measures(made, tmp_
     } <= set(metrics)
 
 
+@pytest.mark.parametrize("judge", ["evaluate", "full"])
+@pytest.mark.parametrize("role", ["trial", "variant"])
+def test_a_version_that_was_judged_says_on_what_wherever_it_came_from(made, judge, role):
+    """A search's trial has no test pairs; a version of an older release has no key of its evaluation."""
+    project, client = made
+    before = client.get_model_version("sbert-small", "2").tags
+    tags = [f"sbert_prune.{tag}" for tag in ("sts_test_digest", *(["exam_key"] if role == "trial" else []))]
+    for tag in tags:
+        client.delete_model_version_tag("sbert-small", "2", tag)
+    client.set_model_version_tag("sbert-small", "2", "sbert_prune.role", role)
+
+    if judge == "full":
+        run_full(project.recipe())
+    else:
+        call("evaluate", "--model", "models:/sbert-small/2", "--sts-data", str(project.sts), "--robustness", "20")
+
+    after = client.get_model_version("sbert-small", "2").tags
+    assert {tag: after[tag] for tag in tags} == {tag: before[tag] for tag in tags}
+    assert after["sbert_prune.role"] == "variant"
+    assert len(client.search_model_versions("name='sbert-small'")) == 3
+
+
+def test_evaluate_changes_no_version_that_says_what_it_was_judged_on(made):
+    project, client = made
+    before = client.get_model_version("sbert-small", "3").tags
+
+    call("evaluate", "--model", "models:/sbert-small/3", "--sts-data", str(project.sts), "--robustness", "0")
+
+    assert client.get_model_version("sbert-small", "3").tags == before
+
+
 def test_a_collapsed_model_is_named_in_the_report_of_the_run_that_failed(made, tmp_path):
     project, client = made
 

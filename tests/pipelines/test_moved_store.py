@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from pipelines.doctor.store import check_tracking_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
@@ -36,8 +37,12 @@ def test_a_moved_store_names_the_old_place_of_its_artifacts_and_a_link_repairs_i
         connect()
 
     assert f"ln -s {moved} {store}." in str(caught.value)
+    finding = check_tracking_store()
+    assert f"{finding.found}. {finding.advice}" == str(caught.value)
+    assert (finding.state, finding.command) == ("fail", f"ln -s {moved} {store}")
     store.symlink_to(moved)
     connect()
+    assert check_tracking_store().state == "ok"
 
 
 def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_path, monkeypatch):
@@ -45,8 +50,12 @@ def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_pat
     shutil.copytree(store, copy)
     use(copy, monkeypatch)
 
-    with pytest.raises(TrackingError, match=f"is a copy.*Work in {store}"):
+    with pytest.raises(TrackingError, match=f"is a copy.*Work in {store}") as caught:
         connect()
+
+    finding = check_tracking_store()
+    assert f"{finding.found}. {finding.advice}" == str(caught.value)
+    assert (finding.state, finding.command) == ("fail", f"export MLFLOW_TRACKING_URI=sqlite:///{store / 'mlflow.db'}")
 
 
 def test_a_store_that_is_used_from_another_folder_works(tmp_path, monkeypatch):

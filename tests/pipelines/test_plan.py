@@ -69,13 +69,84 @@ def test_a_plan_follows_a_schedule_and_a_teacher_layer_by_layer(project):
     ]
 
 
-def test_a_plan_names_the_reference_that_is_reused(project):
-    run_full(project.recipe(layers="3", phases="sts", sts__max_rows="16", sts__batch_size="8"))
+def trained(output: str) -> list[str]:
+    """Return the lines of training, without their times."""
+    return [line.partition(":")[0] for line in output.splitlines() if line.startswith("train ")]
 
-    output = plan(project, "--phases", "sts", "--sts-max-rows", "16", *SMALL_BATCHES[2:4])
 
-    assert re.search(r"reuse +version 1 of sbert-small as the reference", output)
-    assert "train     reference" not in output
+TINY = {"phases": "sts", "sts__max_rows": "16", "sts__batch_size": "8"}
+TINY_OPTIONS = ("--phases", "sts", "--sts-max-rows", "16", *SMALL_BATCHES[2:4], "--robustness", "20")
+
+
+@pytest.fixture(scope="module")
+def made(make_project, tmp_path_factory: pytest.TempPathFactory):
+    """A project in which `full` has made two layers and the reference."""
+    with pytest.MonkeyPatch.context() as patch:
+        project = make_project(tmp_path_factory.mktemp("made"))
+        project.use(patch)
+        run_full(project.recipe(**TINY))
+        yield project
+
+
+def test_a_plan_after_full_trains_nothing(made):
+    before = files_below(made.folder)
+
+    output = plan(made, *TINY_OPTIONS)
+
+    assert trained(output) == []
+    assert "time      nothing is trained on cpu" in output
+    assert re.search(r"reuse +version 1 of sbert-small as the reference \(run \w+\)\n", output)
+    assert re.search(r"reuse +version 2 of sbert-small as the variant of 2 layers \(run \w+\)\n", output)
+    assert files_below(made.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--robustness", "0"), []),  # evaluated again
+        (("--layers", "1"), ["train     variant 1 layers, sts"]),
+        (("--layers", "3"), []),  # the reference
+        (("--force", "true"), ["train     variant 2 layers, sts"]),
+        (("--layers", "3", "--force", "true"), ["train     reference, sts"]),
+        (("--seeds", "42,43"), ["train     reference, sts", "train     variant 2 layers, sts"]),  # for 43
+    ],
+)
+def test_a_plan_reuses_what_the_command_reuses(made, options, expected):
+    output = plan(made, *TINY_OPTIONS, *options)
+
+    assert trained(output) == expected
+    assert " times" not in output
+    assert ("it is evaluated again" in output) == ("--robustness" in options)
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_sweep_counts_each_selection_once_and_leaves_out_what_is_there(made):
+    options = [*made.given, *SMALL[:2], *SMALL[4:], *TINY_OPTIONS, "--plan", "true"]
+
+    done = CliRunner().invoke(main, ["sweep", *options, "--depths", "3,2,1", "--strategies", "drop-top,drop-middle"])
+
+    assert done.exit_code == 0, done.output
+    assert trained(done.output) == ["train     variant 2 layers, sts", "train     variant 1 layers, sts"]
+    assert " times" not in done.output  # of 2 layers, drop-top is there; of one, both keep the first
+
+
+@pytest.mark.slow
+def test_a_plan_reuses_the_steps_that_a_command_has_finished_before_it_was_killed(project, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.steps.register.register", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_full(project.recipe(**TINY))
+    before = files_below(project.folder)
+
+    output = plan(project, *TINY_OPTIONS)
+
+    assert trained(output) == ["train     variant 2 layers, sts"]
+    assert re.search(r"reuse +step prune of run \w+, for the reference", output)
+    assert re.search(r"reuse +step train_sts of run \w+, for the reference", output)
+    assert files_below(project.folder) == before
 
 
 def test_a_teacher_of_another_base_is_not_followed_layer_by_layer(untouched):

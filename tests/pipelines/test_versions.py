@@ -1,20 +1,22 @@
 """The versions of a registered model are found by name and by tags, all or the newest few."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
 from tests.pipelines import made_versions
-from tests.pipelines.made_versions import NAME, add_version
+from tests.pipelines.made_versions import NAME, add_version, call
+
+LINKED = "mlflow.modelVersions"
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.chdir(tmp_path)
+def store(uri):
     return connect()
 
 
@@ -32,6 +34,32 @@ def test_all_the_newest_and_those_with_every_tag(store):
     assert numbers(registry.versions(store, NAME, tagged={"role": "reference"}, newest=2)) == ["3", "4"]
     assert registry.versions(store, NAME, tagged={"role": "nobody"}) == registry.versions(store, "another") == []
     assert registry.find_tagged(store, NAME, "reference_key", "r").version == "4"
+
+
+def test_a_models_page_shows_it_as_registered_as_mlflows_server_would(store):
+    number = add_version(noise=0.1, size=1)
+    (version,) = registry.versions(store, NAME)
+    model_id = version.tags["model_id"]
+
+    ours = store.client.get_logged_model(model_id).tags
+    SqlAlchemyStore(store.uri, "mlruns").set_model_versions_tags(NAME, number, model_id)
+
+    assert store.client.get_logged_model(model_id).tags == ours
+    again = registry.register(store, replace(version, version=""), model_id)
+    linked = json.loads(store.client.get_logged_model(model_id).tags[LINKED])
+    assert linked == [{"name": NAME, "version": number}, {"name": NAME, "version": again.version}]
+
+
+def test_verify_with_repair_shows_the_models_of_an_older_store_as_registered(store):
+    add_version(noise=0.1, size=1)
+    model_id = registry.versions(store, NAME)[0].tags["model_id"]
+    store.client.delete_logged_model_tag(model_id, LINKED)
+
+    outputs = [call("verify", "--repair", "true").output for _ in range(2)]
+
+    assert "1 of its models are shown as registered" in outputs[0]
+    assert "shown as registered" not in outputs[1]
+    assert LINKED in store.client.get_logged_model(model_id).tags
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "a b", "\u00fc.x-y"])

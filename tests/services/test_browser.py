@@ -127,6 +127,14 @@ def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client
         expect(row, f"the tag {key} is not shown with its value").to_contain_text(value)
 
 
+def test_a_logged_model_is_shown_as_registered(page, pages, client):
+    """The store was written without a server, which would have recorded it."""
+    page.goto(pages.logged_model(client.get_model_version(NAME, "2").tags["sbert_prune.model_id"]))
+
+    expect(page.get_by_text("v2", exact=True).first, "its version is not shown").to_be_visible()
+    expect(page.get_by_text("Not registered", exact=True)).to_have_count(0)
+
+
 def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(page, pages, client):
     """As a newcomer does: the table on the page, its smallest model, and the version behind it."""
     smallest = min(

@@ -1,5 +1,7 @@
 """The order of the trials: settings on the screening's best, its other favourites, strategies, then the sampler."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from sbert_prune.layers import LayerSelection
@@ -48,6 +50,45 @@ def next_requests(proposals, count):
         request.trial.set_user_attr(KEPT_LAYERS, str(request.proposal.selection))
         requests.append(request)
     return requests
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
+def test_two_searches_that_ask_for_the_last_trial_at_once_train_one(uri, monkeypatch, storage):
+    """The other search asks between the first one's count and its request."""
+    study, others = (open_study("s", storage, Aim(), "random", seed) for seed in (0, 1))
+    train(proposals_of(study, total=2).next(), study)
+    slow, quick, requests = proposals_of(study, total=2), proposals_of(others, total=2), []
+    monkeypatch.setattr(slow, "_propose", lambda: requests.append(quick.next()))
+
+    requests.append(slow.next())
+
+    assert [request is not None for request in requests] == [True, False]
+    train(requests[0], others)
+    trials = stored_trials(study)
+    assert sum(trial.counts for trial in trials) == 2
+    assert all(trial.state.is_finished() for trial in trials)
+    assert close_stale(study, lambda _: False) == []
+
+
+def test_searches_that_ask_at_the_same_time_train_no_trial_too_many(uri):
+    """A race without a script: eight searches, each with a connection of its own."""
+    open_study("s", "sqlite:///study.db", Aim(), "random", 0)
+
+    def search(seed):
+        study = open_study("s", "sqlite:///study.db", Aim(), "random", seed)
+        proposals, trained = proposals_of(study, total=12), 0
+        while (request := proposals.next()) is not None:
+            train(request, study)
+            trained += 1
+        return trained
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(search, range(8))) == 12
+
+
+def train(request, study):
+    request.trial.set_user_attr(RUN, "r")
+    study.tell(request.trial, 0.5)
 
 
 def test_strategies_keep_what_they_keep_and_measured_ones_what_they_found():

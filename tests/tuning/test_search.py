@@ -16,10 +16,11 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main as pipelines_main
 from sbert_prune.metrics import metric_of
 from sbert_prune.recipe.files import load_recipe
+from tests.commands import start
 from tests.pipelines.conftest import Project
 from tuning.__main__ import main
 from tuning.settings import Aim
-from tuning.study import open_study, stored_trials
+from tuning.study import DIGEST, open_study, stored_trials
 
 SHORT = (
     "--sts-epochs",
@@ -166,12 +167,34 @@ def test_the_same_command_again_trains_nothing_and_a_larger_total_resumes(search
     after = len(runs_of(client, "trial"))
     more = search(project, *given, "--trials", "7")
 
+    planned = search(project, *given, "--trials", "7", "--plan", "true").output
     assert same.exit_code == more.exit_code == 0, same.output + more.output
+    for part in ("the reference", "shared weights", " trials: ", "controls", "trainings of finalists"):
+        assert f"{part}: " not in planned
+        assert not re.search(rf"^search .*{part}", planned, re.MULTILINE)
     assert after == before
     assert "resumes after 6 trials" in same.output
     assert len(runs_of(client, "trial")) > after
     newest = runs_of(client, "search")[-1]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs_of(client, "trial")} == {newest.info.run_id}
+
+
+@pytest.mark.slow
+def test_the_answer_is_promoted_beside_a_champion(searched):
+    project, client, _ = searched
+    promote = ["promote", "--registered-model", "sbert-small", "--margin", "2", "--version"]
+    answer = client.get_model_version_by_alias("sbert-small", "challenger")
+    made = CliRunner().invoke(pipelines_main, ["full", *given_to(project), "--layers", "4"])
+    assert made.exit_code == 0, made.output
+    first = CliRunner().invoke(pipelines_main, [*promote, str(max(map(int, versions(client))))])
+    assert first.exit_code == 0, first.output
+
+    promoted = CliRunner().invoke(pipelines_main, [*promote, str(answer.version)])
+
+    assert promoted.exit_code == 0, promoted.output
+    assert client.get_model_version_by_alias("sbert-small", "champion").version == answer.version
+    judged_on = ("sts_dev_digest", "sts_test_digest", "exam_key")
+    assert {f"sbert_prune.{tag}" for tag in judged_on} <= set(answer.tags)
 
 
 @pytest.mark.slow
@@ -300,6 +323,24 @@ def test_workers_share_the_trials_and_none_is_trained_twice_and_a_failure_stops_
     assert len(failed) >= 1
     verified = CliRunner().invoke(pipelines_main, ["verify", "--registered-model", "sbert-small"])
     assert verified.exit_code == 0, verified.output
+
+
+@pytest.mark.slow
+def test_two_searches_on_one_study_train_as_many_trials_as_asked_for(project):
+    short = ("--phases", "sts", "--sts-max-rows", "16", "--seeds", "42,43")
+    given = ("search", *given_to(project), *short, "--layers", "1", "--trials", "3", "--controls", "0", *QUICK)
+
+    commands = [start(project.folder, *given, module="tuning") for _ in range(2)]
+
+    assert [command.end() for command in commands] == [0, 0], commands[0].output + commands[1].output
+    (journal,) = (project.folder / ".sbert-prune" / "search").glob("*.journal")
+    trials = stored_trials(open_study(journal.stem, None, Aim(), "tpe", 0))
+    client = MlflowClient(project.uri)
+    assert sum(trial.counts for trial in trials) == 3
+    assert len({trial.attribute(DIGEST) for trial in trials if trial.counts}) == 3
+    assert all(trial.state.is_finished() for trial in trials)
+    assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+    assert client.get_model_version_by_alias("sbert-small", "challenger").tags["sbert_prune.role"] == "variant"
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A study reports the states of its trials correctly, and resumes."""
 
+import threading
 import time
 
 import optuna
@@ -20,8 +21,10 @@ from tuning.study import (
     close_stale,
     earlier_trial,
     enqueue,
+    fail_and_requeue,
     open_study,
     stored_trials,
+    wait_for_claims,
 )
 
 SPACE = {"x": optuna.distributions.FloatDistribution(0, 1)}
@@ -104,6 +107,31 @@ def test_a_trial_whose_process_has_ended_fails_and_is_proposed_once_more(study):
     assert [one.state for one in stored_trials(study)] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
     again = study.ask(SPACE)
     assert (again.params, again.user_attrs[ORIGIN]) == ({"x": 0.25}, "drop-top")
+
+
+def test_two_commands_that_close_the_same_trial_queue_it_once(study):
+    train(study)
+    (found,) = stored_trials(study)
+
+    for _ in range(2):
+        fail_and_requeue(study, found)
+
+    assert [one.state for one in stored_trials(study)] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_trial_waits_until_those_before_it_say_what_they_train(study):
+    """Of two the same, the later one finds the earlier one, however long that one took to choose its settings."""
+    first, second, ended = study.ask(SPACE), study.ask(SPACE), study.ask(SPACE)
+    ended.set_user_attr(PROCESS, str(Process(Process.current().machine, 2**22 + 1, 0)))
+    third = study.ask(SPACE)
+    second.set_user_attr(DIGEST, "another")
+    claimed = threading.Timer(0.2, first.set_user_attr, (DIGEST, "same"))
+    claimed.start()
+
+    wait_for_claims(study, third.number)
+
+    assert earlier_trial(study, "same", before=third.number).number == first.number
+    claimed.join()
 
 
 def test_a_trial_without_a_run_is_stale_when_its_process_is_gone(study):
