@@ -56,7 +56,7 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
     depth = inputs.pruning.base.checkpoint.depth
     whole_recipe = recipe.of_reference(depth)
     key = variant_key(whole_recipe, context.hardware, inputs)
-    context.unfinished.claim(key, notify=echo)
+    context.claim(key)
     version = _find_reference(context, recipe, inputs)
     if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
         echo(f"reference: the bytes of version {version.version} of {version.name} are gone, so it is trained again")
@@ -94,7 +94,7 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     An earlier variant is evaluated again if the data or settings of the evaluation have changed.
     """
     key = variant_key(recipe, context.hardware, inputs)
-    context.unfinished.claim(key, notify=echo)
+    context.claim(key)
     version = (
         None if context.force else registry.find_tagged(context.store, recipe.registered_model, "variant_key", key)
     )

@@ -1,5 +1,6 @@
-"""A folder that appears whole or not at all."""
+"""Folders that appear whole or not at all, and temporary ones that do not outlive a killed process for long."""
 
+import atexit
 import os
 import re
 import secrets
@@ -76,6 +77,8 @@ def _remove_orphans(folder: Path) -> None:
 
 
 _PREFIX = "sbert-prune-"
+SHORT_FOLDER = "/tmp"
+"""A parent for folders with sockets, whose paths have 108 characters at most."""
 
 
 @contextmanager
@@ -86,14 +89,26 @@ def scratch_folder() -> Iterator[Path]:
         OSError: The folder cannot be made.
     """
     before = tempfile.tempdir
-    for orphan in orphaned_folders(Path(tempfile.gettempdir())):
-        shutil.rmtree(orphan, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.current()}-") as folder:
+    for parent in {tempfile.gettempdir(), SHORT_FOLDER}:
+        for orphan in orphaned_folders(Path(parent)):
+            shutil.rmtree(orphan, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_own_prefix()) as folder:
         tempfile.tempdir = folder
         try:
             yield Path(folder)
         finally:
             tempfile.tempdir = before
+
+
+def folder_until_exit(parent: str | None = None) -> str:
+    """Make a temporary folder that is removed when this process ends; if it is killed, by the next `scratch_folder`."""
+    folder = tempfile.mkdtemp(prefix=_own_prefix(), dir=parent)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _own_prefix() -> str:
+    return f"{_PREFIX}{Process.current()}-"
 
 
 def orphaned_folders(parent: Path) -> Iterator[Path]:

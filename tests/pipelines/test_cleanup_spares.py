@@ -19,7 +19,7 @@ from tests.commands import start
 from tests.pipelines.conftest import Project
 from tests.pipelines.test_cleanup import run
 
-LEFT = "kept, although a killed command left it unregistered"
+LEFT = "kept, although a killed or failed command left it unregistered"
 NOW = ("cleanup", "--apply", "true", "--older-than-hours", "0")
 
 
