@@ -89,15 +89,14 @@ def scratch_folder() -> Iterator[Path]:
         OSError: The folder cannot be made.
     """
     before = tempfile.tempdir
-    for parent in {tempfile.gettempdir(), SHORT_FOLDER}:
-        for orphan in orphaned_folders(Path(parent)):
-            shutil.rmtree(orphan, ignore_errors=True)
+    remove_orphaned_folders()
     with tempfile.TemporaryDirectory(prefix=_own_prefix()) as folder:
         tempfile.tempdir = folder
         try:
             yield Path(folder)
         finally:
             tempfile.tempdir = before
+    remove_orphaned_folders()  # of a command that this one has taken over from
 
 
 def folder_until_exit(parent: str | None = None) -> str:
@@ -111,9 +110,10 @@ def _own_prefix() -> str:
     return f"{_PREFIX}{Process.current()}-"
 
 
-def orphaned_folders(parent: Path) -> Iterator[Path]:
-    """Yield the scratch folders that killed processes of this machine left in a folder."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
-        if process is not None and process.is_running is False:
-            yield folder
+def remove_orphaned_folders() -> None:
+    """Remove the temporary folders that killed processes of this machine left."""
+    for parent in {tempfile.gettempdir(), SHORT_FOLDER}:
+        for folder in Path(parent).glob(f"{_PREFIX}*"):
+            process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
+            if process is not None and process.is_running is False:
+                shutil.rmtree(folder, ignore_errors=True)
