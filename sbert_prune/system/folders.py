@@ -1,6 +1,5 @@
 """Folders that appear whole or not at all, and temporary ones that do not outlive a killed process for long."""
 
-import atexit
 import os
 import re
 import secrets
@@ -8,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from sbert_prune.errors import EncoderError
@@ -77,6 +77,7 @@ def _remove_orphans(folder: Path) -> None:
 
 
 _PREFIX = "sbert-prune-"
+_LAST = -101  # with -100, multiprocessing removes its own folder, which may lie inside
 SHORT_FOLDER = "/tmp"
 """A parent for folders with sockets, whose paths have 108 characters at most."""
 
@@ -102,7 +103,7 @@ def scratch_folder() -> Iterator[Path]:
 def folder_until_exit(parent: str | None = None) -> str:
     """Make a temporary folder that is removed when this process ends; if it is killed, by the next `scratch_folder`."""
     folder = tempfile.mkdtemp(prefix=_own_prefix(), dir=parent)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=_LAST)
     return folder
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
+from sentence_transformers import SentenceTransformer
 from sqlalchemy import create_engine, text
 
 from pipelines.__main__ import main
+from sbert_prune.errors import TrackingError
 from sbert_prune.models.sentence import load_saved, with_pooling
 from sbert_prune.models.sources import locate_base
+from sbert_prune.tracking.logged_models import delete_files, has_bytes, put_back
+from sbert_prune.tracking.store import connect
 from tests.pipelines.conftest import Project
 from tests.small_disk import filled, read_only, small_disk
 
@@ -84,6 +88,21 @@ def test_a_model_that_cannot_be_stored_leaves_nothing_and_the_next_try_registers
     assert len(client.search_logged_models(["0"])) == len(client.search_model_versions("")) == 1
     assert len(list(artifacts.rglob("m-*"))) == 1
     assert "every version matches its record" in done("verify").output
+
+
+def test_files_that_cannot_all_be_put_back_are_not_taken_for_a_model(project: Project, artifacts: Path):
+    command = registering(project)
+    done(*command)
+    store, folder = connect(), Path(command[2])
+    (logged,) = store.client.search_logged_models(["0"])
+    delete_files(store, logged.model_id)
+
+    with filled(artifacts, leaving=40_000), pytest.raises(TrackingError, match="could not be stored again"):
+        put_back(store, logged.model_id, SentenceTransformer(str(folder)), folder)
+    after_failure = has_bytes(store, logged.model_id)
+    put_back(store, logged.model_id, SentenceTransformer(str(folder)), folder)
+
+    assert (after_failure, has_bytes(store, logged.model_id)) == (False, True)
 
 
 def refuse(statement: str, table: str, uri: str) -> None:

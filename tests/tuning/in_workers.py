@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sbert_prune.system.folders import SHORT_FOLDER
@@ -44,7 +45,8 @@ def prepare_and_echo(line, task):
     """Prepare the process as that of a trial, send its folder for temporary files, and then what comes."""
     _prepare_process(task)
     line.send(tempfile.gettempdir())
-    line.send(line.recv())
+    with suppress(EOFError):
+        line.send(line.recv())
 
 
 def folders_of(pid):

@@ -104,6 +104,7 @@ def test_a_closed_terminal_ends_a_command_with_its_trials_and_leaves_no_folder()
         [sys.executable, "-c", COMMAND],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
