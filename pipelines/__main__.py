@@ -105,7 +105,9 @@ def run(group: click.Group = main, program: str = "python -m pipelines") -> None
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         group(prog_name=program)
     elif int(os.environ.get("RANK", "0")) > 0:
-        for number in (signal.SIGTERM, signal.SIGINT):  # the first process writes its checkpoint, and ends the others
+        from pipelines.console import ENDING_SIGNALS
+
+        for number in ENDING_SIGNALS:  # the first process writes its checkpoint, and ends the others
             signal.signal(number, signal.SIG_IGN)
         from sbert_prune.training.loop import run_worker
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -30,6 +31,23 @@ _QUIET = {
 """Environment variables that reduce the output of libraries; set only where the user has not set them."""
 
 _LINE_INTERVAL_S = 10.0
+
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""Sent when the terminal is closed or the connection to the machine is lost. Windows has no such signal."""
+
+TERMINAL_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+"""What a terminal sends to all processes of a command: to the first one, and to those that it starts and ends."""
+
+ENDING_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    *(getattr(signal, name) for name in ("SIGHUP", "SIGXCPU") if hasattr(signal, name)),
+)
+"""The signals on which a command writes its checkpoint, closes its runs and ends with 128 plus their number.
+
+SIGXCPU comes from `ulimit -t` and from batch systems, some seconds before SIGKILL. SIGQUIT (ctrl-\\) is not among them:
+it is the way to end at once a command that hangs, and the next command closes its runs.
+"""
 
 
 class Command(click.Command):
@@ -94,8 +112,9 @@ def prepare_process() -> None:
         os.environ.setdefault(name, value)
     _signals.clear()
     _unrecorded.clear()
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in ENDING_SIGNALS:
+        if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
+            signal.signal(number, _stop)
 
 
 _signals: list[int] = []
@@ -117,9 +136,23 @@ _deferring = False
 
 def _stop(number: int, _frame: object) -> None:
     _signals.append(number)
+    if number == HANGUP:
+        _leave_terminal()
     # A second signal, which MLflow's launcher sends, would interrupt the closing of the runs.
     if len(_signals) == 1 and not _deferring:
         exit_if_interrupted()
+
+
+def _leave_terminal() -> None:
+    """Write to nowhere instead of a terminal that has been closed: an error there would interrupt the closing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        try:
+            os.ttyname(stream)
+        except OSError as error:
+            if error.errno != errno.ENOTTY:  # a file or a pipe stays
+                os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 @contextmanager

@@ -114,7 +114,8 @@ def _run(
         os.dup2(printed, stream)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_DFL)
     wait_for_no_disk()
     prepare()
     import_module(f"{module}.__main__").main(list(arguments), prog_name=f"python -m {module}")

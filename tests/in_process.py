@@ -15,6 +15,8 @@ from unittest.mock import patch
 from click.testing import CliRunner, Result
 from pytest import MonkeyPatch  # noqa: PT013 - nothing else of it
 
+from pipelines.console import ENDING_SIGNALS
+
 _STORE_OF_MLFLOW = "mlflow.tracking._tracking_service.utils._tracking_uri"
 """The variable that mlflow.set_tracking_uri sets."""
 
@@ -33,7 +35,7 @@ def call(folder: Path, *arguments: str, module: str = "pipelines", **environment
 @contextmanager
 def _restored_process() -> Iterator[None]:
     """Restore what commands change in their process: the environment, MLflow's store, and the signal handlers."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     with patch.dict(os.environ), patch(_STORE_OF_MLFLOW, None):
         try:
             yield

@@ -32,7 +32,15 @@ from sbert_prune.registry.version import (
     digest_of_text,
 )
 from sbert_prune.system.command_line import command_line
-from sbert_prune.tracking.logged_models import add_file, delete_files, fetch_files, log_model, log_without_bytes
+from sbert_prune.tracking.logged_models import (
+    add_file,
+    delete_files,
+    deleting_on_error,
+    fetch_files,
+    log_model,
+    log_without_bytes,
+)
+from sbert_prune.tracking.orphans import delete_unregistered
 from tuning.messages import Failed
 from tuning.study import METRICS, VERSION, StoredTrial
 from tuning.trial import embed_saved_model
@@ -158,29 +166,29 @@ class ArtifactRetention:
         """
         source = SavedModel(str(trained.folder), None, inspect_checkpoint(trained.folder))
         described, name = lineage_tags(lineage_of(source)), self._recipe.registered_model
-        if candidate.number in to_keep([*others, candidate], self._limits):
+        has_files = candidate.number in to_keep([*others, candidate], self._limits)
+        if has_files:
             logged = log_model(trained.run, name, load_saved(source.checkpoint), trained.folder, described)
-            files = fetch_files(f"models:/{logged}")
-            bytes_tags = {FILES_CHECKSUM: digest_of_files(files)}
         else:
             logged = log_without_bytes(trained.run, name, trained.folder, described)
-            bytes_tags = {BYTES: NOT_KEPT}
-        add_file(self._context.store, logged, FILE_NAME, trained.result.dev_pairs)
-        tags = {
-            **described,
-            **self._keys(trained.task.recipe),
-            **bytes_tags,
-            "model_id": logged,
-            "model_sha256": source.checkpoint.sha256(),
-            "fingerprint": source.checkpoint.fingerprint(),
-            DEV_PAIRS_CHECKSUM: digest_of_text(trained.result.dev_pairs),
-            "run_id": trained.run.run_id,
-            "parent_run_id": self._context.parent.run_id if self._context.parent else trained.run.run_id,
-            "role": TRIAL,
-            "threads": str(trained.task.threads),
-        }
-        draft = Version(name, "", trained.run.run_id, "None", tags, metrics)
-        return registry.register(self._context.store, draft, logged)
+        with deleting_on_error(lambda: delete_unregistered(self._context.store, logged)):
+            files = digest_of_files(fetch_files(f"models:/{logged}")) if has_files else None
+            add_file(self._context.store, logged, FILE_NAME, trained.result.dev_pairs)
+            tags = {
+                **described,
+                **self._keys(trained.task.recipe),
+                **({BYTES: NOT_KEPT} if files is None else {FILES_CHECKSUM: files}),
+                "model_id": logged,
+                "model_sha256": source.checkpoint.sha256(),
+                "fingerprint": source.checkpoint.fingerprint(),
+                DEV_PAIRS_CHECKSUM: digest_of_text(trained.result.dev_pairs),
+                "run_id": trained.run.run_id,
+                "parent_run_id": self._context.parent.run_id if self._context.parent else trained.run.run_id,
+                "role": TRIAL,
+                "threads": str(trained.task.threads),
+            }
+            draft = Version(name, "", trained.run.run_id, "None", tags, metrics)
+            return registry.register(self._context.store, draft, logged)
 
     def _keys(self, recipe: Recipe) -> dict[str, str]:
         """Return the tags by which `full` finds the same variant.

@@ -47,7 +47,8 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
     with open_context(recipe.device, recipe.precision) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
-        if has_bytes(context.store, version.tags.get("model_id", "")):
+        # Files of a version that is tagged to have none are what a killed rebuild put back: maybe not all of them.
+        if not version.has_no_files and has_bytes(context.store, version.tags.get("model_id", "")):
             raise SearchError(f"rebuild={number}: {version.uri} has its bytes. There is nothing to make again.")
         stored = _recipe_of(context.store, version)
         echo(f"rebuild   {version.uri}: layers {stored.layers}, recipe {stored.digest}")

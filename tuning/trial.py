@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipelines.console import silence_libraries
+from pipelines.console import TERMINAL_SIGNALS, silence_libraries
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.evaluation.efficiency.size import measure_size
@@ -40,7 +41,7 @@ def run_trial(line: Connection, task: Task) -> None:
 
     Sends a RungScore at each rung and reads whether to continue; at the end sends Trained, TooLarge or Failed.
     """
-    _prepare_process()
+    _prepare_process(task.folder.parent)
     torch.set_num_threads(task.threads)
     try:
         line.send(_train(line, task))
@@ -60,7 +61,7 @@ def embed_saved_model(line: Connection, folder: Path) -> None:
     """
     from sentence_transformers import SentenceTransformer
 
-    _prepare_process()
+    _prepare_process(folder.parent)
     try:
         before_mb = peak_memory_mb()
         embeddings = embed(SentenceTransformer(str(folder), device="cpu"), PROBES)
@@ -69,9 +70,15 @@ def embed_saved_model(line: Connection, folder: Path) -> None:
         line.send(Failed(f"{type(error).__name__}: {error}"))
 
 
-def _prepare_process() -> None:
-    """Ignore ctrl-C, which a terminal sends to all its processes: the command ends this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _prepare_process(scratch: Path) -> None:
+    """Prepare the process of a trial.
+
+    It ignores what a terminal sends to all its processes, as the command ends this one; and its temporary files go into
+    the folder of the command, where the next command removes those of a killed one.
+    """
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    tempfile.tempdir = str(scratch)
     silence_libraries()
 
 

@@ -9,12 +9,14 @@ import signal
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pipelines.console import exit_if_interrupted
+from pipelines.console import TERMINAL_SIGNALS, exit_if_interrupted
 from sbert_prune.errors import TrainingError
+from sbert_prune.system.folders import SHORT_FOLDER, folder_until_exit
 from tuning.messages import CONTINUE, Failed, RungScore, Trained
 from tuning.trial import run_trial
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 _POLL_S = 1.0  # how often signals are checked
 _EXIT_S = 0.2  # a process that has sent its result exits by itself
 _GRACE_S = 5.0
-_SHORT_FOLDER = "/tmp"  # names of sockets have 108 characters at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class WorkerPool:
         _choose_socket_folder()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tuning.trial"])
-        _start_server_ignoring_interrupts()
+        _start_server_ignoring_terminals()
         self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
@@ -108,25 +109,28 @@ class WorkerPool:
             self.end(worker)
 
 
+@cache
 def _choose_socket_folder() -> None:
     """Let Python keep its sockets outside our scratch folder.
 
     It needs them until it ends: our scratch folder is removed before that, and its name is too long.
     """
-    scratch, tempfile.tempdir = tempfile.tempdir, _SHORT_FOLDER if Path(_SHORT_FOLDER).is_dir() else None
+    parent = SHORT_FOLDER if Path(SHORT_FOLDER).is_dir() else None
+    scratch, tempfile.tempdir = tempfile.tempdir, folder_until_exit(parent)
     try:
         multiprocessing.util.get_temp_dir()
     finally:
         tempfile.tempdir = scratch
 
 
-def _start_server_ignoring_interrupts() -> None:
-    """Start the fork server so that ctrl-C, which a terminal sends to every process, does not end it."""
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_server_ignoring_terminals() -> None:
+    """Start the fork server so that what a terminal sends to every process does not end it."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in TERMINAL_SIGNALS}
     try:
         multiprocessing.forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def next_message(worker: Worker) -> Any:

@@ -55,7 +55,7 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
     """
     whole_recipe, whole = whole_variant(recipe, inputs)
     depth, key = whole.pruning.num_layers, variant_key(whole_recipe, context.hardware, inputs)
-    context.unfinished.claim(key, notify=echo)
+    context.claim(key)
     version = None if anew else existing_reference(context, recipe, inputs)
     if version is not None:
         context.unfinished.discard(key)
@@ -128,7 +128,7 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     An earlier variant is evaluated again if the data or settings of the evaluation have changed.
     """
     key = variant_key(recipe, context.hardware, inputs)
-    context.unfinished.claim(key, notify=echo)
+    context.claim(key)
     if (version := existing_variant(context, recipe, inputs)) is None:
         return build(context.for_variant(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)

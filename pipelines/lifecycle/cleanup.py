@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.tracking.store import Store
 
-_STEPS = {"prune", "train_nli", "train_sts", "distil", "register"}
+_STEPS = {"prune", "train_nli", "train_sts", "distil", "register", "trial"}
 _IN_USE = "as another command is using it"
 _NOT_DELETED = "as another command has started using it, or it may not be deleted"
 

@@ -39,8 +39,12 @@ class Unfinished:
         """Return the same for the steps of one variant."""
         return replace(self, variant=variant)
 
-    def claim(self, variant: str, *, notify: Callable[[str], None]) -> None:
-        """Wait until no other process on this machine makes the same variant: its result is in the registry then."""
+    def claim(self, variant: str, *, notify: Callable[[str], None]) -> bool:
+        """Wait until no other process on this machine makes the same variant: its result is in the registry then.
+
+        Returns:
+            Whether another process did, which may have been killed since.
+        """
         own = self.for_variant(variant)
         try:
             own._lock(variant)
@@ -50,8 +54,10 @@ class Unfinished:
                 "and continues from its results if that one is killed"
             )
             own._lock(variant, wait=True)
+            return True
         except OSError:
-            return  # the folder cannot be written, so no other process uses it either
+            pass  # the folder cannot be written, so no other process uses it either
+        return False
 
     def phase(self, key: str, *, every_s: float, notify: Callable[[str], None]) -> Checkpoints | None:
         """Return the checkpoints of one phase; None if another process trains it, or the folder cannot be written.

@@ -64,6 +64,11 @@ class Context:
             run.log_params(settings)
             yield run
 
+    def claim(self, key: str) -> None:
+        """Wait until no other command makes the same variant; close the runs of one that was killed meanwhile."""
+        if self.unfinished.claim(key, notify=echo):
+            tidy_up(self.store)
+
     def for_variant(self, key: str) -> Context:
         """Return the context for the steps of one variant, which is named by its key."""
         return replace(self, unfinished=self.unfinished.for_variant(key))
@@ -142,23 +147,26 @@ def open_store(*, records: bool = False) -> Iterator[Store]:
     if store.problem is not None and records:
         raise TrackingError(str(store.problem))
     if store.problem is None:  # of a deleted experiment, the store would reject the entries that wait for its runs
-        deliver_inherited(store.outbox)
-        close_killed_runs(store)
+        tidy_up(store)
     try:
         yield store
     finally:
         deliver_remaining(store.outbox)
 
 
-def close_killed_runs(store: Store) -> None:
-    """Close the runs that killed commands left open, and print which."""
+def tidy_up(store: Store) -> None:
+    """Deliver what commands that have ended could not record, and then close the runs that killed ones left open.
+
+    In this order, or a run that ended well, but whose end is queued, would be closed as KILLED.
+    """
+    deliver_inherited(store.outbox)
     left = close_orphans(store)
     if left.runs:
         echo(f"closed as KILLED, because their process ended without closing them: {', '.join(left.runs)}")
     if left.models:
-        echo(f"deleted, because a killed command left them unregistered: {', '.join(left.models)}")
+        echo(f"deleted, because a killed or failed command left them unregistered: {', '.join(left.models)}")
     for model_id, reason in left.skipped.items():
-        echo(f"kept, although a killed command left it unregistered, {reason}: {model_id}")
+        echo(f"kept, although a killed or failed command left it unregistered, {reason}: {model_id}")
 
 
 def describe_all(store: Store, name: str) -> None:
@@ -171,13 +179,14 @@ def describe_all(store: Store, name: str) -> None:
 
 def deliver_inherited(outbox: Outbox) -> None:
     """Deliver the entries that earlier commands left for this store, and print how many."""
-    outbox.deliver()
     inherited = outbox.inherited
-    if inherited.late:
-        echo(f"{_entries(inherited.late)} that an earlier command could not record: delivered now")
-    if inherited.refused:
-        dropped = _entries(len(inherited.refused))
-        echo(f"{dropped} of an earlier command dropped, because the store rejects them: {inherited.refused[0]}")
+    late_before, refused_before = inherited.late, len(inherited.refused)
+    outbox.deliver()
+    if late := inherited.late - late_before:
+        echo(f"{_entries(late)} that an earlier command could not record: delivered now")
+    if refused := inherited.refused[refused_before:]:
+        dropped = _entries(len(refused))
+        echo(f"{dropped} of an earlier command dropped, because the store rejects them: {refused[0]}")
 
 
 def deliver_remaining(outbox: Outbox) -> None:

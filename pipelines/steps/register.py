@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -27,7 +28,15 @@ from sbert_prune.registry.version import (
     digest_of_files,
     digest_of_text,
 )
-from sbert_prune.tracking.logged_models import add_file, delete_model, fetch_files, fetch_model, has_bytes, log_model
+from sbert_prune.tracking.logged_models import (
+    add_file,
+    deleting_on_error,
+    fetch_files,
+    fetch_model,
+    has_bytes,
+    log_model,
+)
+from sbert_prune.tracking.orphans import delete_unregistered
 from sbert_prune.tracking.store import TAG, finished_runs, read_artifact
 
 if TYPE_CHECKING:
@@ -183,30 +192,26 @@ def register(
         model_id = existing_id or log_model(
             run, name, model, _folder_with_lineage(context, source, model, lineage), model_tags
         )
-        try:
+        with nullcontext() if existing_id else deleting_on_error(lambda: delete_unregistered(context.store, model_id)):
             if dev_pairs is not None:
                 add_file(context.store, model_id, FILE_NAME, dev_pairs)
             reloaded = reload_in_fresh_process(fetch_model(f"models:/{model_id}"), embed(model, PROBES))
             files = digest_of_files(fetch_files(f"models:/{model_id}"))
-        except BaseException:
-            if existing_id is None:
-                delete_model(context.store, model_id)  # this step logged it; a model of the user stays
-            raise
-        final = {**metrics, **reloaded.metrics()}
-        run.log_metrics(final, model_id=model_id)
-        extra = {
-            "model_id": model_id,
-            "model_sha256": source.checkpoint.sha256(),
-            "fingerprint": fingerprint,
-            FILES_CHECKSUM: files,
-            **({DEV_PAIRS_CHECKSUM: digest_of_text(dev_pairs)} if dev_pairs is not None else {}),
-            "run_id": run.run_id,
-            "parent_run_id": context.parent.run_id if context.parent else run.run_id,
-        }
-        refuse_non_finite(final)
-        role = VARIANT if lineage.selection.dropped or lineage.trim else REFERENCE
-        draft = Version(name, "", run.run_id, "None", model_tags | extra | {"role": role} | dict(tags), final)
-        return registry.register(context.store, draft, model_id)
+            final = {**metrics, **reloaded.metrics()}
+            run.log_metrics(final, model_id=model_id)
+            extra = {
+                "model_id": model_id,
+                "model_sha256": source.checkpoint.sha256(),
+                "fingerprint": fingerprint,
+                FILES_CHECKSUM: files,
+                **({DEV_PAIRS_CHECKSUM: digest_of_text(dev_pairs)} if dev_pairs is not None else {}),
+                "run_id": run.run_id,
+                "parent_run_id": context.parent.run_id if context.parent else run.run_id,
+            }
+            refuse_non_finite(final)
+            role = VARIANT if lineage.selection.dropped or lineage.trim else REFERENCE
+            draft = Version(name, "", run.run_id, "None", model_tags | extra | {"role": role} | dict(tags), final)
+            return registry.register(context.store, draft, model_id)
 
 
 def _folder_with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:

@@ -6,7 +6,6 @@ import re
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from tempfile import mkdtemp
 
 from sbert_prune.errors import EncoderError, HubError
 from sbert_prune.hub.snapshot import Snapshot
@@ -15,6 +14,7 @@ from sbert_prune.models.model_files import limit_of
 from sbert_prune.models.modules import FILE_NAME, PICKLE
 from sbert_prune.models.pickles import convert_pickles, holds_pickles
 from sbert_prune.models.saved_model import SavedModel
+from sbert_prune.system.folders import folder_until_exit
 from sbert_prune.system.reading import read_json, too_large
 
 _SIDECAR_SUFFIXES = (".json", ".txt", ".model")
@@ -148,7 +148,7 @@ def locate_base(name: str, *, convert_pickle: bool = False) -> SavedModel:
 def _inspect(folder: Path, convert_pickle: bool) -> Checkpoint:  # noqa: FBT001 - passed through
     if not (convert_pickle and holds_pickles(folder)):
         return inspect_checkpoint(folder)
-    converted = Path(mkdtemp(prefix="sbert-prune-")) / folder.name
+    converted = Path(folder_until_exit()) / folder.name
     convert_pickles(folder, converted)
     return inspect_checkpoint(converted)
 

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sbert_prune.system.folders import folder_until_exit
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -46,7 +47,7 @@ def cache_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def _temporary_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="sbert-prune-cache-"))
+    return Path(folder_until_exit())
 
 
 def cached(kind: str, key: str, compute: Callable[[], Arrays], *, max_bytes: int = MAX_BYTES) -> Arrays:

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Folders that appear whole or not at all, and temporary ones that do not outlive a killed process for long."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from sbert_prune.errors import EncoderError
@@ -76,6 +77,9 @@ def _remove_orphans(folder: Path) -> None:
 
 
 _PREFIX = "sbert-prune-"
+_LAST = -101  # with -100, multiprocessing removes its own folder, which may lie inside
+SHORT_FOLDER = "/tmp"
+"""A parent for folders with sockets, whose paths have 108 characters at most."""
 
 
 @contextmanager
@@ -86,19 +90,31 @@ def scratch_folder() -> Iterator[Path]:
         OSError: The folder cannot be made.
     """
     before = tempfile.tempdir
-    for orphan in orphaned_folders(Path(tempfile.gettempdir())):
-        shutil.rmtree(orphan, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{Process.current()}-") as folder:
+    remove_orphaned_folders()
+    with tempfile.TemporaryDirectory(prefix=_own_prefix()) as folder:
         tempfile.tempdir = folder
         try:
             yield Path(folder)
         finally:
             tempfile.tempdir = before
+    remove_orphaned_folders()  # of a command that this one has taken over from
 
 
-def orphaned_folders(parent: Path) -> Iterator[Path]:
-    """Yield the scratch folders that killed processes of this machine left in a folder."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
-        if process is not None and process.is_running is False:
-            yield folder
+def folder_until_exit(parent: str | None = None) -> str:
+    """Make a temporary folder that is removed when this process ends; if it is killed, by the next `scratch_folder`."""
+    folder = tempfile.mkdtemp(prefix=_own_prefix(), dir=parent)
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=_LAST)
+    return folder
+
+
+def _own_prefix() -> str:
+    return f"{_PREFIX}{Process.current()}-"
+
+
+def remove_orphaned_folders() -> None:
+    """Remove the temporary folders that killed processes of this machine left."""
+    for parent in {tempfile.gettempdir(), SHORT_FOLDER}:
+        for folder in Path(parent).glob(f"{_PREFIX}*"):
+            process = Process.parse(folder.name.removeprefix(_PREFIX).rpartition("-")[0])
+            if process is not None and process.is_running is False:
+                shutil.rmtree(folder, ignore_errors=True)

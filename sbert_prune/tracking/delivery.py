@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.tracking.spool import Entry, Fault, Kind
 from sbert_prune.tracking.store_uri import without_password
+
+ERROR, DEAD = "sbert_prune.error", "ended without a word"
+"""The tag with the error of a run, and what it says where the process of the run ended without closing it."""
 
 FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
 """What MLflow's client raises if a store does not answer as it should."""
@@ -102,6 +106,17 @@ def _log_bytes(client: MlflowClient, entry: Entry) -> None:
         )
 
 
+_AT_ONCE_MS = 1000.0
+
+
+def _end(client: MlflowClient, entry: Entry) -> None:
+    client.set_terminated(entry.run_id, entry.content["status"], entry.time_ms)
+    if time.time() * 1000 - entry.time_ms > _AT_ONCE_MS:  # another command may have taken the run for a dead one
+        error = client.get_run(entry.run_id).data.tags.get(ERROR, "")
+        if DEAD in error:
+            client.delete_tag(entry.run_id, ERROR)
+
+
 _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
     "metrics": lambda to, entry: to.log_batch(
         entry.run_id, [Metric(*of, run_id=entry.run_id) for of in entry.content], synchronous=True
@@ -116,11 +131,13 @@ _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
     "outputs": _log_output,
     "text": lambda to, entry: to.log_text(entry.run_id, entry.content["text"], entry.content["name"]),
     "bytes": _log_bytes,
-    "terminated": lambda to, entry: to.set_terminated(entry.run_id, entry.content["status"], entry.time_ms),
+    "terminated": _end,
 }
 
 _LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 """Errors that a retry does not resolve: a run that was deleted, a value that MLflow does not accept."""
+
+_NO_ANSWER = (RequestException, ConnectionError, TimeoutError)
 
 _SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 """Settings for requests that can be repeated later; MLflow's defaults would block training for 4 to 20 minutes."""
@@ -129,22 +146,23 @@ _SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT":
 def send(client: MlflowClient, entry: Entry) -> Fault | None:
     """Deliver an entry to the store; return None if it was accepted."""
     try:
-        with _short_requests():
+        with short_requests():
             _SENDERS[entry.kind](client, entry)
     except FAULTS as error:
         line = first_line(error)
         lasting = getattr(error, "error_code", None) in _LASTING
         answered = isinstance(error, RestException)
         answered = answered or _refusal(error, str(error)) is not None  # permissions are granted by run
+        answered = answered or (isinstance(error, OSError) and not isinstance(error, _NO_ANSWER))  # a folder or disk
         return Fault(shorten(line, 240, placeholder=" ..."), lasting, answered)
     return None
 
 
 @contextmanager
-def _short_requests() -> Iterator[None]:
+def short_requests() -> Iterator[None]:
     """Apply the settings for short requests, except those that the user has set.
 
-    Requests that cannot be repeated later, such as for a model or a new run, use MLflow's own retries.
+    For requests that can be repeated later. Others, such as for a model or a new run, use MLflow's own retries.
     """
     ours = {name: value for name, value in _SHORT.items() if name not in os.environ}
     os.environ.update(ours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +19,11 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
-from sbert_prune.tracking.delivery import FAULTS, first_line
+from sbert_prune.tracking.delivery import FAULTS, first_line, short_requests
 from sbert_prune.tracking.store import store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
@@ -70,14 +70,32 @@ def _log(run: Run, name: str, params: Mapping[str, str], write: Callable[[Logged
         logged = client.create_logged_model(
             run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
         )
-        write(logged)
-        client.finalize_logged_model(logged.model_id, "READY")
+        with deleting_on_error(lambda: delete_model(run.store, logged.model_id)):
+            write(logged)
+            client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
 
 
+@contextmanager
+def deleting_on_error(delete: Callable[[], object]) -> Iterator[None]:
+    """Call `delete` if the block fails or a signal ends it; what the store does not let go is left to `close_orphans`.
+
+    Half a model on a full disk would otherwise take the space that the next try needs.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(TrackingError, *FAULTS), short_requests():
+            delete()
+        raise
+
+
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:
-    """Store the files of a logged model again that were deleted. Raises TrackingError."""
-    with store_errors(f"The files of {model_id} could not be stored again"):
+    """Store the deleted files of a logged model again; after an error there are none. Raises TrackingError."""
+    with (
+        store_errors(f"The files of {model_id} could not be stored again"),
+        deleting_on_error(lambda: delete_files(store, model_id)),
+    ):
         _write(store, store.client.get_logged_model(model_id), model, folder)
 
 

@@ -1,4 +1,4 @@
-"""Orphans of killed commands in the store: runs that were never closed, models that were never registered."""
+"""Orphans of killed and failed commands in the store: runs that were never closed, models never registered."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sbert_prune.tracking.delivery import FAULTS
+from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.delivery import DEAD, ERROR, FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import LOGGED, delete_model
 from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlflow.entities import LoggedModel
     from mlflow.entities import Run as LoggedRun
@@ -104,20 +105,54 @@ class ClosedOrphans:
 
 
 def close_orphans(store: Store) -> ClosedOrphans:
-    """Close the runs of processes that ended without closing them, and delete models that these had not registered.
+    """Close the runs of processes that ended without closing them, and delete models that were never registered.
+
+    These are models of such runs, and of failed ones that could not delete their models themselves. A run whose end is
+    queued has ended well: it is left to the delivery of its end.
 
     Raises TrackingError.
     """
     with store_errors("The orphans of killed commands could not be cleaned up"):
-        orphans = [run for run in _open_runs(store) if _is_orphan(run)]
-        unregistered = _unregistered_models(store, orphans)
-        skipped = {model.model_id: reason for model in unregistered if (reason := why_not_deletable(store, model))}
-        models = tuple(model.model_id for model in unregistered if model.model_id not in skipped)
-        for model_id in models:
-            delete_model(store, model_id)
+        ending = store.outbox.queued_ends()  # read first: an end that is delivered meanwhile is in the store then
+        orphans = [run for run in _open_runs(store) if _is_orphan(run) and run.info.run_id not in ending]
+        skipped: dict[str, str] = {}
+        models: list[str] = []
+        for model in _unregistered_models(store, [*orphans, *_failed_runs(store)]):
+            reason = why_not_deletable(store, model) or _delete(store, model.model_id)
+            if reason is None:
+                models.append(model.model_id)
+            else:
+                skipped[model.model_id] = reason
         for run in orphans:
             _close(store, run)
-    return ClosedOrphans(tuple(run.info.run_name for run in orphans), models, skipped)
+    return ClosedOrphans(tuple(run.info.run_name for run in orphans), tuple(models), skipped)
+
+
+def delete_unregistered(store: Store, model_id: str) -> None:
+    """Delete a logged model, unless a version needs it. Raises TrackingError, and MLflow's errors."""
+    if not needed_model_ids(store, [store.client.get_logged_model(model_id)]):
+        delete_model(store, model_id)
+
+
+def _delete(store: Store, model_id: str) -> str | None:
+    """Delete a logged model; return why it could not be deleted."""
+    try:
+        delete_model(store, model_id)
+    except TrackingError as error:
+        return f"as it could not be deleted ({error})"
+    return None
+
+
+_SEARCHED = 100
+"""So many failed runs, the newest, are searched for models: the number of calls does not grow with the store."""
+
+
+def _failed_runs(store: Store) -> list[LoggedRun]:
+    """Return our newest runs that failed or were killed; no trials, which are many: `cleanup` finds their models."""
+    ended = "attributes.status != 'RUNNING' and attributes.status != 'FINISHED'"
+    query = f"{ended} and tags.`{HEARTBEAT}` LIKE '%' and tags.`{TAG}step` != 'trial'"
+    newest = ["attributes.start_time DESC"]
+    return list(store.client.search_runs([store.experiment_id], query, max_results=_SEARCHED, order_by=newest))
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
@@ -133,19 +168,27 @@ def _is_orphan(run: LoggedRun) -> bool:
 def _close(store: Store, run: LoggedRun) -> None:
     heartbeat = Heartbeat.parse(run.data.tags[HEARTBEAT])
     assert heartbeat is not None  # checked by _is_orphan
-    store.client.set_tag(run.info.run_id, f"{TAG}error", f"its process on {heartbeat.host} ended without a word")
+    store.client.set_tag(run.info.run_id, ERROR, f"its process on {heartbeat.host} {DEAD}")
     store.client.set_terminated(run.info.run_id, "KILLED", int(heartbeat.at.timestamp() * 1000))
 
 
-def _unregistered_models(store: Store, orphans: list[LoggedRun]) -> list[LoggedModel]:
+def _unregistered_models(store: Store, runs: list[LoggedRun]) -> list[LoggedModel]:
     """Return incompletely logged models, and complete ones that `register` logged for a version it never created."""
-    models = [model for run in orphans for model in _models_of(store, run)]
+    steps = {run.info.run_id: run.data.tags.get(f"{TAG}step") for run in runs}
+    models = [
+        model
+        for model in _models_of(store, list(steps))
+        if str(model.status) != "READY" or steps[model.source_run_id] == "register"
+    ]
     needed = needed_model_ids(store, models)
     return [model for model in models if model.model_id not in needed]
 
 
-def _models_of(store: Store, run: LoggedRun) -> list[LoggedModel]:
-    of_run = f"source_run_id = '{run.info.run_id}'"
-    models = pages(lambda token: store.client.search_logged_models([store.experiment_id], of_run, page_token=token))
-    is_register = run.data.tags.get(f"{TAG}step") == "register"
-    return [model for model in models if is_register or str(model.status) != "READY"]
+def _models_of(store: Store, run_ids: Sequence[str]) -> Iterator[LoggedModel]:
+    for start in range(0, len(run_ids), _SEARCHED):
+        listed = ", ".join(f"'{run_id}'" for run_id in run_ids[start : start + _SEARCHED])
+        yield from _search_models(store, f"source_run_id IN ({listed})")
+
+
+def _search_models(store: Store, query: str) -> Iterator[LoggedModel]:
+    return pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))

@@ -1,4 +1,8 @@
-"""A queue on disk for entries that the tracking store does not accept, delivered in order once it does."""
+"""A queue on disk for entries that the tracking store does not accept, delivered once it does.
+
+The records of a run are delivered in order. An artifact waits for no other entry, and none waits for it: its files may
+go to another place, which can be full or gone while the records are accepted.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 Kind = Literal["metrics", "params", "tags", "inputs", "outputs", "text", "bytes", "terminated"]
+Channel = Literal["records", "artifacts"]
+"""Where an entry goes. Artifacts are delivered only while records are: their run has to be asked where."""
 
 _PAUSE_S = 30.0  # before a failed store is tried again; training does not wait for it at every optimizer step
 _MAX_PAUSE_S = 300.0  # the pause doubles up to this, because a store that hangs costs half a minute each time
@@ -40,6 +46,16 @@ class Entry:
     kind: Kind
     content: Any
     time_ms: int
+
+    @property
+    def channel(self) -> Channel:
+        """Where it goes."""
+        return "artifacts" if self.kind in {"text", "bytes"} else "records"
+
+    @property
+    def lane(self) -> str:
+        """Entries of the same lane are delivered in order: the records of a run, and the contents of one artifact."""
+        return f"{self.run_id}/{self.content['name']}" if self.channel == "artifacts" else self.run_id
 
     def to_line(self, store: str) -> str:
         """Return it as a line of JSON; `store` is for readers only."""
@@ -69,7 +85,7 @@ class Fault:
     Attributes:
         message: The error.
         lasting: Whether it will never accept the entry.
-        answered: Whether it answered at all, so that it may accept the entries of other runs.
+        answered: Whether it answered at all, so that it may accept the entries of other lanes.
     """
 
     message: str
@@ -113,11 +129,6 @@ class Spool:
         self._locks: dict[Path, FileLock] = {}
         self._unwritten: list[str] = []
 
-    @property
-    def has_own(self) -> bool:
-        """Whether entries of this process are queued."""
-        return self._own is not None or bool(self._unwritten)
-
     def keep(self, entry: Entry) -> None:
         """Append an entry. If it cannot be written to disk, it stays in memory and is written with the next one."""
         self._unwritten.append(entry.to_line(self._store))
@@ -143,6 +154,11 @@ class Spool:
                     self._lock(path)
                 if path != self._own:
                     self._offer_file(path, stays)
+
+    def entries(self) -> Iterator[Entry]:
+        """Iterate over the entries of all processes, without those that could not be written."""
+        for path in sorted(self.folder.glob(f"{self._prefix}-*.jsonl")):
+            yield from _read(path)
 
     def release(self) -> tuple[int, int]:
         """Unlock all files, so that other processes can deliver them.
@@ -207,8 +223,22 @@ def _read(path: Path) -> Iterator[Entry]:
         yield from (entry for line in file if (entry := Entry.parse(line)) is not None)
 
 
+@dataclass
+class _Pause:
+    """The pause of a channel that failed: its length in seconds, and its end by the clock."""
+
+    length_s: float = 0.0
+    until: float = 0.0
+
+
+_REFUSERS: dict[Channel, str] = {
+    "records": "the tracking store does not accept data",
+    "artifacts": "the artifact store does not accept files",
+}
+
+
 class Outbox:
-    """Delivers entries to a store in order; queues those that it does not accept, and tries again after a pause.
+    """Delivers entries to a store; queues those that it does not accept, and tries again after a pause.
 
     Attributes:
         mine: Counts of this process's entries.
@@ -238,33 +268,34 @@ class Outbox:
         self._send, self._notify = send, notify
         self._first_pause_s, self._clock = pause_s, clock
         self._lock = threading.RLock()  # system metrics come from another thread
-        self._pause_s = self._paused_until = 0.0
+        self._pauses: dict[Channel, _Pause] = {"records": _Pause(), "artifacts": _Pause()}
+        self._queued: dict[str, Channel] = {}  # the lanes in which entries of this process wait
 
     def put(self, entry: Entry) -> None:
-        """Deliver an entry, or queue it behind the others. Never raises because the store fails."""
+        """Deliver an entry, or queue it behind the others of its lane. Never raises because the store fails."""
         with self._lock:
             try:
-                if (
-                    self._clock() < self._paused_until
-                    or not self._caught_up()
-                    or self._send_one(entry, self.mine) is not None
-                ):
-                    self.spool.keep(entry)
-                else:
-                    self._pause_s = 0.0
+                if self._must_wait(entry) or self._send_one(entry, self.mine) is not None:
+                    self._keep(entry)
+                elif entry.channel not in self._queued.values():
+                    self._pauses[entry.channel].length_s = 0.0
             except (KeyboardInterrupt, SystemExit):
-                self.spool.keep(entry)  # a signal interrupted the delivery
+                self._keep(entry)  # a signal interrupted the delivery
                 raise
 
     def wake(self) -> None:
-        """End the pause, because the store has answered another request."""
-        self._paused_until = 0.0
+        """End the pause of records, because the store has answered another request."""
+        self._pauses["records"].until = 0.0
+
+    def queued_ends(self) -> frozenset[str]:
+        """Return the ids of the runs whose end is queued, by whichever process: they have ended."""
+        return frozenset(entry.run_id for entry in self.spool.entries() if entry.kind == "terminated")
 
     def deliver(self) -> None:
         """Try to deliver all queued entries, even during a pause."""
         with self._lock:
             stuck: set[str] = set()
-            self.spool.offer(partial(self._stays, self.mine, math.inf, stuck))
+            self._offer_own(math.inf, stuck)
             self.spool.offer_inherited(partial(self._stays, self.inherited, math.inf, stuck))
 
     def close(self) -> tuple[int, int]:
@@ -276,10 +307,28 @@ class Outbox:
             self.deliver()
             return self.spool.release()
 
-    def _caught_up(self) -> bool:
-        if self.spool.has_own:
-            self.spool.offer(partial(self._stays, self.mine, self._clock() + _PORTION_S, set()))
-        return not self.spool.has_own
+    def _keep(self, entry: Entry) -> None:
+        self.spool.keep(entry)
+        self._queued[entry.lane] = entry.channel
+
+    def _must_wait(self, entry: Entry) -> bool:
+        """Deliver a portion of what is queued and may be tried again; return whether the entry has to be queued."""
+        now = self._clock()
+        paused: set[str] = {channel for channel, pause in self._pauses.items() if now < pause.until}
+        if "records" not in paused and set(self._queued.values()) - paused:
+            self._offer_own(now + _PORTION_S, paused)
+        return bool(paused & {"records", entry.channel}) or entry.lane in self._queued
+
+    def _offer_own(self, until: float, stuck: set[str]) -> None:
+        staying: dict[str, Channel] = {}
+
+        def stays(entry: Entry) -> bool:
+            if self._stays(self.mine, until, stuck, entry):
+                staying[entry.lane] = entry.channel
+            return entry.lane in staying
+
+        self.spool.offer(stays)
+        self._queued = staying
 
     def _stays(self, account: Account, until: float, stuck: set[str], entry: Entry) -> bool:
         """Deliver a queued entry; return whether it has to stay.
@@ -287,14 +336,14 @@ class Outbox:
         Args:
             account: Where to count it.
             until: When to stop, by the clock.
-            stuck: Runs with an entry that stays, so that their later ones stay too; "" if the store does not answer.
+            stuck: Lanes with an entry that stays, so that their later ones stay too, and channels that do not answer.
             entry: The entry.
         """
-        if entry.run_id in stuck or "" in stuck or self._clock() >= until:
+        if stuck & {"records", entry.channel, entry.lane} or self._clock() >= until:
             return True
         fault = self._send_one(entry, account, late=True)
         if fault is not None:
-            stuck.add(entry.run_id if fault.answered else "")
+            stuck.add(entry.lane if fault.answered else entry.channel)
         return fault is not None
 
     def _send_one(self, entry: Entry, account: Account, *, late: bool = False) -> Fault | None:
@@ -308,14 +357,13 @@ class Outbox:
             return None
         account.failures += 1
         if account is self.mine or not fault.answered:
-            self._pause(fault)
+            self._pause(entry.channel, fault)
         return fault
 
-    def _pause(self, fault: Fault) -> None:
-        if not self._pause_s:
-            self._notify(
-                f"the tracking store does not accept data: entries are queued in {self.spool.folder} until it does "
-                f"({fault.message})"
-            )
-        self._pause_s = min(max(2 * self._pause_s, self._first_pause_s), _MAX_PAUSE_S)
-        self._paused_until = self._clock() + self._pause_s
+    def _pause(self, channel: Channel, fault: Fault) -> None:
+        pause = self._pauses[channel]
+        if not pause.length_s:
+            queue = f"entries are queued in {self.spool.folder} until it does"
+            self._notify(f"{_REFUSERS[channel]}: {queue} ({fault.message})")
+        pause.length_s = min(max(2 * pause.length_s, self._first_pause_s), _MAX_PAUSE_S)
+        pause.until = self._clock() + pause.length_s

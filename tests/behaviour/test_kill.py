@@ -110,6 +110,27 @@ def test_two_commands_at_once_make_one_variant(tmp_path, make_project):
 
 
 @pytest.mark.slow
+def test_a_command_that_takes_over_from_a_killed_one_closes_its_runs(tmp_path, make_project):
+    project = make_project(tmp_path)
+    first = start(project, SHORT)
+    first.wait_for("step train_nli")
+    second = start(project, SHORT)
+    second.wait_for("another command makes the same variant now")
+    open_before = MlflowClient(project.uri).search_runs(["0"], "attributes.status = 'RUNNING'")
+
+    first.kill()
+    second.wait_for("step train_nli")
+    closed = MlflowClient(project.uri).search_runs(["0"], "attributes.status = 'KILLED'")
+
+    assert len(open_before) == 4, "three of the first, one of the second"
+    assert len(closed) == 3
+    assert "closed as KILLED, because their process ended without closing them" in second.output
+    assert second.end() == 0, second.output
+    left = left_in(project)
+    assert (len(left["versions"]), left["open runs"], left["temporary files"]) == (2, 0, [])
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_killed_at_random_moments_it_leaves_what_it_leaves_undisturbed(tmp_path, make_project):
     draw = random.Random(7)

@@ -18,7 +18,7 @@ REFUSED = Fault("no such run", lasting=True, answered=True)
 
 
 class FakeStore:
-    """A store that can be set to fail, for all runs or for one."""
+    """A store that can be set to fail, for all entries, for a run or for a kind."""
 
     def __init__(self):
         self.fault = None
@@ -28,7 +28,7 @@ class FakeStore:
 
     def __call__(self, entry):
         self.asked += 1
-        fault = self.fault or self.faults.get(entry.run_id)
+        fault = self.fault or self.faults.get(entry.run_id) or self.faults.get(entry.kind)
         if fault is None:
             self.taken.append(entry.content)
         return fault
@@ -163,6 +163,87 @@ def test_a_run_that_the_store_fails_on_keeps_its_order_and_blocks_no_other(store
 
     assert store.taken == [1, 3]
     assert (rest, queued_in(folder)) == ((2, 0), [0, 2])
+
+
+def artifact(content, name, run_id="run"):
+    return Entry(run_id, "text", {"name": name, "text": content}, 1)
+
+
+@pytest.mark.parametrize("fault", [SILENT, FAILING], ids=["no answer", "an answer"])
+def test_an_artifact_that_is_not_accepted_holds_back_no_record(store, folder, fault):
+    messages = []
+    box = outbox(store, folder, notify=messages.append)
+    store.faults = {"text": fault}
+
+    box.put(artifact("a", "report.md"))
+    box.put(entry("metrics"))
+    box.put(Entry("run", "terminated", "end", 2))
+    at_once = list(store.taken)
+    rest = box.close()
+
+    assert at_once == ["metrics", "end"]
+    assert rest == (1, 0)
+    assert len(messages) == 1
+    assert messages[0].startswith("the artifact store does not accept files: entries are queued in ")
+
+
+def test_an_artifact_is_held_back_by_no_record_and_no_other_artifact(store, folder, clock):
+    box = outbox(store, folder, clock=clock)
+    store.faults = {"run": FAILING}
+    box.put(entry("metrics"))
+    box.put(artifact("a", "first"))
+    store.faults = {"tags": FAILING}
+
+    clock.advance(31)
+    box.put(artifact("b", "second"))
+
+    assert store.taken == [{"name": "first", "text": "a"}, {"name": "second", "text": "b"}]
+    assert queued_in(folder) == ["metrics"]
+
+
+def test_contents_of_the_same_artifact_keep_their_order(store, folder):
+    box = outbox(store, folder)
+    store.faults = {"text": SILENT}
+    box.put(artifact("old", "report.md"))
+    store.faults = {}
+
+    box.put(artifact("new", "report.md"))
+    box.close()
+
+    assert [content["text"] for content in store.taken] == ["old", "new"]
+
+
+def test_while_records_are_not_accepted_no_artifact_is_tried(store, folder):
+    box = outbox(store, folder)
+    store.fault = SILENT
+
+    box.put(entry("metrics"))
+    box.put(artifact("a", "report.md"))
+
+    assert store.asked == 1
+
+
+def test_artifacts_that_stay_are_not_tried_with_every_record(store, folder, clock):
+    box = outbox(store, folder, clock=clock)
+    store.faults = {"text": SILENT}
+    box.put(artifact("a", "report.md"))
+
+    for number in range(100):
+        box.put(entry(number))
+        clock.advance(1)
+
+    assert store.taken == list(range(100))
+    assert store.asked - len(store.taken) == 3  # after 0, 30 and 90 seconds
+
+
+def test_a_run_whose_end_is_queued_is_known_to_other_processes(store, folder):
+    living, other = outbox(store, folder), outbox(store, folder)
+    store.fault = SILENT
+
+    living.put(entry("metrics", "open"))
+    living.put(Entry("ended", "terminated", "end", 2))
+
+    assert other.queued_ends() == {"ended"}
 
 
 def test_a_long_queue_is_delivered_in_portions(store, folder, clock):

@@ -13,6 +13,22 @@ def log_at_once() -> None:
     train.phase_report = partial(train.phase_report, flush_every_s=0.0)
 
 
+def enter_terminal() -> None:
+    """Let the terminal that the environment names be the one that controls this process."""
+    log_at_once()
+    os.setsid()
+    terminal = os.open(os.environ["TERMINAL"], os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(terminal, stream)
+    os.close(terminal)
+
+
+def ignore_hangup() -> None:
+    """Ignore SIGHUP, as below `nohup`."""
+    log_at_once()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 class Swallows:
     """Receives a signal while it is deleted, where Python prints an exception and continues."""
 

@@ -2,15 +2,13 @@
 
 import re
 import shutil
-import subprocess
-from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from tests.pipelines.conftest import Project
+from tests.small_disk import small_disk
 
 
 def run(*arguments: str, status: int = 0) -> str:
@@ -67,28 +65,15 @@ def test_unfinished_work_that_no_command_uses_is_deleted(project: Project):
     assert not (project.folder / ".sbert-prune").exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A disk of 20 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("mounting a small disk requires root")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def test_a_run_that_would_not_fit_the_disk_fails_before_it_begins(project: Project, monkeypatch):
+    with small_disk(project.folder / "disk", megabytes=20) as disk:
+        monkeypatch.chdir(disk)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{disk / 'mlflow.db'}")
 
+        output = run("full", "--layers", "6", *project.data, status=2)
 
-def test_a_run_that_would_not_fit_the_disk_fails_before_it_begins(project: Project, small_disk: Path, monkeypatch):
-    monkeypatch.chdir(small_disk)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk / 'mlflow.db'}")
-
-    output = run("full", "--layers", "6", *project.data, status=2)
-
-    assert re.search(
-        r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", output
-    ), output
-    assert not list(small_disk.iterdir())
-    assert shutil.disk_usage(small_disk).used == 0
+        assert re.search(
+            r"disk: 2\d MB are free on its disk, and making 6 layers of quickstart takes at least \d+ MB", output
+        ), output
+        assert not list(disk.iterdir())
+        assert shutil.disk_usage(disk).used == 0

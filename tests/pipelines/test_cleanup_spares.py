@@ -13,13 +13,13 @@ from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.system.processes import Process
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import add_file
-from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.runs import open_run, start_run
 from sbert_prune.tracking.store import HEARTBEAT, Store, connect
 from tests.commands import start
 from tests.pipelines.conftest import Project
 from tests.pipelines.test_cleanup import run
 
-LEFT = "kept, although a killed command left it unregistered"
+LEFT = "kept, although a killed or failed command left it unregistered"
 NOW = ("cleanup", "--apply", "true", "--older-than-hours", "0")
 
 
@@ -42,6 +42,14 @@ def orphan(store: Store) -> LoggedModel:
     dead = Heartbeat(datetime.now(UTC), "here", Process(process.machine, process.pid, process.started_ms - 10_000))
     run = store.client.create_run("0", tags={"sbert_prune.step": "register", HEARTBEAT: str(dead)}, run_name="dead")
     return log(store, run.info.run_id)
+
+
+def failed(store: Store) -> LoggedModel:
+    """Log a model as a `register` does that failed and could not delete it."""
+    run = start_run(store, "register", {"step": "register"})
+    model = log(store, run.run_id)
+    run.end("FAILED")
+    return model
 
 
 def is_whole(model: LoggedModel) -> bool:
@@ -77,7 +85,7 @@ WAYS = {
 """How a version may name what it needs, without a tag of ours."""
 
 
-@pytest.mark.parametrize("make", [unneeded_model, orphan])
+@pytest.mark.parametrize("make", [unneeded_model, orphan, failed])
 def test_a_model_that_a_version_needs_stays_however_it_names_it(project: Project, make):
     store = connect()
     needed = {way: make(store) for way in WAYS}
@@ -93,7 +101,7 @@ def test_a_model_that_a_version_needs_stays_however_it_names_it(project: Project
     assert remaining == {model.model_id for model in needed.values()}
 
 
-@pytest.mark.parametrize("make", [unneeded_model, orphan])
+@pytest.mark.parametrize("make", [unneeded_model, orphan, failed])
 @pytest.mark.parametrize("place", ["file://{models}", "models:/gone/1"])
 def test_a_version_that_may_need_any_model_keeps_all(project: Project, make, place: str):
     store = connect()
@@ -119,7 +127,7 @@ def test_the_model_of_a_running_step_stays(project: Project):
     assert "1 of 0.0 MB deleted" in run(*NOW)
 
 
-@pytest.mark.parametrize(("make", "line"), [(unneeded_model, "1 of 0.0 MB stays"), (orphan, LEFT)])
+@pytest.mark.parametrize(("make", "line"), [(unneeded_model, "1 of 0.0 MB stays"), (orphan, LEFT), (failed, LEFT)])
 def test_a_copied_store_does_not_delete_the_files_of_the_original(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, line: str, make_project
 ):

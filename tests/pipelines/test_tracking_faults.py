@@ -7,18 +7,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from sqlalchemy import Engine, Pool, event
+from sqlalchemy import Engine, Pool, create_engine, event, text
 
 from pipelines.__main__ import main
-from pipelines.steps.context import deliver_inherited, deliver_remaining
-from sbert_prune.tracking.runs import open_run
-from sbert_prune.tracking.store import connect
+from pipelines.steps.context import deliver_inherited, deliver_remaining, tidy_up
+from sbert_prune.system.processes import Process
+from sbert_prune.tracking.heartbeat import Heartbeat
+from sbert_prune.tracking.runs import open_run, start_run
+from sbert_prune.tracking.spool import Entry
+from sbert_prune.tracking.store import HEARTBEAT, connect
 from tests.pipelines.faults import (
     check_what_came_late,
     evaluate_while,
@@ -168,6 +172,64 @@ def test_a_last_line_that_a_kill_left_incomplete_is_skipped(folder: Path, impati
         "RUNNING",
     )
     assert not (folder / ".sbert-prune").exists()
+
+
+def dead() -> str:
+    """Return a heartbeat of a process that has ended."""
+    process = Process.current()
+    return str(Heartbeat(datetime.now(UTC), "here", Process(process.machine, process.pid, process.started_ms - 10_000)))
+
+
+def run_with_queued_end(folder: Path) -> str:
+    """Leave a run whose end the database refused, of a process that has ended since; return its id."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with create_engine(uri).begin() as database:
+        refusal = "SELECT RAISE(FAIL, 'database or disk is full')"
+        of_ends = "BEFORE UPDATE ON runs WHEN NEW.status = 'FINISHED'"
+        database.execute(text(f"CREATE TRIGGER full {of_ends} BEGIN {refusal}; END"))
+    store = connect()
+    run = start_run(store, "step", {})
+    store.client.set_tag(run.run_id, HEARTBEAT, dead())
+    a_minute_ago = int(time.time() * 1000) - 60_000
+    store.outbox.put(Entry(run.run_id, "terminated", {"status": "FINISHED"}, a_minute_ago))
+    store.pulse.end(run.run_id)
+    assert store.outbox.close() == (1, 0)
+    return run.run_id
+
+
+def accept_ends(folder: Path) -> None:
+    with create_engine(f"sqlite:///{folder / 'mlflow.db'}").begin() as database:
+        database.execute(text("DROP TRIGGER full"))
+
+
+def test_a_run_whose_end_is_queued_is_closed_by_its_delivery_and_not_as_killed(folder: Path, capsys):
+    run_id, client = run_with_queued_end(folder), MlflowClient()
+
+    tidy_up(connect())
+    meanwhile = client.get_run(run_id).info.status
+    accept_ends(folder)
+    tidy_up(connect())
+
+    run = client.get_run(run_id)
+    assert (meanwhile, run.info.status) == ("RUNNING", "FINISHED")
+    assert "sbert_prune.error" not in run.data.tags
+    assert "closed as KILLED" not in capsys.readouterr().out
+
+
+def test_an_end_that_comes_late_corrects_a_run_that_was_taken_for_dead(folder: Path):
+    """Another command, which does not see the queue, has closed it: the queue of a server is in the working folder."""
+    run_id, client = run_with_queued_end(folder), MlflowClient()
+    (folder / ".sbert-prune").rename(folder / "elsewhere")
+    tidy_up(connect())
+    taken_for_dead = client.get_run(run_id)
+    (folder / "elsewhere").rename(folder / ".sbert-prune")
+    accept_ends(folder)
+
+    tidy_up(connect())
+
+    run = client.get_run(run_id)
+    assert (taken_for_dead.info.status, "sbert_prune.error" in taken_for_dead.data.tags) == ("KILLED", True)
+    assert (run.info.status, "sbert_prune.error" in run.data.tags) == ("FINISHED", False)
 
 
 @pytest.fixture

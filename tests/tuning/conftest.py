@@ -8,7 +8,7 @@ import pytest
 from tests.commands import PRELOADED
 from tests.pipelines.conftest import _quick, copy_project, fill_project, project, untouched, uri
 from tests.stores import made_once
-from tuning.workers import _start_server_ignoring_interrupts
+from tuning.workers import _start_server_ignoring_terminals
 
 __all__ = ["_quick", "project", "untouched", "uri"]
 
@@ -23,4 +23,4 @@ def make_project(tmp_path_factory: pytest.TempPathFactory):
 def _one_fork_server():
     """A process has one fork server: workers of a search and commands of other tests find the same imports there."""
     multiprocessing.set_forkserver_preload(PRELOADED)
-    _start_server_ignoring_interrupts()
+    _start_server_ignoring_terminals()

@@ -2,9 +2,14 @@
 
 import os
 import signal
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
+from sbert_prune.system.folders import SHORT_FOLDER
 from tuning.messages import RungScore, TooLarge
+from tuning.trial import _prepare_process
 
 
 def whoami(line, task):
@@ -34,6 +39,20 @@ def end_by_signal(line, task):
 
 def exit_with(line, task):
     os._exit(task)
+
+
+def prepare_and_echo(line, task):
+    """Prepare the process as that of a trial, send its folder for temporary files, and then what comes."""
+    _prepare_process(task)
+    line.send(tempfile.gettempdir())
+    with suppress(EOFError):
+        line.send(line.recv())
+
+
+def folders_of(pid):
+    """Return the temporary folders of a process."""
+    parents = {tempfile.gettempdir(), SHORT_FOLDER}
+    return [folder for parent in parents for folder in Path(parent).glob(f"sbert-prune-*-{pid}-*")]
 
 
 def take_all_memory(line, task):

@@ -18,6 +18,7 @@ from sbert_prune.metrics import metric_of
 from sbert_prune.recipe.files import load_recipe
 from tests.commands import start
 from tests.pipelines.conftest import Project
+from tests.tuning.in_workers import folders_of
 from tuning.__main__ import main
 from tuning.settings import Aim
 from tuning.study import DIGEST, open_study, stored_trials
@@ -264,6 +265,7 @@ def test_a_killed_search_resumes_to_the_same_total(project):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    left_by_kill = folders_of(process.pid)
     assert "trial 1 (" in log.read_text(), log.read_text()
 
     done = search(project, *given[len(given_to(project)) :])
@@ -280,6 +282,8 @@ def test_a_killed_search_resumes_to_the_same_total(project):
     study = open_study(journal.stem, None, Aim(), "tpe", 0)
     assert sum(one.counts for one in stored_trials(study)) == 4
     assert len(recorded) == len([one for one in stored_trials(study) if one.state.name != "WAITING"])
+    assert len(left_by_kill) == 2
+    assert folders_of(process.pid) == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.in_process import call
+from tests.tuning.in_workers import folders_of, prepare_and_echo
 from tuning.workers import WorkerPool, next_message
 
 ROOT = Path(__file__).parents[2]
@@ -70,13 +71,51 @@ def test_the_line_shows_that_a_process_ended_before_it_was_answered():
         assert "SIGKILL" in worker.exit_reason()
 
 
-def test_the_terminals_interrupt_ends_no_trial():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_ends_no_trial(tmp_path, number):
     with WorkerPool() as pool:
-        worker = pool.start(echo_back, None)
-        assert next_message(worker) == "ready"
+        worker = pool.start(prepare_and_echo, tmp_path)
+        assert next_message(worker) == str(tmp_path)
 
-        os.kill(worker.process.pid, signal.SIGINT)
+        os.kill(worker.process.pid, number)
         time.sleep(0.2)
         worker.send("still here")
 
         assert next_message(worker) == "still here"
+
+
+COMMAND = """
+from pipelines.console import prepare_process
+from sbert_prune.system.folders import scratch_folder
+from tests.tuning.in_workers import prepare_and_echo
+from tuning.workers import WorkerPool, next_message
+
+prepare_process()
+with scratch_folder() as folder, WorkerPool() as pool:
+    worker = pool.start(prepare_and_echo, folder)
+    print(next_message(worker), worker.process.pid, flush=True)
+    next_message(worker)
+"""
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_ends_a_command_with_its_trials_and_leaves_no_folder():
+    command = subprocess.Popen(
+        [sys.executable, "-c", COMMAND],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    scratch, trial = command.stdout.readline().split()
+    folders = folders_of(command.pid)
+
+    os.killpg(command.pid, signal.SIGHUP)  # a terminal sends it to all, the fork server among them
+
+    assert (command.wait(), command.stdout.read()) == (129, "")
+    assert len(folders) == 2, "one for temporary files, one for sockets"
+    assert Path(scratch) in folders
+    assert folders_of(command.pid) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(trial), 0)
