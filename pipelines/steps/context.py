@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from sbert_prune.training.device import Hardware, choose_hardware
 
 if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.registry.version import Version
     from sbert_prune.tracking.spool import Outbox
 
 
@@ -152,10 +153,10 @@ def close_killed_runs(store: Store) -> None:
         echo(f"kept, although a killed command left it unregistered, {reason}: {model_id}")
 
 
-def describe_all(store: Store, name: str) -> None:
+def describe_all(store: Store, name: str, listed: Sequence[Version] | None = None) -> None:
     """Update the descriptions in MLflow's pages; an error is printed and changes nothing else."""
     try:
-        describe(store, name)
+        describe(store, name, listed)
     except TrackingError as error:
         echo(str(error))
 
