@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
@@ -15,8 +16,11 @@ import click
 
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
 from sbert_prune.system.folders import scratch_folder
+from sbert_prune.tracking.secrets import without_password
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from sbert_prune.training.setup import Progress
 
 _QUIET = {
@@ -92,10 +96,16 @@ def prepare_process() -> None:
     """Reduce the output of libraries, and turn signals into SystemExit, so that runs are closed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    sys.excepthook = _print_bug
     _signals.clear()
     _unrecorded.clear()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
+
+
+def _print_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that no command expects, without the secrets that a library may quote."""
+    click.echo(without_password("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False)
 
 
 _signals: list[int] = []

@@ -18,8 +18,8 @@ from mlflow.utils.credentials import read_mlflow_creds
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.tracking.secrets import without_password
 from sbert_prune.tracking.spool import Entry, Fault, Kind
-from sbert_prune.tracking.store_uri import without_password
 
 FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
 """What MLflow's client raises if a store does not answer as it should."""
@@ -32,13 +32,13 @@ _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without passwords, or what to do if a server refused access."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    match _refusal(error, line):
+    message = str(error).strip() or type(error).__name__
+    match _refusal(error, message.splitlines()[0]):
         case "401", _:
             return _unauthenticated()
         case "403", endpoint:
             return _forbidden(endpoint)
-    return without_password(line)
+    return without_password(message).splitlines()[0]
 
 
 def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:

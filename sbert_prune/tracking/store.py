@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Outbox, Spool
 from sbert_prune.tracking.store_uri import (
     check_store,
@@ -28,7 +29,6 @@ from sbert_prune.tracking.store_uri import (
     own_folder,
     sqlite_path,
     tracking_uri,
-    without_password,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    with store_errors(f"The tracking store {without_password(uri)} does not answer"):
+    with store_errors(f"The tracking store {masked_uri(uri)} does not answer"):
         with _exclusive(uri):
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
@@ -84,7 +84,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
         if _KIND[0] not in experiment.tags:
             with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
-    spool = Spool(own_folder() / "spool", without_password(uri))
+    spool = Spool(own_folder() / "spool", masked_uri(uri, keep_options=True))
     return Store(
         client, uri, experiment_id, Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
     )

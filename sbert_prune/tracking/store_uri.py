@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,14 +25,6 @@ _ESCAPED = "In MLFLOW_TRACKING_URI, a password's special characters are escaped:
 _PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """Database drivers whose package on PyPI has another name."""
 
-_SECRETS = (
-    (
-        r"://(?:[^/@\s:]*:\S*|[^/@\s]+)@",
-        "://***@",
-    ),  # up to the last @: a password that was not escaped may hold others, and slashes
-    (r"([?&;](?:password|passwd|pwd|sslpassword|token|odbc_connect)=)[^&;\s]+", r"\1***"),
-)
-
 
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or a SQLite file in the current folder.
@@ -39,7 +33,8 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri and re.match("https?://", uri):
-        _move_credentials_to_environment(urlsplit(uri))
+        with suppress(ValueError):  # an address that cannot be read, which `check_store` refuses
+            _move_credentials_to_environment(urlsplit(uri))
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
 
 
@@ -56,13 +51,6 @@ def own_folder() -> Path:
     """Return `.sbert-prune`, the folder for unfinished work, beside the SQLite store or in the current folder."""
     path = sqlite_path(tracking_uri())
     return (path.parent if path else Path.cwd()) / ".sbert-prune"
-
-
-def without_password(text: str) -> str:
-    """Return a URI, or a text that contains URIs, without users and passwords, for logs and errors."""
-    for pattern, mask in _SECRETS:
-        text = re.sub(pattern, mask, text, flags=re.IGNORECASE)
-    return text
 
 
 def check_store(*, must_exist: bool = False) -> None:
@@ -83,7 +71,7 @@ def check_store(*, must_exist: bool = False) -> None:
         _check_database(uri)
     elif not uri.startswith("databricks"):
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI={without_password(uri)} is no store that MLflow still writes to. "
+            f"MLFLOW_TRACKING_URI={masked_uri(uri)} is no store that MLflow still writes to. "
             "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; "
             "unset it to use mlflow.db in this folder."
         )
@@ -112,7 +100,7 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
 
 
 def _check_server(uri: str) -> None:
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     try:
         parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -132,7 +120,7 @@ def _check_server(uri: str) -> None:
 def _check_database(uri: str) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     try:
         open_database(uri).connect().close()
     except ModuleNotFoundError as error:
@@ -173,5 +161,5 @@ def package_of(driver: str | None) -> str:
 
 def reason_of(error: Exception) -> str:
     """Return the first line of the database driver's message in an error of SQLAlchemy, without passwords."""
-    message = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return without_password(message.splitlines()[0].rstrip("."))[:200]
+    message = without_password(str(getattr(error, "orig", None) or error)).strip() or type(error).__name__
+    return message.splitlines()[0].rstrip(".")[:200]
