@@ -73,7 +73,7 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
 
 def roll_back(name: str, reason: str) -> list[str]:
     """Give Production back to the version that had it before; return the report line by line."""
-    with open_store() as store:
+    with open_store(artifacts=False) as store:
         listing = list_all(store, name, must_exist=True)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, result = promotion.roll_back(store, listing, reason)

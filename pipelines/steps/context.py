@@ -14,6 +14,7 @@ from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.report.descriptions import describe
 from sbert_prune.tracking.orphans import close_orphans
+from sbert_prune.tracking.reach import check_artifacts
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import Store, connect
 from sbert_prune.tracking.store_uri import own_folder
@@ -128,12 +129,17 @@ def open_context(
 
 
 @contextmanager
-def open_store() -> Iterator[Store]:
+def open_store(*, artifacts: bool = True) -> Iterator[Store]:
     """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
     Runs that killed commands left open are closed.
+
+    Args:
+        artifacts: Whether the command reads or writes artifacts, so that it cannot work without them.
     """
     store = connect(notify=echo)
+    if artifacts:
+        check_artifacts(store.client, store.uri, store.experiment_id)
     deliver_inherited(store.outbox)
     close_killed_runs(store)
     try:

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
+from sbert_prune.tracking.reach import check_answers
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Outbox, Spool
 from sbert_prune.tracking.store_uri import (
@@ -75,6 +76,8 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
+    if uri.startswith("http"):
+        check_answers(uri)
     with store_errors(f"The tracking store {masked_uri(uri)} does not answer"):
         with _exclusive(uri):
             client = MlflowClient(uri)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _TIMEOUT_S = 0.7  # for the handshake; a slower server may still be reached by MLflow's own retries
+_TLS_TIMEOUT_S = 5.0
 _DATABASE_TIMEOUT_S = 5
+
+TRUST = (
+    "Correct the host or write http:// in MLFLOW_TRACKING_URI, or set MLFLOW_TRACKING_SERVER_CERT_PATH to the file of "
+    "the authority that signed the server's certificate"
+)
 
 _ESCAPED = "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
 
@@ -107,14 +114,41 @@ def _check_server(uri: str) -> None:
     except ValueError as error:  # its message contains a part of the password
         raise TrackingError(f"No tracking server answers at {shown}: its port cannot be read. {_ESCAPED}") from error
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S).close()
+        with socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S) as connection:
+            if parts.scheme == "https":
+                _check_certificate(connection, parts.hostname or "")
     except TimeoutError:
         return
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or str(error.reason or error)
+        raise TrackingError(f"The tracking server {shown} cannot be trusted, TLS fails: {reason}. {TRUST}.") from error
     except (OSError, UnicodeError) as error:
         raise TrackingError(
             f"No tracking server answers at {shown} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
             "or unset it to use sqlite:///mlflow.db in this folder."
         ) from error
+
+
+def _check_certificate(connection: socket.socket, host: str) -> None:
+    """Begin TLS as MLflow's client would, which would repeat a failure for minutes. Raises SSLError."""
+    variables = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    authorities = next((path for name in variables if (path := os.environ.get(name))), None)
+    if authorities is None:
+        import certifi
+
+        authorities = certifi.where()
+    if not Path(authorities).exists():
+        raise TrackingError(f"MLFLOW_TRACKING_SERVER_CERT_PATH={authorities}: there is no such file. {TRUST}.")
+    is_folder = Path(authorities).is_dir()
+    context = ssl.create_default_context(
+        cafile=None if is_folder else authorities, capath=authorities if is_folder else None
+    )
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"true", "1"}:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        context.load_cert_chain(own)
+    connection.settimeout(_TLS_TIMEOUT_S)
+    context.wrap_socket(connection, server_hostname=host).close()
 
 
 def _check_database(uri: str) -> None:
