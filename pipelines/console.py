@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -97,6 +98,9 @@ def prepare_process() -> None:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     sys.excepthook = _print_bug
+    # Where a store does not answer, these log a traceback; the error message of the command is one line.
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _signals.clear()
     _unrecorded.clear()
     signal.signal(signal.SIGTERM, _stop)
@@ -155,16 +159,11 @@ def exit_if_interrupted() -> None:
 
 def silence_libraries() -> None:
     """Silence loggers and progress bars of heavy libraries; commands call it once they import those."""
-    import logging
-
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for name in ("alembic", "mlflow.store", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Where a store does not answer, these log a traceback; the error message of the command is one line.
-    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def warn_if_busy() -> None:

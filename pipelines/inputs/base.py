@@ -87,7 +87,7 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
     from sbert_prune.tracking.reach import check_artifacts
     from sbert_prune.tracking.store import connect
 
-    store = connect()
+    store = connect(writes=False)
     check_artifacts(store.client, store.uri, store.experiment_id)
     resolved = logged_model_uri(store, uri)
     return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))

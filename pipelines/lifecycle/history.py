@@ -28,7 +28,7 @@ def format_history(name: str) -> list[str]:
 
     Applies an event that a killed command has recorded but not applied, if the user may write. Raises TrackingError.
     """
-    with open_store(artifacts=False) as store:
+    with open_store(artifacts=False, writes=False) as store:
         listing = list_all(store, name, must_exist=True)
         versions = listing.versions
         with suppress(TrackingError):  # the user may have read permission only

@@ -129,15 +129,16 @@ def open_context(
 
 
 @contextmanager
-def open_store(*, artifacts: bool = True) -> Iterator[Store]:
+def open_store(*, artifacts: bool = True, writes: bool = True) -> Iterator[Store]:
     """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
     Runs that killed commands left open are closed.
 
     Args:
         artifacts: Whether the command reads or writes artifacts, so that it cannot work without them.
+        writes: Whether the command cannot work without writing to the store.
     """
-    store = connect(notify=echo)
+    store = connect(notify=echo, writes=writes)
     if artifacts:
         check_artifacts(store.client, store.uri, store.experiment_id)
     deliver_inherited(store.outbox)

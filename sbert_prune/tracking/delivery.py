@@ -27,12 +27,15 @@ FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSErr
 _REFUSED = re.compile(
     r"(?:endpoint \S*?/mlflow/(?P<endpoint>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)"
 )
+_AUTOFLUSH = re.compile(r"^\(raised as a result of Query-invoked autoflush;[^\n]*\n")
+"""What SQLAlchemy puts in front of the database's own message."""
+
 _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without passwords, or what to do if a server refused access."""
-    message = str(error).strip() or type(error).__name__
+    message = _AUTOFLUSH.sub("", str(error)).strip() or type(error).__name__
     match _refusal(error, message.splitlines()[0]):
         case "401", _:
             return _unauthenticated()
