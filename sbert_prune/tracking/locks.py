@@ -78,16 +78,24 @@ def file_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_writable(path: Path) -> None:
+def check_usable(path: Path, *, writes: bool) -> None:
     """Refuse a SQLite store that another process keeps locked, or that cannot be written.
 
-    MLflow would report it with a traceback, after several waits of 20 s. Raises TrackingError.
+    MLflow would report it with a traceback, after several waits of 20 s.
+
+    Args:
+        path: The file, which need not exist.
+        writes: Whether it is to be written; others may read beside a process that writes, except while it commits.
+
+    Raises:
+        TrackingError: It cannot be used.
     """
     if not path.is_file():
         return
     try:
         with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")  # the start of every write
+            database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")  # the start of every write
+            database.execute("SELECT count(*) FROM sqlite_master")
             database.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         raise TrackingError(_reason(path, error)) from error

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
-from sbert_prune.tracking.locks import check_writable, file_lock
+from sbert_prune.tracking.locks import check_usable, file_lock
 from sbert_prune.tracking.reach import check_answers
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Outbox, Spool
@@ -87,8 +87,8 @@ def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = Tr
         os.environ.setdefault("PGOPTIONS", f"-c lock_timeout={_LOCK_TIMEOUT_S}s")
     with store_errors(f"The tracking store {masked_uri(uri)} does not answer"):
         with _exclusive(uri):
-            if writes and (path := sqlite_path(uri)) is not None:
-                check_writable(path)
+            if (path := sqlite_path(uri)) is not None:
+                check_usable(path, writes=writes)
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
         experiment = client.get_experiment(experiment_id)

@@ -15,13 +15,14 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.tracking import locks
-from sbert_prune.tracking.locks import check_writable, file_lock, holder_of
+from sbert_prune.tracking.locks import check_usable, file_lock, holder_of
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, call
 from tests.pipelines.test_tracking_faults import read_only
 from tests.stores import STORE
 
 _WRITE_LOCK = "import sqlite3; held = sqlite3.connect({path!r}, isolation_level=None); held.execute('BEGIN IMMEDIATE')"
+_COMMIT_LOCK = _WRITE_LOCK.replace("IMMEDIATE", "EXCLUSIVE")  # as while a process commits
 _FILE_LOCK = "import filelock; held = filelock.FileLock({path!r}); held.acquire()"
 
 
@@ -66,9 +67,13 @@ def test_history_is_read_beside_a_process_that_writes(uri, tmp_path, impatient):
     add_version(noise=0.05, size=80, role="reference")
 
     with stopped(_WRITE_LOCK, tmp_path / STORE):
-        result = call("history")
+        beside_a_write = call("history")
+    with stopped(_COMMIT_LOCK, tmp_path / STORE):
+        beside_a_commit = call("history")
 
-    assert result.exit_code == 0, result.output
+    assert beside_a_write.exit_code == 0, beside_a_write.output
+    assert beside_a_commit.exit_code == 2, beside_a_commit.output
+    assert "mlflow.db is locked: it is held by" in beside_a_commit.output
 
 
 def test_a_process_that_works_is_waited_for(tmp_path, monkeypatch):
@@ -107,7 +112,7 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path):
     path.write_bytes(b"no database at all" * 100)
 
     with pytest.raises(TrackingError, match=r"cannot be opened: file is not a database\. Restore"):
-        check_writable(path)
+        check_usable(path, writes=True)
 
 
 def test_a_store_that_stays_locked_is_given_up_by_the_clock(uri):
