@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
@@ -16,8 +18,11 @@ import click
 
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
 from sbert_prune.system.folders import scratch_folder
+from sbert_prune.tracking.secrets import without_password
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from sbert_prune.training.setup import Progress
 
 _QUIET = {
@@ -110,11 +115,20 @@ def prepare_process() -> None:
     """Reduce the output of libraries, and turn signals into SystemExit, so that runs are closed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    sys.excepthook = _print_bug
+    # Where a store does not answer, these log a traceback; the error message of the command is one line.
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _signals.clear()
     _unrecorded.clear()
     for number in ENDING_SIGNALS:
         if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
             signal.signal(number, _stop)
+
+
+def _print_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that no command expects, without the secrets that a library may quote."""
+    click.echo(without_password("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False)
 
 
 _signals: list[int] = []
@@ -178,16 +192,11 @@ def exit_if_interrupted() -> None:
 
 def silence_libraries() -> None:
     """Silence loggers and progress bars of heavy libraries; commands call it once they import those."""
-    import logging
-
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     for name in ("alembic", "mlflow.store", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Where a store does not answer, these log a traceback; the error message of the command is one line.
-    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def warn_if_busy() -> None:

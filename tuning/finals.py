@@ -17,6 +17,7 @@ from sbert_prune.evaluation.frontier import find_knee
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, STAGING
+from sbert_prune.registry.listing import list_all
 from sbert_prune.tracking.runs import open_run
 from tuning.artifacts import Candidate, pareto_front
 from tuning.messages import Task
@@ -202,11 +203,14 @@ def make_challenger(search: SearchContext, version: Version, why: str) -> str:
         A line for the user.
     """
     store = search.context.store
-    promotion.catch_up(store, version.name)
+    listing = list_all(store, version.name)
+    promotion.catch_up(store, listing)
     champion = promotion.holder(store, version.name, PRODUCTION)
     if champion is not None and champion.version == version.version:
         return f"{version.uri} is in Production already"
     numbers = {name: version.metrics[name] for name in (STS_DEV,) if name in version.metrics}
-    moved = promotion.promote(store, version, STAGING, f"{why}; study {search.study.study_name}", numbers)
+    moved = promotion.promote(
+        store, listing, version, STAGING, reason=f"{why}; study {search.study.study_name}", numbers=numbers
+    )
     before = f", instead of version {moved.before}" if moved.before not in (None, version.version) else ""
     return f"{version.uri} is the challenger now{before}"

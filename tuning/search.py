@@ -16,7 +16,8 @@ from sbert_prune.errors import SearchError
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.recipe.dump import describe_recipe
 from sbert_prune.recipe.recipe import Recipe
-from sbert_prune.tracking.store_uri import check_store, without_password
+from sbert_prune.tracking.secrets import masked_uri
+from sbert_prune.tracking.store_uri import check_store
 from tuning.constraints import within_size
 from tuning.settings import AGAINST, SAMPLER_NAMES, Aim, Limits, Settings
 from tuning.space import space_of
@@ -159,6 +160,6 @@ def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings)
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision) as context:
-        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return run(context, recipe, inputs, space, settings)

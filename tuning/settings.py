@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
 
 from sbert_prune.errors import SearchError
 from sbert_prune.metrics import LATENCY, SIZE, STS_DEV
+from sbert_prune.tracking.secrets import has_password
 
 AGAINST = {"size_mb": SIZE, "latency_ms": LATENCY}
 """What the dev score can be weighed against, with the metric that measures it."""
@@ -112,7 +112,7 @@ class Settings:
         ):
             if value not in choices:
                 raise SearchError(f"{name}={value}: there is no such {name}. There are {', '.join(choices)}.")
-        if self.storage is not None and urlsplit(self.storage).password is not None:
+        if self.storage is not None and has_password(self.storage):
             raise SearchError(
                 "storage contains a password, which `mlflow run` would log. Leave it out of the URL, and set "
                 "PGPASSWORD (or write ~/.pgpass)."

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import SearchError
-from sbert_prune.tracking.store_uri import open_database, package_of, reason_of, tracking_uri, without_password
+from sbert_prune.tracking.secrets import masked_uri, remember
+from sbert_prune.tracking.store_uri import open_database, package_of, reason_of, tracking_uri
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -25,11 +26,12 @@ def check_storage(url: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
+    remember(url)
     try:
         parts = make_url(url)
         if _location(parts) == _location(make_url(tracking_uri())):
             raise SearchError(
-                f"storage={without_password(url)} is MLflow's own database, and Optuna's tables do not go with "
+                f"storage={masked_uri(url)} is MLflow's own database, and Optuna's tables do not go with "
                 "MLflow's. Give another one, or leave storage out."
             )
         if parts.get_backend_name() == "sqlite":
@@ -46,7 +48,7 @@ def unusable(storage: str | None, error: Exception) -> SearchError:
         reason = f"its database driver is not installed ({error.name}). Run: pip install {package_of(error.name)}"
     else:
         reason = reason_of(error)
-    return SearchError(f"storage={without_password(storage or 'journal')} cannot be used: {reason}")
+    return SearchError(f"storage={masked_uri(storage or 'journal')} cannot be used: {reason}")
 
 
 def _location(parts: URL) -> tuple[object, ...]:

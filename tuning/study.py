@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.system.processes import Process
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store import alone_in_database
-from sbert_prune.tracking.store_uri import own_folder, without_password
+from sbert_prune.tracking.store_uri import own_folder
 from sbert_prune.training.batches import digest_of
 from tuning.cma_es import CmaEsSampler
 from tuning.storage import unusable
@@ -200,7 +201,7 @@ def _storage(url: str | None, name: str) -> BaseStorage:
 
 def where_dashboard(name: str, storage: str | None) -> str:
     """Return the line that says how to open the study in Optuna's dashboard."""
-    location = without_password(storage) if storage is not None else journal_of(name)
+    location = masked_uri(storage) if storage is not None else journal_of(name)
     return f"dashboard pip install optuna-dashboard; optuna-dashboard {location}"
 
 

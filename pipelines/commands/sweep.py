@@ -15,7 +15,7 @@ from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe
 from sbert_prune.recipe.recipe import Recipe
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
     from pipelines.inputs.base import PruneInputs
@@ -91,6 +91,6 @@ def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> 
     silence_libraries()
     recipe = variants[0][0]
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return sweep(context, variants)

@@ -17,8 +17,9 @@ import psutil
 from pipelines.doctor.findings import Finding, State, in_bytes
 from sbert_prune.system.cache import cache_folder
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Entry
-from sbert_prune.tracking.store_uri import own_folder, tracking_uri, without_password
+from sbert_prune.tracking.store_uri import own_folder, tracking_uri
 
 
 def may_write(folder: Path) -> bool:
@@ -140,7 +141,7 @@ def check_undelivered() -> Finding:
     summary = ", ".join(
         filter(None, (f"entries not recorded yet in {folder / 'spool'}: {'; '.join(entries)}", unfinished))
     )
-    if without_password(tracking_uri()) in waiting:
+    if masked_uri(tracking_uri(), keep_options=True) in waiting:
         advice = "The next command that records something delivers them at its start, if the store answers."
         return Finding("left over", "warn", summary, advice, command_line("full"))
     advice = "They are for another store than the one in use now: the next command that uses that store delivers them."

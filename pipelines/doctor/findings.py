@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sbert_prune.errors import SbertPruneError
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import without_password
 
 State = Literal["ok", "warn", "fail", "-"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipelines.doctor.findings import Finding
 from sbert_prune.errors import HubError
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
     from sbert_prune.hub.snapshot import Snapshot
@@ -93,13 +93,13 @@ def check_hub() -> Finding:
     from sbert_prune.hub.snapshot import is_offline
 
     endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-    shown = without_password(endpoint)
+    shown = masked_uri(endpoint)
     token = "a token is set" if get_token() else "no token, which private and gated names need"
     if is_offline():
         return Finding("hub", "-", f"HF_HUB_OFFLINE is set: only the cache in {constants.HF_HUB_CACHE} is used")
     try:
         get_session().head(endpoint, timeout=_TIMEOUT_S)
     except (HTTPError, InvalidURL, OSError, ValueError) as error:
-        reason = without_password(str(error).splitlines()[0][:120] if str(error) else type(error).__name__)
+        reason = (without_password(str(error)).splitlines() or [type(error).__name__])[0][:120]
         return Finding("hub", "warn", f"{shown} is out of reach ({reason}); {token}", UNREACHABLE, f"curl -sSI {shown}")
     return Finding("hub", "ok", f"{shown} answers; {token}")

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pipelines.doctor.findings import Finding
 from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
     import requests
@@ -26,7 +26,7 @@ def check_server(uri: str) -> Finding:
     """Check the server at an http(s) address; the finding shows no password."""
     import requests
 
-    shown = without_password(uri).rstrip("/")
+    shown = masked_uri(uri).rstrip("/")
     try:
         with _session() as session:
             health = session.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT_S)
@@ -149,4 +149,4 @@ def _start(uri: str) -> str:
 def _root_cause(error: BaseException) -> str:
     """Return the message of the innermost error."""
     reason: object = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-    return without_password(str(reason).rpartition(": ")[2] or type(error).__name__)[:160]
+    return (without_password(str(reason)).rpartition(": ")[2] or type(error).__name__)[:160]

@@ -19,6 +19,7 @@ from pipelines.doctor.disk import may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.experiment import chosen_experiment, deleted, misplaced
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store_uri import (
     check_store,
     open_database,
@@ -26,7 +27,6 @@ from sbert_prune.tracking.store_uri import (
     reason_of,
     sqlite_path,
     tracking_uri,
-    without_password,
 )
 
 _TIMEOUT_S = 0.5
@@ -170,7 +170,7 @@ def check_database(uri: str) -> Finding:
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     try:
         with open_database(uri).connect() as connection:
             tables = set(sqlalchemy.inspect(connection).get_table_names())
@@ -218,8 +218,8 @@ def check_tracking_store() -> Finding:
     try:
         check_store()
     except TrackingError as error:
-        return Finding("store", "fail", without_password(uri), str(error), _ELSEWHERE)
-    return finding if path is not None else Finding("store", "-", f"{without_password(uri)}: not checked")
+        return Finding("store", "fail", masked_uri(uri), str(error), _ELSEWHERE)
+    return finding if path is not None else Finding("store", "-", f"{masked_uri(uri)}: not checked")
 
 
 def _has_port(uri: str) -> bool:

@@ -26,7 +26,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
 from sbert_prune.report.tables import table
 from sbert_prune.system.table import aligned
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
@@ -54,7 +54,7 @@ def run_full(
     inputs = inputs or load_inputs(recipe)
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force, keep_intermediate=keep_intermediate) as context:
-        echo(f"store {without_password(context.store.uri)}; {context.hardware}")
+        echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         registry.check_may_register(context.store, recipe.registered_model)
         if seeds:
             return run_seeds(context, recipe, inputs, seeds)

@@ -10,7 +10,7 @@ from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
 from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import aligned
-from sbert_prune.tracking.store_uri import without_password
+from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def where_report(store: Store, run_id: str) -> str:
 
 
 def _address(store: Store, page: str) -> str:
-    uri, path = without_password(store.uri), f"/#/experiments/{store.experiment_id}/{page}"
+    uri, path = masked_uri(store.uri), f"/#/experiments/{store.experiment_id}/{page}"
     if uri.startswith("http"):
         return uri.rstrip("/") + path
     return f"mlflow ui --backend-store-uri {uri}   then http://127.0.0.1:5000{path}"

@@ -89,9 +89,12 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
         return locate_base(uri, convert_pickle=convert_pickle)
     check_store(must_exist=True)
     from sbert_prune.tracking.logged_models import fetch_model, logged_model_uri
+    from sbert_prune.tracking.reach import check_artifacts
     from sbert_prune.tracking.store import connect
 
-    resolved = logged_model_uri(connect(), uri)
+    store = connect(writes=False)
+    check_artifacts(store.client, store.uri, store.experiment_id)
+    resolved = logged_model_uri(store, uri)
     return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))
 
 

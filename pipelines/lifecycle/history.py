@@ -11,8 +11,8 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import SIZE, STS_DEV
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import LOST, PROMOTED, REFUSED, ROLLED_BACK, read_history
+from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.reconcile import current_state, expected_state
-from sbert_prune.registry.versions import existing_versions
 from sbert_prune.system.command_line import command_line
 from sbert_prune.system.text import one_line
 
@@ -28,10 +28,11 @@ def format_history(name: str) -> list[str]:
 
     Applies an event that a killed command has recorded but not applied, if the user may write. Raises TrackingError.
     """
-    with open_store() as store:
-        versions = existing_versions(store, name)
+    with open_store(artifacts=False, writes=False) as store:
+        listing = list_all(store, name, must_exist=True)
+        versions = listing.versions
         with suppress(TrackingError):  # the user may have read permission only
-            if promotion.finish(store, name):
+            if promotion.finish(store, listing):
                 echo("completed: a decision that a killed command had recorded but not applied")
         history = read_history(store, name)
         existing = {version.version for version in versions}
@@ -47,7 +48,7 @@ def format_history(name: str) -> list[str]:
         ]
         verify = command_line("verify")
         lines += [f"{'':16}  {_line('damaged', f'{damage}: {verify}')}" for damage in history.damage]
-        aliases = current_state(store, name).aliases
+        aliases = current_state(history, versions).aliases
         summary = ", ".join(f"{alias} is version {aliases[alias]}" for alias in sorted(aliases))
         summary = summary or "no version holds a stage"
         if aliases != expected_state(history.events, existing).aliases:

@@ -9,8 +9,9 @@ from pipelines.steps.context import describe_all, open_store
 from sbert_prune.errors import RefusedError, TrackingError
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, truncate
+from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.policy import Decision, decide
-from sbert_prune.registry.versions import STAGE_ALIASES, existing_versions, find_version
+from sbert_prune.registry.versions import STAGE_ALIASES, find_version
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.runs import open_run
 
@@ -51,10 +52,10 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
     """
     name, stage = requested.name, requested.stage
     with open_store(records=True) as store:
-        versions = existing_versions(store, name)
-        chosen = find_version(versions, name, requested.number) if requested.number is not None else None
-        promotion.catch_up(store, name)
-        decision = decide(store, versions, chosen, policy)
+        listing = list_all(store, name, must_exist=True)
+        chosen = find_version(listing.versions, name, requested.number) if requested.number is not None else None
+        promotion.catch_up(store, listing)
+        decision = decide(store, listing.versions, chosen, policy)
         _check_stage(store, decision, stage)
         with open_run(
             store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}
@@ -63,8 +64,8 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
                 why = _reason(decision, requested.reason)
-                result = promotion.promote(store, decision.chosen, stage, why, decision.numbers)
-                describe_all(store, name)
+                result = promotion.promote(store, listing, decision.chosen, stage, reason=why, numbers=decision.numbers)
+                describe_all(store, name, listing.versions)
                 return _lines(decision.chosen, stage, why, result)
             _record_refusal(store, name, stage, decision)
         raise RefusedError(_refusal(name, decision, stage))
@@ -72,13 +73,13 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
 
 def roll_back(name: str, reason: str) -> list[str]:
     """Give Production back to the version that had it before; return the report line by line."""
-    with open_store(records=True) as store:
-        existing_versions(store, name, newest=1)
+    with open_store(records=True, artifacts=False) as store:
+        listing = list_all(store, name, must_exist=True)
         with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
-            target, result = promotion.roll_back(store, name, reason)
+            target, result = promotion.roll_back(store, listing, reason)
             moved = {"version": target.version, "before": result.before or "none"}
             run.set_tags({"outcome": "rolled back", "reason": reason[:4000], **moved})
-            describe_all(store, name)
+            describe_all(store, name, listing.versions)
         return _lines(target, PRODUCTION, reason, result)
 
 

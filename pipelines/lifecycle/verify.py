@@ -13,8 +13,9 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.registry import promotion
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import read_history, stage_holders
+from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.reconcile import current_state, expected_state, has_stages_in_tags_only, reconcile
-from sbert_prune.registry.versions import STAGE_ALIASES, versions
+from sbert_prune.registry.versions import STAGE_ALIASES
 from sbert_prune.system.table import table_lines
 from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.logged_models import add_file
@@ -58,7 +59,8 @@ def _moved(store: Store, name: str, history: History, existing: list[str]) -> It
 
     A repair moves them back, or records them if the history has no event about that stage yet.
     """
-    current = current_state(store, name, by_tags=has_stages_in_tags_only(versions(store, name)))
+    entries = registry.versions(store, name)
+    current = current_state(history, entries, by_tags=has_stages_in_tags_only(entries))
     expected = expected_state(history.events, existing)
     unrecorded = {alias: stage for stage, alias in STAGE_ALIASES.items() if not history.has_moved(stage)}
     for alias in sorted(current.aliases.keys() | expected.aliases.keys()):
@@ -143,12 +145,13 @@ def _repair_stages(store: Store, name: str, findings: list[Finding]) -> None:
     repairs = [finding.repair for finding in findings if finding.repair is not None]
     if any(repair.writes_off for repair in repairs):
         promotion.note_loss(store, name)
-    promotion.note_found(store, name, sorted({repair.notes for repair in repairs if repair.notes is not None}))
+    listing = list_all(store, name)
+    promotion.note_found(store, listing, sorted({repair.notes for repair in repairs if repair.notes is not None}))
     for finding in findings:
         if finding.repair is not None and finding.repair.rolls_back:
-            promotion.roll_back(store, name, finding.found)
+            promotion.roll_back(store, listing, finding.found)
     if any(repair.reconciles for repair in repairs):
-        reconcile(store, name)
+        reconcile(store, listing)
 
 
 def _how_repaired(repair: Repair | None) -> str | None:

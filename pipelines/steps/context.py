@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.report.descriptions import describe
 from sbert_prune.tracking.orphans import close_orphans
+from sbert_prune.tracking.reach import check_artifacts
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import Store, connect
 from sbert_prune.tracking.store_uri import own_folder
@@ -21,6 +22,7 @@ from sbert_prune.training.device import Hardware, choose_hardware
 
 if TYPE_CHECKING:
     from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.registry.version import Version
     from sbert_prune.tracking.spool import Outbox
 
 
@@ -132,20 +134,24 @@ def open_context(
 
 
 @contextmanager
-def open_store(*, records: bool = False) -> Iterator[Store]:
+def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = True) -> Iterator[Store]:
     """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
     Runs that killed commands left open are closed.
 
     Args:
         records: Refuse a store in which no run can be recorded.
+        artifacts: Whether the command reads or writes artifacts, so that it cannot work without them.
+        writes: Whether the command cannot work without writing to the store.
 
     Raises:
         TrackingError: The store does not answer, or it refuses runs.
     """
-    store = connect(notify=echo)
+    store = connect(notify=echo, writes=writes)
     if store.problem is not None and records:
         raise TrackingError(str(store.problem))
+    if artifacts and store.problem is None:
+        check_artifacts(store.client, store.uri, store.experiment_id)
     if store.problem is None:  # of a deleted experiment, the store would reject the entries that wait for its runs
         tidy_up(store)
     try:
@@ -169,10 +175,10 @@ def tidy_up(store: Store) -> None:
         echo(f"kept, although a killed or failed command left it unregistered, {reason}: {model_id}")
 
 
-def describe_all(store: Store, name: str) -> None:
+def describe_all(store: Store, name: str, listed: Sequence[Version] | None = None) -> None:
     """Update the descriptions in MLflow's pages; an error is printed and changes nothing else."""
     try:
-        describe(store, name)
+        describe(store, name, listed)
     except TrackingError as error:
         echo(str(error))
 

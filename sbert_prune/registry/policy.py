@@ -64,9 +64,25 @@ def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
 
     The comparison with the reference is made only if everything else is fulfilled.
     """
+    return _recorded_shortcomings(candidate, policy) or _check_quality(candidate, policy.margin)
+
+
+def _recorded_shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
     metrics = candidate.version.metrics
-    reasons = [*_check_roundtrip(metrics), *_check_limits(metrics, policy)]
-    return reasons or _check_quality(candidate, policy.margin)
+    return [*_check_roundtrip(metrics), *_check_limits(metrics, policy)]
+
+
+def _is_clearly_worse(candidate: Candidate, margin: float) -> bool:
+    """Return whether a version cannot pass the comparison with its reference, by their recorded scores alone.
+
+    Where the difference itself is beyond the margin, about half of the resamples are beyond it as well, and one in
+    twenty is allowed.
+    """
+    if candidate.reference is None:
+        return True
+    missing = math.nan  # compares as False: such a version is compared by its pairs
+    score, reference = (entry.metrics.get(STS_DEV, missing) for entry in (candidate.version, candidate.reference))
+    return score < reference - margin
 
 
 def _check_roundtrip(metrics: Mapping[str, float]) -> list[str]:
@@ -213,7 +229,11 @@ def decide(store: Store, registered: Sequence[Version], chosen: Version | None, 
     refused: list[str] = []
     passed_over: list[str] = []
     for version in variants:
-        failures = shortcomings(as_candidate(version), policy) or _check_files(store, version)
+        candidate = as_candidate(version)
+        if len(refused) >= _MAX_REASONS and _is_hopeless(candidate, current, policy):
+            refused.append(f"version {version.version}")  # its reasons would not be shown
+            continue
+        failures = shortcomings(candidate, policy) or _check_files(store, version)
         against_champion = _compare_with_champion(version, current) if not failures else []
         if not failures and not against_champion:
             smallest = (
@@ -226,6 +246,15 @@ def decide(store: Store, registered: Sequence[Version], chosen: Version | None, 
         passed_over += refused[-1:] if against_champion else []
     reason = "none of its variants qualifies" if variants else "it has no pruned variant"
     return Decision(None, _first_few(refused), reason)
+
+
+def _is_hopeless(candidate: Candidate, current: Version | None, policy: Policy) -> bool:
+    """Return whether a version cannot be chosen, by what is recorded; of hundreds, few files are read."""
+    return (
+        bool(_recorded_shortcomings(candidate, policy) or _compare_with_champion(candidate.version, current))
+        or candidate.version.has_no_files
+        or _is_clearly_worse(candidate, policy.margin)
+    )
 
 
 def _check_files(store: Store, version: Version) -> list[str]:
@@ -274,8 +303,10 @@ def _candidate_factory(store: Store, registered: Sequence[Version]) -> Callable[
         content = read_file(store, model_id, FILE_NAME) if model_id else None
         return DevPairs.parse(content) if content is not None else None
 
+    references = [version for version in registered if version.is_reference]
+
     def as_candidate(version: Version) -> Candidate:
-        reference = _find_reference(version, registered)
+        reference = _find_reference(version, references)
         return Candidate(
             version,
             lambda: read_pairs(version.tags.get("model_id", "")),
@@ -286,12 +317,10 @@ def _candidate_factory(store: Store, registered: Sequence[Version]) -> Callable[
     return as_candidate
 
 
-def _find_reference(version: Version, registered: Sequence[Version]) -> Version | None:
+def _find_reference(version: Version, references: Sequence[Version]) -> Version | None:
     """Return the newest reference of the same recipe and data; for a version made step by step, of the same base."""
     if version.is_reference:
         return version
     shared = "reference_key" if "reference_key" in version.tags else "base_sha256"
-    references = [
-        other for other in registered if other.is_reference and other.tags.get(shared) == version.tags.get(shared, "")
-    ]
-    return references[-1] if references else None
+    wanted = version.tags.get(shared, "")
+    return next((other for other in reversed(references) if other.tags.get(shared) == wanted), None)

@@ -18,14 +18,17 @@ from sbert_prune.registry.history import (
     read_history,
     stage_holders,
 )
+from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.reconcile import reconcile
-from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder, versions
+from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sbert_prune.registry.history import History
+    from sbert_prune.registry.listing import Listing
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
@@ -45,23 +48,27 @@ class PromotionResult:
     has_stages: bool
 
 
-def promote(store: Store, chosen: Version, stage: str, reason: str, numbers: Mapping[str, float]) -> PromotionResult:
+def promote(
+    store: Store, listing: Listing, chosen: Version, stage: str, *, reason: str, numbers: Mapping[str, float]
+) -> PromotionResult:
     """Give a stage and its alias to a version; the one before becomes `previous` and Archived. Raises TrackingError."""
     event = Event(PROMOTED, stage, chosen.version, _recorded_holder(store, chosen.name, stage), reason, dict(numbers))
     append(store, chosen.name, event)
-    has_stages = reconcile(store, chosen.name)
+    has_stages = reconcile(store, listing)
     _tag_version(store, chosen, event)
     return PromotionResult(event.before, has_stages)
 
 
-def roll_back(store: Store, name: str, reason: str) -> tuple[Version, PromotionResult]:
+def roll_back(store: Store, listing: Listing, reason: str) -> tuple[Version, PromotionResult]:
     """Give Production back to the version that had it before, even if the last event was recorded but not applied.
 
     Returns that version. Raises TrackingError if there is none.
     """
-    note_found(store, name, STAGE_ALIASES)
-    existing = {version.version: version for version in versions(store, name)}
-    production = stage_holders(read_history(store, name).events).production
+    name = listing.name
+    note_found(store, listing, STAGE_ALIASES)
+    history = read_history(store, name)
+    existing = listing.current(store, history)
+    production = stage_holders(history.events).production
     if production and production[-1] in existing:
         current: str | None = production[-1]
     else:
@@ -75,7 +82,7 @@ def roll_back(store: Store, name: str, reason: str) -> tuple[Version, PromotionR
         )
     target, before = existing[earlier[-1]], current or production[-1]
     append(store, name, Event(ROLLED_BACK, PRODUCTION, target.version, before, reason))
-    return target, PromotionResult(before, reconcile(store, name))
+    return target, PromotionResult(before, reconcile(store, listing))
 
 
 def holder(store: Store, name: str, stage: str) -> Version | None:
@@ -84,32 +91,37 @@ def holder(store: Store, name: str, stage: str) -> Version | None:
         return alias_holder(store, name, STAGE_ALIASES[stage])
 
 
-def catch_up(store: Store, name: str) -> None:
+def catch_up(store: Store, listing: Listing) -> None:
     """Make history, aliases and stages agree, before a decision is based on them. Raises TrackingError."""
-    note_found(store, name, STAGE_ALIASES)
-    finish(store, name)
+    note_found(store, listing, STAGE_ALIASES)
+    finish(store, listing)
 
 
-def finish(store: Store, name: str) -> bool:
+def finish(store: Store, listing: Listing) -> bool:
     """Apply events that a killed command has recorded but not applied. Return whether there were any.
 
     Does nothing if an alias or stage was moved by other means since, or if the history is damaged.
     Raises TrackingError.
     """
-    history = read_history(store, name)
-    if history.is_reconciled or history.damage or any(_unexplained(store, name, STAGE_ALIASES).values()):
+    history = read_history(store, listing.name)
+    if history.is_reconciled or history.damage:
         return False
-    reconcile(store, name)
+    if any(_unexplained(history, listing.current(store, history), STAGE_ALIASES).values()):
+        return False
+    reconcile(store, listing)
     return True
 
 
-def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
+def note_found(store: Store, listing: Listing, stages: Iterable[str]) -> None:
     """Record versions that were given a stage by other means, so that a rollback can return to them."""
-    first = _unexplained(store, name, stages)
+    name = listing.name
+    history = read_history(store, name)
+    first = _unexplained(history, listing.current(store, history), stages)
     if not any(first.values()):
         return
     time.sleep(_CONCURRENT_S)  # a concurrent command may have moved the alias for an event that was recorded just now
-    second = _unexplained(store, name, first)
+    history = read_history(store, name)
+    second = _unexplained(history, listing.current(store, history), first)
     for stage in (stage for stage in first if first[stage] == second[stage]):
         for version in first[stage]:
             before = _recorded_holder(store, name, stage)
@@ -118,20 +130,17 @@ def note_found(store: Store, name: str, stages: Iterable[str]) -> None:
 
 def note_loss(store: Store, name: str) -> None:
     """Record the current holders of the stages, and the unreadable entries of a damaged history as lost."""
-    note_found(store, name, STAGE_ALIASES)
+    note_found(store, list_all(store, name), STAGE_ALIASES)
     append(store, name, Event(LOST, "", None, None, "; ".join(read_history(store, name).damage)))
 
 
-def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, list[str]]:
+def _unexplained(history: History, entries: Mapping[str, Version], stages: Iterable[str]) -> dict[str, list[str]]:
     """Return, by stage, the versions that no event, applied or not, gave the stage to; the alias's version last.
 
     If no event is about a stage, MLflow's own stage counts as well as the alias.
     """
-    history = read_history(store, name)
-    entries = versions(store, name)
-    existing = [version.version for version in entries]
     possible = [
-        stage_holders(history.events[:number], existing)
+        stage_holders(history.events[:number], entries)
         for number in range(history.num_reconciled, len(history.events) + 1)
     ]
     unexplained: dict[str, list[str]] = {}
@@ -140,7 +149,7 @@ def _unexplained(store: Store, name: str, stages: Iterable[str]) -> dict[str, li
         in_stage = (
             []
             if history.has_moved(stage)
-            else [version.version for version in entries if version.stage == stage and version.version != named]
+            else [number for number, version in entries.items() if version.stage == stage and number != named]
         )
         by_alias = [] if named is None or (named,) in {holders.of(stage)[-1:] for holders in possible} else [named]
         unexplained[stage] = [*sorted(in_stage, key=int), *by_alias]

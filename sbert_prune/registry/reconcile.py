@@ -12,20 +12,22 @@ from mlflow.exceptions import MlflowException
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry.history import PRODUCTION, STAGING, mark_reconciled, read_history, stage_holders
-from sbert_prune.registry.versions import STAGE_ALIASES, versions
+from sbert_prune.registry.listing import OUR_ALIASES, list_all
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from sbert_prune.registry.history import Event
+    from sbert_prune.registry.history import Event, History
+    from sbert_prune.registry.listing import Listing
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
 _ARCHIVED = "Archived"
 _PREVIOUS = "previous"
 _TRIES = 10
+_PATIENCE_S = 15.0  # a locked database makes a single try take 20 s
 _NO_STAGES = {"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
 
 
@@ -56,21 +58,16 @@ def expected_state(events: Sequence[Event], existing: Collection[str]) -> State:
     return State(aliases, {**dict.fromkeys(challenger, STAGING), **dict.fromkeys(champion, PRODUCTION)})
 
 
-def current_state(store: Store, name: str, *, by_tags: bool = False) -> State:
+def current_state(history: History, entries: Iterable[Version], *, by_tags: bool = False) -> State:
     """Return the aliases and stages in the registry.
 
     Args:
-        store: The tracking store.
-        name: The registered model.
+        history: The history, which is read together with the aliases.
+        entries: The versions.
         by_tags: Read the stages from our tags, for a server that has no stages.
     """
-    registered = store.client.get_registered_model(name)
-    ours = {*STAGE_ALIASES.values(), _PREVIOUS}
-    aliases = {alias: str(version) for alias, version in registered.aliases.items() if alias in ours}
-    stages = {
-        version.version: version.tags.get("stage", "None") if by_tags else version.stage
-        for version in versions(store, name)
-    }
+    aliases = {alias: history.aliases[alias] for alias in OUR_ALIASES if alias in history.aliases}
+    stages = {version.version: version.tags.get("stage", "None") if by_tags else version.stage for version in entries}
     return State(aliases, {version: stage for version, stage in stages.items() if stage in {PRODUCTION, STAGING}})
 
 
@@ -79,18 +76,31 @@ def has_stages_in_tags_only(entries: Sequence[Version]) -> bool:
     return all(version.stage == "None" for version in entries) and any("stage" in version.tags for version in entries)
 
 
-def reconcile(store: Store, name: str) -> bool:
+def reconcile(store: Store, listing: Listing, *, clock: Callable[[], float] = time.monotonic) -> bool:
     """Set aliases and stages to what follows from the history until they match, then mark the history as reconciled.
 
     The last process to write has read every event recorded before, so concurrent commands end in the same state.
-    Returns whether the server has stages. Raises TrackingError.
+
+    Args:
+        store: The tracking store.
+        listing: The versions; they are listed again only after an error.
+        clock: Returns the time in seconds, from any origin.
+
+    Returns:
+        Whether the server has stages.
+
+    Raises:
+        TrackingError: The store refuses, or it stays locked.
     """
-    has_stages = True
+    name, has_stages, began = listing.name, True, clock()
     last_error: BaseException | None = None
     for attempt in range(_TRIES):
         try:
-            current, history = current_state(store, name, by_tags=not has_stages), read_history(store, name)
-            expected = expected_state(history.events, [version.version for version in versions(store, name)])
+            listing = list_all(store, name) if last_error is not None else listing
+            history = read_history(store, name)
+            entries = listing.current(store, history)
+            current = current_state(history, entries.values(), by_tags=not has_stages)
+            expected = expected_state(history.events, entries)
             if current == expected:
                 mark_reconciled(store, name, history)
                 return has_stages
@@ -98,6 +108,8 @@ def reconcile(store: Store, name: str) -> bool:
             has_stages = _move_stages(store, name, current.stages, expected.stages) and has_stages
         except FAULTS as error:  # of two processes that write the same alias at once, one gets a database error
             last_error = error
+            if clock() - began > _PATIENCE_S:
+                break
             time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
     why = first_line(last_error) if last_error else "another process keeps changing them."
     raise TrackingError(

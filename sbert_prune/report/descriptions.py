@@ -80,12 +80,21 @@ _MOST = 4_900
 _MAX_PER_MODEL = 1_400  # an experiment can have several registered models
 
 
-def describe(store: Store, name: str) -> None:
-    """Update both descriptions; text that users wrote around ours stays. Raises TrackingError."""
+def describe(store: Store, name: str, listed: Sequence[Version] | None = None) -> None:
+    """Update both descriptions; text that users wrote around ours stays.
+
+    Args:
+        store: The tracking store.
+        name: The registered model.
+        listed: Its versions, oldest first; None lists the newest.
+
+    Raises:
+        TrackingError: The store refuses.
+    """
     with store_errors(f"The descriptions of {name} could not be updated"):
         registered = store.client.get_registered_model(name)
         aliases = {alias: str(number) for alias, number in registered.aliases.items()}
-        newest = versions(store, name, newest=SHOWN)
+        newest = versions(store, name, newest=SHOWN) if listed is None else listed[-SHOWN:]
         intro = "Variants of one recipe." if len(newest) < SHOWN else f"The newest {SHOWN} variants of one recipe."
         text = catalogue(name, newest, aliases)
         store.client.update_registered_model(name, _put(registered.description or "", "", f"{intro}\n\n{text}"))

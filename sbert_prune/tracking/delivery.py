@@ -19,8 +19,8 @@ from mlflow.utils.credentials import read_mlflow_creds
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.tracking.secrets import without_password
 from sbert_prune.tracking.spool import Entry, Fault, Kind
-from sbert_prune.tracking.store_uri import without_password
 
 ERROR, DEAD = "sbert_prune.error", "ended without a word"
 """The tag with the error of a run, and what it says where the process of the run ended without closing it."""
@@ -31,18 +31,21 @@ FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSErr
 _REFUSED = re.compile(
     r"(?:endpoint \S*?/mlflow/(?P<endpoint>\S+) failed with error code )?\b(?P<status>401|403) (?:!= \d|Client Error)"
 )
+_AUTOFLUSH = re.compile(r"^\(raised as a result of Query-invoked autoflush;[^\n]*\n")
+"""What SQLAlchemy puts in front of the database's own message."""
+
 _STATUS = {"UNAUTHENTICATED": "401", "PERMISSION_DENIED": "403"}
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, without passwords, or what to do if a server refused access."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    match _refusal(error, line):
+    message = _AUTOFLUSH.sub("", str(error)).strip() or type(error).__name__
+    match _refusal(error, message.splitlines()[0]):
         case "401", _:
             return _unauthenticated()
         case "403", endpoint:
             return _forbidden(endpoint)
-    return without_password(line)
+    return without_password(message).splitlines()[0]
 
 
 def _refusal(error: BaseException, line: str) -> tuple[str, str] | None:

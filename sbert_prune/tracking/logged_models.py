@@ -20,6 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.tracking.delivery import FAULTS, first_line, short_requests
+from sbert_prune.tracking.reach import is_unanswered
 from sbert_prune.tracking.store import store_errors
 
 if TYPE_CHECKING:
@@ -232,7 +233,9 @@ def fetch_files(uri: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except FAULTS as error:
-        raise TrackingError(
-            f"{uri} cannot be fetched: {first_line(error)} "
-            "Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
-        ) from error
+        advice = (
+            "The server failed, not the address: try again later, or ask its administrator."
+            if is_unanswered(error)
+            else "Give models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID or runs:/RUN/PATH."
+        )
+        raise TrackingError(f"{uri} cannot be fetched: {first_line(error)} {advice}") from error

@@ -25,9 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import first_line
 from sbert_prune.tracking.heartbeat import Heartbeat
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Entry, Kind
 from sbert_prune.tracking.store import HEARTBEAT, TAG, store_errors
-from sbert_prune.tracking.store_uri import without_password
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,7 +159,7 @@ def _now_ms() -> int:
 
 def start_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | None = None) -> Run:
     """Open a run that the caller ends, for several open runs at a time. Raises TrackingError."""
-    with store_errors(f"No run could be opened in {without_password(store.uri)}"):
+    with store_errors(f"No run could be opened in {masked_uri(store.uri)}"):
         run = _begin(
             store, name, {TAG + key: value for key, value in tags.items()} | {HEARTBEAT: str(Heartbeat.now())}, parent
         )
@@ -182,7 +182,7 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         run.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
         if isinstance(error, MlflowException | RequestException | SQLAlchemyError):
             raise TrackingError(
-                f"The store {without_password(store.uri)} failed in the middle of a run: {first_line(error)}"
+                f"The store {masked_uri(store.uri)} failed in the middle of a run: {first_line(error)}"
             ) from error
         raise
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,16 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
+from sbert_prune.tracking.locks import check_usable, file_lock
+from sbert_prune.tracking.reach import check_answers
+from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Outbox, Spool
 from sbert_prune.tracking.store_uri import (
     check_store,
@@ -28,7 +33,6 @@ from sbert_prune.tracking.store_uri import (
     own_folder,
     sqlite_path,
     tracking_uri,
-    without_password,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
 _LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
+_LOCK_TIMEOUT_S = 20
+_FRESH_TIMEOUT_S = 120  # while another process makes the tables of a fresh database
 _KIND = (
     "mlflow.experimentKind",
     "custom_model_development",
@@ -65,20 +71,27 @@ class Store:
     problem: Problem | None = None
 
 
-def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
+def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = True) -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
     Args:
         notify: Called with a message when the store stops answering.
+        writes: Whether the command cannot work without writing, so that a locked store is refused.
 
     Raises:
-        TrackingError: The store does not answer.
+        TrackingError: The store does not answer, or is locked by another process.
     """
     check_store()
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    with store_errors(f"The tracking store {without_password(uri)} does not answer"):
+    if uri.startswith("http"):
+        check_answers(uri)
+    if uri.startswith("postgresql"):  # a row that a stopped process has locked; libpq reads the variable
+        os.environ.setdefault("PGOPTIONS", f"-c lock_timeout={_LOCK_TIMEOUT_S}s")
+    with store_errors(f"The tracking store {masked_uri(uri)} does not answer"):
         with _exclusive(uri):
+            if (path := sqlite_path(uri)) is not None:
+                check_usable(path, writes=writes)
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
         experiment = client.get_experiment(experiment_id)
@@ -86,7 +99,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
         if _KIND[0] not in experiment.tags:
             with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
-    spool = Spool(own_folder() / "spool", without_password(uri))
+    spool = Spool(own_folder() / "spool", masked_uri(uri, keep_options=True))
     outbox, pulse = Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
     is_deleted = experiment.lifecycle_stage == LifecycleStage.DELETED
     problem = deleted(experiment_id, str(experiment.name)) if is_deleted else None
@@ -122,7 +135,7 @@ def store_errors(problem: str) -> Iterator[None]:
 def _exclusive(uri: str) -> Iterator[None]:
     """Let one process at a time initialise a fresh database, which two at once would break."""
     path = sqlite_path(uri)
-    with FileLock(f"{path}.lock") if path else alone_in_database(uri):
+    with file_lock(Path(f"{path}.lock")) if path else alone_in_database(uri):
         yield
 
 
@@ -136,8 +149,33 @@ def alone_in_database(uri: str) -> Iterator[None]:
         yield
         return
     with open_database(uri).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+        is_fresh = connection.execute(text("SELECT to_regclass('alembic_version') IS NULL")).scalar()
+        timeout_s = _FRESH_TIMEOUT_S if is_fresh else _LOCK_TIMEOUT_S
+        name = f"sbert-prune, process {os.getpid()} on {platform.node()}"[:63]
+        connection.execute(
+            text("SELECT set_config('lock_timeout', :timeout, false), set_config('application_name', :name, false)"),
+            {"timeout": f"{timeout_s}s", "name": name},
+        )
+        try:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+        except OperationalError as error:
+            raise TrackingError(f"The database {masked_uri(uri)} is locked by {_owner(connection)}.") from error
         yield
+
+
+def _owner(connection: Connection) -> str:
+    """Return who holds PostgreSQL's advisory lock."""
+    query = (
+        "SELECT pid, application_name, coalesce(host(client_addr), 'its own machine') FROM pg_locks "
+        "JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND objid = :key AND granted"
+    )
+    row = connection.execute(text(query), {"key": _LOCK}).first()
+    if row is None:
+        return "another process, which has just released it. Run the command again"
+    return (
+        f"{row[1] or 'another program'}, connected from {row[2]}. Continue or end that process, "
+        f"or end its connection: SELECT pg_terminate_backend({row[0]})"
+    )
 
 
 def _experiment(client: MlflowClient) -> str:

@@ -5,31 +5,32 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _SQLITE = "sqlite:///"
 _TIMEOUT_S = 0.7  # for the handshake; a slower server may still be reached by MLflow's own retries
+_TLS_TIMEOUT_S = 5.0
 _DATABASE_TIMEOUT_S = 5
+
+TRUST = (
+    "Correct the host or write http:// in MLFLOW_TRACKING_URI, or set MLFLOW_TRACKING_SERVER_CERT_PATH to the file of "
+    "the authority that signed the server's certificate"
+)
 
 _ESCAPED = "In MLFLOW_TRACKING_URI, a password's special characters are escaped: %40 for @, %2F for /, %3A for :"
 
 _PACKAGES = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """Database drivers whose package on PyPI has another name."""
-
-_SECRETS = (
-    (
-        r"://(?:[^/@\s:]*:\S*|[^/@\s]+)@",
-        "://***@",
-    ),  # up to the last @: a password that was not escaped may hold others, and slashes
-    (r"([?&;](?:password|passwd|pwd|sslpassword|token|odbc_connect)=)[^&;\s]+", r"\1***"),
-)
 
 
 def tracking_uri() -> str:
@@ -39,7 +40,8 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri and re.match("https?://", uri):
-        _move_credentials_to_environment(urlsplit(uri))
+        with suppress(ValueError):  # an address that cannot be read, which `check_store` refuses
+            _move_credentials_to_environment(urlsplit(uri))
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{Path.cwd() / 'mlflow.db'}"
 
 
@@ -56,13 +58,6 @@ def own_folder() -> Path:
     """Return `.sbert-prune`, the folder for unfinished work, beside the SQLite store or in the current folder."""
     path = sqlite_path(tracking_uri())
     return (path.parent if path else Path.cwd()) / ".sbert-prune"
-
-
-def without_password(text: str) -> str:
-    """Return a URI, or a text that contains URIs, without users and passwords, for logs and errors."""
-    for pattern, mask in _SECRETS:
-        text = re.sub(pattern, mask, text, flags=re.IGNORECASE)
-    return text
 
 
 def check_store(*, must_exist: bool = False) -> None:
@@ -83,7 +78,7 @@ def check_store(*, must_exist: bool = False) -> None:
         _check_database(uri)
     elif not uri.startswith("databricks"):
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI={without_password(uri)} is no store that MLflow still writes to. "
+            f"MLFLOW_TRACKING_URI={masked_uri(uri)} is no store that MLflow still writes to. "
             "Give sqlite:///FOLDER/mlflow.db, a server's http(s) address, or a database's URI; "
             "unset it to use mlflow.db in this folder."
         )
@@ -112,16 +107,21 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
 
 
 def _check_server(uri: str) -> None:
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     try:
         parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:  # its message contains a part of the password
         raise TrackingError(f"No tracking server answers at {shown}: its port cannot be read. {_ESCAPED}") from error
     try:
-        socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S).close()
+        with socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S) as connection:
+            if parts.scheme == "https":
+                _check_certificate(connection, parts.hostname or "")
     except TimeoutError:
         return
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or str(error.reason or error)
+        raise TrackingError(f"The tracking server {shown} cannot be trusted, TLS fails: {reason}. {TRUST}.") from error
     except (OSError, UnicodeError) as error:
         raise TrackingError(
             f"No tracking server answers at {shown} ({error}). Start it, correct MLFLOW_TRACKING_URI, "
@@ -129,10 +129,32 @@ def _check_server(uri: str) -> None:
         ) from error
 
 
+def _check_certificate(connection: socket.socket, host: str) -> None:
+    """Begin TLS as MLflow's client would, which would repeat a failure for minutes. Raises SSLError."""
+    variables = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    authorities = next((path for name in variables if (path := os.environ.get(name))), None)
+    if authorities is None:
+        import certifi
+
+        authorities = certifi.where()
+    if not Path(authorities).exists():
+        raise TrackingError(f"MLFLOW_TRACKING_SERVER_CERT_PATH={authorities}: there is no such file. {TRUST}.")
+    is_folder = Path(authorities).is_dir()
+    context = ssl.create_default_context(
+        cafile=None if is_folder else authorities, capath=authorities if is_folder else None
+    )
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in {"true", "1"}:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if own := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        context.load_cert_chain(own)
+    connection.settimeout(_TLS_TIMEOUT_S)
+    context.wrap_socket(connection, server_hostname=host).close()
+
+
 def _check_database(uri: str) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     try:
         open_database(uri).connect().close()
     except ModuleNotFoundError as error:
@@ -173,5 +195,5 @@ def package_of(driver: str | None) -> str:
 
 def reason_of(error: Exception) -> str:
     """Return the first line of the database driver's message in an error of SQLAlchemy, without passwords."""
-    message = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return without_password(message.splitlines()[0].rstrip("."))[:200]
+    message = without_password(str(getattr(error, "orig", None) or error)).strip() or type(error).__name__
+    return message.splitlines()[0].rstrip(".")[:200]

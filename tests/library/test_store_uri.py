@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.store_uri import check_store, tracking_uri, without_password
+from sbert_prune.tracking.secrets import without_password
+from sbert_prune.tracking.store_uri import check_store, tracking_uri
 
 
 def test_the_default_store_is_a_file_in_the_working_folder(tmp_path, monkeypatch: pytest.MonkeyPatch):
@@ -32,7 +33,7 @@ def test_the_default_store_is_a_file_in_the_working_folder(tmp_path, monkeypatch
         ),
         (
             "postgresql://host/db?user=ann&password=s%40cret&sslmode=off",
-            "postgresql://host/db?user=ann&password=***&sslmode=off",
+            "postgresql://host/db?user=***&password=***&sslmode=***",
         ),
         (
             "http://host:5000/#/experiments/0 of models:/m@champion",

@@ -15,7 +15,8 @@ from pipelines.lifecycle.verify import audit_stages, verify
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, STAGING, Event, append, read_history
-from sbert_prune.registry.versions import versions
+from sbert_prune.registry.listing import list_all
+from sbert_prune.registry.versions import find_version
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
 from tests.stores import STORE, copy_store, made_once, migrate
@@ -116,7 +117,8 @@ def test_a_killed_promotion_is_completed_by_the_next_command(four, then):
 def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_a_manual_change(four, monkeypatch):
     promoted("2")
     store, reconcile, resume, waiting = connect(), promotion.reconcile, Signal(), Signal()
-    chosen = next(version for version in versions(store, NAME) if version.version == "3")
+    listing = list_all(store, NAME)
+    chosen = find_version(listing.versions, NAME, "3")
 
     def late(*arguments):
         waiting.set()
@@ -124,7 +126,9 @@ def test_a_promotion_that_waits_before_it_moves_anything_is_not_taken_for_a_manu
         return reconcile(*arguments)
 
     monkeypatch.setattr(promotion, "reconcile", late)
-    slow = Thread(target=promotion.promote, args=(store, chosen, PRODUCTION, "slow", {}))
+    slow = Thread(
+        target=promotion.promote, args=(store, listing, chosen, PRODUCTION), kwargs={"reason": "slow", "numbers": {}}
+    )
     slow.start()
     assert waiting.wait(60)
     monkeypatch.setattr(promotion, "reconcile", reconcile)

@@ -8,9 +8,10 @@ import pytest
 from mlflow import MlflowClient
 
 from sbert_prune.registry.history import PRODUCTION, read_history
+from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.promotion import catch_up, promote
 from sbert_prune.registry.reconcile import reconcile
-from sbert_prune.registry.versions import find_version, versions
+from sbert_prune.registry.versions import find_version
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
 
@@ -262,8 +263,9 @@ def test_concurrent_promotions_end_in_one_state_that_matches_the_history(uri):
     stores = [connect() for _ in numbers]
 
     def catch_up_and_promote(store, number):
-        catch_up(store, NAME)
-        promote(store, find_version(versions(store, NAME), NAME, number), PRODUCTION, "at once", {})
+        listing = list_all(store, NAME)
+        catch_up(store, listing)
+        promote(store, listing, find_version(listing.versions, NAME, number), PRODUCTION, reason="at once", numbers={})
 
     for _ in range(5):
         with ThreadPoolExecutor(len(numbers)) as pool:
@@ -293,7 +295,8 @@ def test_an_interruption_between_alias_and_stage_is_reconciled_with_the_history(
     client.delete_registered_model_alias(NAME, "previous")
     client.transition_model_version_stage(NAME, "1", "Production")
 
-    reconcile(connect(), NAME)
+    store = connect()
+    reconcile(store, list_all(store, NAME))
 
     assert aliases(uri) == {"champion": "2", "previous": "1"}
     assert stages(uri) == {"1": "Archived", "2": "Production"}

@@ -253,3 +253,18 @@ def test_a_server_that_has_no_stages_any_more_keeps_alias_and_tag_and_it_is_said
     assert str(client.get_model_version_by_alias(NAME, "previous").version) == "2"
     told = CliRunner().invoke(main, ["verify", "--registered-model", NAME]).output
     assert "is in stage" not in told
+
+
+def test_an_artifacts_endpoint_that_fails_alone_is_reported_before_training(proxy: Proxy, tmp_path, make_project):
+    project = make_project(tmp_path / "project")
+    add_version(noise=0.05, size=80, role="reference")
+    proxy.requests.clear()
+    proxy.status = lambda path: 503 if "mlflow-artifacts" in path else None
+
+    result = full(project)
+
+    assert result.exit_code == 2, result.output
+    assert "its endpoint for artifacts, which stores the models, does not: it answers with status 503" in result.output
+    assert "step " not in result.output
+    assert sum("mlflow-artifacts" in path for path in proxy.requests) == 3
+    assert f"history of {NAME}" in done("history"), "it needs no artifacts"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from pipelines.doctor.store import check_tracking_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.runs import open_run
-from sbert_prune.tracking.store import connect
+from sbert_prune.tracking.store import alone_in_database, connect
 from tests import commands
 from tests.commands import PRELOADED, Started
 from tests.pipelines.beginning import begin
@@ -363,6 +363,23 @@ def test_many_processes_may_begin_at_once_on_a_fresh_database(database: Postgres
     experiment = client.get_experiment_by_name("of all")
     assert [process.exitcode for process in processes] == [0] * 8
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FINISHED"] * 8
+
+
+def test_a_lock_on_a_database_that_is_not_released_names_its_owner(database: Postgres, monkeypatch):
+    uri = database.create("locked")
+    for timeout in ("_LOCK_TIMEOUT_S", "_FRESH_TIMEOUT_S"):
+        monkeypatch.setattr(f"sbert_prune.tracking.store.{timeout}", 1)
+
+    with (
+        alone_in_database(uri),
+        pytest.raises(TrackingError, match=r"is locked by sbert-prune, process \d+ on .*connected from 127") as refused,
+        alone_in_database(uri),
+    ):
+        raise AssertionError("two hold one lock")
+
+    assert not SECRETS.search(str(refused.value))
+    with alone_in_database(uri):
+        pass
 
 
 def test_two_searches_on_one_study_share_its_trials_and_train_none_twice(
