@@ -18,8 +18,9 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
+from sbert_prune.tracking.creation import create_once
 from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.store import store_errors
+from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 _DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
 _NOT_IN_NAMES = r"[./:%\"']"  # a registered model may have dots, a logged model may not
+_IS_PENDING = "status = '1'"  # MLflow's filters compare with the number that its database has
 _REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
 
 
@@ -66,12 +68,34 @@ def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, st
 def _log(run: Run, name: str, params: Mapping[str, str], write: Callable[[LoggedModel], None]) -> str:
     client = run.store.client
     with store_errors("The model could not be logged"):
-        logged = client.create_logged_model(
-            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
-        )
+        logged = _create(run, re.sub(_NOT_IN_NAMES, "-", name), params)
         write(logged)
         client.finalize_logged_model(logged.model_id, "READY")
     return str(logged.model_id)
+
+
+def _create(run: Run, name: str, params: Mapping[str, str]) -> LoggedModel:
+    store, request_id = run.store, run.store.request_ids.next()
+    logged = create_once(
+        store.client,
+        lambda: store.client.create_logged_model(
+            store.experiment_id, name, run.run_id, tags={REQUEST_ID: request_id}, params=dict(params)
+        ),
+        lambda: sorted(
+            store.client.search_logged_models([store.experiment_id], f"tags.`{REQUEST_ID}` = '{request_id}'"),
+            key=lambda model: model.creation_timestamp,
+        ),
+    )
+    store.request_ids.answered.add(str(logged.model_id))
+    return logged
+
+
+def pending_models(store: Store) -> list[LoggedModel]:
+    """Return the logged models of the experiment that were created, but not finished. Raises MLflow's errors."""
+    models = pages(
+        lambda token: store.client.search_logged_models([store.experiment_id], _IS_PENDING, page_token=token)
+    )
+    return [model for model in models if str(model.status) == "PENDING"]
 
 
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import text
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.creation import RequestIds, create_once
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
 from sbert_prune.tracking.spool import Outbox, Spool
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
+REQUEST_ID = f"{TAG}request_id"
 _LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
 _KIND = (
     "mlflow.experimentKind",
@@ -54,6 +56,7 @@ class Store:
         experiment_id: The experiment of the runs.
         outbox: Delivers what is logged to runs, and queues it if the store fails.
         pulse: Writes the heartbeats of open runs.
+        request_ids: Names the requests that create something.
     """
 
     client: MlflowClient
@@ -61,6 +64,7 @@ class Store:
     experiment_id: str
     outbox: Outbox
     pulse: Pulse
+    request_ids: RequestIds = field(default_factory=RequestIds)
 
 
 def connect(*, notify: Callable[[str], None] = lambda _: None) -> Store:
@@ -149,16 +153,19 @@ def _experiment(client: MlflowClient) -> str:
     if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return experiment_id
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
+
+    def find() -> list[str]:
+        experiment = client.get_experiment_by_name(name)
+        return [] if experiment is None else [str(experiment.experiment_id)]
+
+    if existing := find():
+        return existing[0]
     try:
-        return str(client.create_experiment(name))
+        return create_once(client, lambda: str(client.create_experiment(name)), find)
     except MlflowException:
-        experiment = client.get_experiment_by_name(name)  # another process has just created it
-        if experiment is None:
-            raise
-        return str(experiment.experiment_id)
+        if existing := find():  # another process has just created it
+            return existing[0]
+        raise
 
 
 def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:
@@ -170,6 +177,17 @@ def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def find_runs(store: Store, query: str) -> list[LoggedRun]:
+    """Return the runs of the experiment that match a filter of MLflow, oldest first. Raises MLflow's errors."""
+    return list(
+        pages(
+            lambda token: store.client.search_runs(
+                [store.experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token
+            )
+        )
+    )
 
 
 def read_artifact(store: Store, run_id: str, name: str) -> bytes | None:
