@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,9 @@ class Cell:
     loss: Loss
 
 
+_creates = re.compile(r"/(create|logged-models)$").search
+
+
 @dataclass
 class Laboratory:
     """A server behind a proxy, stores to begin with, and what each command does undisturbed.
@@ -112,16 +115,19 @@ class Laboratory:
 
     def run(self, command: str) -> tuple[Result, dict[str, object]]:
         """Run a command on the store that it begins with; run it again if it says that something is not recorded."""
-        tried = COMMANDS[command]
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            arguments = (Path(folder), command, *tried.arguments(self.project))
-            settings = _QUICK | {"MLFLOW_TRACKING_URI": self.proxy.address}
-            result = call(*arguments, module=tried.module, **settings)
+            result = self.call(command, Path(folder))
             is_first = result.exit_code == 0
             if result.exit_code in {2, 3}:
-                result = call(*arguments, module=tried.module, **settings)
+                result = self.call(command, Path(folder))
         left = self.left()
         return result, left if is_first else {key: value for key, value in left.items() if key != "ended runs"}
+
+    def call(self, command: str, folder: Path, **environment: str) -> Result:
+        """Call a command once, in a folder."""
+        tried = COMMANDS[command]
+        settings = {**_QUICK, "MLFLOW_TRACKING_URI": self.proxy.address, **environment}
+        return call(folder, command, *tried.arguments(self.project), module=tried.module, **settings)
 
     def left(self) -> dict[str, object]:
         """Return what users see in the store."""
@@ -168,9 +174,8 @@ class Laboratory:
             for loss in LOSSES
         ]
 
-    def problem(self, cell: Cell) -> str:
-        """Make a fault happen, and return what is wrong afterwards; an empty string for nothing."""
-        self.begin_with(COMMANDS[cell.command].begin)
+    def lose(self, cell: Cell) -> None:
+        """Make a fault happen to what is asked from now on."""
         seen = 0
 
         def lose(method: str, path: str) -> Loss | None:
@@ -181,6 +186,11 @@ class Laboratory:
             return cell.loss if seen == cell.number else None
 
         self.proxy.loss = lose
+
+    def problem(self, cell: Cell) -> str:
+        """Make a fault happen, and return what is wrong afterwards; an empty string for nothing."""
+        self.begin_with(COMMANDS[cell.command].begin)
+        self.lose(cell)
         result, left = self.run(cell.command)
         self.proxy.loss = lambda _method, _path: None
         if result.exit_code != 0:
@@ -240,10 +250,17 @@ def _main(commands: list[str]) -> None:
             print(*problems, f"{command}: {len(cells)} tried, {len(cells) - len(problems)} survived", sep="\n\n")
 
 
-def drawn(made: Laboratory, count: int, seed: int) -> list[Cell]:
-    """Draw faults from all commands."""
-    cells = [cell for command in COMMANDS for cell in made.cells(command)]
-    return sorted(random.Random(seed).sample(cells, count))
+def drawn(made: Laboratory, counts: Mapping[str, int], seed: int) -> list[Cell]:
+    """Return the faults of what `register` creates, and a sample of the others: so many of each command."""
+    draw, cells = random.Random(seed), []
+    for command, count in counts.items():
+        made.undisturbed(command)
+        possible = made.cells(command)
+        creating = [
+            cell for cell in possible if command == "register" and cell.method == "POST" and _CREATES(cell.path)
+        ]
+        cells += creating + draw.sample([cell for cell in possible if cell not in creating], count)
+    return cells
 
 
 if __name__ == "__main__":
