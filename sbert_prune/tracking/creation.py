@@ -96,6 +96,14 @@ def create_once(
         attempt += 1
 
 
+def ask_again(client: MlflowClient, request: Callable[[], T]) -> T:
+    """Send a request that may be served twice, also again if its answer was cut, which MLflow's client does not do.
+
+    Raises MLflow's errors.
+    """
+    return create_once(client, request, lambda: ())
+
+
 def _look_up(find: Callable[[], Sequence[T]]) -> Sequence[T]:
     """Return what exists; nothing if the store does not answer, so that the first error is reported."""
     try:

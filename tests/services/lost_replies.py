@@ -256,9 +256,7 @@ def drawn(made: Laboratory, counts: Mapping[str, int], seed: int) -> list[Cell]:
     for command, count in counts.items():
         made.undisturbed(command)
         possible = made.cells(command)
-        creating = [
-            cell for cell in possible if command == "register" and cell.method == "POST" and _CREATES(cell.path)
-        ]
+        creating = [cell for cell in possible if command == "register" and _creates(cell.path)]
         cells += creating + draw.sample([cell for cell in possible if cell not in creating], count)
     return cells
 
