@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
@@ -15,7 +16,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
 from sbert_prune.system.command_line import command_line
-from sbert_prune.tracking.creation import create_once, is_server
+from sbert_prune.tracking.creation import create_once, delete_once, is_server
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED
 from sbert_prune.tracking.store import REQUEST_ID, TAG, pages, store_errors
@@ -56,15 +57,16 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
     with store_errors(f"No version of {draft.name} could be registered"):
         _ensure_model(client, draft.name)
         number = create_once(client, create, find)
-        if is_server(store.uri):
-            number = _discard_twins(client, draft.name, find() or [number], model_id)
-    return replace(numbered, version=number)
+        numbers = (find() if is_server(store.uri) else []) or [number]
+        _discard_twins(client, draft.name, numbers, model_id)
+    return replace(numbered, version=numbers[0])
 
 
-def _discard_twins(client: MlflowClient, name: str, numbers: list[str], model_id: str) -> str:
-    """Delete all but the first of the versions that one request made because it was served twice; return that one."""
+def _discard_twins(client: MlflowClient, name: str, numbers: list[str], model_id: str) -> None:
+    """Delete all but the first of the versions that one request made because it was served twice."""
     for number in numbers[1:]:
-        client.delete_model_version(name, number)
+        with store_errors(f"models:/{name}/{number} is version {numbers[0]}, made twice by the server. Delete it, as"):
+            delete_once(partial(client.delete_model_version, name, number))
     if numbers[1:]:
         of_others = [
             entry
@@ -72,7 +74,6 @@ def _discard_twins(client: MlflowClient, name: str, numbers: list[str], model_id
             if (entry["name"], str(entry["version"])) not in {(name, number) for number in numbers[1:]}
         ]
         client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(of_others)})
-    return numbers[0]
 
 
 def _as_tags(version: Version) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Create something in MLflow's store exactly once, whatever a server answers.
+"""Requests that create or delete something in MLflow's store, exactly once, whatever a server answers.
 
 MLflow's client repeats a request whose answer was lost or was a 5xx, although the server may have served it. Here it
 does not: what the request should have created is looked up before it is repeated.
@@ -94,6 +94,18 @@ def create_once(
             if attempt == retries:
                 raise
         attempt += 1
+
+
+def delete_once(delete: Callable[[], object]) -> None:
+    """Send a request that deletes something; that it does not exist is no error, as MLflow's client asks again.
+
+    Raises MLflow's errors.
+    """
+    try:
+        delete()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def ask_again(client: MlflowClient, request: Callable[[], T]) -> T:

@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
-from sbert_prune.tracking.creation import create_once
+from sbert_prune.tracking.creation import create_once, delete_once
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
 
@@ -180,7 +180,7 @@ def delete_model(store: Store, model_id: str) -> None:
     with store_errors(f"The logged model {model_id} could not be deleted"):
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts()
-        store.client.delete_logged_model(model_id)
+        delete_once(lambda: store.client.delete_logged_model(model_id))
         if "://" not in location:
             with suppress(OSError):
                 Path(location).parent.rmdir()  # MLflow leaves the parent folder

@@ -147,7 +147,7 @@ def _unregistered_models(store: Store, orphans: list[LoggedRun]) -> list[LoggedM
     of_orphans = [model for run in orphans for model in _models_of(store, run)]
     known = {model.model_id for model in of_orphans}
     pending = [model for model in pending_models(store) if model.model_id not in known]
-    models = of_orphans + [model for model in pending if _has_ended(store, model.source_run_id)]
+    models = of_orphans + [model for model in pending if model.source_run_id and _has_ended(store, model.source_run_id)]
     needed = needed_model_ids(store, models)
     return [model for model in models if model.model_id not in needed]
 

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from sbert_prune.tracking.creation import RequestIds, create_once
+from sbert_prune.tracking.creation import RequestIds, create_once, delete_once
 
 LOST = MlflowException("API request to http://x failed with exception Connection aborted")
 CUT = MlflowException("API request to http://x failed with exception IncompleteRead(20 bytes read, 21 more expected)")
@@ -117,6 +117,16 @@ def test_mlflow_does_not_repeat_the_request_itself():
     seen = server.once(create=lambda: os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
 
     assert (seen, os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]) == ("0", "2")
+
+
+def test_what_is_deleted_already_is_no_error_and_a_refusal_is(tmp_path):
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    model = client.create_logged_model(client.create_experiment("x"), "m").model_id
+
+    for _ in range(2):
+        delete_once(lambda: client.delete_logged_model(model))
+    with pytest.raises(MlflowException, match="Permission denied"):
+        delete_once(lambda: (_ for _ in ()).throw(REFUSED))
 
 
 def test_every_request_has_an_id_of_its_own_that_begins_with_the_commands():
