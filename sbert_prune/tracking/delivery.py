@@ -125,10 +125,10 @@ _SENDERS: dict[Kind, Callable[[MlflowClient, Entry], None]] = {
 _LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
 """Errors that a retry does not resolve: a run that was deleted, a value that MLflow does not accept."""
 
-SHORT_REQUESTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+_SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 """Settings for requests that can be repeated later; MLflow's defaults would block training for 4 to 20 minutes.
 
-Those that the user has set apply instead. Requests that cannot be repeated later, such as for a run, use the defaults.
+Requests that cannot be repeated later, such as for a run, use the defaults.
 """
 
 _SETTINGS_LOCK = threading.RLock()
@@ -137,7 +137,7 @@ _SETTINGS_LOCK = threading.RLock()
 def send(client: MlflowClient, entry: Entry) -> Fault | None:
     """Deliver an entry to the store; return None if it was accepted."""
     try:
-        with request_settings(SHORT_REQUESTS, override=False):
+        with short_requests():
             _SENDERS[entry.kind](client, entry)
     except FAULTS as error:
         line = first_line(error)
@@ -146,6 +146,13 @@ def send(client: MlflowClient, entry: Entry) -> Fault | None:
         answered = answered or _refusal(error, str(error)) is not None  # permissions are granted by run
         return Fault(shorten(line, 240, placeholder=" ..."), lasting, answered)
     return None
+
+
+@contextmanager
+def short_requests() -> Iterator[None]:
+    """Apply the settings for short requests, except those that the user has set."""
+    with request_settings(_SHORT, override=False):
+        yield
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
-from sbert_prune.tracking.creation import create_once, delete_once
+from sbert_prune.tracking.creation import ask_again, create_once, delete_once
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
 
@@ -70,7 +70,7 @@ def _log(run: Run, name: str, params: Mapping[str, str], write: Callable[[Logged
     with store_errors("The model could not be logged"):
         logged = _create(run, re.sub(_NOT_IN_NAMES, "-", name), params)
         write(logged)
-        client.finalize_logged_model(logged.model_id, "READY")
+        ask_again(client, lambda: client.finalize_logged_model(logged.model_id, "READY"))
     return str(logged.model_id)
 
 

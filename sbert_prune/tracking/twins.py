@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_NAME, MLFLOW_USER
 
 from sbert_prune.tracking.creation import is_server
-from sbert_prune.tracking.delivery import FAULTS, SHORT_REQUESTS, request_settings
+from sbert_prune.tracking.delivery import FAULTS, short_requests
 from sbert_prune.tracking.logged_models import delete_model, pending_models
 from sbert_prune.tracking.store import HEARTBEAT, REQUEST_ID, TAG, find_runs, store_errors
 
@@ -30,7 +30,7 @@ def discard_twins(store: Store) -> None:
         return
     with (
         store_errors("What the server has made twice could not be deleted"),
-        request_settings(SHORT_REQUESTS, override=False),
+        short_requests(),
     ):
         for run in find_runs(store, f"{_OPEN} and tags.`{REQUEST_ID}` LIKE '{ids.command}-%'"):
             if run.info.run_id not in ids.answered:
