@@ -20,7 +20,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.tracking.creation import ask_again, create_once, delete_once
 from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
+from sbert_prune.tracking.store import REQUEST_ID, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 _DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
 _NOT_IN_NAMES = r"[./:%\"']"  # a registered model may have dots, a logged model may not
-_IS_PENDING = "status = '1'"  # MLflow's filters compare with the number that its database has
+_NEWEST = 100
 _REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
 
 
@@ -90,12 +90,14 @@ def _create(run: Run, name: str, params: Mapping[str, str]) -> LoggedModel:
     return logged
 
 
-def pending_models(store: Store) -> list[LoggedModel]:
-    """Return the logged models of the experiment that were created, but not finished. Raises MLflow's errors."""
-    models = pages(
-        lambda token: store.client.search_logged_models([store.experiment_id], _IS_PENDING, page_token=token)
-    )
-    return [model for model in models if str(model.status) == "PENDING"]
+def pending_models(store: Store, command: str | None = None) -> list[LoggedModel]:
+    """Return logged models that were created, but not finished: of a command's requests, or of the newest models.
+
+    MLflow cannot search for the status in all databases. Raises MLflow's errors.
+    """
+    query = f"tags.`{REQUEST_ID}` LIKE '{command}-%'" if command is not None else None
+    newest = store.client.search_logged_models([store.experiment_id], query, max_results=_NEWEST)
+    return [model for model in newest if str(model.status) == "PENDING"]
 
 
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:

@@ -35,8 +35,8 @@ def discard_twins(store: Store) -> None:
         for run in find_runs(store, f"{_OPEN} and tags.`{REQUEST_ID}` LIKE '{ids.command}-%'"):
             if run.info.run_id not in ids.answered:
                 _discard_run(store, run)
-        for model in pending_models(store):
-            if model.model_id not in ids.answered and model.tags.get(REQUEST_ID, "").startswith(f"{ids.command}-"):
+        for model in pending_models(store, ids.command):
+            if model.model_id not in ids.answered:
                 delete_model(store, model.model_id)
 
 
