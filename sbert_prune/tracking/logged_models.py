@@ -20,10 +20,10 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.tracking.creation import ask_again, create_once, delete_once
 from sbert_prune.tracking.delivery import FAULTS, first_line
-from sbert_prune.tracking.store import REQUEST_ID, store_errors
+from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
@@ -90,14 +90,24 @@ def _create(run: Run, name: str, params: Mapping[str, str]) -> LoggedModel:
     return logged
 
 
-def pending_models(store: Store, command: str | None = None) -> list[LoggedModel]:
-    """Return logged models that were created, but not finished: of a command's requests, or of the newest models.
+def newest_pending_models(store: Store) -> list[LoggedModel]:
+    """Return those of the newest logged models that were created, but not finished. Raises MLflow's errors.
 
-    MLflow cannot search for the status in all databases. Raises MLflow's errors.
+    MLflow cannot search for the status in all databases.
     """
-    query = f"tags.`{REQUEST_ID}` LIKE '{command}-%'" if command is not None else None
-    newest = store.client.search_logged_models([store.experiment_id], query, max_results=_NEWEST)
-    return [model for model in newest if str(model.status) == "PENDING"]
+    return _pending(store.client.search_logged_models([store.experiment_id], max_results=_NEWEST))
+
+
+def pending_models_of(store: Store, command: str) -> list[LoggedModel]:
+    """Return the logged models that a command's requests created, but it did not finish. Raises MLflow's errors."""
+    query = f"tags.`{REQUEST_ID}` LIKE '{command}-%'"
+    return _pending(
+        pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))
+    )
+
+
+def _pending(models: Iterable[LoggedModel]) -> list[LoggedModel]:
+    return [model for model in models if str(model.status) == "PENDING"]
 
 
 def put_back(store: Store, model_id: str, model: SentenceTransformer, folder: Path) -> None:

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from sbert_prune.tracking.delivery import FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
-from sbert_prune.tracking.logged_models import LOGGED, delete_model, pending_models
+from sbert_prune.tracking.logged_models import LOGGED, delete_model, newest_pending_models
 from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
@@ -146,7 +146,7 @@ def _unregistered_models(store: Store, orphans: list[LoggedRun]) -> list[LoggedM
     """
     of_orphans = [model for run in orphans for model in _models_of(store, run)]
     known = {model.model_id for model in of_orphans}
-    pending = [model for model in pending_models(store) if model.model_id not in known]
+    pending = [model for model in newest_pending_models(store) if model.model_id not in known]
     models = of_orphans + [model for model in pending if model.source_run_id and _has_ended(store, model.source_run_id)]
     needed = needed_model_ids(store, models)
     return [model for model in models if model.model_id not in needed]

@@ -9,7 +9,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_N
 
 from sbert_prune.tracking.creation import is_server
 from sbert_prune.tracking.delivery import FAULTS, short_requests
-from sbert_prune.tracking.logged_models import delete_model, pending_models
+from sbert_prune.tracking.logged_models import delete_model, pending_models_of
 from sbert_prune.tracking.store import HEARTBEAT, REQUEST_ID, TAG, find_runs, store_errors
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def discard_twins(store: Store) -> None:
         for run in find_runs(store, f"{_OPEN} and tags.`{REQUEST_ID}` LIKE '{ids.command}-%'"):
             if run.info.run_id not in ids.answered:
                 _discard_run(store, run)
-        for model in pending_models(store, ids.command):
+        for model in pending_models_of(store, ids.command):
             if model.model_id not in ids.answered:
                 delete_model(store, model.model_id)
 
