@@ -18,6 +18,7 @@ from sbert_prune.tracking.reach import check_artifacts
 from sbert_prune.tracking.runs import Run, open_run
 from sbert_prune.tracking.store import Store, connect
 from sbert_prune.tracking.store_uri import own_folder
+from sbert_prune.tracking.twins import discard_twins
 from sbert_prune.training.device import Hardware, choose_hardware
 
 if TYPE_CHECKING:
@@ -157,7 +158,16 @@ def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = 
     try:
         yield store
     finally:
+        discard_what_was_made_twice(store)
         deliver_remaining(store.outbox)
+
+
+def discard_what_was_made_twice(store: Store) -> None:
+    """Delete what the server made twice for this command; an error is printed and changes nothing else."""
+    try:
+        discard_twins(store)
+    except TrackingError as error:
+        echo(f"{error} The next command here closes it.")
 
 
 def tidy_up(store: Store) -> None:

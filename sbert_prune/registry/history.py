@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from sbert_prune.system.text import one_line
+from sbert_prune.tracking.creation import create_once
 from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
@@ -205,7 +206,12 @@ def append(store: Store, name: str, event: Event) -> None:
     with store_errors(f"Nothing could be written to the history of {name}, so nothing was changed"):
         tags = store.client.get_registered_model(name).tags
         number = max(_number(key) for key in (*tags, tags.get(_RECONCILED, ""))) + 1
-        store.client.set_registered_model_tag(name, f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event))
+        key, text = f"{TAG}history.{number:06}-{secrets.token_hex(4)}", as_text(event)
+        create_once(
+            store.client,
+            lambda: store.client.set_registered_model_tag(name, key, text),
+            lambda: [None] if key in store.client.get_registered_model(name).tags else [],
+        )
 
 
 def mark_reconciled(store: Store, name: str, history: History) -> None:

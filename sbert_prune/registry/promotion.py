@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sbert_prune.errors import TrackingError
@@ -22,6 +23,7 @@ from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import STAGE_ALIASES, alias_holder
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.creation import ask_again
 from sbert_prune.tracking.store import TAG, store_errors
 
 if TYPE_CHECKING:
@@ -172,4 +174,7 @@ def _tag_version(store: Store, chosen: Version, event: Event) -> None:
     }
     with store_errors(f"{chosen.uri} is promoted, but its tags could not be set"):
         for key, value in tags.items():
-            store.client.set_model_version_tag(chosen.name, chosen.version, TAG + key, value)
+            ask_again(
+                store.client,
+                partial(store.client.set_model_version_tag, chosen.name, chosen.version, TAG + key, value),
+            )

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.creation import create_once, delete_once, is_server
 from sbert_prune.tracking.delivery import FAULTS, first_line
 from sbert_prune.tracking.logged_models import LOGGED, link_version
-from sbert_prune.tracking.store import TAG, pages, store_errors
+from sbert_prune.tracking.store import REQUEST_ID, TAG, pages, store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,15 +43,42 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 
     Lineage and metrics become tags, so that they outlive the run. Raises TrackingError.
     """
-    values = _as_tags(draft)
-    with store_errors(f"No version of {draft.name} could be registered"):
-        _ensure_model(store.client, draft.name)
-        registered = store.client.create_model_version(
+    request_id = store.request_ids.next()
+    numbered = replace(draft, tags={**draft.tags, REQUEST_ID.removeprefix(TAG): request_id})
+    values, client = _as_tags(numbered), store.client
+
+    def create() -> str:
+        created = client.create_model_version(
             draft.name, f"models:/{model_id}", draft.run_id, tags=values, model_id=model_id, description=caption(draft)
         )
-    version = replace(draft, version=str(registered.version))
+        return str(created.version)
+
+    def find() -> list[str]:
+        query = f"name={_quoted(draft.name)} and tags.`{REQUEST_ID}`='{request_id}'"
+        return sorted((str(version.version) for version in client.search_model_versions(query)), key=int)
+
+    with store_errors(f"No version of {draft.name} could be registered"):
+        _ensure_model(client, draft.name)
+        number = create_once(client, create, find)
+        numbers = (find() if is_server(store.uri) else []) or [number]
+        _discard_twins(client, draft.name, numbers, model_id)
+    version = replace(numbered, version=numbers[0])
     link(store, version)
     return version
+
+
+def _discard_twins(client: MlflowClient, name: str, numbers: list[str], model_id: str) -> None:
+    """Delete all but the first of the versions that one request made because it was served twice."""
+    for number in numbers[1:]:
+        with store_errors(f"models:/{name}/{number} is version {numbers[0]}, made twice by the server. Delete it, as"):
+            delete_once(partial(client.delete_model_version, name, number))
+    if numbers[1:]:
+        of_others = [
+            entry
+            for entry in json.loads(client.get_logged_model(model_id).tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+            if (entry["name"], str(entry["version"])) not in {(name, number) for number in numbers[1:]}
+        ]
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(of_others)})
 
 
 def link(store: Store, version: Version) -> bool:
@@ -80,8 +111,13 @@ def tags_checksum(version: Version) -> str:
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
+    description = "Variants of one recipe, made by sbert-prune."
     try:
-        client.create_registered_model(name, description="Variants of one recipe, made by sbert-prune.")
+        create_once(
+            client,
+            lambda: client.create_registered_model(name, description=description),
+            lambda: [client.get_registered_model(name)],
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

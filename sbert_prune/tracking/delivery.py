@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import threading
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +27,7 @@ from sbert_prune.tracking.spool import Entry, Fault, Kind
 ERROR, DEAD = "sbert_prune.error", "ended without a word"
 """The tag with the error of a run, and what it says where the process of the run ended without closing it."""
 
-FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError)
+FAULTS = (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError, json.JSONDecodeError)
 """What MLflow's client raises if a store does not answer as it should."""
 
 _REFUSED = re.compile(
@@ -97,7 +99,8 @@ def _log_input(client: MlflowClient, entry: Entry) -> None:
 def _log_output(client: MlflowClient, entry: Entry) -> None:
     outputs = client.get_run(entry.run_id).outputs  # a model that is logged twice would be shown twice
     if entry.content["model_id"] not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
-        client.log_outputs(entry.run_id, [LoggedModelOutput(entry.content["model_id"], step=0)])
+        with request_settings({"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}):  # it is delivered again, after the same check
+            client.log_outputs(entry.run_id, [LoggedModelOutput(entry.content["model_id"], step=0)])
 
 
 def _log_bytes(client: MlflowClient, entry: Entry) -> None:
@@ -143,7 +146,12 @@ _LASTING = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALRE
 _NO_ANSWER = (RequestException, ConnectionError, TimeoutError)
 
 _SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-"""Settings for requests that can be repeated later; MLflow's defaults would block training for 4 to 20 minutes."""
+"""Settings for requests that can be repeated later; MLflow's defaults would block training for 4 to 20 minutes.
+
+Requests that cannot be repeated later, such as for a run, use the defaults.
+"""
+
+_SETTINGS_LOCK = threading.RLock()
 
 
 def send(client: MlflowClient, entry: Entry) -> Fault | None:
@@ -163,14 +171,27 @@ def send(client: MlflowClient, entry: Entry) -> Fault | None:
 
 @contextmanager
 def short_requests() -> Iterator[None]:
-    """Apply the settings for short requests, except those that the user has set.
-
-    For requests that can be repeated later. Others, such as for a model or a new run, use MLflow's own retries.
-    """
-    ours = {name: value for name, value in _SHORT.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
+    """Apply the settings for short requests, except those that the user has set."""
+    with request_settings(_SHORT, override=False):
         yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)
+
+
+@contextmanager
+def request_settings(settings: Mapping[str, str], *, override: bool = True) -> Iterator[None]:
+    """Apply settings of MLflow's client to the requests inside the block; other threads wait with theirs.
+
+    Args:
+        settings: By the names of environment variables.
+        override: Whether they apply also where the variable is set.
+    """
+    with _SETTINGS_LOCK:
+        before = {name: os.environ.get(name) for name in settings if override or name not in os.environ}
+        os.environ.update({name: settings[name] for name in before})
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

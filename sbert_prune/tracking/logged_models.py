@@ -19,12 +19,13 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
+from sbert_prune.tracking.creation import ask_again, create_once, delete_once
 from sbert_prune.tracking.delivery import FAULTS, first_line, short_requests
 from sbert_prune.tracking.reach import is_unanswered
-from sbert_prune.tracking.store import store_errors
+from sbert_prune.tracking.store import REQUEST_ID, pages, store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlflow.entities import LoggedModel
     from sentence_transformers import SentenceTransformer
@@ -37,6 +38,7 @@ LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 _DATA = "model.sentence_transformer"  # where MLflow's flavour keeps the sentence model inside a logged model
 _NOT_IN_NAMES = r"[./:%\"']"  # a registered model may have dots, a logged model may not
+_NEWEST = 100
 _REQUIREMENTS = ("mlflow", "sentence-transformers", "transformers", "torch")
 
 
@@ -68,13 +70,47 @@ def log_without_bytes(run: Run, name: str, folder: Path, params: Mapping[str, st
 def _log(run: Run, name: str, params: Mapping[str, str], write: Callable[[LoggedModel], None]) -> str:
     client = run.store.client
     with store_errors("The model could not be logged"):
-        logged = client.create_logged_model(
-            run.store.experiment_id, re.sub(_NOT_IN_NAMES, "-", name), run.run_id, params=dict(params)
-        )
+        logged = _create(run, re.sub(_NOT_IN_NAMES, "-", name), params)
         with deleting_on_error(lambda: delete_model(run.store, logged.model_id)):
             write(logged)
-            client.finalize_logged_model(logged.model_id, "READY")
+            ask_again(client, lambda: client.finalize_logged_model(logged.model_id, "READY"))
     return str(logged.model_id)
+
+
+def _create(run: Run, name: str, params: Mapping[str, str]) -> LoggedModel:
+    store, request_id = run.store, run.store.request_ids.next()
+    logged = create_once(
+        store.client,
+        lambda: store.client.create_logged_model(
+            store.experiment_id, name, run.run_id, tags={REQUEST_ID: request_id}, params=dict(params)
+        ),
+        lambda: sorted(
+            store.client.search_logged_models([store.experiment_id], f"tags.`{REQUEST_ID}` = '{request_id}'"),
+            key=lambda model: model.creation_timestamp,
+        ),
+    )
+    store.request_ids.answered.add(str(logged.model_id))
+    return logged
+
+
+def newest_pending_models(store: Store) -> list[LoggedModel]:
+    """Return those of the newest logged models that were created, but not finished. Raises MLflow's errors.
+
+    MLflow cannot search for the status in all databases.
+    """
+    return _pending(store.client.search_logged_models([store.experiment_id], max_results=_NEWEST))
+
+
+def pending_models_of(store: Store, command: str) -> list[LoggedModel]:
+    """Return the logged models that a command's requests created, but it did not finish. Raises MLflow's errors."""
+    query = f"tags.`{REQUEST_ID}` LIKE '{command}-%'"
+    return _pending(
+        pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))
+    )
+
+
+def _pending(models: Iterable[LoggedModel]) -> list[LoggedModel]:
+    return [model for model in models if str(model.status) == "PENDING"]
 
 
 @contextmanager
@@ -206,7 +242,7 @@ def delete_model(store: Store, model_id: str) -> None:
     with store_errors(f"The logged model {model_id} could not be deleted"):
         location = store.client.get_logged_model(model_id).artifact_location
         get_artifact_repository(location, tracking_uri=store.uri).delete_artifacts()
-        store.client.delete_logged_model(model_id)
+        delete_once(lambda: store.client.delete_logged_model(model_id))
         if "://" not in location:
             with suppress(OSError):
                 Path(location).parent.rmdir()  # MLflow leaves the parent folder

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from mlflow.exceptions import MlflowException
+
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import DEAD, ERROR, FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
-from sbert_prune.tracking.logged_models import LOGGED, delete_model
+from sbert_prune.tracking.logged_models import LOGGED, delete_model, newest_pending_models
 from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
@@ -173,15 +175,32 @@ def _close(store: Store, run: LoggedRun) -> None:
 
 
 def _unregistered_models(store: Store, runs: list[LoggedRun]) -> list[LoggedModel]:
-    """Return incompletely logged models, and complete ones that `register` logged for a version it never created."""
+    """Return incompletely logged models, and complete ones that `register` logged for a version it never created.
+
+    A run that has ended leaves an incomplete one if it was never told that the server had made it.
+    """
     steps = {run.info.run_id: run.data.tags.get(f"{TAG}step") for run in runs}
-    models = [
+    of_runs = [
         model
         for model in _models_of(store, list(steps))
         if str(model.status) != "READY" or steps[model.source_run_id] == "register"
     ]
+    known = {model.model_id for model in of_runs}
+    pending = [model for model in newest_pending_models(store) if model.model_id not in known]
+    models = of_runs + [model for model in pending if model.source_run_id and _has_ended(store, model.source_run_id)]
     needed = needed_model_ids(store, models)
     return [model for model in models if model.model_id not in needed]
+
+
+def _has_ended(store: Store, run_id: str) -> bool:
+    """Return whether a run is one of our steps, and has ended."""
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return str(run.info.status) != "RUNNING" and f"{TAG}step" in run.data.tags
 
 
 def _models_of(store: Store, run_ids: Sequence[str]) -> Iterator[LoggedModel]:

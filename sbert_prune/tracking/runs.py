@@ -23,11 +23,13 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.creation import create_once
 from sbert_prune.tracking.delivery import first_line
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Entry, Kind
-from sbert_prune.tracking.store import HEARTBEAT, TAG, store_errors
+from sbert_prune.tracking.store import HEARTBEAT, REQUEST_ID, TAG, find_runs, store_errors
+from sbert_prune.tracking.twins import discard_twins_of_launched
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,8 +198,16 @@ def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None)
         run = store.client.get_run(adopted)
         if _GENERATED_NAME.fullmatch(run.info.run_name or ""):
             store.client.set_tag(adopted, "mlflow.runName", name)
+        discard_twins_of_launched(store, run)
         store.client.log_batch(adopted, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         return Run(store, adopted, frozenset(run.data.params))
     child = {"mlflow.parentRunId": parent.run_id} if parent else {}
-    described = resolve_tags({**child, **tags})  # user, source and commit
-    return Run(store, store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id)
+    request_id = store.request_ids.next()
+    described = resolve_tags({**child, **tags, REQUEST_ID: request_id})  # user, source and commit
+    run_id = create_once(
+        store.client,
+        lambda: str(store.client.create_run(store.experiment_id, run_name=name, tags=described).info.run_id),
+        lambda: [run.info.run_id for run in find_runs(store, f"tags.`{REQUEST_ID}` = '{request_id}'")],
+    )
+    store.request_ids.answered.add(run_id)
+    return Run(store, run_id)

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from sbert_prune.errors import TrackingError
+from sbert_prune.tracking.creation import RequestIds, create_once
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
 from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
+REQUEST_ID = f"{TAG}request_id"
 _LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
 _LOCK_TIMEOUT_S = 20
 _FRESH_TIMEOUT_S = 120  # while another process makes the tables of a fresh database
@@ -61,6 +63,7 @@ class Store:
         outbox: Delivers what is logged to runs, and queues it if the store fails.
         pulse: Writes the heartbeats of open runs.
         problem: Why nothing can be recorded, as the experiment was deleted; None where it was not.
+        request_ids: Names the requests that create something.
     """
 
     client: MlflowClient
@@ -69,6 +72,7 @@ class Store:
     outbox: Outbox
     pulse: Pulse
     problem: Problem | None = None
+    request_ids: RequestIds = field(default_factory=RequestIds)
 
 
 def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = True) -> Store:
@@ -182,16 +186,19 @@ def _experiment(client: MlflowClient) -> str:
     experiment_id, name = chosen_experiment()
     if experiment_id is not None:
         return experiment_id
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
+
+    def find() -> list[str]:
+        experiment = client.get_experiment_by_name(name)
+        return [] if experiment is None else [str(experiment.experiment_id)]
+
+    if existing := find():
+        return existing[0]
     try:
-        return str(client.create_experiment(name))
+        return create_once(client, lambda: str(client.create_experiment(name)), find)
     except MlflowException:
-        experiment = client.get_experiment_by_name(name)  # another process has just created it
-        if experiment is None:
-            raise
-        return str(experiment.experiment_id)
+        if existing := find():  # another process has just created it
+            return existing[0]
+        raise
 
 
 def deleted_experiments(store: Store) -> dict[str, Problem]:
@@ -210,6 +217,17 @@ def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def find_runs(store: Store, query: str) -> list[LoggedRun]:
+    """Return the runs of the experiment that match a filter of MLflow, oldest first. Raises MLflow's errors."""
+    return list(
+        pages(
+            lambda token: store.client.search_runs(
+                [store.experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token
+            )
+        )
+    )
 
 
 def read_artifact(store: Store, run_id: str, name: str) -> bytes | None:

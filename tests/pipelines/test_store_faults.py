@@ -5,6 +5,9 @@ import multiprocessing
 import pytest
 from mlflow import MlflowClient
 
+from sbert_prune.tracking.logged_models import add_file
+from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import connect
 from tests.commands import PRELOADED
 from tests.pipelines.beginning import begin, die_while_registering
 from tests.pipelines.made_versions import add_version, done
@@ -45,3 +48,21 @@ def test_a_run_of_a_killed_process_is_closed_by_the_next_command(uri):
     assert not [model for model in client.search_logged_models(["0"]) if str(model.status) != "READY"]
     assert client.get_run(foreign_run).info.status == "RUNNING"
     assert "closed as KILLED" not in done("history")
+
+
+def test_an_unfinished_model_of_a_run_that_has_ended_is_deleted_by_the_next_command(uri):
+    add_version(noise=0.05, size=80, role="reference")
+    store = connect()
+    with open_run(store, "register", {"step": "register"}) as ended:
+        unfinished = store.client.create_logged_model("0", "x", ended.run_id).model_id
+        add_file(store, unfinished, "weights", "heavy")
+    with open_run(store, "mine", {}) as not_ours:
+        of_user = store.client.create_logged_model("0", "x", not_ours.run_id).model_id
+    with open_run(store, "register", {"step": "register"}) as running:
+        in_use = store.client.create_logged_model("0", "x", running.run_id).model_id
+
+        output = done("history")
+
+    pending = {str(model.model_id) for model in store.client.search_logged_models(["0"]) if model.status != "READY"}
+    assert f"deleted, because a killed command left them unregistered: {unfinished}" in output
+    assert pending == {of_user, in_use}
