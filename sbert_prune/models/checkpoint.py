@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +22,7 @@ from sbert_prune.system.reading import (
     MAX_TEXT_CHARS,
     MAX_TOKENIZER_BYTES,
     MAX_WIDTH,
-    check_nesting,
+    check_settings,
     read_json,
 )
 
@@ -274,12 +275,13 @@ def _check_tokenizer(folder: Path) -> None:
 
 
 def _check_texts(path: Path, parsed: dict[str, Any]) -> None:
-    """Check that no piece is far longer than a word, and that the rest of a tokenizer is nested as settings are."""
-    vocabulary = parsed["model"]["vocab"]
+    """Check that no piece is far longer than a word, and that the rest of a tokenizer is as small as settings are."""
+    vocabulary, merges = parsed["model"]["vocab"], parsed["model"].get("merges") or ()
     pieces = vocabulary if isinstance(vocabulary, dict) else (entry[0] for entry in vocabulary if entry)
     try:
-        longest = max(map(len, pieces), default=0)
-        check_nesting(parsed | {"model": {}})
+        joined = chain.from_iterable(merge if isinstance(merge, list) else (merge,) for merge in merges)
+        longest = max(map(len, chain(pieces, joined)), default=0)
+        check_settings(parsed | {"model": {**parsed["model"], "vocab": None, "merges": None}})
     except (ValueError, LookupError, TypeError) as error:
         raise EncoderError(f"{path} is no tokenizer ({error}). Restore it from where the model came from.") from error
     if longest > MAX_TEXT_CHARS:

@@ -1,17 +1,19 @@
 """Which files of a model's folder are read and copied: a list of what is needed, inside the folder, of limited size."""
 
 from collections.abc import Iterator
+from json import JSONDecodeError
 from pathlib import Path
 
 from sbert_prune.errors import EncoderError
-from sbert_prune.system.reading import MAX_CONFIG_BYTES, MAX_TOKENIZER_BYTES, too_large
+from sbert_prune.system.reading import MAX_CONFIG_BYTES, MAX_TOKENIZER_BYTES, check_settings, read_json, too_large
 
 _SUFFIXES = (".json", ".txt", ".model", ".jinja", ".md", ".safetensors")
 """Settings, tokenizers, chat templates, the model card, and weights."""
 
 _TEXTS = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "entity_vocab.json")
+_TOKENIZER = "tokenizer.json"  # its pieces and settings are checked with the checkpoint
+_VOCABULARIES = (_TOKENIZER, "vocab.json", "entity_vocab.json")
 _TEMPLATES = "additional_chat_templates"
 
 
@@ -54,6 +56,18 @@ def check_file(folder: Path, path: Path) -> None:
         raise EncoderError(
             f"{path} is not read: {too_large(num_bytes, limit)}. Restore it from where the model came from."
         )
+    if path.suffix == ".json" and path.name != _TOKENIZER:
+        _check_json(path)
+
+
+def _check_json(path: Path) -> None:
+    """Check the settings that the libraries read; a file that is no JSON is reported by what needs it."""
+    try:
+        check_settings(read_json(path, MAX_TOKENIZER_BYTES))
+    except (JSONDecodeError, UnicodeDecodeError):
+        return
+    except ValueError as error:
+        raise EncoderError(f"{path} is not read: {error}. Restore it from where the model came from.") from error
 
 
 def _roots(folder: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ MAX_RECIPE_BYTES = 100_000
 
 MAX_TEXT_CHARS = 131_072
 """A cell of a table, or a piece of a vocabulary. It is also the limit of Python's csv module."""
+
+MAX_SETTING_CHARS = 1_000_000
+"""A text in a file of settings. The longest in use, the characters' map of a tokenizer, has a third of this."""
 
 MAX_PIECES = 20_000_000
 """The longest input and the largest vocabulary of an encoder that its config may announce, in pieces."""
@@ -57,26 +61,28 @@ def read_json(path: Path, at_most: int = MAX_CONFIG_BYTES) -> Any:
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     if at_most <= MAX_CONFIG_BYTES:
-        check_nesting(value)
+        check_settings(value)
     return value
 
 
 _TOO_DEEP = f"its brackets are nested more than {MAX_DEPTH} deep, the most that is read"
 
 
-def check_nesting(value: Any) -> None:
-    """Raise ValueError for groups and lists that are nested too deeply to be copied and written."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [part for group in level for part in _parts(group)]
+def check_settings(value: Any) -> None:
+    """Raise ValueError for a JSON value that is nested too deeply to be copied, or has a text that is too long."""
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 2):
+        parts = [part for group in level for part in _parts(group)]
+        if (longest := max((len(part) for part in parts if isinstance(part, str)), default=0)) > MAX_SETTING_CHARS:
+            raise ValueError(f"it has a text of {longest:,} characters; at most {MAX_SETTING_CHARS:,} are read")
+        level = [part for part in parts if isinstance(part, dict | list)]
         if not level:
             return
     raise ValueError(_TOO_DEEP)
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return (part for part in parts if isinstance(part, dict | list))
+def _parts(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return chain(value, value.values()) if isinstance(value, dict) else iter(value)
 
 
 def too_large(num_bytes: int, at_most: int) -> str:

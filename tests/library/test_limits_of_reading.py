@@ -44,9 +44,12 @@ def sparse(path, num_bytes=GIGABYTES, begin=b""):
         file.truncate(num_bytes)
 
 
-def longer_piece(path):
+def longer_piece(path, merges=None):
     parsed = json.loads(path.read_text())
-    parsed["model"]["vocab"]["x" * 200_000] = 100
+    if merges is None:
+        parsed["model"]["vocab"]["x" * 200_000] = 100
+    else:
+        parsed["model"]["merges"] = merges
     path.write_text(json.dumps(parsed))
 
 
@@ -93,6 +96,21 @@ MODELS = {
         longer_piece,
         "tokenizer.json has a piece of 200,000 characters; at most 131,072 are read",
     ),
+    "an added piece of two million characters": (
+        "tokenizer.json",
+        lambda path: changed(path, added_tokens=[{"id": 0, "content": LONG[:2_000_000]}]),
+        "it has a text of 2,000,000 characters; at most 1,000,000 are read",
+    ),
+    "a merge of 200,000 characters": (
+        "tokenizer.json",
+        lambda path: longer_piece(path, merges=[["a", "b"], ["a", LONG[:200_000]]]),
+        "tokenizer.json has a piece of 200,000 characters; at most 131,072 are read",
+    ),
+    "a special piece of two million characters": (
+        "tokenizer_config.json",
+        lambda path: changed(path, pad_token=LONG[:2_000_000]),
+        "tokenizer_config.json is not read: it has a text of 2,000,000 characters; at most 1,000,000 are read",
+    ),
     "a header of 8 GB": (
         "model.safetensors",
         lambda path: sparse(path, begin=(8 * 10**9).to_bytes(8, "little")),
@@ -104,7 +122,7 @@ MODELS = {
             lambda path, depth=depth: path.write_text(f'{{"model_type": "bert", "x": {NESTED[depth]}}}'),
             "its brackets are nested more than 64 deep, the most that is read",
         )
-        for name in ("config.json", "modules.json", "pruning.json", "1_Pooling/config.json")
+        for name in ("config.json", "modules.json", "pruning.json", "1_Pooling/config.json", "tokenizer_config.json")
         for depth in NESTED
     },
     "the lineage of a billion layers": (
