@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 15  # of one request, where the user has not set MLflow's own; a slow server needs a second or two
 _TRIES, _PAUSE_S = 3, 1.0  # for an answer that may differ a second later; one that does not come is awaited once
+_LAST_TRY_S = 4.0  # no try begins later: a gateway may take its time for each 504
 _ARTIFACTS = "/mlflow-artifacts/artifacts"
 _SLOW = "It hangs or is overloaded: restart it. If it is only slow, set MLFLOW_HTTP_REQUEST_TIMEOUT to more seconds"
 
@@ -69,7 +70,10 @@ def _ask(host: str, endpoint: str, query: dict[str, str]) -> str | None:
     """Return what is wrong with the answer to a request, and what to do; None if it is an answer of MLflow's."""
     problem: str | None = None
     timeout = None if "MLFLOW_HTTP_REQUEST_TIMEOUT" in os.environ else _TIMEOUT_S
+    began = time.monotonic()
     for attempt in range(_TRIES):
+        if attempt and time.monotonic() - began > _LAST_TRY_S:
+            break
         time.sleep(_PAUSE_S if attempt else 0)
         try:
             response = http_request(
