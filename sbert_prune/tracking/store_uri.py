@@ -107,12 +107,16 @@ def _check_file(path: Path, *, must_exist: bool) -> None:
 
 
 def _check_server(uri: str) -> None:
+    from urllib.request import getproxies, proxy_bypass
+
     shown = masked_uri(uri)
     try:
         parts = urlsplit(uri)
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:  # its message contains a part of the password
         raise TrackingError(f"No tracking server answers at {shown}: its port cannot be read. {_ESCAPED}") from error
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
+        return  # what lies behind a proxy shows when the client asks, through it
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=_TIMEOUT_S) as connection:
             if parts.scheme == "https":

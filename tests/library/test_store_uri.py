@@ -105,6 +105,18 @@ def test_a_server_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
         check_store()
 
 
+def test_a_server_behind_a_proxy_is_asked_through_it_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://behind-the-proxy.invalid:5000")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+
+    check_store()
+
+    monkeypatch.setenv("no_proxy", ".invalid")
+    with pytest.raises(TrackingError, match="No tracking server answers"):
+        check_store()
+
+
 def test_a_store_that_must_exist_and_does_not_is_refused(tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
