@@ -94,7 +94,7 @@ def test_a_storage_with_a_secret_is_recognised(secret):
         ("https://host/team?x=1&api_key=a&b", "https://host/team?x=***&api_key=***"),
         ("https://host/team?abc", "https://host/team?***"),
         ("postgresql://host/db?password=a@b", "postgresql://***"),
-        ("sqlite:////home/ann@work/mlflow.db", "sqlite:////home/ann@work/mlflow.db"),
+        ("sqlite:////data/ann@work/mlflow.db", "sqlite:////data/ann@work/mlflow.db"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("studies", "studies"),
     ],

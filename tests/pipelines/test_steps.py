@@ -149,7 +149,10 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
     (tmp_path / "mlflow.db").write_bytes(b"this is not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
-    with pytest.raises(TrackingError, match=r"The tracking store sqlite:///.* does not answer"):
+    with pytest.raises(
+        TrackingError,
+        match=r"The tracking store .*mlflow.db cannot be opened: file is not a database. Restore a backup",
+    ):
         connect()
 
 

@@ -64,5 +64,5 @@ def test_an_unfinished_model_of_a_run_that_has_ended_is_deleted_by_the_next_comm
         output = done("history")
 
     pending = {str(model.model_id) for model in store.client.search_logged_models(["0"]) if model.status != "READY"}
-    assert f"deleted, because a killed command left them unregistered: {unfinished}" in output
+    assert f"deleted, because a killed or failed command left them unregistered: {unfinished}" in output
     assert pending == {of_user, in_use}
