@@ -151,7 +151,7 @@ def test_a_broken_store_is_an_answer_and_not_a_traceback(tmp_path, monkeypatch: 
 
     with pytest.raises(
         TrackingError,
-        match=r"The tracking store .*mlflow.db cannot be opened: file is not a database. Restore a backup",
+        match=r"mlflow.db cannot be opened: file is not a database. Restore a",
     ):
         connect()
 
