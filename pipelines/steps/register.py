@@ -13,6 +13,7 @@ from pipelines.steps.records import lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from sbert_prune.metrics import headlines
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.models.lineage import Lineage
 from sbert_prune.models.roundtrip import reload_in_fresh_process
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from sbert_prune.tracking.store import Store
 
 _PAIRS = EXAM_TAGS[:2]
+
+GIVEN_FINGERPRINT = "given_fingerprint"
+"""The tag of a version with the fingerprint of the model as it was given, where it was stored with other files."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Ma
         tags: Tags of a new version.
     """
     name, fingerprint = recipe.registered_model, source.checkpoint.fingerprint()
-    version = None if context.force else registry.find_tagged(context.store, name, "fingerprint", fingerprint)
+    version = None if context.force else _find_registered(context.store, name, fingerprint)
     if version is not None and not has_bytes(context.store, version.tags.get("model_id", "")):
         echo(f"version {version.version} of {name} is the same model, but its bytes are gone: a new version is made")
         version = None
@@ -156,6 +160,12 @@ def register_once(context: Context, recipe: Recipe, source: SavedModel, tags: Ma
         return version
     echo(f"{same}: its metrics are updated (force=true makes a new version)")
     return record_evaluation(context.store, version, evaluation_now)
+
+
+def _find_registered(store: Store, name: str, fingerprint: str) -> Version | None:
+    """Return the version of a model, as it was given or as it was stored."""
+    tags = ("fingerprint", GIVEN_FINGERPRINT)
+    return next((version for tag in tags if (version := registry.find_tagged(store, name, tag, fingerprint))), None)
 
 
 def register(
@@ -195,14 +205,16 @@ def register(
         with nullcontext() if existing_id else deleting_on_error(lambda: delete_unregistered(context.store, model_id)):
             if dev_pairs is not None:
                 add_file(context.store, model_id, FILE_NAME, dev_pairs)
-            reloaded = reload_in_fresh_process(fetch_model(f"models:/{model_id}"), embed(model, PROBES))
+            folder = fetch_model(f"models:/{model_id}")
+            reloaded, stored = reload_in_fresh_process(folder, embed(model, PROBES)), inspect_checkpoint(folder)
             files = digest_of_files(fetch_files(f"models:/{model_id}"))
             final = {**metrics, **reloaded.metrics()}
             run.log_metrics(final, model_id=model_id)
             extra = {
                 "model_id": model_id,
-                "model_sha256": source.checkpoint.sha256(),
-                "fingerprint": fingerprint,
+                "model_sha256": stored.sha256(),
+                "fingerprint": stored.fingerprint(),
+                **({GIVEN_FINGERPRINT: fingerprint} if stored.fingerprint() != fingerprint else {}),
                 FILES_CHECKSUM: files,
                 **({DEV_PAIRS_CHECKSUM: digest_of_text(dev_pairs)} if dev_pairs is not None else {}),
                 "run_id": run.run_id,

@@ -180,6 +180,15 @@ def test_a_registered_name_may_hold_dots_and_begin_like_a_logged_models_id(proje
     assert "sts_test/spearman_cosine " in output
 
 
+def test_a_bare_encoder_is_registered_once_and_verify_finds_it_as_it_was_stored(project: Project):
+    call("register", "--model", str(project.base), "--registered-model", "s")
+
+    again = call("register", "--model", str(project.base), "--registered-model", "s")
+
+    assert "version 1 of s is the same model" in again
+    assert "every version matches its record" in call("verify", "--registered-model", "s")
+
+
 def test_an_external_model_is_registered_with_its_own_pooling_and_a_lineage(project: Project):
     external = with_pooling(load_saved(locate_base(str(project.base)).checkpoint), "cls", max_seq_length=32)
     external.save(str(project.folder / "external"))
