@@ -85,11 +85,13 @@ def test_what_a_terminal_sends_to_all_ends_no_trial(tmp_path, number):
 
 
 COMMAND = """
+import signal
 from pipelines.console import prepare_process
 from sbert_prune.system.folders import scratch_folder
 from tests.tuning.in_workers import prepare_and_echo
 from tuning.workers import WorkerPool, next_message
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below nohup
 prepare_process()
 with scratch_folder() as folder, WorkerPool() as pool:
     worker = pool.start(prepare_and_echo, folder)
