@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ARCHIVED = "Archived"
 _PREVIOUS = "previous"
 _TRIES = 10
-_PATIENCE_S = 15.0  # a locked database makes a single try take 20 s
+_RETRY_S = 15.0  # a locked database makes a single try take 20 s
 _NO_STAGES = {"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
 
 
@@ -108,7 +108,7 @@ def reconcile(store: Store, listing: Listing, *, clock: Callable[[], float] = ti
             has_stages = _move_stages(store, name, current.stages, expected.stages) and has_stages
         except FAULTS as error:  # of two processes that write the same alias at once, one gets a database error
             last_error = error
-            if clock() - began > _PATIENCE_S:
+            if clock() - began > _RETRY_S:
                 break
             time.sleep(random.uniform(0, 0.05 * (attempt + 1)))
     why = first_line(last_error) if last_error else "another process keeps changing them."

@@ -42,7 +42,7 @@ class RequestIds:
 
     Attributes:
         command: The part that all ids of this command begin with.
-        answered: The ids of the runs and logged models that this command was told to have created, and uses.
+        answered: The ids of the runs and logged models whose creation the server confirmed, and that this command uses.
     """
 
     command: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.secrets import without_password
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 _MAX_WAITS = 8  # for a process that is at work: initialising a fresh store takes a slow machine a minute
 
 
@@ -66,7 +66,7 @@ def file_lock(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     for attempt in range(_MAX_WAITS):
         try:
-            lock.acquire(timeout=PATIENCE_S)
+            lock.acquire(timeout=TIMEOUT_S)
             break
         except Timeout:
             holder = holder_of(path)
@@ -93,7 +93,7 @@ def check_usable(path: Path, *, writes: bool) -> None:
     if not path.is_file():
         return
     try:
-        with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as database:
+        with closing(sqlite3.connect(path, timeout=TIMEOUT_S, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")  # the start of every write
             database.execute("SELECT count(*) FROM sqlite_master")
             database.execute("ROLLBACK")

@@ -177,7 +177,7 @@ def _close(store: Store, run: LoggedRun) -> None:
 def _unregistered_models(store: Store, runs: list[LoggedRun]) -> list[LoggedModel]:
     """Return incompletely logged models, and complete ones that `register` logged for a version it never created.
 
-    A run that has ended leaves an incomplete one if it was never told that the server had made it.
+    A run that has ended leaves an incomplete one if the server made it, but its answer was lost.
     """
     steps = {run.info.run_id: run.data.tags.get(f"{TAG}step") for run in runs}
     of_runs = [

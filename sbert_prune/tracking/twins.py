@@ -21,7 +21,7 @@ _OPEN = "attributes.status = 'RUNNING'"
 
 
 def discard_twins(store: Store) -> None:
-    """Discard the twins of this command's runs and logged models: what it created, but was never told of.
+    """Discard the twins of this command's runs and logged models: what the server made without an answer that arrived.
 
     A version's twin is discarded at once, by the function that registers it. Raises TrackingError.
     """

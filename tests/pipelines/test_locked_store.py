@@ -42,7 +42,7 @@ def stopped(code: str, path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(locks, "TIMEOUT_S", 0.2)
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback"])
@@ -77,7 +77,7 @@ def test_history_is_read_beside_a_process_that_writes(uri, tmp_path, impatient):
 
 
 def test_a_process_that_works_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(locks, "TIMEOUT_S", 0.01)
     waits: list[Path] = []
     monkeypatch.setattr(locks, "holder_of", lambda path: waits.append(path) or locks.Holder(1, "", is_stopped=False))
     lock = tmp_path / "lock"
