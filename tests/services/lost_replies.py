@@ -2,7 +2,7 @@
 
     python -m tests.services.lost_replies [COMMAND...]
 
-tries every fault at the first and the last call of each method and path, and prints how many were survived.
+tries every fault at the first and the last call of each method and path, and prints each and how many were survived.
 """
 
 from __future__ import annotations
@@ -246,8 +246,12 @@ def _main(commands: list[str]) -> None:
         for command in commands or COMMANDS:
             made.undisturbed(command)
             cells = made.cells(command)
-            problems = [problem for cell in cells if (problem := made.problem(cell))]
-            print(*problems, f"{command}: {len(cells)} tried, {len(cells) - len(problems)} survived", sep="\n\n")
+            survived = 0
+            for number, cell in enumerate(cells, 1):
+                problem = made.problem(cell)
+                survived += not problem
+                print(f"{number} of {len(cells)}: {problem or f'{cell}: survived'}", flush=True)
+            print(f"{command}: {len(cells)} tried, {survived} survived", flush=True)
 
 
 def drawn(made: Laboratory, counts: Mapping[str, int], seed: int) -> list[Cell]:
