@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from pipelines.console import echo
-from pipelines.flows.summary import promote_line, summarise, where_report
+from pipelines.flows.next_step import next_lines
+from pipelines.flows.summary import summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
 from sbert_prune.inputs.texts import data_record
@@ -147,5 +148,5 @@ def _answer(
         f"stage     {challenger}",
         where_report(search.context.store, run.run_id),
         where_dashboard(search.study.study_name, settings.storage),
-        promote_line(version),
+        *next_lines(search.context.store, search.recipe, version, its_reference),
     ]

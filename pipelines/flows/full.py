@@ -7,7 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo, silence_libraries
-from pipelines.flows.summary import draw_variants, promote_line, summarise
+from pipelines.flows.next_step import next_lines
+from pipelines.flows.summary import draw_variants, summarise
 from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
@@ -59,7 +60,7 @@ def run_full(
         if seeds:
             return run_seeds(context, recipe, inputs, seeds)
         variant, reference = make_variant(context, recipe, inputs)
-        return [*summarise(context.store, variant, reference), promote_line(variant)]
+        return [*summarise(context.store, variant, reference), *next_lines(context.store, recipe, variant, reference)]
 
 
 def make_variant(context: Context, recipe: Recipe, inputs: Inputs) -> tuple[Version, Version]:

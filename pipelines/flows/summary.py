@@ -8,7 +8,6 @@ from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
-from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.secrets import masked_uri
 
@@ -112,9 +111,3 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
         f"see       {where_to_see(store)}",
     ]
-
-
-def promote_line(variant: Version) -> str:
-    """Return the line with the command that promotes a variant."""
-    command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
-    return f"promote   {command}"

@@ -193,6 +193,12 @@ def _locate(name: str, folder: Path, context: str) -> Path:
     file = folder / Path(name)
     if name.endswith((".yaml", ".yml")) and file.is_file():
         return file
+    plain = name.removesuffix("-modern")
+    if plain != name and plain in presets():
+        raise RecipeError(
+            f"{context}: this recipe is called {plain} now: the plain name has the best settings known, {plain}-paper "
+            f"those of the paper. Use {plain}."
+        )
     similar = get_close_matches(name, presets(), n=1)
     hint = f" Did you mean {similar[0]!r}?" if similar else ""
     raise RecipeError(

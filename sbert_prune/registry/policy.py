@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
-from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS
-from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
+from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import LATENCY, RETENTION, ROUNDTRIP, SIZE, STS_DEV, STS_TEST
+from sbert_prune.registry.candidate import candidate_factory, check_quality
 from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.promotion import holder
 from sbert_prune.system.command_line import command_line
-from sbert_prune.tracking.logged_models import has_bytes, read_file
+from sbert_prune.tracking.logged_models import has_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from sbert_prune.registry.candidate import Candidate
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
@@ -42,29 +42,12 @@ class Policy:
     min_retention: float | None = None
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A version and the reference that it is compared with.
-
-    Attributes:
-        version: The version.
-        pairs: Reads its scores of the dev pairs; returns None if they are not stored.
-        reference: Its reference, if there is one.
-        reference_pairs: Reads those of the reference.
-    """
-
-    version: Version
-    pairs: Callable[[], DevPairs | None]
-    reference: Version | None
-    reference_pairs: Callable[[], DevPairs | None]
-
-
 def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
     """Return why a version does not qualify; an empty list if it does.
 
     The comparison with the reference is made only if everything else is fulfilled.
     """
-    return _recorded_shortcomings(candidate, policy) or _check_quality(candidate, policy.margin)
+    return _recorded_shortcomings(candidate, policy) or check_quality(candidate, policy.margin)
 
 
 def _recorded_shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
@@ -109,49 +92,6 @@ def _check_limits(metrics: Mapping[str, float], policy: Policy) -> list[str]:
     return reasons
 
 
-def _check_quality(candidate: Candidate, margin: float) -> list[str]:
-    """Return why a version may be worse than its reference by more than the margin.
-
-    Uses the paired bootstrap over the dev pairs, one-sided, 95 %.
-    """
-    version, reference = candidate.version, candidate.reference
-    if reference is None:
-        return [
-            "there is no reference in the registry to compare it with: "
-            f"{command_line('full')} makes one with each variant"
-        ]
-    if reference.version == version.version:
-        return []
-    pairs, reference_pairs = candidate.pairs(), candidate.reference_pairs()
-    if pairs is None or reference_pairs is None:
-        stored = ((version, pairs), (reference, reference_pairs))
-        missing = " and ".join(entry.uri for entry, its_pairs in stored if its_pairs is None)
-        return [
-            f"what {missing} say of the dev pairs was not kept: judge again, {command_line('evaluate', model='MODEL')}"
-        ]
-    if pairs.digest != reference_pairs.digest:
-        return [f"it and its reference, version {reference.version}, were judged on different dev pairs"]
-    return _compare_with_reference(pairs, reference_pairs, margin, reference)
-
-
-def _compare_with_reference(pairs: DevPairs, reference_pairs: DevPairs, margin: float, reference: Version) -> list[str]:
-    if len(pairs.gold) < MIN_ROWS:
-        return [
-            f"{len(pairs.gold)} dev pairs cannot tell whether it is as good as its reference: {MIN_ROWS} are the fewest"
-        ]
-    score, reference_score = pairs.score, reference_pairs.score
-    difference = score.minus(reference_score)
-    probability = difference.probability_below(-margin)
-    if probability <= 1 - LEVEL:
-        return []
-    return [
-        f"it may be worse than its reference, version {reference.version}, by more than {margin:g}: "
-        f"dev {score.value:.4f} against {reference_score.value:.4f}, "
-        f"difference {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], "
-        f"probability {probability:.3f} (at most {1 - LEVEL:.2f} is asked)"
-    ]
-
-
 def _not_comparable(chosen: Version, champion: Version) -> list[str]:
     """Return why a version cannot be compared with the champion: they were evaluated on different pairs."""
     reasons = []
@@ -189,11 +129,13 @@ class Decision:
         chosen: The version; None if none qualifies.
         refusals: Why it may not be promoted; empty if it may.
         reason: Why it was chosen.
+        falls_short: Whether it is refused for what it is; otherwise only the champion stands in its way.
     """
 
     chosen: Version | None
     refusals: tuple[str, ...]
     reason: str
+    falls_short: bool = False
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -215,14 +157,12 @@ def decide(store: Store, registered: Sequence[Version], chosen: Version | None, 
         TrackingError: The store does not answer.
     """
     current = holder(store, registered[0].name, PRODUCTION)
-    as_candidate = _candidate_factory(store, registered)
+    as_candidate = candidate_factory(store, registered)
     if chosen is not None:
-        refusals = (
-            *_check_files(store, chosen),
-            *shortcomings(as_candidate(chosen), policy),
-            *_compare_with_champion(chosen, current),
-        )
-        return Decision(chosen, refusals, f"version {chosen.version} was asked for; {_format_score(chosen)}")
+        failures = [*_check_files(store, chosen), *shortcomings(as_candidate(chosen), policy)]
+        refusals = (*failures, *_compare_with_champion(chosen, current))
+        reason = f"version {chosen.version} was asked for; {_format_score(chosen)}"
+        return Decision(chosen, refusals, reason, falls_short=bool(failures))
     variants = sorted(
         (version for version in registered if not version.is_reference and not version.is_trial), key=_smallest_first
     )
@@ -293,34 +233,3 @@ def _format_score(version: Version) -> str:
 
 def _smallest_first(version: Version) -> tuple[float, float, int]:
     return version.metrics.get(SIZE, math.inf), -version.metrics.get(STS_DEV, -math.inf), int(version.version)
-
-
-def _candidate_factory(store: Store, registered: Sequence[Version]) -> Callable[[Version], Candidate]:
-    """Return a function that makes a version a candidate. Each file of dev pairs is read at most once, when needed."""
-
-    @cache
-    def read_pairs(model_id: str) -> DevPairs | None:
-        content = read_file(store, model_id, FILE_NAME) if model_id else None
-        return DevPairs.parse(content) if content is not None else None
-
-    references = [version for version in registered if version.is_reference]
-
-    def as_candidate(version: Version) -> Candidate:
-        reference = _find_reference(version, references)
-        return Candidate(
-            version,
-            lambda: read_pairs(version.tags.get("model_id", "")),
-            reference,
-            lambda: read_pairs(reference.tags.get("model_id", "")) if reference is not None else None,
-        )
-
-    return as_candidate
-
-
-def _find_reference(version: Version, references: Sequence[Version]) -> Version | None:
-    """Return the newest reference of the same recipe and data; for a version made step by step, of the same base."""
-    if version.is_reference:
-        return version
-    shared = "reference_key" if "reference_key" in version.tags else "base_sha256"
-    wanted = version.tags.get(shared, "")
-    return next((other for other in reversed(references) if other.tags.get(shared) == wanted), None)

@@ -58,7 +58,8 @@ def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path, make_proje
     told = finish(killed)
 
     made, expected = (
-        MlflowClient(project.uri).search_model_versions("name = 'sbert-quickstart'") for project in (killed, quiet)
+        MlflowClient(project.uri).search_model_versions("name = 'sbert-quickstart-paper'")
+        for project in (killed, quiet)
     )
     digests = [
         {(v.tags["sbert_prune.role"], v.tags["sbert_prune.model_sha256"]) for v in versions}
@@ -77,7 +78,7 @@ KILLS = 20
 def left_in(project: Project) -> dict[str, object]:
     """What users and disks see of a store."""
     client = MlflowClient(project.uri)
-    versions = client.search_model_versions("name = 'sbert-quickstart'")
+    versions = client.search_model_versions("name = 'sbert-quickstart-paper'")
     told = ("role", "model_sha256", "fingerprint", "kept_layers", "variant_key", "sts_dev_digest")
     folders = [path.name for path in (project.folder / "mlruns" / "0" / "models").iterdir() if any(path.iterdir())]
     return {
@@ -103,7 +104,7 @@ def test_two_commands_at_once_make_one_variant(tmp_path, make_project):
 
     assert any("another command makes the same variant now" in text for text in told), told
     assert sum(text.count("step train_sts") for text in told) == 2, "the reference once, the variant once"
-    assert all("models:/sbert-quickstart/2" in text for text in told), told
+    assert all("models:/sbert-quickstart-paper/2" in text for text in told), told
     left = left_in(project)
     assert len(left["versions"]) == 2
     assert (left["open runs"], left["unfinished"]) == (0, False)

@@ -37,8 +37,14 @@ OVERRIDES = [
 ]
 
 
-def test_the_presets_are_the_promised_ones_each_with_a_modern_variant():
-    assert set(presets()) == {*NAMES, *(f"{name}-modern" for name in NAMES)}
+def test_the_presets_are_the_promised_ones_each_with_the_papers_settings_as_well():
+    assert set(presets()) == {*NAMES, *(f"{name}-paper" for name in NAMES)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_earlier_name_is_answered_with_todays(name):
+    with pytest.raises(RecipeError, match=f"recipe={name}-modern: this recipe is called {name} now: .*Use {name}[.]"):
+        load_recipe(f"{name}-modern")
 
 
 @pytest.mark.parametrize("name", presets())
@@ -77,27 +83,28 @@ def test_what_a_preset_fetches_has_a_size(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_modern_variant_differs_only_in_how_it_is_pruned_and_trained(name):
-    plain, modern = load_recipe(name), load_recipe(f"{name}-modern")
-    changed = {key for key, value in modern.flat().items() if plain.flat()[key] != value} - {"name", "registered_model"}
+def test_the_best_settings_differ_from_the_papers_only_in_how_is_pruned_and_trained(name):
+    best, paper = load_recipe(name), load_recipe(f"{name}-paper")
+    changed = {key for key, value in best.flat().items() if paper.flat()[key] != value} - {"name", "registered_model"}
 
-    assert modern.phases == ("nli", "distil", "sts")
-    assert (modern.nli.directions, modern.sts.distillation) == ("both", 1.0)
-    assert modern.nli.batch_size >= 64
+    assert (best.strategy, paper.strategy) == ("drop-alternate", "drop-top")
+    assert (best.phases, paper.phases) == (("nli", "distil", "sts"), ("nli", "sts"))
+    assert (best.nli.directions, best.sts.distillation) == ("both", 1.0)
+    assert best.nli.batch_size >= 64
     assert {"strategy", "vocabulary", "phases"} >= {key for key in changed if "." not in key}
     assert "nli.data" not in changed
     assert "sts.data" not in changed
 
 
 @pytest.mark.parametrize("name", ["marathi", "marathi-muril", "hindi", "tamil", "telugu"])
-def test_a_vocabulary_of_many_languages_is_trimmed_in_the_modern_variant_alone(name):
-    assert not load_recipe(name).vocabulary_limit.trims
-    assert load_recipe(f"{name}-modern").vocabulary_limit.trims
+def test_a_vocabulary_of_many_languages_is_trimmed_but_by_the_papers_recipe(name):
+    assert not load_recipe(f"{name}-paper").vocabulary_limit.trims
+    assert load_recipe(name).vocabulary_limit.trims
 
 
 @pytest.mark.parametrize("name", ["marathi", "marathi-muril"])
 def test_the_papers_recipes_are_the_papers(name):
-    recipe = load_recipe(name)
+    recipe = load_recipe(f"{name}-paper")
 
     assert (recipe.layers, recipe.strategy, recipe.phases) == ("6", "drop-top", ("nli", "sts"))
     assert (recipe.nli.loss, recipe.nli.scale, recipe.nli.batch_size, recipe.nli.epochs, recipe.nli.pooling) == (
@@ -195,10 +202,10 @@ def test_a_path_that_cannot_hold_a_recipe_is_refused(tmp_path, place, message):
 
 
 def test_a_recipe_is_described_by_what_differs_from_the_defaults():
-    lines = describe_recipe(load_recipe("quickstart", {"seed": "7", "sts.loss": "cosent"}))
+    lines = describe_recipe(load_recipe("quickstart-paper", {"seed": "7", "sts.loss": "cosent"}))
 
     assert lines == [
-        "recipe quickstart: base_model=quickstart, layers=6, max_seq_length=64, seed=7, robustness=100",
+        "recipe quickstart-paper: base_model=quickstart, layers=6, max_seq_length=64, seed=7, robustness=100",
         "  nli: data=quickstart, epochs=1.0, batch_size=64, learning_rate=0.0003",
         "  sts: data=quickstart, epochs=2.0, batch_size=32, learning_rate=0.0003, loss=cosent",
     ]

@@ -191,14 +191,14 @@ def test_the_table_of_changes_names_every_setting():
 
 @pytest.mark.parametrize(("key", "value"), CHANGED.items())
 def test_a_setting_that_changes_the_result_changes_the_digest(key, value):
-    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+    recipe, changed = load_recipe("quickstart-paper"), load_recipe("quickstart-paper", {key: value})
 
     assert changed.digest != recipe.digest
 
 
 @pytest.mark.parametrize(("key", "value"), WHERE_IT_RUNS.items())
 def test_where_a_recipe_runs_and_is_registered_does_not_change_its_digest(key, value):
-    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+    recipe, changed = load_recipe("quickstart-paper"), load_recipe("quickstart-paper", {key: value})
 
     assert changed != recipe
     assert changed.digest == recipe.digest
@@ -206,7 +206,7 @@ def test_where_a_recipe_runs_and_is_registered_does_not_change_its_digest(key, v
 
 @pytest.mark.parametrize(("key", "value"), [*CHANGED.items(), *WHERE_IT_RUNS.items()])
 def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, value):
-    recipe, changed = load_recipe("quickstart"), load_recipe("quickstart", {key: value})
+    recipe, changed = load_recipe("quickstart-paper"), load_recipe("quickstart-paper", {key: value})
 
     shared = {*WHAT_MAKES_IT_SMALLER, *WHO_TEACHES, *WHERE_IT_RUNS, *WHERE_IT_LIES}
     assert (changed.reference_digest == recipe.reference_digest) == (key in shared)

@@ -16,6 +16,9 @@ from tests.quick import be_quick
 from tests.small_base import save_small_base
 from tests.stores import STORE, copy_store, made_once, migrate
 
+RECIPE = "quickstart-paper"
+"""The two phases alone, without a teacher: the quickest."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -41,8 +44,8 @@ class Project:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The base and the data as options of a command."""
-        return ("--base-model", str(self.base), *self.data)
+        """The recipe, the base and the data as options of a command."""
+        return ("--recipe", RECIPE, "--base-model", str(self.base), *self.data)
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class Project:
             "precision": "float32",
             "registered_model": "sbert-small",
         }
-        return load_recipe("quickstart", settings | {key.replace("__", "."): value for key, value in overrides.items()})
+        return load_recipe(RECIPE, settings | {key.replace("__", "."): value for key, value in overrides.items()})
 
     def use(self, patch: pytest.MonkeyPatch) -> None:
         """Use this folder and store."""

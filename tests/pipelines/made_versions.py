@@ -47,7 +47,14 @@ def add_version(
             (Path(folder) / "model.sentence_transformer" / "model.safetensors").write_bytes(b"weights")
             store.client.log_model_artifacts(logged, folder)
         store.client.finalize_logged_model(logged, "READY")
-        tags = {"role": role, "reference_key": recipe, "model_id": logged, "kept_layers": "0,1", "depth": "12"}
+        tags = {
+            "role": role,
+            "reference_key": recipe,
+            "model_id": logged,
+            "kept_layers": "0,1",
+            "num_layers": "2",
+            "depth": "12",
+        }
         tags |= {"sts_dev_digest": f"dev of {recipe}", "sts_test_digest": f"test of {recipe}"}
         measured = {
             "sts_dev/spearman_cosine": float(spearmanr(cosines, GOLD)[0]),

@@ -198,4 +198,4 @@ def test_repeated_cleanups_do_not_disturb_a_running_full(project: Project):
     assert command.end() == 0, command.output
     assert cleanups > 5
     run("verify")
-    assert len(connect().client.search_model_versions("name = 'sbert-quickstart'")) == 2
+    assert len(connect().client.search_model_versions("name = 'sbert-quickstart-paper'")) == 2

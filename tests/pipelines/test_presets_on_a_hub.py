@@ -232,7 +232,7 @@ def resolved_hosts():
         yield hosts
 
 
-@pytest.fixture(scope="module", params=["marathi-muril", "marathi-modern", "english", "tamil"])
+@pytest.fixture(scope="module", params=["marathi-muril-paper", "marathi", "english-paper", "tamil-paper"])
 def preset_run(request, tmp_path_factory, resolved_hosts):
     folder = tmp_path_factory.mktemp(request.param)
     with filled_hub(folder, depth=4) as hub, pytest.MonkeyPatch.context() as patch:
@@ -279,7 +279,7 @@ def test_a_process_of_its_own_takes_all_from_the_hub_that_its_environment_names(
 ):
     with filled_hub(tmp_path, depth=4) as hub:
         use_store(monkeypatch, tmp_path, tmp_path_factory)
-        preset_run = PresetRun("marathi-modern", tmp_path, hub)
+        preset_run = PresetRun("marathi", tmp_path, hub)
 
         done = preset_run.run_in_a_process()
 

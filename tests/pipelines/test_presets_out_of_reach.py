@@ -67,7 +67,7 @@ LACKING = [
         "https://github.com/l3cube-pune/MarathiNLP under",
     ),
     (
-        ["marathi-muril-modern"],
+        ["marathi-muril"],
         "put its train, dev and test .tsv files into one folder and give it as sts_data=FOLDER",
     ),
     (["tamil"], "No Tamil STS data set is known. Give a file of two sentences and a score"),

@@ -66,7 +66,7 @@ def test_an_unknown_recipe_is_answered_with_a_near_name(arguments):
 def test_nothing_heavy_is_imported_and_nothing_written(tmp_path):
     code = (
         "import sys\nfrom pipelines.__main__ import main\n"
-        "for arguments in ['recipes'], ['recipes', 'marathi-modern']:\n"
+        "for arguments in ['recipes'], ['recipes', 'marathi-paper']:\n"
         "    try: main(arguments)\n"
         "    except SystemExit as end: assert not end.code\n"
         "heavy = {'torch', 'transformers', 'mlflow', 'datasets', 'pyarrow', 'scipy', 'huggingface_hub', 'rich'}\n"
@@ -84,7 +84,7 @@ def test_nothing_heavy_is_imported_and_nothing_written(tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    assert "name: marathi-modern" in done.stdout
+    assert "name: marathi-paper" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,7 +96,7 @@ def test_full_says_its_recipe_first_and_refuses_a_file_that_holds_something_else
 
     assert done.exit_code == 2
     assert done.output.startswith(
-        "recipe quickstart: base_model=quickstart, layers=3, max_seq_length=64, robustness=100\n  nli: data=quickstart,"
+        "recipe quickstart: base_model=quickstart, layers=3, strategy=drop-alternate, max_seq_length=64,"
     )
     assert f"write_recipe={kept} exists with other content." in done.output
     assert kept.read_text() == "dear: me\n"

@@ -187,10 +187,10 @@ def test_a_server_that_is_down_at_registration_loses_nothing_and_the_same_comman
     assert "step train_sts: the same was done by run" in back.output
     assert "optimizer step" not in back.output
     client = MlflowClient(server.address)
-    (version,) = client.search_model_versions("name = 'sbert-quickstart'")
+    (version,) = client.search_model_versions("name = 'sbert-quickstart-paper'")
     assert version.tags["sbert_prune.role"] == "reference"
     assert not client.search_runs(["0"], "attributes.status = 'RUNNING'")
-    assert {model.status for model in client.search_logged_models(["0"]) if model.name == "sbert-quickstart"} == {
+    assert {model.status for model in client.search_logged_models(["0"]) if model.name == "sbert-quickstart-paper"} == {
         "READY"
     }
     assert not (tmp_path / ".sbert-prune").exists()

@@ -23,7 +23,7 @@ from tuning.study import (
     stored_trials,
 )
 
-RECIPE = load_recipe("quickstart", {})
+RECIPE = load_recipe("quickstart-paper", {})
 SPACE = Space(6, (2,))
 RATES = Space(6, (2,), axes=(("sts.learning_rate", Numbers(1e-5, 1e-3, log=True)),))
 

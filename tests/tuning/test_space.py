@@ -14,7 +14,7 @@ from sbert_prune.recipe.files import load_recipe
 from tuning.axes import Choices, Numbers, parse_axes
 from tuning.space import Proposal, Space, as_flat, parse_counts, space_of
 
-RECIPE = load_recipe("quickstart", {})
+RECIPE = load_recipe("quickstart-paper", {})
 
 
 def test_all_selections_of_a_space_are_counted_and_different():

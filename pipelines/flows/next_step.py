@@ -1,0 +1,67 @@
+"""What to do with a variant: the command that promotes it; or why the policy would refuse, and what to try instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sbert_prune.errors import TrackingError
+from sbert_prune.registry.policy import Policy, decide
+from sbert_prune.system.command_line import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.registry.version import Version
+    from sbert_prune.tracking.store import Store
+
+_PAPER = "-paper"
+
+
+def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Version) -> list[str]:
+    """Return the line with the command that promotes a variant, or why `promote` would refuse and what to try.
+
+    Args:
+        store: The tracking store.
+        recipe: The recipe that the variant was made with.
+        variant: The variant.
+        reference: Its reference; the variant itself where nothing was removed.
+    """
+    try:
+        decision = decide(store, (reference, variant), variant, Policy())
+    except TrackingError as error:  # only the advice is missing: the variant is registered
+        return [f"promote   not checked: {error}"]
+    if not decision.refusals:
+        command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
+        return [f"promote   {command}"]
+    context = click.get_current_context(silent=True)
+    command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
+    given = {name: value for name, value in given.items() if value not in {None, False}}
+    instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
+    return [
+        f"promote   would be refused: {'; '.join(decision.refusals)}",
+        *([f"try       {command_line(command, **instead)}"] if instead else []),
+    ]
+
+
+def _instead(recipe: Recipe, variant: Version, given: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters of a better variant: with a teacher, or with more layers."""
+    if "distil" not in recipe.phases and not recipe.sts.distillation:
+        plain = recipe.name.removesuffix(_PAPER)
+        if plain != recipe.name and given.get("recipe") == recipe.name:
+            return {**given, "recipe": plain}
+        return {**given, "phases": "nli,distil,sts", "sts_distillation": 1}
+    kept, depth = int(variant.tags["num_layers"]), int(variant.tags["depth"])
+    return _with_layers(given, min(depth - 1, (kept * 3 + 1) // 2)) if kept < depth - 1 else {}
+
+
+def _smaller(variant: Version, given: Mapping[str, object]) -> dict[str, object]:
+    """Return the parameters of a variant that is smaller than the champion."""
+    kept = int(variant.tags["num_layers"])
+    return _with_layers(given, kept * 2 // 3) if kept > 1 else {}
+
+
+def _with_layers(given: Mapping[str, object], count: int) -> dict[str, object]:
+    return {name: value for name, value in given.items() if name != "schedule"} | {"layers": count}
