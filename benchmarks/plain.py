@@ -4,13 +4,15 @@
 
 Rows, losses, batch sizes, epochs and learning rates are the recipe's; everything else has the Trainer's defaults, with
 bfloat16 where the machine supports it. `--with-reference` trains the unpruned base as well, as the first `full` of a
-recipe does.
+recipe does; a recipe that distils needs it. The phase `distil` is sentence-transformers' own: the mean squared error to
+the teacher's embeddings of the same sentences. The teacher's part in the labelled phases is left out.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,21 +42,33 @@ def main(recipe: Recipe, with_reference: bool) -> None:  # noqa: FBT001 - click 
         raise click.UsageError(
             f"strategy={recipe.strategy}, layers={', '.join(inputs.cuts)}: the plain script prunes once, by position."
         )
-    for selection in (*([LayerSelection.all(depth)] if with_reference else []), chosen):
+    teacher = None
+    for selection in (*([LayerSelection.all(depth)] if with_reference or _distils(recipe) else []), chosen):
         started = time.perf_counter()
-        score, nli_s, sts_s = train_plainly(recipe, inputs, selection)
+        trained = train_plainly(recipe, inputs, selection, teacher=teacher)
+        phases = ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in trained.seconds.items())
         total = time.perf_counter() - started
-        print(
-            f"plain  layers {selection}: test Spearman {score:.4f}; "
-            f"NLI {nli_s:.0f} s, STS {sts_s:.0f} s, all {total:.0f} s",
-            flush=True,
-        )
+        print(f"plain  layers {selection}: test Spearman {trained.score:.4f}; {phases}, all {total:.0f} s", flush=True)
+        teacher = trained.model
+
+
+def _distils(recipe: Recipe) -> bool:
+    return "distil" in recipe.phases
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, its Spearman correlation on a split, and the seconds of its phases."""
+
+    model: Any
+    score: float
+    seconds: dict[str, float]
 
 
 def train_plainly(
-    recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, split: str = "test"
-) -> tuple[float, float, float]:
-    """Train one variant; return its Spearman correlation on a split and the seconds of both phases."""
+    recipe: Recipe, inputs: PruneInputs, selection: LayerSelection, *, teacher: Any = None, split: str = "test"
+) -> Trained:
+    """Train one variant; without a teacher, the phase `distil` is left out."""
     import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, losses
@@ -70,19 +84,34 @@ def train_plainly(
     encoder.config.num_hidden_layers = selection.num_layers
 
     rows = find_nli(recipe, None).value.rows
-    examples = triplets(sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows)
-    columns = ("anchor", "entailment", "contradiction")
-    nli = Dataset.from_dict({column: [getattr(row, column) for row in examples] for column in columns})
-    nli_s = _phase(
-        model, nli, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale), recipe.nli, recipe.seed
-    )
-
+    rows = sample_by_premise(rows, recipe.nli.max_rows, seed=recipe.seed) if recipe.nli.max_rows else rows
+    examples = [tuple(row[:3]) for row in triplets(rows)]
     pairs = find_sts(recipe).value
     train = pairs.train.rows[: recipe.sts.max_rows]
-    sts = Dataset.from_list(
-        [{"sentence1": row.sentence1, "sentence2": row.sentence2, "score": row.score} for row in train]
-    )
-    sts_s = _phase(model, sts, losses.CosineSimilarityLoss(model), recipe.sts, recipe.seed)
+    sentences = sorted({text for row in (*rows, *train) for text in row.sentences})
+
+    def phase(name: str) -> tuple[Any, Any]:
+        if name == "nli":
+            columns = dict(zip(("anchor", "positive", "negative"), zip(*examples, strict=True), strict=True))
+            if recipe.nli.directions == "forward":
+                return columns, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale)
+            both = ("query_to_doc", "doc_to_query")
+            loss = losses.MultipleNegativesRankingLoss(
+                model, scale=recipe.nli.scale, directions=both, partition_mode="per_direction"
+            )
+            return columns, loss
+        if name == "distil":
+            embedded = teacher.encode(sentences, batch_size=recipe.distil.batch_size, show_progress_bar=False)
+            return {"sentence": sentences, "label": list(embedded)}, losses.MSELoss(model)
+        columns = {"sentence1": [row.sentence1 for row in train], "sentence2": [row.sentence2 for row in train]}
+        return columns | {"score": [row.score for row in train]}, losses.CosineSimilarityLoss(model)
+
+    seconds = {}
+    for name in (one for one in recipe.phases if one != "distil" or teacher is not None):
+        started = time.perf_counter()
+        columns, loss = phase(name)
+        _train(model, Dataset.from_dict(columns), loss, getattr(recipe, name), recipe.seed)
+        seconds[name] = time.perf_counter() - started
 
     evaluated = getattr(pairs, split).rows
     evaluator = EmbeddingSimilarityEvaluator(
@@ -91,15 +120,14 @@ def train_plainly(
         [row.score for row in evaluated],
         write_csv=False,
     )
-    return float(evaluator(model)["spearman_cosine"]), nli_s, sts_s
+    return Trained(model, float(evaluator(model)["spearman_cosine"]), seconds)
 
 
-def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: int) -> float:
+def _train(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: int) -> None:
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
     from sbert_prune.training.device import choose_hardware
 
-    started = time.perf_counter()
     with TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder,
@@ -115,7 +143,6 @@ def _phase(model: Any, dataset: Any, loss: Any, settings: PhaseSettings, seed: i
             disable_tqdm=True,
         )
         SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss).train()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def naive(recipe: Recipe, space: Space, trials: int) -> tuple[float, float]:
         trial = study.ask()
         proposal = space.suggest(trial)
         variant = proposal.recipe(recipe)
-        score, *phase_seconds = train_plainly(variant, find_base(variant), proposal.selection, split="dev")
+        trained = train_plainly(variant, find_base(variant), proposal.selection, split="dev")
         seconds += sum(phase_seconds)
         study.tell(trial, score)
     return float(study.best_value), seconds
