@@ -93,13 +93,9 @@ def train_plainly(
     def phase(name: str) -> tuple[Any, Any]:
         if name == "nli":
             columns = dict(zip(("anchor", "positive", "negative"), zip(*examples, strict=True), strict=True))
-            if recipe.nli.directions == "forward":
-                return columns, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale)
-            both = ("query_to_doc", "doc_to_query")
-            loss = losses.MultipleNegativesRankingLoss(
-                model, scale=recipe.nli.scale, directions=both, partition_mode="per_direction"
-            )
-            return columns, loss
+            both = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+            options = both if recipe.nli.directions == "both" else {}
+            return columns, losses.MultipleNegativesRankingLoss(model, scale=recipe.nli.scale, **options)
         if name == "distil":
             embedded = teacher.encode(sentences, batch_size=recipe.distil.batch_size, show_progress_bar=False)
             return {"sentence": sentences, "label": list(embedded)}, losses.MSELoss(model)

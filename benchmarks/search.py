@@ -75,8 +75,8 @@ def naive(recipe: Recipe, space: Space, trials: int) -> tuple[float, float]:
         proposal = space.suggest(trial)
         variant = proposal.recipe(recipe)
         trained = train_plainly(variant, find_base(variant), proposal.selection, split="dev")
-        seconds += sum(phase_seconds)
-        study.tell(trial, score)
+        seconds += sum(trained.seconds.values())
+        study.tell(trial, trained.score)
     return float(study.best_value), seconds
 
 
