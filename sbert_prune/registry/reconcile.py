@@ -106,7 +106,8 @@ def reconcile(store: Store, listing: Listing, *, clock: Callable[[], float] = ti
                 return has_stages
             _move_aliases(store, name, current.aliases, expected.aliases)
             has_stages = _move_stages(store, name, current.stages, expected.stages) and has_stages
-        except FAULTS as error:  # of two processes that write the same alias at once, one gets a database error
+        # Of two processes that write the same alias at once, one gets a database error; an answer may be cut.
+        except (*FAULTS, TrackingError) as error:
             last_error = error
             if clock() - began > _RETRY_S:
                 break

@@ -30,6 +30,14 @@ def test_forty_faults_leave_exactly_one_of_everything(made: Laboratory):
     assert not problems, "\n\n".join(problems)
 
 
+def test_a_decision_that_is_recorded_is_applied_by_the_same_command(made: Laboratory):
+    """Else the same command is run again, and the history tells of a second promotion."""
+    made.undisturbed("promote")
+    method, path = "GET", "/api/2.0/mlflow/model-versions/get"
+
+    assert made.problem(Cell("promote", method, path, made.calls["promote"][method, path], "cut")) == ""
+
+
 @pytest.mark.parametrize("loss", ["lost", "504", "repeated"])
 def test_the_twin_of_the_run_that_mlflow_run_opened_is_closed(made: Laboratory, loss: Loss, tmp_path: Path):
     made.begin_with("promoted")
