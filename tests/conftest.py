@@ -10,6 +10,8 @@ from pathlib import Path
 # One thread, here and in the commands that tests start, set before torch is imported: on a busy machine,
 # two threads wait for each other ten times longer than a tiny model takes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Transformers reads each tensor of a tiny model in a thread of its own, which takes longer than reading it.
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
 
 import pytest
 from hypothesis import settings
