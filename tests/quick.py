@@ -5,6 +5,7 @@ from functools import cache, partial
 from matplotlib.figure import Figure
 from pytest import MonkeyPatch  # noqa: PT013 - the type alone
 
+from sbert_prune.evaluation.bootstrap import resample
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.models import roundtrip as reload
 from sbert_prune.models.roundtrip import reload_in_fresh_process
@@ -22,9 +23,10 @@ def _empty(kind: str) -> bytes:
 
 
 def be_quick(patch: MonkeyPatch) -> None:
-    """Measure speed with few calls, draw no pictures, and reload a saved model in this process."""
+    """Measure speed with few calls, draw few resamples and no pictures, and reload a saved model in this process."""
     for module in ("pipelines.flows.compare", "pipelines.steps.evaluate"):
         patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.01, singles=6, batches=1))
+    patch.setattr("sbert_prune.evaluation.dev_pairs.resample", partial(resample, resamples=1000))
     for module in ("pipelines.steps.judgement_log", "sbert_prune.tracking.runs"):
         patch.setattr(f"{module}.render", draw_nothing)
     for module in ("pipelines.steps.evaluate", "pipelines.steps.register"):

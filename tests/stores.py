@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from pytest import TempPathFactory  # noqa: PT013 - the type alone
 
 STORE = "mlflow.db"
@@ -74,3 +75,4 @@ def copy_store(source: Path, target: Path, *, made_in: str | None = None) -> Non
         for table, columns in _LOCATIONS.items():
             for column in columns:
                 database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (before, now))
+    _artifact_repos_cache.clear()  # where a run or model keeps its artifacts, by its id, which the copy shares

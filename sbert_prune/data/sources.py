@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,9 +55,7 @@ def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
-        from sbert_prune.data.quickstart.generator import generate_nli
-
-        return RowSet(f"{QUICKSTART} train", tuple(generate_nli("train")), "generated")
+        return _quickstart_nli()
     source = find_source(setting, ("train",), required=("train",))
     files = source.files.get("train") or source.files[LONE]
     return source.named("train", parse_nli(files, on_bad_rows=on_bad_rows))
@@ -83,7 +82,7 @@ def load_sts(
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
-        return StsData(**_quickstart_sts(STS_SPLITS), score_range=(0.0, 1.0))
+        return StsData(**{split: _quickstart_sts(split) for split in STS_SPLITS}, score_range=(0.0, 1.0))
     source = find_source(setting, STS_SPLITS, required=STS_SPLITS)
     sets, bounds = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
     sets = {split: source.named(split, rows) for split, rows in sets.items()}
@@ -100,7 +99,7 @@ def load_sts_for_evaluation(
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
-        return _quickstart_sts(("dev", "test"))
+        return {split: _quickstart_sts(split) for split in ("dev", "test")}
     source = find_source(setting, ("dev", "test"), required=())
     sets, _ = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
     return {"test" if split == LONE else split: source.named(split, rows) for split, rows in sets.items()}
@@ -176,7 +175,15 @@ def find_files(setting: str, splits: Sequence[str], *, required: tuple[str, ...]
     raise DataError(f"{setting} does not exist. {names_like(path)} {_EXPECTED.capitalize()}")
 
 
-def _quickstart_sts(splits: tuple[str, ...]) -> dict[str, RowSet[StsRow]]:
+@cache
+def _quickstart_nli() -> RowSet[NliRow]:
+    from sbert_prune.data.quickstart.generator import generate_nli
+
+    return RowSet(f"{QUICKSTART} train", tuple(generate_nli("train")), "generated")
+
+
+@cache
+def _quickstart_sts(split: str) -> RowSet[StsRow]:
     from sbert_prune.data.quickstart.generator import generate_sts
 
-    return {split: RowSet(f"{QUICKSTART} {split}", tuple(generate_sts(split)), "generated") for split in splits}
+    return RowSet(f"{QUICKSTART} {split}", tuple(generate_sts(split)), "generated")

@@ -113,18 +113,24 @@ def verdict(difference: Score, margin: float = MARGIN) -> str:
 
 
 def resample(
-    statistics: Mapping[str, Statistic], num_rows: int, sample: str, *, resamples: int = RESAMPLES, seed: int = 0
+    statistics: Mapping[str, Statistic],
+    num_rows: int,
+    sample: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    most_cells: int = _MOST_CELLS,
 ) -> dict[str, Score]:
     """Compute statistics of the rows and of random resamples.
 
     The resamples are the same for every statistic and every call.
 
-    Large data sets get fewer resamples: their intervals are narrow, and 10,000 resamples of a million rows would take
-    minutes.
+    Large data sets get fewer resamples, so that resamples times rows stay below `most_cells`: their intervals are
+    narrow, and 10,000 resamples of a million rows would take minutes.
     """
     whole = np.ones((1, num_rows))
     draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in statistics}
-    for counts in draw_counts(num_rows, min(resamples, max(_FEWEST_RESAMPLES, _MOST_CELLS // num_rows)), seed):
+    for counts in draw_counts(num_rows, min(resamples, max(_FEWEST_RESAMPLES, most_cells // num_rows)), seed):
         for name, statistic in statistics.items():
             draws[name].append(statistic(counts))
     return {

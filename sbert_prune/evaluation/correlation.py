@@ -51,11 +51,11 @@ class ResampledSpearman:
 
     def __call__(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Spearman of each resample, NaN where it is constant. *Shapes:* (resamples, pairs) -> (resamples,)"""
-        drawn = counts[:, self._order]
+        drawn = counts.take(self._order, axis=1)
         rank, square = self._predicted.ranks(drawn)
-        gold_rank, gold_square = self._gold.ranks(counts[:, self._gold_order])
-        rank = rank if self._predicted.all_differ else rank[:, self._predicted.group]
-        products = np.einsum("ij,ij,ij->i", drawn, rank, gold_rank[:, self._gold_group])
+        gold_rank, gold_square = self._gold.ranks(counts.take(self._gold_order, axis=1))
+        rank = rank if self._predicted.all_differ else rank.take(self._predicted.group, axis=1)
+        products = np.einsum("ij,ij,ij->i", drawn, rank, gold_rank.take(self._gold_group, axis=1))
         return _ratio(products, square, gold_square, (_ZERO, _ZERO))
 
 
@@ -83,9 +83,11 @@ class _Groups:
         *Shapes:* (resamples, groups) and (resamples,)
         """
         ends = np.cumsum(drawn, axis=1)
-        if not self.all_differ:
+        if self.all_differ:
+            sizes = drawn
+        else:
             ends = ends[:, self.ends]
-        sizes = np.diff(ends, axis=1, prepend=0.0)
+            sizes = np.diff(ends, axis=1, prepend=0.0)
         ranks = ends - sizes / 2 - ends[:, -1:] / 2
         return ranks, np.einsum("ij,ij,ij->i", sizes, ranks, ranks)
 

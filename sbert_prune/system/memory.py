@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def peak_memory_mb(device: torch.device | None = None, *, status: Path = Path("/proc/self/status")) -> float:
@@ -19,6 +21,8 @@ def peak_memory_mb(device: torch.device | None = None, *, status: Path = Path("/
         status: The file in which Linux reports the memory of this process.
     """
     if device is not None and device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / 1e6
     # On Linux, ru_maxrss of a new program starts at the size of the process that started it; VmHWM starts at zero.
     if status.is_file():
@@ -40,6 +44,8 @@ _OUT_OF_MEMORY_PHRASES = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that no memory was left, on a CPU or a GPU."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY_PHRASES)

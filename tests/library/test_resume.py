@@ -68,9 +68,14 @@ def folders(checkpoints):
     return sorted(path.name for path in checkpoints.folder.glob("[0-9]*"))
 
 
-@every_phase
 @pytest.mark.parametrize(
-    ("hardware", "stops_after"), [(CPU, (1, 7, 11)), (CPU_BFLOAT16, (7,))], ids=["float32", "bfloat16"]
+    ("phase", "hardware", "stops_after"),
+    [
+        ("sts", CPU, (1, 7, 11)),
+        ("sts", CPU_BFLOAT16, (7,)),
+        *((other, CPU, (7,)) for other in PHASES if other != "sts"),
+    ],
+    ids=str,
 )
 def test_an_interrupted_phase_resumes_to_the_same_weights_and_reports(
     small_model, tmp_path, phase, hardware, stops_after

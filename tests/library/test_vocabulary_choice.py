@@ -63,7 +63,7 @@ def assert_same_pieces_where_all_survive(tokenizer, small, kept, texts):
 def test_a_text_whose_pieces_all_survive_is_cut_as_before(kind):
     tokenizer = parsed(KINDS[kind])
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(
         corpus=st.lists(sentences, min_size=1, max_size=30),
         limit=limits,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.flows.full import run_full
 from sbert_prune.data.quickstart.generator import generate_nli, generate_sts
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import Recipe
@@ -70,7 +71,7 @@ class Project:
         patch.chdir(self.folder)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _quick():
     with pytest.MonkeyPatch.context() as patch:
         be_quick(patch)
@@ -101,6 +102,22 @@ def fill_project(folder: Path, *, depth: int = 3) -> None:
 def make_project(tmp_path_factory: pytest.TempPathFactory):
     """A function that makes a project in a folder: make_project(folder, store=False) leaves the store out."""
     return partial(copy_project, made_once(tmp_path_factory, "project", fill_project))
+
+
+def fill_with_variant(project: Path, folder: Path) -> None:
+    """Copy a project, and run its recipe: version 1 is the reference, version 2 the variant of two layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        be_quick(patch)
+        made = copy_project(project, folder)
+        made.use(patch)
+        run_full(made.recipe())
+
+
+@pytest.fixture(scope="session")
+def make_variant(tmp_path_factory: pytest.TempPathFactory):
+    """A function that makes a project in a folder, with the two versions of its recipe."""
+    project = made_once(tmp_path_factory, "project", fill_project)
+    return partial(copy_project, made_once(tmp_path_factory, "variant", partial(fill_with_variant, project)))
 
 
 def copy_project(made: Path, folder: Path, *, store: bool = True) -> Project:

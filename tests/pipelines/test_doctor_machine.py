@@ -52,7 +52,7 @@ def test_torch_says_what_the_recipe_would_run_on():
 
 
 def test_a_device_that_is_not_there_is_refused():
-    finding = check_device("cuda:99", "auto", None)
+    finding = judge(inspect_torch("cuda:99", "auto"), None, has_driver=False)
 
     assert finding.state == "fail"
     assert "device=cuda:99: torch sees" in finding.advice

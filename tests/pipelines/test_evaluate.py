@@ -52,12 +52,11 @@ def write_classes(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(make_project, tmp_path_factory: pytest.TempPathFactory):
+def made(make_variant, tmp_path_factory: pytest.TempPathFactory):
     """A store with a reference, a variant that is champion, and another variant that is compared with it."""
     with pytest.MonkeyPatch.context() as patch:
-        project = make_project(tmp_path_factory.mktemp("project"))
+        project = make_variant(tmp_path_factory.mktemp("project"))
         project.use(patch)
-        run_full(project.recipe())
         call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
         run_full(
             project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}")

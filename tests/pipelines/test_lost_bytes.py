@@ -12,15 +12,14 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from tests.pipelines.conftest import Project
 
 NAME = "sbert-small"
-SHORT = ("--layers", "1", "--sts-epochs", "0.5", "--nli-max-rows", "40", "--robustness", "0", "--precision", "float32")
+SHORT = ("--layers", "2", "--sts-epochs", "1", "--robustness", "20", "--precision", "float32")
 
 
 @pytest.fixture(scope="module")
-def made(make_project, tmp_path_factory: pytest.TempPathFactory):
+def made(make_variant, tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
-        project = make_project(tmp_path_factory.mktemp("made"))
+        project = make_variant(tmp_path_factory.mktemp("made"))
         project.use(patch)
-        run("full", *project.given, *SHORT)
         yield project
 
 

@@ -11,12 +11,11 @@ from tests.pipelines.conftest import Project
 
 
 @pytest.fixture(scope="module")
-def project(make_project, tmp_path_factory: pytest.TempPathFactory):
-    """A store in which each command has run once."""
+def project(make_variant, tmp_path_factory: pytest.TempPathFactory):
+    """A store in which `full` has run once."""
     with pytest.MonkeyPatch.context() as patch:
-        project = make_project(tmp_path_factory.mktemp("project"))
+        project = make_variant(tmp_path_factory.mktemp("project"))
         project.use(patch)
-        run("full", project)
         yield project
 
 
@@ -26,6 +25,7 @@ def run(command: str, project: Project, *more: str) -> Result:
     arguments = list(reads.get(command, ()))
     arguments += ["--layers", "2"] if command in {"full", "prune"} else []
     arguments += ["--registered-model", "sbert-small"]
+    arguments += ["--robustness", "20"] if command in {"full", "evaluate"} else []
     arguments += ["--sts-epochs", "1", "--precision", "float32"] if command in {"full", "train_sts"} else []
     result = CliRunner().invoke(main, [command, *arguments, *more])
     assert result.exit_code == 0, result.output
