@@ -17,6 +17,8 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers.utils import logging as transformers_logging
 
 from sbert_prune.errors import EncoderError, RoundTripError
+from sbert_prune.models.architectures import architecture_of
+from sbert_prune.models.checkpoint import layer_and_part, refuse_unused
 from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.system.folders import whole_folder
 
@@ -114,6 +116,9 @@ def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
             f"{checkpoint.folder}: the weights lack {names}, which a "
             f"{type(encoder).__name__} has. Loaded like this, they would be random. Fetch the folder again."
         )
+    loaded, model_type = encoder.state_dict().keys(), str(encoder.config.model_type)
+    in_layers = (name for name in saved - loaded if layer_and_part(architecture_of(model_type), name))
+    refuse_unused(checkpoint.folder, model_type, (name for name in in_layers if not name.endswith("inv_freq")))
 
 
 def _ensure_padding(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
