@@ -223,7 +223,16 @@ class Checkpoint:
         positions = self.config.get("max_position_embeddings")
         if not isinstance(positions, int):
             return None
-        return positions - 2 if architecture_of(self.config["model_type"]).positions_behind_padding else positions
+        if not architecture_of(self.config["model_type"]).positions_behind_padding:
+            return positions
+        padding = self.config.get("pad_token_id")
+        return positions - 1 - (padding if isinstance(padding, int) else 1)
+
+    @property
+    def half_precision(self) -> str | None:
+        """float16 or bfloat16 where that is the number type of most tensors; None for another."""
+        types = [tensor.dtype for tensor in self.tensors.values()]
+        return {"F16": "float16", "BF16": "bfloat16"}.get(max(types, key=types.count))
 
     def sha256(self) -> str:
         """Return the SHA-256 of all weight files."""

@@ -69,6 +69,7 @@ CHANGED = {
     "distil.patience": "2",
     "seed": "7",
     "precision": "bfloat16",
+    "save_precision": "float16",
     "on_bad_rows": "skip",
     "split": "0.9,0.05,0.05",
     "keep_leaks": "true",
@@ -86,7 +87,7 @@ WHERE_IT_RUNS |= {
     "robustness": "0",
     "mteb": "STS12,SICK-R",
 }
-WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
+WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus", "save_precision")
 WHERE_IT_LIES = ("base_model", "nli.data", "sts.data")
 WHO_TEACHES = ("nli.distillation", "sts.distillation", *(key for key in CHANGED if key.startswith("distil.")))
 
