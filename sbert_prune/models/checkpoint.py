@@ -347,7 +347,7 @@ def _check_arithmetic(folder: Path, config: Mapping[str, Any]) -> None:
             raise EncoderError(
                 f"{folder}: config.json gives {key}={', '.join(others)}, which Transformers' {model_type} no longer "
                 f"computes: it would give other embeddings than its author's. Take a model with "
-                f"{' or '.join(sorted(computed))}."
+                f"{key}={' or '.join(sorted(computed))}."
             )
 
 

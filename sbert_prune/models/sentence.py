@@ -56,7 +56,7 @@ _LOAD_ERRORS = (
 """What the libraries raise for a folder whose files do not fit each other."""
 
 _ADVICE: tuple[tuple[Any, str], ...] = (
-    (ImportError, "Install the package that it needs."),
+    (ImportError, "Install the package that it needs; a model that needs code of its own cannot be used."),
     ((OSError, SafetensorError), "Fetch it again from where it came from."),
     (StrictDataclassError, "Correct config.json, or restore it from where the model came from."),
 )
