@@ -59,7 +59,7 @@ def read_modules(folder: Path) -> tuple[SavedModule, ...]:
         raise EncoderError(
             f"{path} is no list of modules ({error}). Restore it from where the model came from."
         ) from error
-    if own_code := [kind for kind in types if "--" in kind or (folder / f"{kind.partition('.')[0]}.py").is_file()]:
+    if own_code := [kind for kind in types if not kind.startswith("sentence_transformers.")]:
         raise EncoderError(
             f"{folder} needs its own code ({own_code[0]} in {FILE_NAME}), which sbert-prune does not run. "
             "Take a model whose modules are all of sentence_transformers."

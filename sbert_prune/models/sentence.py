@@ -56,7 +56,7 @@ _LOAD_ERRORS = (
 """What the libraries raise for a folder whose files do not fit each other."""
 
 _ADVICE: tuple[tuple[Any, str], ...] = (
-    (ImportError, "Install the package that it needs; a model that needs code of its own cannot be used."),
+    (ImportError, "Install the package that it needs."),
     ((OSError, SafetensorError), "Fetch it again from where it came from."),
     (StrictDataclassError, "Correct config.json, or restore it from where the model came from."),
 )
@@ -93,10 +93,9 @@ def load_saved(checkpoint: Checkpoint, *, max_seq_length: int | None = None) -> 
         with _quiet():  # Transformers reports a missing pooler, which is not used
             model = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
     except _LOAD_ERRORS as error:
-        first_line = str(error).strip().partition("\n")[0].rstrip(".")
-        reason = (
-            f"{type(error).__name__} {first_line}" if isinstance(error, LookupError) or not first_line else first_line
-        )
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        if isinstance(error, LookupError) or not reason:
+            reason = f"{type(error).__name__} {reason}".strip()
         advice = next((advice for kinds, advice in _ADVICE if isinstance(error, kinds)), _OTHER_ADVICE)
         raise EncoderError(f"{checkpoint.folder} cannot be loaded: {reason}. {advice}") from error
     rows = model[0].auto_model.get_input_embeddings().num_embeddings

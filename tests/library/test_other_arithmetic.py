@@ -235,7 +235,6 @@ def test_weights_of_something_else_do_not_travel_into_a_pruned_folder(copied, tm
 def test_a_module_of_its_own_code_is_refused(copied, kind):
     folder = copied("bert")
     (folder / "modules.json").write_text(json.dumps([{"idx": 0, "name": "0", "path": "", "type": kind}]))
-    (folder / "custom_st.py").write_text("")
 
     assert f"needs its own code ({kind} in modules.json)" in refusal(folder)
 

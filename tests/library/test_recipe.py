@@ -213,6 +213,13 @@ def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, v
     assert (changed.reference_digest == recipe.reference_digest) == (key in shared)
 
 
+def test_a_newer_setting_leaves_the_digests_of_older_recipes_as_they_were():
+    recipe = load_recipe("quickstart", {"save_precision": "float32"})
+
+    assert "save_precision" not in recipe.model_settings()
+    assert recipe.flat()["save_precision"] == "float32"
+
+
 def test_equal_settings_written_differently_have_one_digest():
     plain = load_recipe("quickstart", {"nli.epochs": "2", "layers": "3", "sts.score_range": "0-5"})
     other = load_recipe("quickstart", {"nli.epochs": "2.0", "layers": " 3 ", "sts.score_range": "0.0-5.0"})
