@@ -1,9 +1,11 @@
-"""Every command refuses a model that Transformers would compute otherwise than its author, and writes nothing."""
+"""What commands say of encoders: one that Transformers would compute otherwise than its author is refused."""
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipelines.inputs.base import describe_pruning, find_base
+from sbert_prune.recipe.files import load_recipe
 from tests.in_process import call
 
 COMMANDS = [
@@ -42,3 +44,18 @@ def test_a_command_refuses_tensors_that_the_class_has_no_place_for(tmp_path, rel
     assert "has no place" in done.output
     assert done.exit_code == 2
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "ending"),
+    [
+        ("float32", "is saved in float32 (save_precision=float16 keeps half the bytes)"),
+        ("float16", "is saved in float16"),
+    ],
+)
+def test_a_base_in_half_precision_is_described_with_its_size_on_disk(precision, ending):
+    recipe = load_recipe("quickstart", {"save_precision": precision})
+
+    line = describe_pruning(find_base(recipe), recipe)
+
+    assert line.endswith(f"; the base is in float16, 8.1 MB on disk, and what is made of it {ending}")
