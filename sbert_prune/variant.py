@@ -6,7 +6,7 @@ The method of arXiv 2409.14168. Nothing here knows a store or a run: callers rec
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
@@ -28,11 +28,12 @@ from sbert_prune.models.sentence import (
     embed,
     encoder_of,
     load_saved,
+    round_weights,
     with_encoder,
     with_pooling,
 )
 from sbert_prune.pruning import prune_checkpoint, prune_layers
-from sbert_prune.recipe.recipe import DEFAULT_POOLING
+from sbert_prune.recipe.recipe import DEFAULT_POOLING, FULL_PRECISION
 from sbert_prune.strategies import choose_layers
 from sbert_prune.training.phases import PHASES, PhaseTrainer
 from sbert_prune.training.teacher import Teacher
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from sbert_prune.models.checkpoint import Checkpoint
     from sbert_prune.models.lineage import Lineage
     from sbert_prune.models.saved_model import SavedModel
-    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe, SavePrecision
     from sbert_prune.training.setup import TrainerSetup
     from sbert_prune.vocabulary.trim import TrimReport
 
@@ -76,6 +77,15 @@ class Variant:
             EncoderError: It cannot be loaded.
         """
         return cls(as_sentence_model(source, recipe), lineage_of(source))
+
+    def rounded(self, precision: SavePrecision) -> Self:
+        """Round the weights in place to a number type, and return the variant that is saved in it.
+
+        Raises:
+            RoundTripError: A weight is beyond the range of the number type.
+        """
+        round_weights(self.model, precision)
+        return replace(self, lineage=self.lineage.saved_as(precision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,12 +159,13 @@ def cut_layers(
     else:
         model = _load(recipe, source.checkpoint)
     _check_cut(model, source)
-    lineage = origin.after_cut(selection, strategy=strategy, run_id=run_id)
+    lineage = origin.after_cut(selection, strategy=strategy, run_id=run_id).saved_as(FULL_PRECISION)
     return Variant(model, lineage.pooled(recipe.pooling or source.pooling or DEFAULT_POOLING))
 
 
 def _load(recipe: Recipe, checkpoint: Checkpoint) -> SentenceTransformer:
-    return with_pooling(load_saved(checkpoint), recipe.pooling, max_seq_length=recipe.max_seq_length)
+    model = load_saved(checkpoint, max_seq_length=recipe.max_seq_length)
+    return with_pooling(model, recipe.pooling, max_seq_length=recipe.max_seq_length)
 
 
 def _check_cut(model: SentenceTransformer, source: SavedModel) -> None:
@@ -239,6 +250,7 @@ def train_phase(
         lineage = lineage.pooled(settings.pooling)
     trainer = PhaseTrainer(model, setup, dev=dev.rows if dev else None, teacher=teacher)
     trainer.train(phase, rows.rows, settings)
+    variant = Variant(model, lineage).rounded(recipe.save_precision_after(phase))
     check_embeddings(embed(model, PROBES), f"The model after {PHASES[phase].step}")
     record = PhaseRecord(
         phase=phase,
@@ -249,7 +261,7 @@ def train_phase(
         teacher=TeacherRecord(id=teacher.source.uri, sha256=teacher.source.checkpoint.sha256()) if teacher else None,
         run_id=run_id,
     )
-    return Variant(model, lineage.after(record))
+    return Variant(model, variant.lineage.after(record))
 
 
 def teacher_of(recipe: Recipe, phase: str, student: Lineage, source: SavedModel | None) -> Teacher | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
+    from sbert_prune.recipe.recipe import SavePrecision
     from tuning.messages import Task
 
 
@@ -87,7 +88,7 @@ def _train(line: Connection, task: Task) -> Trained | TooLarge:
     hardware = choose_hardware(recipe.device, recipe.precision)
     variant = _prune(task)
     if task.max_size_mb is not None:
-        size_mb = _size_mb(variant, task.folder.parent)
+        size_mb = _size_mb(variant, recipe.save_precision, task.folder.parent)
         if size_mb > task.max_size_mb:
             return TooLarge(size_mb)
     reporter = TrialReporter(line, recipe.phases, hardware.device)
@@ -114,10 +115,11 @@ def _prune(task: Task) -> Variant:
     return variant
 
 
-def _size_mb(variant: Variant, scratch: Path) -> float:
+def _size_mb(variant: Variant, save_precision: SavePrecision, scratch: Path) -> float:
     """Return the size of a saved variant in MB (10^6 bytes)."""
+    lineage = variant.lineage.saved_as(save_precision)
     with TemporaryDirectory(dir=scratch, prefix="untrained-") as folder:
-        save_sentence_model(variant.model, Path(folder), variant.lineage)
+        save_sentence_model(variant.model, Path(folder), lineage)
         return inspect_checkpoint(Path(folder)).num_bytes() / 1e6
 
 

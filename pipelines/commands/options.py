@@ -63,6 +63,7 @@ TRAINING = (
     "seed",
     "registered_model",
     "precision",
+    "save_precision",
     "device",
     "on_bad_rows",
     "split",

@@ -19,7 +19,7 @@ _DATA = ("nli_data", "sts_data", "sts_score_range", "split", "keep_leaks", "on_b
 @click.command("prune", cls=Command)
 @recipe_options(
     "base_model", "layers", "strategy", "vocabulary", "vocabulary_corpus", "pooling", "max_seq_length", *_DATA,
-    "convert_pickle", "seed", "registered_model",
+    "convert_pickle", "save_precision", "seed", "registered_model",
 )  # fmt: skip
 @flag("force", FORCE)
 def prune(recipe: Recipe, force: bool) -> None:
@@ -41,7 +41,7 @@ def prune(recipe: Recipe, force: bool) -> None:
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision, force=force) as context:
-        saved = prune(context, recipe, inputs.base, inputs.cuts[0], inputs)
+        saved = prune(context, recipe, inputs.base, inputs.cuts[0], inputs, save_precision=recipe.save_precision)
         kept = lineage_of(saved).selection
     echo(
         f"kept layers {kept} of {kept.depth} ({inputs.strategy})",

@@ -155,7 +155,7 @@ def _cut(recipe: Recipe, inputs: Inputs, cut: str, folder: Path) -> SavedModel:
     num_layers = replace(inputs.pruning, cuts=(cut,)).num_layers
     selection = LayerSelection(tuple(range(num_layers)), base.checkpoint.depth)
     variant = cut_layers(recipe, base, selection, strategy=recipe.strategy, scratch=folder.parent)
-    save_sentence_model(variant.model, folder / "model", variant.lineage)
+    save_sentence_model(variant.model, folder / "model", variant.lineage.saved_as(recipe.save_precision))
     return SavedModel(str(folder / "model"), None, inspect_checkpoint(folder / "model"))
 
 

@@ -13,6 +13,7 @@ from pipelines.steps.keys import exam_tags, variant_key
 from pipelines.steps.records import publish
 from pipelines.steps.rivals import find_rivals
 from sbert_prune.metrics import RETENTION
+from sbert_prune.recipe.recipe import FULL_PRECISION
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
 from sbert_prune.tracking.logged_models import has_bytes
@@ -77,7 +78,7 @@ def whole_variant(recipe: Recipe, inputs: Inputs) -> tuple[Recipe, Inputs]:
 
 def is_smaller(recipe: Recipe, inputs: Inputs) -> bool:
     """Return whether a variant differs from its reference."""
-    return inputs.pruning.drops_layers or recipe.vocabulary_limit.trims
+    return inputs.pruning.drops_layers or recipe.vocabulary_limit.trims or recipe.save_precision != FULL_PRECISION
 
 
 def existing_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version | None:

@@ -18,6 +18,7 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sources import locate_base
+from sbert_prune.recipe.recipe import FULL_PRECISION
 from sbert_prune.recipe.settings import REFERENCE_TEACHER
 from sbert_prune.strategies import EXPLICIT, choose_layers
 from sbert_prune.tracking.store_uri import check_store
@@ -185,7 +186,17 @@ def describe_pruning(inputs: PruneInputs, recipe: Recipe) -> str:
     trimmed = (
         f"; trim the vocabulary to {limit}{' pieces' if limit.pieces else ' of its corpus'}" if limit.trims else ""
     )
-    return f"base {inputs.base.uri}: {layers}{trimmed}"
+    return f"base {inputs.base.uri}: {layers}{trimmed}{_describe_half(inputs.base, recipe)}"
+
+
+def _describe_half(base: SavedModel, recipe: Recipe) -> str:
+    """Return the size of a base in half precision, and in which precision its variants are saved; "" for another."""
+    half = base.checkpoint.half_precision
+    if half is None:
+        return ""
+    advice = f" (save_precision={half} keeps half the bytes)" if recipe.save_precision == FULL_PRECISION else ""
+    size = f"{base.checkpoint.num_bytes() / 1e6:,.1f} MB on disk"
+    return f"; the base is in {half}, {size}, and what is made of it is saved in {recipe.save_precision}{advice}"
 
 
 def find_named_teacher(recipe: Recipe) -> SavedModel | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sbert_prune.inputs.data import needs_texts
 from sbert_prune.models.lineage import code_version
+from sbert_prune.recipe.recipe import FULL_PRECISION
 from sbert_prune.recipe.settings import GROUPS, EvaluationSettings
 from sbert_prune.training.batches import digest_of
 
@@ -20,22 +21,39 @@ if TYPE_CHECKING:
     from pipelines.inputs.load import Inputs
     from sbert_prune.inputs.texts import TrainingTexts
     from sbert_prune.models.saved_model import SavedModel
-    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe, SavePrecision
     from sbert_prune.training.device import Hardware
 
 # Keys are made by exclusion: a setting that is not listed here counts. A forgotten one then costs a training, never a
 # wrong reuse. What a step reads from its source or its data counts by their content, whatever the settings say.
 _BY_CONTENT = ("split", "keep_leaks", "on_bad_rows", "vocabulary_corpus")
 _OF_CUTTING = ("layers", "strategy", "schedule", "vocabulary", "pooling")
-_OF_TRAINING = (*GROUPS, "phases", "precision")
+_OF_TRAINING = (*GROUPS, "phases", "precision", "save_precision")
 
 
-def prune_key(recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool) -> str:
-    """Return the key of a prune step."""
+def prune_key(
+    recipe: Recipe,
+    source: SavedModel,
+    layers: str,
+    inputs: PruneInputs,
+    *,
+    trims: bool,
+    save_precision: SavePrecision = FULL_PRECISION,
+) -> str:
+    """Return the key of a prune step; the recipe's `save_precision` is that of a trained model."""
     irrelevant = (*_OF_TRAINING, *_BY_CONTENT, "layers", "schedule")  # `layers` is what this cut keeps
     settings = _settings(recipe, without=irrelevant)
     texts = _digests(inputs.texts) if needs_texts(recipe) else []
-    return _key("prune", settings, layers, str(trims), source.checkpoint.fingerprint(), _corpus_digest(recipe), *texts)
+    return _key(
+        "prune",
+        settings,
+        layers,
+        str(trims),
+        save_precision,
+        source.checkpoint.fingerprint(),
+        _corpus_digest(recipe),
+        *texts,
+    )
 
 
 def phase_key(
@@ -54,7 +72,8 @@ def phase_key(
     others = [other for other in _OF_TRAINING if other != phase]
     settings = _settings(recipe, without=(*others, *_BY_CONTENT, *_OF_CUTTING))
     runs_on = f"{hardware.device.type} {hardware.precision}"
-    return _key(phase, settings, source.checkpoint.fingerprint(), *data.values(), taught_by, runs_on)
+    saved_in = recipe.save_precision_after(phase)
+    return _key(phase, settings, saved_in, source.checkpoint.fingerprint(), *data.values(), taught_by, runs_on)
 
 
 def _settings(recipe: Recipe, *, without: Sequence[str]) -> str:

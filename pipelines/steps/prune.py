@@ -10,6 +10,7 @@ from pipelines.steps.keys import prune_key
 from pipelines.steps.records import lineage_tags, refuse_non_finite, save
 from pipelines.steps.reuse import find_finished_step, record_reuse
 from sbert_prune.models.saved_model import SavedModel, lineage_of
+from sbert_prune.recipe.recipe import FULL_PRECISION
 from sbert_prune.report.charts import similarity_map
 from sbert_prune.variant import cut_layers, select_layers, trim_pieces
 from sbert_prune.vocabulary.trim import share_unchanged
@@ -17,7 +18,7 @@ from sbert_prune.vocabulary.trim import share_unchanged
 if TYPE_CHECKING:
     from pipelines.inputs.base import PruneInputs
     from pipelines.steps.context import Context
-    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe, SavePrecision
     from sbert_prune.tracking.runs import Run
     from sbert_prune.variant import Choice, Variant
     from sbert_prune.vocabulary.trim import TrimReport
@@ -29,7 +30,14 @@ _READS = ("base_model", "layers", "strategy", "schedule", "vocabulary", "pooling
 
 
 def prune(
-    context: Context, recipe: Recipe, source: SavedModel, layers: str, inputs: PruneInputs, *, trims: bool = True
+    context: Context,
+    recipe: Recipe,
+    source: SavedModel,
+    layers: str,
+    inputs: PruneInputs,
+    *,
+    trims: bool = True,
+    save_precision: SavePrecision = FULL_PRECISION,
 ) -> SavedModel:
     """Prune a model to the layers to keep, and trim its vocabulary to the recipe's limit.
 
@@ -40,8 +48,9 @@ def prune(
         layers: A count or a list of layers.
         inputs: The base, the strategy, and the texts that a measured strategy needs.
         trims: False leaves the vocabulary as it is: the first cut of a schedule has trimmed it.
+        save_precision: Number type of the saved weights; float32 for a model that is trained next.
     """
-    key = prune_key(recipe, source, layers, inputs, trims=trims)
+    key = prune_key(recipe, source, layers, inputs, trims=trims, save_precision=save_precision)
     if (finished := find_finished_step(context, key)) is not None:
         return record_reuse(context, recipe, "prune", finished)
     with context.step("prune", lineage_tags(lineage_of(source)) | {"step_key": key}, recipe, reads=_READS) as run:
@@ -57,6 +66,7 @@ def prune(
         )
         if trims and recipe.vocabulary_limit.trims:
             variant = _trim(recipe, run, variant, inputs)
+        variant = variant.rounded(save_precision)
         run.set_tags(lineage_tags(variant.lineage))
         return save(context, recipe, run, variant, key=key)
 

@@ -124,7 +124,7 @@ def log_fit(run: Run, fit: TextFit) -> None:
         run.log_text("\n".join(warnings), "warnings.txt")
 
 
-_TRAINING = ("seed", "precision", "device", "on_bad_rows")
+_TRAINING = ("seed", "precision", "save_precision", "device", "on_bad_rows")
 
 
 def train(

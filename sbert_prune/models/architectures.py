@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -11,10 +12,16 @@ from sbert_prune.errors import EncoderError, SelectionError
 from sbert_prune.layers import MAX_DEPTH
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
     from transformers import PreTrainedModel
 
     from sbert_prune.layers import LayerSelection
+
+
+_AFFINE = r"\.(weight|bias|gamma|beta)"
+"""What a norm or a linear layer holds; old BERTs name a norm's gamma and beta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,9 @@ class Architecture:
         first_lacks: Parts that only layer 0 lacks; it must be kept, because a saved model cannot mark another layer so.
         not_encoder: Prefixes of tensor names in a full checkpoint that do not belong to the sentence encoder.
         positions_behind_padding: Whether the first position's number is the padding piece's plus one.
+        parts: Pattern of the tensor names in a layer.
+        others: Pattern of the tensor names outside the layers, below the same modules as layers and embeddings.
+        switched: Patterns of further tensors in a layer, each with the key of config.json that has to be true for them.
     """
 
     layers: str = "encoder.layer"
@@ -44,12 +54,51 @@ class Architecture:
     first_lacks: tuple[str, ...] = ()
     not_encoder: tuple[str, ...] = ()
     positions_behind_padding: bool = False
+    parts: str = (
+        r"(attention\.self\.(query|key|value)|(attention\.)?output\.(dense|LayerNorm)|intermediate\.dense)" + _AFFINE
+    )
+    others: str = r"embeddings\.(word_embeddings|position_embeddings|token_type_embeddings|LayerNorm)" + _AFFINE
+    switched: tuple[tuple[str, str], ...] = ()
+
+    def uses(self, name: str, config: Mapping[str, Any]) -> bool:
+        """Return whether Transformers' class for this architecture computes with a tensor of a checkpoint.
+
+        Args:
+            name: The tensor's name in the bare encoder.
+            config: The parsed config.json.
+        """
+        in_layer = re.fullmatch(rf"{re.escape(self.layers)}\.(\d+)\.(.+)", name)
+        if in_layer is None:
+            return re.fullmatch(self.others, name) is not None
+        index, part = int(in_layer[1]), in_layer[2]
+        if part.startswith(self.first_has if index else self.first_lacks):
+            return False
+        switched = (pattern for pattern, key in self.switched if config.get(key))
+        return any(re.fullmatch(pattern, part) for pattern in (self.parts, *switched))
 
 
 _ROBERTA = Architecture(prefix="roberta.", positions_behind_padding=True)
-_DECODER = Architecture(layers="layers", prefix="model.", word_embeddings="embed_tokens", final_norm="norm")
-_TYPED_DECODER = Architecture(
-    layers="layers", prefix="model.", word_embeddings="embed_tokens", final_norm="norm", per_layer_keys=("layer_types",)
+_DECODER = Architecture(
+    layers="layers",
+    prefix="model.",
+    word_embeddings="embed_tokens",
+    final_norm="norm",
+    parts=r"((input|post_attention)_layernorm|self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.weight",
+    others=r"(embed_tokens|norm)\.weight",
+)
+_ATTENTION_BIAS = (r"self_attn\.[qkvo]_proj\.bias", "attention_bias")
+_QWEN2 = replace(_DECODER, per_layer_keys=("layer_types",), parts=rf"{_DECODER.parts}|self_attn\.[qkv]_proj\.bias")
+_QWEN3 = replace(
+    _DECODER,
+    per_layer_keys=("layer_types",),
+    parts=rf"{_DECODER.parts}|self_attn\.[qk]_norm\.weight",
+    switched=(_ATTENTION_BIAS,),
+)
+_GEMMA2 = replace(
+    _DECODER,
+    per_layer_keys=("layer_types",),
+    parts=rf"{_DECODER.parts}|(pre|post)_feedforward_layernorm\.weight",
+    switched=(_ATTENTION_BIAS,),
 )
 _T5 = Architecture(
     layers="encoder.block",
@@ -59,6 +108,9 @@ _T5 = Architecture(
     final_norm="encoder.final_layer_norm",
     first_has=("layer.0.SelfAttention.relative_attention_bias",),
     not_encoder=("decoder.", "lm_head."),
+    parts=r"layer\.(0\.SelfAttention\.([qkvo]|relative_attention_bias)|1\.DenseReluDense\.(wi|wi_[01]|wo)|[01]\.layer_norm)"
+    r"\.weight",
+    others=r"(shared|encoder\.embed_tokens|encoder\.final_layer_norm)\.weight",
 )
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -66,10 +118,26 @@ ARCHITECTURES: dict[str, Architecture] = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "mpnet": replace(_ROBERTA, prefix="mpnet."),
-    "electra": Architecture(prefix="electra."),
-    "distilbert": Architecture(layers="transformer.layer", prefix="distilbert.", depth_keys=("n_layers",)),
-    "deberta-v2": Architecture(prefix="deberta."),
+    "mpnet": replace(
+        _ROBERTA,
+        prefix="mpnet.",
+        parts=r"(attention\.(attn\.[qkvo]|LayerNorm)|intermediate\.dense|output\.(dense|LayerNorm))" + _AFFINE,
+        others=rf"{_ROBERTA.others}|encoder\.relative_attention_bias\.weight",
+    ),
+    "electra": Architecture(prefix="electra.", others=rf"{_ROBERTA.others}|embeddings_project\.(weight|bias)"),
+    "distilbert": Architecture(
+        layers="transformer.layer",
+        prefix="distilbert.",
+        depth_keys=("n_layers",),
+        parts=r"(attention\.(q|k|v|out)_lin|ffn\.lin[12]|(sa|output)_layer_norm)" + _AFFINE,
+    ),
+    "deberta-v2": Architecture(
+        prefix="deberta.",
+        parts=r"(attention\.self\.(pos_)?(query|key|value)_proj|(attention\.)?output\.(dense|LayerNorm)|intermediate\.dense)"
+        + _AFFINE,
+        others=rf"{_ROBERTA.others}|embeddings\.embed_proj\.weight|encoder\.rel_embeddings\.weight"
+        rf"|encoder\.(LayerNorm|conv\.(conv|LayerNorm)){_AFFINE}",
+    ),
     "modernbert": Architecture(
         layers="layers",
         prefix="model.",
@@ -77,16 +145,23 @@ ARCHITECTURES: dict[str, Architecture] = {
         final_norm="final_norm",
         per_layer_keys=("layer_types",),
         first_lacks=("attn_norm",),
+        parts=r"(attn\.Wqkv|attn\.Wo|mlp\.Wi|mlp\.Wo|attn_norm|mlp_norm)\.weight",
+        others=r"(embeddings\.tok_embeddings|embeddings\.norm|final_norm)\.(weight|bias)",
+        switched=(
+            (r"attn\.(Wqkv|Wo)\.bias", "attention_bias"),
+            (r"mlp\.(Wi|Wo)\.bias", "mlp_bias"),
+            (r"(attn|mlp)_norm\.bias", "norm_bias"),
+        ),
     ),
     "t5": _T5,
     "mt5": _T5,
-    "llama": _DECODER,
+    "llama": replace(_DECODER, switched=(_ATTENTION_BIAS, (r"mlp\.(gate|up|down)_proj\.bias", "mlp_bias"))),
     "mistral": _DECODER,
-    "qwen2": _TYPED_DECODER,
-    "qwen3": _TYPED_DECODER,
-    "gemma": _DECODER,
-    "gemma2": _TYPED_DECODER,
-    "gemma3_text": _TYPED_DECODER,
+    "qwen2": _QWEN2,
+    "qwen3": _QWEN3,
+    "gemma": replace(_DECODER, switched=(_ATTENTION_BIAS,)),
+    "gemma2": _GEMMA2,
+    "gemma3_text": replace(_GEMMA2, parts=rf"{_GEMMA2.parts}|self_attn\.[qk]_norm\.weight"),
 }
 """By `model_type` of config.json. To support another architecture, add a row;
 tests/library/test_pruning.py checks it."""

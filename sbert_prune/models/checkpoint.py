@@ -59,6 +59,53 @@ def encoder_tensors(
     return {name.removeprefix(prefix): tensor for name, tensor in encoder_only.items() if name.startswith(prefix)}
 
 
+_BUFFERS = re.compile(r"(.*\.)?(position_ids|token_type_ids|inv_freq)")
+"""Numbers that follow from the config. Old checkpoints have them, and today's classes compute them."""
+
+
+def check_places(
+    folder: Path,
+    architecture: Architecture,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, StoredTensor],
+    *,
+    has_prefix: bool,
+) -> None:
+    """Check that Transformers' class has a place for each tensor among the embeddings and layers: it ignores others.
+
+    Args:
+        folder: The folder, for the message.
+        architecture: The architecture.
+        config: The parsed config.json.
+        tensors: The tensors of the bare encoder.
+        has_prefix: Whether they were saved with a head, which is then not among them.
+
+    Raises:
+        EncoderError: A tensor has no place, so the model would compute something else than its author's.
+    """
+    paths = (architecture.layers, architecture.word_embeddings, architecture.final_norm or architecture.layers)
+    encoder = {path.partition(".")[0] for path in paths}
+    unused = [
+        name
+        for name in tensors
+        if (name.partition(".")[0] in encoder or (has_prefix and not name.startswith("pooler.")))
+        and not architecture.uses(name, config)
+        and not _BUFFERS.fullmatch(name)
+    ]
+    refuse_unused(folder, str(config["model_type"]), unused)
+
+
+def refuse_unused(folder: Path, model_type: str, unused: Iterable[str]) -> None:
+    """Raise EncoderError where the weights have tensors that the loaded model does not use."""
+    if names := sorted(unused):
+        listed = ", ".join(names[:3]) + (f", ... ({len(names)} in all)" if len(names) > 3 else "")
+        raise EncoderError(
+            f"{folder}: the weights have {listed}, for which Transformers' {model_type} has no place. Loaded without "
+            "them, the model would give other embeddings than its author's. Merge adapters into the weights first "
+            "(merge_and_unload in peft); a model with an architecture or code of its own cannot be used."
+        )
+
+
 def layer_and_part(architecture: Architecture, name: str) -> tuple[int, str] | None:
     """Split a tensor name into layer and part: (2, "output.dense.weight"); None for a tensor outside the layers."""
     prefix = f"{architecture.layers}."
@@ -176,7 +223,16 @@ class Checkpoint:
         positions = self.config.get("max_position_embeddings")
         if not isinstance(positions, int):
             return None
-        return positions - 2 if architecture_of(self.config["model_type"]).positions_behind_padding else positions
+        if not architecture_of(self.config["model_type"]).positions_behind_padding:
+            return positions
+        padding = self.config.get("pad_token_id")
+        return positions - 1 - (padding if isinstance(padding, int) else 1)
+
+    @property
+    def half_precision(self) -> str | None:
+        """float16 or bfloat16 where that is the number type of most tensors; None for another."""
+        types = [tensor.dtype for tensor in self.tensors.values()]
+        return {"F16": "float16", "BF16": "bfloat16"}.get(max(types, key=types.count))
 
     def sha256(self) -> str:
         """Return the SHA-256 of all weight files."""
@@ -217,19 +273,25 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
 
     Raises:
         EncoderError: The config, tokenizer or a shard is missing; the architecture is unknown; weights are pickled; a
-            file is truncated or corrupt, a link out of the folder, or too large; or config and weights do not agree.
+            file is truncated or corrupt, a link out of the folder, or too large; config and weights do not agree; or
+            Transformers' own class would compute something else: adapters, code of the model's own, quantised weights.
     """
     check_files(folder)
+    _refuse_adapter(folder)
     config = _read_json(folder / "config.json", "Give a folder that holds a Transformers encoder or a sentence model.")
     if not isinstance(config, dict) or "model_type" not in config:
         raise EncoderError(
-            f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder."
+            f"{folder / 'config.json'} names no model_type, so it is not the config of a Transformers encoder. "
+            "Restore it from where the model came from, or add the model_type of its architecture, such as bert."
         )
     depth = depth_in_config(config)
+    _check_arithmetic(folder, config)
     _check_sizes(folder, config)
     weights = _weight_files(folder)
     architecture = architecture_of(str(config["model_type"]))
-    tensors = encoder_tensors(folder, architecture, _all_tensors(folder, weights))
+    saved = _all_tensors(folder, weights)
+    tensors = encoder_tensors(folder, architecture, saved)
+    check_places(folder, architecture, config, tensors, has_prefix=not tensors.keys() <= saved.keys())
     check_depth(folder, architecture, depth, tensors)
     check_embeddings(folder, architecture, config, tensors)
     _check_tokenizer(folder)
@@ -239,6 +301,54 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         if module.weights:
             _check_module(module.folder / "config.json", read_tensors(module.weights))
     return Checkpoint(folder, config, depth, weights, tensors)
+
+
+def _refuse_adapter(folder: Path) -> None:
+    path = folder / "adapter_config.json"
+    if path.is_file():
+        raise EncoderError(
+            f"{folder} has an adapter ({path.name}), which belongs to the model and is in weights of its own. Merge it "
+            "into the encoder's weights first: PeftModel.from_pretrained(encoder, folder).merge_and_unload()"
+            ".save_pretrained(another_folder). To use the encoder without the adapter, remove its files."
+        )
+
+
+_COMPUTED_POSITIONS = {
+    "position_embedding_type": {"absolute"},
+    "pos_att_type": {"c2p", "p2c"},
+}
+"""Settings of positions, and their values that Transformers' classes compute. They take others without a word."""
+
+
+def _check_arithmetic(folder: Path, config: Mapping[str, Any]) -> None:
+    """Check that nothing in a config changes what Transformers' own class computes.
+
+    Raises:
+        EncoderError: The model has code of its own, is quantised, or has positions of another kind.
+    """
+    model_type, own_code = config["model_type"], config.get("auto_map")
+    for name, code in sorted(own_code.items()) if isinstance(own_code, dict) else ():
+        if name.startswith(("AutoConfig", "AutoModel")):
+            raise EncoderError(
+                f"{folder} needs its own code ({name}: {code} under auto_map in config.json), which sbert-prune does "
+                f"not run. Transformers' {model_type} would give other embeddings. Take a model without such code. "
+                f"If its code computes what Transformers' {model_type} does, remove auto_map from config.json."
+            )
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
+        raise EncoderError(
+            f"{folder} holds quantised weights (quantization_config in config.json{f': {method}' if method else ''}), "
+            "which can be neither pruned nor trained. Give the model's unquantised weights."
+        )
+    for key, computed in _COMPUTED_POSITIONS.items():
+        given = config.get(key) or ()
+        values = set(given.lower().split("|") if isinstance(given, str) else map(str, given))
+        if others := sorted(values - computed):
+            raise EncoderError(
+                f"{folder}: config.json gives {key}={', '.join(others)}, which Transformers' {model_type} no longer "
+                f"computes: it would give other embeddings than its author's. Take a model with "
+                f"{key}={' or '.join(sorted(computed))}."
+            )
 
 
 def _all_tensors(folder: Path, weights: tuple[Path, ...]) -> dict[str, StoredTensor]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sbert_prune import __version__
 from sbert_prune.errors import EncoderError
 from sbert_prune.layers import LayerSelection
+from sbert_prune.recipe.recipe import FULL_PRECISION, SavePrecision
 from sbert_prune.system.reading import read_json
 
 FILE_NAME = "pruning.json"
@@ -140,6 +141,7 @@ class Lineage(_Record):
         kept_layers: In the original base's indices, also after several prunes.
         strategy: The strategy of the last prune.
         pooling: None until it is chosen.
+        save_precision: Number type of the saved weights; older releases know float32 alone, and do not know this field.
         chain: Every prune, trim and phase, in order.
         packages: Versions of the libraries.
         code_version: Our version.
@@ -150,6 +152,7 @@ class Lineage(_Record):
     kept_layers: tuple[int, ...]
     strategy: str = "none"
     pooling: str | None
+    save_precision: SavePrecision = Field(default=FULL_PRECISION, exclude_if=lambda value: value == FULL_PRECISION)
     chain: tuple[ChangeRecord, ...] = ()
     packages: dict[str, str]
     code_version: str
@@ -197,6 +200,10 @@ class Lineage(_Record):
     def pooled(self, pooling: str) -> Self:
         """Return the lineage of the same encoder with this pooling."""
         return self.model_copy(update={"pooling": pooling})
+
+    def saved_as(self, precision: SavePrecision) -> Self:
+        """Return the lineage of the same model, saved in this number type."""
+        return self.model_copy(update={"save_precision": precision})
 
     def write(self, folder: Path) -> None:
         """Write `pruning.json` into a model's folder."""

@@ -53,11 +53,17 @@ def read_modules(folder: Path) -> tuple[SavedModule, ...]:
         return ()
     try:
         entries = read_json(path)
-        listed = [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in entries]
+        types = [str(entry["type"]) for entry in entries]
+        listed = [(kind.rpartition(".")[2], str(entry["path"])) for kind, entry in zip(types, entries, strict=True)]
     except (ValueError, LookupError, TypeError) as error:
         raise EncoderError(
             f"{path} is no list of modules ({error}). Restore it from where the model came from."
         ) from error
+    if own_code := [kind for kind in types if not kind.startswith("sentence_transformers.")]:
+        raise EncoderError(
+            f"{folder} needs its own code ({own_code[0]} in {FILE_NAME}), which sbert-prune does not run. "
+            "Take a model whose modules are all of sentence_transformers."
+        )
     if not listed or listed[0][0] != "Transformer":
         raise EncoderError(
             f"{path} begins with {listed[0][0] if listed else 'nothing'}; a Transformer encoder is expected."
@@ -122,8 +128,9 @@ def copy_sidecar_files(folder: Path, out: Path) -> None:
 
 def _sidecar_files(folder: Path) -> Iterator[Path]:
     for path in files_in(folder):
-        of_encoder = path.name in {"config.json", LINEAGE} or (
-            path.name.startswith("model") and "safetensors" in path.name
+        # All weights, also those of adapters and in other formats: they are of the layers as they were.
+        of_encoder = path.name in {"config.json", LINEAGE} or path.name.endswith(
+            (".safetensors", ".safetensors.index.json")
         )
         if not of_encoder:
             yield path

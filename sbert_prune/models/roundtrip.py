@@ -14,6 +14,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from sbert_prune.errors import RoundTripError
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.sentence import PROBES, check_embeddings, embed
 from sbert_prune.system.memory import peak_memory_mb
 
@@ -113,10 +114,14 @@ _BATCH = 32
 def main(folder: str | Path, out: str | Path) -> None:
     """Write the embeddings of PROBES and the process's peak memory, before loading the model and after 32 sentences.
 
-    The model is loaded without any options of ours, as a user would load it.
+    The model is loaded without any options of ours, as a user would load it; only one whose config asks for half
+    precision is loaded in float32, in which it was evaluated.
     """
+    checkpoint = inspect_checkpoint(Path(folder))
+    asks_for = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
+    options = {"dtype": "float32"} if checkpoint.half_precision and asks_for != "float32" else {}
     libraries_mb = peak_memory_mb()
-    model = SentenceTransformer(str(folder), device="cpu")
+    model = SentenceTransformer(str(folder), device="cpu", model_kwargs=options)
     embeddings = embed(model, PROBES)
     embed(model, list(islice(cycle(PROBES), _BATCH)))
     np.savez(out, embeddings=embeddings, libraries_mb=libraries_mb, peak_mb=peak_memory_mb())

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import __version__ as transformers_version
 from transformers.utils import logging as transformers_logging
 
 from sbert_prune.errors import EncoderError, RoundTripError
-from sbert_prune.recipe.recipe import DEFAULT_POOLING
+from sbert_prune.models.architectures import architecture_of
+from sbert_prune.models.checkpoint import layer_and_part, refuse_unused
+from sbert_prune.recipe.recipe import DEFAULT_POOLING, FULL_PRECISION
 from sbert_prune.system.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from sbert_prune.models.checkpoint import Checkpoint
     from sbert_prune.models.lineage import Lineage
     from sbert_prune.models.saved_model import SavedModel
-    from sbert_prune.recipe.recipe import Recipe
+    from sbert_prune.recipe.recipe import Recipe, SavePrecision
 
 # float32 whatever the checkpoint's type: Transformers 5 would keep float16, in which training fails.
 _LOAD: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
@@ -49,6 +55,17 @@ _LOAD_ERRORS = (
 )
 """What the libraries raise for a folder whose files do not fit each other."""
 
+_ADVICE: tuple[tuple[Any, str], ...] = (
+    (ImportError, "Install the package that it needs."),
+    ((OSError, SafetensorError), "Fetch it again from where it came from."),
+    (StrictDataclassError, "Correct config.json, or restore it from where the model came from."),
+)
+_OTHER_ADVICE = (
+    f"Its files do not fit each other, or not Transformers {transformers_version}. Save the model anew with it, or "
+    "correct config.json or tokenizer_config.json."
+)
+"""What to do about an error of the libraries."""
+
 _MIN_FOR_PROGRESS_BAR = 1000  # sentences
 
 PROBES = (
@@ -62,8 +79,12 @@ PROBES = (
 """Sentences that a model must embed the same after saving: short, long, negated, with digits, in another script."""
 
 
-def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
+def load_saved(checkpoint: Checkpoint, *, max_seq_length: int | None = None) -> SentenceTransformer:
     """Load a saved encoder or sentence model in float32 on the CPU.
+
+    Args:
+        checkpoint: The files.
+        max_seq_length: Longest input in pieces; None keeps the saved one. Never more than the encoder has positions.
 
     Raises:
         EncoderError: It cannot be loaded, or its weights are incomplete or do not fit the tokenizer.
@@ -72,10 +93,11 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
         with _quiet():  # Transformers reports a missing pooler, which is not used
             model = SentenceTransformer(str(checkpoint.folder), device="cpu", model_kwargs=_LOAD, local_files_only=True)
     except _LOAD_ERRORS as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EncoderError(
-            f"{checkpoint.folder} cannot be loaded: {reason.rstrip('.')}. Fetch it again from where it came from."
-        ) from error
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        if isinstance(error, LookupError) or not reason:
+            reason = f"{type(error).__name__} {reason}".strip()
+        advice = next((advice for kinds, advice in _ADVICE if isinstance(error, kinds)), _OTHER_ADVICE)
+        raise EncoderError(f"{checkpoint.folder} cannot be loaded: {reason}. {advice}") from error
     rows = model[0].auto_model.get_input_embeddings().num_embeddings
     if len(model.tokenizer) > rows:
         raise EncoderError(
@@ -83,6 +105,7 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
             "They do not belong together; put the model's own tokenizer beside its weights."
         )
     _check_complete(model[0].auto_model, checkpoint)
+    _set_length(model, checkpoint, max_seq_length)
     _zero_missing_pooler(model[0].auto_model, checkpoint.tensors)
     _ensure_padding(model, checkpoint)
     return model.eval()
@@ -114,6 +137,38 @@ def _check_complete(encoder: PreTrainedModel, checkpoint: Checkpoint) -> None:
             f"{checkpoint.folder}: the weights lack {names}, which a "
             f"{type(encoder).__name__} has. Loaded like this, they would be random. Fetch the folder again."
         )
+    loaded, model_type = encoder.state_dict().keys(), str(encoder.config.model_type)
+    in_layers = (name for name in saved - loaded if layer_and_part(architecture_of(model_type), name))
+    refuse_unused(checkpoint.folder, model_type, (name for name in in_layers if not name.endswith("inv_freq")))
+
+
+def _set_length(model: SentenceTransformer, checkpoint: Checkpoint, max_seq_length: int | None) -> None:
+    """Set the longest input: beyond the positions that the encoder has, a sentence would end in an error."""
+    length, limit = max_seq_length or model.max_seq_length, _num_positions(encoder_of(model))
+    if limit is None or (length is not None and length <= limit):
+        model.max_seq_length = length
+        return
+    model.max_seq_length = limit
+    is_saved = max_seq_length is None and (checkpoint.folder / "modules.json").is_file()
+    if is_saved:  # in a bare encoder's folder it is a guess of Sentence Transformers
+        _report_length(checkpoint.folder, length, limit)
+
+
+@cache
+def _report_length(folder: Path, length: int | None, limit: int) -> None:
+    """Log once for a model that its saved length is more than its encoder takes."""
+    logging.getLogger(__name__).warning(
+        "%s: its max_seq_length is %s, and its encoder has %d positions: longer sentences are cut at %d pieces.",
+        *(folder, length, limit, limit),
+    )
+
+
+def _num_positions(encoder: PreTrainedModel) -> int | None:
+    """Return the longest input in pieces that has a position each; None for relative and rotary positions."""
+    table: torch.nn.Embedding | None = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    if table is None:
+        return None
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 
 def _ensure_padding(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
@@ -136,10 +191,11 @@ def with_pooling(model: SentenceTransformer, pooling: str | None, *, max_seq_len
     Args:
         model: The model. It shares its modules with the result.
         pooling: "mean" or "cls"; None keeps the model's own pooling, or uses the default for a bare encoder.
-        max_seq_length: Longest input in pieces.
+        max_seq_length: Longest input in pieces; as many as the encoder has positions if it has fewer.
     """
     encoder, *modules = model
-    encoder.max_seq_length = max_seq_length
+    limit = _num_positions(encoder_of(model))
+    encoder.max_seq_length = max_seq_length if limit is None else min(max_seq_length, limit)
     if not any(isinstance(module, Pooling) for module in modules):
         modules.insert(0, Pooling(encoder.get_embedding_dimension(), pooling or DEFAULT_POOLING))
     elif pooling is not None:
@@ -187,6 +243,35 @@ def with_encoder(model: SentenceTransformer, encoder: PreTrainedModel) -> Senten
     return model
 
 
+def round_weights(model: SentenceTransformer, precision: SavePrecision) -> None:
+    """Round the weights of the encoder, in place, to what a number type can represent; they stay float32.
+
+    Raises:
+        RoundTripError: A weight is beyond the range of the number type.
+    """
+    for name, tensor in encoder_of(model).state_dict().items():
+        if precision != FULL_PRECISION and tensor.is_floating_point():
+            rounded = tensor.to(getattr(torch, precision))
+            if not torch.isfinite(rounded).all():
+                raise RoundTripError(
+                    f"save_precision={precision}: {name} has values up to {float(tensor.abs().max()):.3g}, beyond the "
+                    f"range of {precision}. Use save_precision=bfloat16 or float32."
+                )
+            tensor.copy_(rounded)
+
+
+def _convert_weights(folder: Path, precision: SavePrecision) -> None:
+    """Convert the encoder's files to another number type. Its config says float32, so that they are loaded as such."""
+    for path in folder.glob("model*.safetensors"):
+        tensors = {
+            name: tensor.to(getattr(torch, precision)) if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(path).items()
+        }
+        converted = path.with_suffix(".converted")  # the tensors that were read may be views of the file
+        save_file(tensors, converted, metadata={"format": "pt"})
+        converted.replace(path)
+
+
 def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Lineage) -> None:
     """Write a sentence model and its lineage; after an error, the folder does not exist.
 
@@ -197,6 +282,8 @@ def save_sentence_model(model: SentenceTransformer, folder: Path, lineage: Linea
         try:
             with _quiet():
                 model.save(str(partial), create_model_card=False)
+            if lineage.save_precision != FULL_PRECISION:
+                _convert_weights(partial, lineage.save_precision)
         except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(str(error)) from error
         lineage.write(partial)

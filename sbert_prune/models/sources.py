@@ -101,6 +101,17 @@ def _module_files(snapshot: Snapshot, module: str, *, convert_pickle: bool) -> l
 
 def _no_weights(snapshot: Snapshot, pickles: list[str]) -> str:
     model = f"{snapshot.repo_id} at commit {snapshot.commit[:8]}"
+    names = {file.path for file in snapshot.files}
+    if "adapter_config.json" in names:
+        return (
+            f"{model} has an adapter and no encoder. Merge it into its encoder's weights first (merge_and_unload in "
+            "peft), save the result, and give its folder."
+        )
+    if old := sorted(name for name in names if name.startswith("0_")):
+        return (
+            f"{model} keeps its encoder in {old[0].partition('/')[0]}, an old layout. Save it anew: "
+            f"SentenceTransformer({snapshot.repo_id!r}).save(folder), and give the folder."
+        )
     if pickles:
         return (
             f"{model} has weights as a pickle only ({pickles[0]}). Where you trust them, give convert_pickle=true: "

@@ -28,6 +28,9 @@ from sbert_prune.strategies import MEASURED, STRATEGIES
 
 DEFAULT_POOLING = "mean"
 
+SavePrecision = Literal["float32", "float16", "bfloat16"]
+FULL_PRECISION: SavePrecision = "float32"
+
 _NAMES_AND_LOCATIONS = {"device", "registered_model", "name", "convert_pickle", "checkpoint_minutes"}
 _CONTENT = {"base_model", "vocabulary_corpus", "nli.data", "sts.data", "distil.data", "distil.teacher"}
 _NOTES = {"about", "hints", "downloads"}
@@ -98,6 +101,11 @@ class Recipe(EvaluationSettings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="auto (bfloat16 if the hardware supports it), float32 or bfloat16; weights stay float32.",
+    )
+    save_precision: SavePrecision = Field(
+        default=FULL_PRECISION,
+        description="Number type of the saved weights: float32, or float16 or bfloat16 for half the bytes. Training "
+        "and evaluation compute with the rounded weights, in float32.",
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
     on_bad_rows: Literal["error", "skip"] = Field(
@@ -220,7 +228,13 @@ class Recipe(EvaluationSettings):
         return {name: value for name, value in flatten(self._settings_tree()).items() if name not in _CONTENT}
 
     def _settings_tree(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude=_NAMES_AND_LOCATIONS | _NOTES | _EVALUATION)
+        # A setting that is newer than some stores: its default leaves the digests of their recipes as they were.
+        newer = {"save_precision"} if self.save_precision == FULL_PRECISION else set()
+        return self.model_dump(mode="json", exclude=_NAMES_AND_LOCATIONS | _NOTES | _EVALUATION | newer)
+
+    def save_precision_after(self, phase: str) -> SavePrecision:
+        """Return the number type in which the model is saved after a phase: its own after the last, else float32."""
+        return self.save_precision if phase == self.phases[-1] else FULL_PRECISION
 
     @property
     def has_teacher(self) -> bool:
@@ -250,7 +264,7 @@ class Recipe(EvaluationSettings):
         return type(self).model_construct(**(dict(self) | {"layers": layers, "strategy": strategy, "schedule": None}))
 
     def of_reference(self, depth: int) -> Self:
-        """Return the recipe of the reference: all layers, all pieces, no distillation.
+        """Return the recipe of the reference: all layers, all pieces, full precision, no distillation.
 
         If the recipe has only distillation, no phase remains. The reference is then trained with nli and sts if it is
         the teacher, and is not trained at all if another model is.
@@ -260,6 +274,7 @@ class Recipe(EvaluationSettings):
             phases = LABELLED
         labelled = {phase: self.settings_of(phase).model_copy(update={"distillation": 0.0}) for phase in LABELLED}
         whole = WHOLE | {"layers": str(depth), "phases": phases, "distil": DistilSettings()} | labelled
+        whole["save_precision"] = FULL_PRECISION
         # Not model_copy, which would copy the cached digests.
         return type(self).model_construct(**(dict(self) | whole))
 

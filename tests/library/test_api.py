@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 import sbert_prune
-from sbert_prune.errors import DataError, EncoderError, RecipeError, SelectionError
+from sbert_prune.errors import DataError, EncoderError, RecipeError, RoundTripError, SelectionError
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.sentence import embed, encoder_of
@@ -146,6 +146,38 @@ def test_a_base_in_half_precision_is_trained_and_saved_in_float32(
     assert {tensor.dtype for tensor in inspect_checkpoint(saved).tensors.values()} == {"F32"}
     assert json.loads((saved / "config.json").read_text())["dtype"] == "float32"
     assert np.isfinite(embed(variant.model, sentences)).all()
+
+
+@pytest.mark.parametrize(("precision", "stored"), [("float16", "F16"), ("bfloat16", "BF16")])
+def test_half_precision_on_request_halves_the_bytes_and_loads_as_the_same_float32(
+    tiny_base, tmp_path, nli_data, sts_data, *, sentences, precision, stored
+):
+    variant = sbert_prune.prune(tiny_base("bert", depth=2, width=32), 1, max_seq_length=32)
+    whole = sbert_prune.save(variant, tmp_path / "whole")
+    data = {"nli_data": nli_data, "sts_data": sts_data}
+
+    variant = sbert_prune.train(variant, "quickstart", **data, **SHORT, save_precision=precision)
+    saved = sbert_prune.save(variant, tmp_path / "half")
+
+    reloaded = SentenceTransformer(str(saved), device="cpu")  # as a user loads it
+    assert {parameter.dtype for parameter in reloaded.parameters()} == {torch.float32}
+    assert np.array_equal(embed(reloaded, sentences), embed(variant.model, sentences))
+    assert {tensor.dtype for tensor in inspect_checkpoint(saved).tensors.values()} == {stored}
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (saved, whole)]
+    assert sizes[0] < 0.55 * sizes[1]
+    again = sbert_prune.train(sbert_prune.load(saved), "quickstart", phases="sts", **data, **SHORT)
+    assert (variant.lineage.save_precision, again.lineage.save_precision) == (precision, "float32")
+
+
+def test_a_weight_beyond_the_range_of_float16_is_refused_with_the_way_out(tiny_base):
+    variant = sbert_prune.prune(tiny_base("bert", depth=2), 1, max_seq_length=32)
+    with torch.no_grad():
+        encoder_of(variant.model).pooler.dense.weight[0, 0] = 1e6
+
+    with pytest.raises(
+        RoundTripError, match=r"pooler\.dense\.weight has values up to 1e\+06, .* Use save_precision=bf"
+    ):
+        variant.rounded("float16")
 
 
 def test_a_model_in_half_precision_that_is_already_loaded_is_trained_in_float32(tiny_base, nli_data, sts_data):

@@ -189,7 +189,7 @@ def test_a_config_of_something_else_is_refused(tiny_base, content):
     folder = tiny_base()
     (folder / "config.json").write_text(content)
 
-    assert message_of(folder).endswith("names no model_type, so it is not the config of a Transformers encoder.")
+    assert "names no model_type, so it is not the config of a Transformers encoder. Restore it" in message_of(folder)
 
 
 def test_an_unknown_architecture_is_refused(tiny_base):

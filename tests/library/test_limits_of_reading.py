@@ -28,7 +28,10 @@ def folder(tiny_base):
     Lineage.begin(BaseRecord(id="b", revision=None, sha256="0", depth=2), pooling="mean").write(base)
     (base / "1_Pooling").mkdir()
     (base / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
-    listed = [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "1_Pooling"}]
+    listed = [
+        {"type": "sentence_transformers.models.Transformer", "path": ""},
+        {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+    ]
     (base / "modules.json").write_text(json.dumps(listed))
     inspect_checkpoint(base)
     return base
@@ -150,7 +153,10 @@ def test_a_module_that_announces_more_than_its_weights_have_is_refused(folder):
     (folder / "2_Dense").mkdir()
     save_file({"linear.weight": torch.ones(2, 16)}, folder / "2_Dense" / "model.safetensors")
     (folder / "2_Dense" / "config.json").write_text('{"in_features": 16, "out_features": 2, "bias": false}')
-    listed = [*json.loads((folder / "modules.json").read_text()), {"type": "x.Dense", "path": "2_Dense"}]
+    listed = [
+        *json.loads((folder / "modules.json").read_text()),
+        {"type": "sentence_transformers.models.Dense", "path": "2_Dense"},
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
     inspect_checkpoint(folder)
     changed(folder / "2_Dense" / "config.json", out_features=10**9)

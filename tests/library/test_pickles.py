@@ -68,7 +68,10 @@ def test_the_pickle_of_a_further_module_is_converted_too(tiny_base, tmp_path):
     folder = tiny_base()
     (folder / "2_Dense").mkdir()
     torch.save({"linear.weight": torch.eye(3)}, folder / "2_Dense" / "pytorch_model.bin")
-    listed = [{"type": "x.Transformer", "path": ""}, {"type": "x.Dense", "path": "2_Dense"}]
+    listed = [
+        {"type": "sentence_transformers.models.Transformer", "path": ""},
+        {"type": "sentence_transformers.models.Dense", "path": "2_Dense"},
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
     with pytest.raises(EncoderError, match=r"holds its weights as pytorch_model\.bin, a pickle"):
         inspect_checkpoint(folder)

@@ -36,7 +36,7 @@ def list_modules(folder, *behind):
     """Write modules.json: the encoder and further modules, as (class, folder)."""
     entries = [("Transformer", ""), *behind]
     listed = [
-        {"idx": place, "name": str(place), "path": path, "type": f"x.{kind}"}
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for place, (kind, path) in enumerate(entries)
     ]
     (folder / "modules.json").write_text(json.dumps(listed))
@@ -391,7 +391,7 @@ def test_an_interrupted_cut_leaves_nothing(tiny_base, tmp_path):
 )
 def test_modules_that_cannot_be_carried_along_are_refused(tiny_base, tmp_path, modules, expected):
     folder = tiny_base(depth=4)
-    listed = [{"type": f"x.{kind}", "path": path} for kind, path in modules]
+    listed = [{"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in modules]
     (folder / "modules.json").write_text(json.dumps(listed))
 
     with pytest.raises(EncoderError, match=re.escape(expected)):

@@ -69,6 +69,7 @@ CHANGED = {
     "distil.patience": "2",
     "seed": "7",
     "precision": "bfloat16",
+    "save_precision": "float16",
     "on_bad_rows": "skip",
     "split": "0.9,0.05,0.05",
     "keep_leaks": "true",
@@ -86,7 +87,7 @@ WHERE_IT_RUNS |= {
     "robustness": "0",
     "mteb": "STS12,SICK-R",
 }
-WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus")
+WHAT_MAKES_IT_SMALLER = ("layers", "strategy", "schedule", "vocabulary", "vocabulary_corpus", "save_precision")
 WHERE_IT_LIES = ("base_model", "nli.data", "sts.data")
 WHO_TEACHES = ("nli.distillation", "sts.distillation", *(key for key in CHANGED if key.startswith("distil.")))
 
@@ -210,6 +211,13 @@ def test_variants_share_a_reference_exactly_when_only_their_layers_differ(key, v
 
     shared = {*WHAT_MAKES_IT_SMALLER, *WHO_TEACHES, *WHERE_IT_RUNS, *WHERE_IT_LIES}
     assert (changed.reference_digest == recipe.reference_digest) == (key in shared)
+
+
+def test_a_newer_setting_leaves_the_digests_of_older_recipes_as_they_were():
+    recipe = load_recipe("quickstart", {"save_precision": "float32"})
+
+    assert "save_precision" not in recipe.model_settings()
+    assert recipe.flat()["save_precision"] == "float32"
 
 
 def test_equal_settings_written_differently_have_one_digest():

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from sbert_prune.errors import RoundTripError
 from sbert_prune.models import roundtrip as reload
+from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.roundtrip import reload_in_fresh_process
-from sbert_prune.models.sentence import PROBES, embed
+from sbert_prune.models.sentence import PROBES, embed, load_saved
 from sbert_prune.system.memory import peak_memory_mb
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,18 @@ def test_a_new_process_gets_the_same_embeddings_and_reports_its_own_memory(tiny_
     assert report.peak_mb - report.libraries_mb > weights_mb
     assert 50 < report.libraries_mb < report.peak_mb
     assert report.libraries_mb < parent_mb - ballast.nbytes / 1e6 / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_that_was_given_in_half_precision_is_compared_in_float32_as_it_was_evaluated(
+    tiny_model, tmp_path, dtype
+):
+    tiny_model().to(dtype).save(str(tmp_path / "saved"))
+    evaluated = load_saved(inspect_checkpoint(tmp_path / "saved"))
+
+    report = reload_in_fresh_process(tmp_path / "saved", embed(evaluated, PROBES), run=reload.main)
+
+    assert report.max_abs_diff < 1e-5
 
 
 def test_a_model_that_does_not_come_back_as_it_was_is_refused(tiny_model, tmp_path):

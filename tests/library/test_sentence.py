@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from unittest import TestCase
 
 import numpy as np
 import pytest
@@ -100,6 +101,56 @@ def test_a_base_of_any_precision_is_loaded_as_float32(tiny_base, tiny_encoder, d
     model = load_saved(inspect_checkpoint(folder))
 
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "limit"),
+    [("bert", 64), ("roberta", 62), ("mpnet", 62), ("distilbert", 64), ("electra", 64), ("t5", 4096), ("llama", 4096)],
+)
+def test_a_saved_length_beyond_the_positions_is_cut_to_them_and_reported(tiny_base, sentences, *, model_type, limit):
+    folder = tiny_base(model_type, depth=1)
+    with_pooling(load_saved(inspect_checkpoint(folder)), None, max_seq_length=32).save(str(folder))
+    settings = folder / "sentence_bert_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"max_seq_length": 4096}))
+    logs = TestCase()
+
+    with logs.assertLogs("sbert_prune", "WARNING") if limit < 4096 else logs.assertNoLogs("sbert_prune") as logged:
+        model = load_saved(inspect_checkpoint(folder))
+
+    assert model.max_seq_length == limit
+    assert np.isfinite(embed(model, [" ".join(sentences)])).all()
+    if limit < 4096:
+        assert f"its max_seq_length is 4096, and its encoder has {limit} positions" in "".join(logged.output)
+
+
+def test_a_length_beyond_the_positions_is_cut_to_them_where_pooling_is_added(tiny_base, sentences):
+    folder = tiny_base("roberta", depth=1)
+
+    model = with_pooling(load_saved(inspect_checkpoint(folder)), "mean", max_seq_length=128)
+
+    assert model.max_seq_length == 62
+    assert np.isfinite(embed(model, [" ".join(sentences)])).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "advice"),
+    [
+        ({"hidden_act": "swish2"}, "KeyError", "or correct config.json or tokenizer_config.json."),
+        ({"num_attention_heads": 3}, "hidden size", "Its files do not fit each other, or not Transf"),
+        ({"hidden_size": "wide"}, "hidden_size", "Correct config.json, or restore it from where"),
+        ({"intermediate_size": 7}, "mismatched_sizes", "Its files do not fit each other, or not Transf"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_says_why_and_what_to_do(tiny_base, changed, reason, advice):
+    path = tiny_base() / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+    with pytest.raises(EncoderError) as caught:
+        load_saved(inspect_checkpoint(path.parent))
+
+    assert reason in str(caught.value)
+    assert advice in str(caught.value)
+    assert "Fetch it again" not in str(caught.value)
 
 
 def test_a_loaded_model_is_in_evaluation_mode(tiny_model):

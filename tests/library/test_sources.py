@@ -209,7 +209,7 @@ def test_a_sentence_model_on_the_hub_comes_with_its_modules(hub, muril):
     modules = ("", "1_Pooling", "2_Dense")
     kinds = ("Transformer", "Pooling", "Dense")
     listed = [
-        {"idx": n, "name": str(n), "path": path, "type": f"x.{kind}"}
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for n, (path, kind) in enumerate(zip(modules, kinds, strict=True))
     ]
     (muril / "modules.json").write_text(json.dumps(listed))
@@ -227,7 +227,10 @@ def test_a_sentence_model_on_the_hub_comes_with_its_modules(hub, muril):
 
 
 def test_a_module_whose_weights_are_a_pickle_is_refused_until_it_may_be_converted(hub, muril):
-    listed = [{"path": "", "type": "x.Transformer"}, {"path": "1_Dense", "type": "x.Dense"}]
+    listed = [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Dense", "type": "sentence_transformers.models.Dense"},
+    ]
     (muril / "modules.json").write_text(json.dumps(listed))
     (muril / "1_Dense").mkdir()
     (muril / "1_Dense" / "config.json").write_text("{}")
@@ -270,6 +273,23 @@ def test_a_hub_model_without_weights_is_refused_with_advice(hub, muril):
     hub.add_model("org/name", muril)
 
     assert "has no model.safetensors. Give a model that has one" in refusal("org/name", convert_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("moved_to", "reason"),
+    [
+        ("adapter_model.safetensors", "has an adapter and no encoder. Merge it into its encoder's weights first"),
+        ("0_Transformer/model.safetensors", "keeps its encoder in 0_Transformer, an old layout. Save it anew: "),
+    ],
+)
+def test_a_hub_model_whose_weights_are_elsewhere_is_refused_for_that_reason(hub, muril, moved_to, reason):
+    (muril / moved_to).parent.mkdir(exist_ok=True)
+    (muril / "model.safetensors").rename(muril / moved_to)
+    if "adapter" in moved_to:
+        (muril / "adapter_config.json").write_text("{}")
+    hub.add_model("org/name", muril)
+
+    assert reason in refusal("org/name")
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "COMMIT"])
