@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers.utils import logging as transformers_logging
 
 from sbert_prune.errors import EncoderError, RoundTripError
+from sbert_prune.models.tokenizer import replacement
 from sbert_prune.recipe.recipe import DEFAULT_POOLING
 from sbert_prune.system.folders import whole_folder
 
@@ -76,6 +77,8 @@ def load_saved(checkpoint: Checkpoint) -> SentenceTransformer:
         raise EncoderError(
             f"{checkpoint.folder} cannot be loaded: {reason.rstrip('.')}. Fetch it again from where it came from."
         ) from error
+    if (described := replacement(checkpoint.folder, model.tokenizer)) is not None:
+        model[0].processor = described
     rows = model[0].auto_model.get_input_embeddings().num_embeddings
     if len(model.tokenizer) > rows:
         raise EncoderError(
