@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, MT5EncoderModel, PreTrainedTokenizerFast, T5EncoderModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, MT5EncoderModel, PreTrainedTokenizerFast, T5EncoderModel
 
 from sbert_prune.models.architectures import ARCHITECTURES
 from sbert_prune.models.checkpoint import inspect_checkpoint
@@ -162,6 +162,8 @@ def tiny_base(tmp_path):
         folder = tmp_path / name
         encoder.save_pretrained(folder)
         build_tokenizer(encoder.config.pad_token_id).save_pretrained(folder)
+        if model_type == "qwen2":  # Transformers makes a Qwen2Tokenizer of it, whatever class it names
+            AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
         return folder
 
     return save

@@ -8,17 +8,20 @@ used, which loads the file as it is; it is also what a saved model then names, s
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from tokenizers import Tokenizer, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import __version__ as version
 
 from sbert_prune.errors import EncoderError
 from sbert_prune.system.reading import MAX_TOKENIZER_BYTES, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
@@ -91,12 +94,22 @@ def replacement(folder: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedT
     plain = _plain(folder, described, tokenizer)
     if lowers:
         _lower_first(plain.backend_tokenizer)
-    if still := _differing_parts(path, described, plain, lowers_first=lowers):
-        raise EncoderError(
-            f"{folder}: Transformers cuts texts otherwise than {_FILE} says: {_names(still)} differ. Save it anew by "
-            f"PreTrainedTokenizerFast(tokenizer_file='{_FILE}', ...).save_pretrained, with its special pieces."
-        )
+    for read in (plain, _saved_and_loaded(folder, plain)):
+        if still := _differing_parts(path, described, read, lowers_first=lowers):
+            raise EncoderError(
+                f"{folder}: Transformers cuts texts otherwise than {_FILE} says, also when the class in "
+                f"tokenizer_config.json is PreTrainedTokenizerFast: {', '.join(still)} differ. Give the encoder with a "
+                f"tokenizer that Transformers {version} can load, saved by it."
+            )
     return plain
+
+
+def _saved_and_loaded(folder: Path, plain: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Return the tokenizer as every reader of a saved model gets it: for some encoders, the class is fixed."""
+    with TemporaryDirectory() as scratch:
+        plain.save_pretrained(scratch)
+        shutil.copyfile(folder / "config.json", Path(scratch) / "config.json")
+        return cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(scratch, local_files_only=True))
 
 
 def _plain(folder: Path, described: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
@@ -210,7 +223,3 @@ def _check_settings(folder: Path, described: dict[str, Any]) -> None:
                 f"{json.dumps(says)}, so it is not known how the encoder's texts were cut. Write into both what the "
                 "encoder was trained with."
             )
-
-
-def _names(parts: list[str]) -> str:
-    return ", ".join(part.replace("_", "-") for part in parts)

@@ -106,3 +106,10 @@ def test_two_files_that_contradict_each_other_are_refused_at_every_door(tmp_path
         with pytest.raises(EncoderError, match=r"do_lower_case=true, and tokenizer\.json lowercase=false"):
             door()
     assert not (tmp_path / "pruned").exists()
+
+
+def test_a_class_that_transformers_puts_in_place_of_every_other_is_refused(tmp_path):
+    folder = saved(tmp_path / "model", "qwen2", {"normalizer": {"type": "Lowercase"}}, {})
+
+    with pytest.raises(EncoderError, match="normalizer differ"):
+        load_saved(inspect_checkpoint(folder))
