@@ -25,12 +25,17 @@ from sbert_prune.models.safetensors_file import StoredTensor, write_tensors
 from sbert_prune.models.saved_model import SavedModel, lineage_of
 from sbert_prune.strategies import EXPLICIT
 from sbert_prune.system.folders import whole_folder
+from sbert_prune.system.reading import read_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from sbert_prune.layers import LayerSelection
     from sbert_prune.models.lineage import Lineage
+
+
+_FROM_THE_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""The names of the class of Transformers that loads a tokenizer.json as it is."""
 
 
 def prune_layers(
@@ -108,6 +113,7 @@ def prune_checkpoint(
     check_selection(str(source.config["model_type"]), selection)
     if out.resolve().is_relative_to(folder.resolve()):
         raise EncoderError(f"{out} lies inside {folder}, which is to be pruned. Give a folder outside of it.")
+    tokenizer = _tokenizer_to_save(folder)
     tensors = _renumbered(source, selection)
     num_bytes = sum(tensor.num_bytes for tensor in tensors.values())
     with ThreadPoolExecutor(1) as executor, whole_folder(out, num_bytes=num_bytes) as partial:
@@ -117,8 +123,20 @@ def prune_checkpoint(
         config_text = json.dumps(_headless(config), indent=2, ensure_ascii=False) + "\n"
         (partial / "config.json").write_text(config_text, encoding="utf-8")
         copy_sidecar_files(folder, partial)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)
         source_lineage.result().after_cut(selection, strategy=EXPLICIT).write(partial)
     return inspect_checkpoint(out)
+
+
+def _tokenizer_to_save(folder: Path) -> PreTrainedTokenizerFast | None:
+    """Return the tokenizer to save in place of one that Transformers rebuilds otherwise; None if its files can stay."""
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and read_json(settings).get("tokenizer_class") in _FROM_THE_FILE:
+        return None  # Transformers loads tokenizer.json as it is, and importing it takes longer than pruning
+    from sbert_prune.models.tokenizer import rewritten_tokenizer
+
+    return rewritten_tokenizer(folder)
 
 
 def _renumbered(source: Checkpoint, selection: LayerSelection) -> dict[str, StoredTensor]:

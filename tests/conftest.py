@@ -69,6 +69,8 @@ def tiny_tokenizer():
 @pytest.fixture(scope="session")
 def _saved_base(tmp_path_factory):
     """A function that saves an encoder with its tokenizer, once for equal arguments."""
+    from transformers import AutoTokenizer
+
     from tests.tiny import build_encoder, build_tokenizer
 
     @cache
@@ -76,6 +78,8 @@ def _saved_base(tmp_path_factory):
         encoder, folder = build_encoder(model_type, **sizes), tmp_path_factory.mktemp("base")
         encoder.save_pretrained(folder)
         build_tokenizer(encoder.config.pad_token_id).save_pretrained(folder)
+        if model_type == "qwen2":  # Transformers makes a Qwen2Tokenizer of it, whatever class it names
+            AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
         return folder
 
     return save

@@ -251,7 +251,8 @@ def write_sts(folder: Path, language: str) -> Path:
 
 def write_sts_file(path: Path, language: str) -> Path:
     """Write one file with a header; it pairs only sentences of one topic, so that it can be split without leaks."""
-    pairs = [pair for pair in sts_pairs(language, "train", "dev", "test") if pair[2] > 1]
+    scored = [pair for pair in sts_pairs(language, "train", "dev", "test") if pair[2] > 1]
+    pairs = [(first, second, 5.0 if score == 5 else 0.0) for first, second, score in scored]
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("sentence1", "sentence2", "score"), *pairs])
     return path

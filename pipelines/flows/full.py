@@ -16,12 +16,13 @@ from pipelines.steps.context import describe_all, open_context
 from pipelines.steps.evaluate import judge
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import publish
-from pipelines.steps.train import log_fit, measure_text_fit, tokenizer_of
+from pipelines.steps.train import log_fit, measure_text_fit
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.bootstrap import MARGIN, OverSeeds, over_seeds
 from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import RETENTION, STS_TEST
+from sbert_prune.models.tokenizer import load_tokenizer
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
@@ -83,7 +84,7 @@ def make_variant(context: Context, recipe: Recipe, inputs: Inputs) -> tuple[Vers
 def log_data_checks(recipe: Recipe, run: Run, inputs: Inputs) -> None:
     """Log how well the base's tokenizer fits the texts, and the rows that train shares with dev and test."""
     base = inputs.pruning.base
-    log_fit(run, measure_text_fit(tokenizer_of(base), inputs.texts.sample(), recipe.max_seq_length))
+    log_fit(run, measure_text_fit(load_tokenizer(base.folder), inputs.texts.sample(), recipe.max_seq_length))
     leaks_by_phase = {
         phase: leaks.as_dict() | {"left_out": 0 if recipe.keep_leaks else len(leaks.sentence_rows)}
         for phase, leaks in inputs.leaks.items()

@@ -12,11 +12,12 @@ from pipelines.flows.survey import Cut, Survey
 from pipelines.inputs.load import COPIES
 from pipelines.steps.checkpointing import Unfinished
 from pipelines.steps.context import Context
-from pipelines.steps.train import measure_text_fit, tokenizer_of
+from pipelines.steps.train import measure_text_fit
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sentence import save_sentence_model
+from sbert_prune.models.tokenizer import load_tokenizer
 from sbert_prune.system.memory import peak_memory_mb
 from sbert_prune.tracking.store import connect
 from sbert_prune.tracking.store_uri import own_folder, sqlite_path, tracking_uri
@@ -97,7 +98,7 @@ def estimate_trials(recipe: Recipe, inputs: Inputs, scratch: Path) -> Plan:
 def _prepare(recipe: Recipe, inputs: Inputs) -> Hardware:
     """Print how well the tokenizer fits the texts, and return the hardware."""
     silence_libraries()
-    measure_text_fit(tokenizer_of(inputs.pruning.base), inputs.texts.sample(), recipe.max_seq_length)
+    measure_text_fit(load_tokenizer(inputs.pruning.base.folder), inputs.texts.sample(), recipe.max_seq_length)
     return choose_hardware(recipe.device, recipe.precision)
 
 

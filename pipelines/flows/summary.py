@@ -93,14 +93,18 @@ def _retention(metrics: Mapping[str, float]) -> str:
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Return what a variant is, in lines: quality with its interval, size, speed, and how to load it."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
-    score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
+    quality, retention = "STS test has no scores", "is measured on test, which has no scores"
+    if STS_TEST in metrics:
+        score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))
+        quality = f"STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]"
+        of_reference = f"of the reference ({whole[STS_TEST]:.4f}, version {reference.version})"
+        retention = f"{_retention(metrics)} {of_reference}{_risk(metrics)}"
     return [
         "",
         f"variant   layers {tags['kept_layers']} of {tags['depth']} ({tags['strategy']}), "
         f"{tags['vocabulary'] + ' pieces, ' if 'vocabulary' in tags else ''}seed {tags['seed']}, {tags['recipe']}",
-        f"quality   STS test Spearman {score:.4f} [{low:.4f}, {high:.4f}]; dev {metrics[STS_DEV]:.4f}",
-        f"retention {_retention(metrics)} of the reference ({whole[STS_TEST]:.4f}, version {reference.version})"
-        f"{_risk(metrics)}",
+        f"quality   {quality}; dev {metrics[STS_DEV]:.4f}",
+        f"retention {retention}",
         f"size      {metrics['size/parameters'] / 1e6:.2f} M parameters, {metrics['size/disk_mb']:.1f} MB "
         f"({metrics['size/disk_mb'] / whole['size/disk_mb']:.0%} of the reference)",
         f"speed     {metrics['speed/speedup']:.2f}x the base: {metrics['speed/sentences_per_s']:,.0f} sentences/s; "

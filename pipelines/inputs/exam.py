@@ -73,7 +73,7 @@ def find_exam(recipe: Recipe, splits: dict[str, RowSet[StsRow]]) -> Exam:
 def _pairs(recipe: Recipe, name: str, setting: str) -> RowSet[StsRow]:
     """Load the test pairs of a further set, or those of its only split."""
     try:
-        splits = load_sts_for_evaluation(setting, on_bad_rows=recipe.on_bad_rows)
+        splits = load_sts_for_evaluation(setting, on_bad_rows=recipe.on_bad_rows, ends_known=False)
         rows = splits["test"] if "test" in splits else next(iter(splits.values()))
         check_pairs(rows.rows, f"{name} ({rows.name})")
     except DataError as error:

@@ -85,8 +85,8 @@ class Inputs:
     def splits(self) -> dict[str, RowSet[NliRow] | RowSet[StsRow]]:
         """All splits that a variant and its reference use, by phase and name."""
         nli = {"nli train": self.texts.nli} if self.texts.nli else {}
-        sts = self.texts.sts
-        return {**nli, "sts train": sts.train, "sts dev": sts.dev, "sts test": sts.test}
+        held_out = {f"sts {name}": rows for name, rows in self.texts.sts.held_out.items()}
+        return {**nli, "sts train": self.texts.sts.train, **held_out}
 
     def reference_key(self, recipe: Recipe) -> str:
         """Return a key of the base, the data, and the settings other than pruning and teacher.
@@ -115,7 +115,7 @@ def load_inputs(recipe: Recipe) -> Inputs:
     check_texts(recipe, texts)
     if "distil" in recipe.phases:
         texts = replace(texts, sentences=distillation_sentences(recipe, texts))
-    exam = find_exam(recipe, {"dev": texts.sts.dev, "test": texts.sts.test})
+    exam = find_exam(recipe, texts.sts.held_out)
     echo(describe_pruning(pruning, recipe), *loaded.lines, *exam.lines)
     if texts.sentences is not None:
         echo(describe_sentences(texts.sentences))

@@ -8,13 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoTokenizer
-
 from pipelines.console import deferring_signals, echo, exit_if_interrupted, phase_progress
 from pipelines.steps.keys import phase_key
 from pipelines.steps.records import lineage_tags, log_skipped, save
 from pipelines.steps.reuse import find_finished_step, record_reuse
-from sbert_prune.errors import EncoderError
 from sbert_prune.inputs.texts import data_record, sentences_of
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.training.phases import PHASES
@@ -91,16 +88,6 @@ def _metrics(progress: Progress, phase: str) -> dict[str, float]:
     values = asdict(progress)
     del values["optimizer_step"], values["num_optimizer_steps"]
     return {f"{phase}/{key}": value for key, value in values.items() if value is not None}
-
-
-def tokenizer_of(model: SavedModel) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a saved model. Raises EncoderError if it cannot be read."""
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(model.folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EncoderError(f"{model.uri}: its tokenizer cannot be read ({reason}). Fetch its files again.") from error
-    return tokenizer
 
 
 def measure_text_fit(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> TextFit:

@@ -1,7 +1,8 @@
 """The columns of a table: find them by name or layout, clean their cells, parse rows, and count the bad ones."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -61,6 +62,16 @@ class Columns:
         cells = ("" if index is None else _limited(record.cells[index]) for index in self.more)
         return [clean(str(cell)) if cell is not None else "" for cell in cells]
 
+    def behind_row_names(self) -> "Columns":
+        """Return the columns of a table whose rows begin with a name, for which the header has no cell."""
+        return replace(
+            self,
+            indices=tuple(index + 1 for index in self.indices),
+            more=tuple(None if index is None else index + 1 for index in self.more),
+            width=self.width + 1,
+            layout=f"{self.layout}, behind row names without one",
+        )
+
     def fits(self, num_cells: int) -> bool:
         """Return whether a record may have this many cells."""
         return num_cells == self.width or (self.open_ended and num_cells > self.width)
@@ -117,7 +128,7 @@ def find_header(table: Table, synonyms: Synonyms, more: Synonyms = MappingProxyT
         next((names.index(name) for name in accepted if names.count(name) == 1), None) for accepted in more.values()
     )
     indices = tuple(names.index(name) for name in matches.values() if name)
-    return Columns(indices, len(names), f"columns {', '.join(names)}", more=others)
+    return Columns(indices, len(names), f"columns {', '.join(filter(None, names))}", more=others)
 
 
 def column_names(table: Table) -> list[str]:
@@ -176,9 +187,11 @@ class Sheet:
         Raises:
             DataError: The columns cannot be identified, or there is no row.
         """
-        table = read(path)
+        table = _without_titles(read(path), synonyms)
         required = synonyms(table)
         header = find_header(table, required, more)
+        if header is not None and table.header is None and _has_row_names(table, header):
+            header = header.behind_row_names()
         sheet = cls(table, header or headerless(table), header is not None and table.header is None)
         if next(sheet.records(), None) is None:
             raise DataError(f"{path} holds a header and no rows; expected rows of {', '.join(required)}.")
@@ -194,6 +207,34 @@ class Sheet:
         return (*self.table.notes, self.columns.layout)
 
 
+_MOST_TITLES, _MOST_ROW_NAMES = 10, 1_000
+
+
+def _without_titles(table: Table, synonyms: Callable[[Table], Synonyms]) -> Table:
+    """Return the table without the lines of a title: those with fewer cells than required, before a whole header."""
+    for number, record in enumerate(islice(table.records(), _MOST_TITLES) if table.header is None else ()):
+        if record.fault:
+            break
+        below = replace(table, read=partial(_records_from, table, number))
+        required, names = synonyms(below), set(column_names(below))
+        if all(names.intersection(accepted) for accepted in required.values()):
+            return replace(below, notes=(*table.notes, f"title lines above: {number}")) if number else table
+        if sum(bool(str(cell).strip()) for cell in record.cells) >= len(required):
+            break
+    return table
+
+
+def _records_from(table: Table, start: int) -> Iterator[Record]:
+    return islice(table.records(), start, None)
+
+
+def _has_row_names(table: Table, header: Columns) -> bool:
+    """Return whether each row has one cell more than the header and begins with a number of its own, as R writes it."""
+    rows = list(islice(table.records(), 1, _MOST_ROW_NAMES))
+    names = [str(row.cells[0]).strip() for row in rows if len(row.cells) == header.width + 1]
+    return bool(rows) and len(names) == len(rows) == len(set(names)) and all(name.isdecimal() for name in names)
+
+
 def name_of(files: Sequence[Path]) -> str:
     """Return a name for the files of a split, for the user."""
     return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
@@ -204,12 +245,22 @@ def source_of(files: Sequence[Path]) -> str:
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 
 
+_SKIP = ", or skip such rows with on_bad_rows=skip"
+
+
 @dataclass
 class BadRows:
-    """The rows that could not be used: their number, and the messages of the first thousand."""
+    """The rows that could not be used.
+
+    Attributes:
+        num: Their number.
+        messages: What is wrong with the first thousand.
+        advice: What to do about them.
+    """
 
     num: int = 0
     messages: list[str] = field(default_factory=list)
+    advice: str = f"fix the file{_SKIP}"
 
     def add(self, message: str) -> None:
         """Count a bad row."""
@@ -238,7 +289,8 @@ def raise_for_bad_rows(path: str, *, num_good: int, bad: BadRows, on_bad_rows: s
     check_on_bad_rows(on_bad_rows)
     total = num_good + bad.num
     if bad.num and on_bad_rows == "error":
-        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}")
+        advice = bad.advice if bad.num <= num_good else bad.advice.replace(_SKIP, "")  # so many are never skipped
+        raise DataError(f"{bad.messages[0]} {_others(bad.num, total)}; {advice}.")
     if bad.num > num_good or not num_good:
         first = " ".join(bad.messages[:3])
         raise DataError(
@@ -254,4 +306,4 @@ def check_on_bad_rows(on_bad_rows: str) -> None:
 
 def _others(num_bad: int, total: int) -> str:
     count = "It is the only bad row" if num_bad == 1 else f"{num_bad:,} rows are bad"
-    return f"{count} of {total:,}; fix the file, or skip such rows with on_bad_rows=skip."
+    return f"{count} of {total:,}"

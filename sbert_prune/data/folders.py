@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sbert_prune.data.formats.columnar import is_dataset_folder
-from sbert_prune.data.formats.read import FORMATS, is_data_file
+from sbert_prune.data.formats.read import FORMATS, is_data_file, pasted_scores
 from sbert_prune.data.formats.text import stem_of
 from sbert_prune.errors import DataError
 
@@ -48,7 +48,8 @@ def require_splits(folder: Path, splits: Iterable[str], required: tuple[str, ...
             f"Expected a file or folder with {words} in its name, its files ending in {', '.join(FORMATS)}, also with "
             ".gz, .xz or .zst."
         )
-        raise DataError(f"{folder} has no {' and no '.join(missing)} split; it holds {names}. {expected}")
+        pasted = pasted_scores(path.name for path in _entries(folder))
+        raise DataError(f"{folder} has no {' and no '.join(missing)} split; it holds {names}. {expected}{pasted}")
 
 
 def data_files(folder: Path) -> list[Path]:

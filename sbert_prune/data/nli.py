@@ -24,7 +24,7 @@ from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
 
 _SENTENCES = {
-    "premise": ("premise", "sentence1", "sentence_1", "sentence_a", "text_a"),
+    "premise": ("premise", "sentence1", "sentence_1", "sentence_a", "text_a", "context"),
     "hypothesis": ("hypothesis", "sentence2", "sentence_2", "sentence_b", "text_b"),
 }
 COLUMNS = _SENTENCES | {"label": ("label", "gold_label", "labels", "entailment_label", "entailment_judgment")}
@@ -33,11 +33,14 @@ ONE_HOT = _SENTENCES | {label.value: (label.value, f"label_{label.value}", f"is_
 LABELS: dict[str, Label | None] = {
     "entailment": Label.ENTAILMENT,
     "entailed": Label.ENTAILMENT,
+    "e": Label.ENTAILMENT,
     "0": Label.ENTAILMENT,
     "neutral": Label.NEUTRAL,
+    "n": Label.NEUTRAL,
     "1": Label.NEUTRAL,
     "contradiction": Label.CONTRADICTION,
     "contradictory": Label.CONTRADICTION,
+    "c": Label.CONTRADICTION,
     "2": Label.CONTRADICTION,
     "-1": None,
     "-": None,
@@ -97,7 +100,15 @@ def _headerless(table: Table) -> Columns:
     if len(first) == 3 and _label_name(first[2]) in LABELS:
         return _HEADERLESS
     expected = "a header with the columns premise, hypothesis, label, or no header and these three in this order"
-    raise DataError(f"{table.path}: its first line has the {len(first)} cells {shorten(first)}; expected {expected}.")
+    is_triplets = {"anchor", "positive", "negative"} <= set(column_names(table))
+    advice = (
+        " Write each triplet as two rows: anchor, positive, entailment; and anchor, negative, contradiction."
+        if is_triplets
+        else ""
+    )
+    raise DataError(
+        f"{table.path}: its first line has the {len(first)} cells {shorten(first)}; expected {expected}.{advice}"
+    )
 
 
 @dataclass
@@ -108,6 +119,7 @@ class _Reading:
     num_unlabelled: int = 0
     saw_numbers: bool = False
     saw_a_zero: bool = False
+    saw_letters: bool = False
     num_threes: int = 0
     saw_one_hot: bool = False
 
@@ -135,11 +147,13 @@ class _Reading:
         if name in LABELS:
             self.saw_numbers |= name in {"0", "1", "2"}
             self.saw_a_zero |= name == "0"
+            self.saw_letters |= name in {"e", "n", "c"}
             return LABELS[name]
         self.num_threes += name == "3"
         value = "missing" if cell is None or name in ("", "nan") else f"{str(cell)[:40]!r}"
         raise DataError(
-            f"the label is {value}; expected {', '.join(Label)}, or 0, 1, 2 for them in this order (-1 or - for none)"
+            f"the label is {value}; expected {', '.join(Label)}, or e, n, c or 0, 1, 2 for them in this order (-1 or - "
+            "for none)"
         )
 
     def _one_hot(self, cells: Sequence[object]) -> Label:
@@ -155,7 +169,8 @@ class _Reading:
     def notes(self) -> tuple[str, ...]:
         """Return how the labels were read, for the user."""
         numbers = (f"labels 0, 1, 2 read as {', '.join(_NUMBERS)}",) if self.saw_numbers else ()
-        return (*numbers, *(("labels one-hot",) if self.saw_one_hot else ()))
+        letters = (f"labels e, n, c read as {', '.join(_NUMBERS)}",) if self.saw_letters else ()
+        return (*numbers, *letters, *(("labels one-hot",) if self.saw_one_hot else ()))
 
 
 def _class_names(sheet: Sheet) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class StsData:
     Attributes:
         train: The train pairs.
         dev: The dev pairs.
-        test: The test pairs.
+        test: The test pairs; none if their scores are hidden.
         score_range: The range in the files; the rows' scores are scaled to 0-1.
     """
 
@@ -46,6 +46,11 @@ class StsData:
     dev: RowSet[StsRow]
     test: RowSet[StsRow]
     score_range: tuple[float, float]
+
+    @property
+    def held_out(self) -> dict[str, RowSet[StsRow]]:
+        """Dev, and test if it has scores, by name."""
+        return {name: rows for name, rows in (("dev", self.dev), ("test", self.test)) if len(rows)}
 
 
 def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
@@ -91,18 +96,30 @@ def load_sts(
 
 
 def load_sts_for_evaluation(
-    setting: str, *, score_range: tuple[float, float] | None = None, on_bad_rows: str = "error"
+    setting: str,
+    *,
+    score_range: tuple[float, float] | None = None,
+    on_bad_rows: str = "error",
+    ends_known: bool = True,
 ) -> dict[str, RowSet[StsRow]]:
     """Return the splits to evaluate on: a file as test, or dev and test, if present, of a folder or a hub's data set.
 
-    Raises DataError or HubError for data that cannot be used.
+    Args:
+        setting: The data.
+        score_range: The lowest and highest score; None infers them.
+        on_bad_rows: "error" or "skip".
+        ends_known: False takes the lowest and highest score where no range can be inferred.
+
+    Raises:
+        DataError: The data cannot be used.
+        HubError: The data set cannot be fetched.
     """
     check_on_bad_rows(on_bad_rows)
     if setting == QUICKSTART:
         return {split: _quickstart_sts(split) for split in ("dev", "test")}
     source = find_source(setting, ("dev", "test"), required=())
-    sets, _ = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows)
-    return {"test" if split == LONE else split: source.named(split, rows) for split, rows in sets.items()}
+    sets, _ = parse_sts(source.files, score_range=score_range, on_bad_rows=on_bad_rows, ends_known=ends_known)
+    return {"test" if split == LONE else split: source.named(split, rows) for split, rows in sets.items() if len(rows)}
 
 
 @dataclass(frozen=True)

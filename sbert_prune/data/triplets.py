@@ -73,6 +73,20 @@ def triplets(rows: Sequence[NliRow]) -> Triplets:
     return Triplets(rows, np.frombuffer(indices, dtype=np.int64).reshape(-1, 2))
 
 
+def anchors(rows: Sequence[NliRow], *, hard_negatives: bool) -> Sequence[Sequence[str]]:
+    """Return the triplets of some rows; without hard negatives, where there is none, the pairs of all entailments.
+
+    Raises DataError if no premise has both an entailment and a contradiction, or if no entailment is there at all.
+    """
+    try:
+        return triplets(rows)
+    except DataError:
+        entailed = [] if hard_negatives else [row.sentences for row in rows if row.label is Label.ENTAILMENT]
+        if not entailed:
+            raise
+        return entailed
+
+
 def sample_by_premise(rows: Sequence[NliRow], max_rows: int, *, seed: int) -> list[NliRow]:
     """Return at most `max_rows` rows, in the file's order: whole premises, drawn at random, to keep triplets complete.
 
@@ -163,8 +177,16 @@ def _digest(text: str) -> int:
 def _no_triplets(keys: _Keys) -> str:
     premises = len(np.unique(keys.premises))
     counts = {label: int((keys.labels == number).sum()) for label, number in _LABELS.items()}
+    if not counts[Label.ENTAILMENT]:
+        advice = "The loss mnrl learns from entailments, so it has nothing to learn from; use nli_loss=softmax"
+    elif not counts[Label.CONTRADICTION]:
+        advice = "Train on the entailments alone with nli_hard_negatives=false, or use nli_loss=softmax"
+    else:
+        advice = (
+            "Give data in which premises come with an entailment and a contradiction, train on the entailments alone "
+            "with nli_hard_negatives=false, or use nli_loss=softmax"
+        )
     return (
         f"No triplet can be made of {premises:,} premises with {counts[Label.ENTAILMENT]:,} entailments and "
-        f"{counts[Label.CONTRADICTION]:,} contradictions: no premise has both. Give data in which premises come with "
-        "an entailment and a contradiction, or use the softmax loss."
+        f"{counts[Label.CONTRADICTION]:,} contradictions: no premise has both. {advice}."
     )

@@ -95,22 +95,25 @@ def find_nli(recipe: Recipe, sts: StsData | None, *, trains: bool = True) -> Loa
         trains: False loads the rows for their sentences only, without the check.
     """
     rows = load_nli(_named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
-    loaded = _without_leaks(recipe, "nli", rows, {"dev": sts.dev, "test": sts.test} if sts else {})
+    loaded = _without_leaks(recipe, "nli", rows, sts.held_out if sts else {})
     if not trains or recipe.nli.loss != "mnrl":
         return loaded
-    from sbert_prune.data.triplets import sample_by_premise, triplets
+    from sbert_prune.data.triplets import anchors, sample_by_premise
 
     train, limit = loaded.value.rows, recipe.nli.max_rows
-    num_triplets = len(triplets(train if limit is None else sample_by_premise(train, limit, seed=recipe.seed)))
-    line = f"nli train: {num_triplets:,} triplets of anchor, entailment and contradiction"
-    return replace(loaded, lines=(*loaded.lines, line))
+    limited = train if limit is None else sample_by_premise(train, limit, seed=recipe.seed)
+    examples = anchors(limited, hard_negatives=recipe.nli.hard_negatives)
+    kind = "triplets of anchor, entailment and contradiction"
+    if not recipe.nli.hard_negatives:
+        kind = "pairs of anchor and entailment"
+    return replace(loaded, lines=(*loaded.lines, f"nli train: {len(examples):,} {kind}"))
 
 
 def find_sts(recipe: Recipe) -> Loaded[StsData]:
     """Load the STS pairs, and check that dev and test can be scored."""
     setting = _named_data(recipe, "sts", recipe.sts.data)
     data = load_sts(setting, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows, shares=recipe.split)
-    held_out = {"dev": data.dev, "test": data.test}
+    held_out = data.held_out
     for split, rows in held_out.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
     train = _without_leaks(recipe, "sts", data.train, held_out)

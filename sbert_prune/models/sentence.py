@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from sbert_prune.errors import EncoderError, RoundTripError
 from sbert_prune.models.architectures import architecture_of
 from sbert_prune.models.checkpoint import layer_and_part, refuse_unused
+from sbert_prune.models.tokenizer import replacement
 from sbert_prune.recipe.recipe import DEFAULT_POOLING, FULL_PRECISION
 from sbert_prune.system.folders import whole_folder
 
@@ -98,6 +99,8 @@ def load_saved(checkpoint: Checkpoint, *, max_seq_length: int | None = None) -> 
             reason = f"{type(error).__name__} {reason}".strip()
         advice = next((advice for kinds, advice in _ADVICE if isinstance(error, kinds)), _OTHER_ADVICE)
         raise EncoderError(f"{checkpoint.folder} cannot be loaded: {reason}. {advice}") from error
+    if (described := replacement(checkpoint.folder, model.tokenizer)) is not None:
+        model[0].processor = described
     rows = model[0].auto_model.get_input_embeddings().num_embeddings
     if len(model.tokenizer) > rows:
         raise EncoderError(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sbert_prune.data.rows import Label, take
-from sbert_prune.data.triplets import sample_by_premise, triplets
+from sbert_prune.data.triplets import anchors, sample_by_premise
 from sbert_prune.errors import RecipeError
 from sbert_prune.losses import LOSSES, Loss, build_loss
 from sbert_prune.models.architectures import layers_of
@@ -55,7 +55,7 @@ def _nli_examples(rows: Sequence[NliRow], settings: NliSettings) -> Labelled:
     """Return triplets of texts, or pairs with their class."""
     if LOSSES["nli"][settings.loss].triplets:
         columns = 3 if settings.hard_negatives else 2
-        return [row[:columns] for row in triplets(rows)], None
+        return [row[:columns] for row in anchors(rows, hard_negatives=settings.hard_negatives)], None
     return [row.sentences for row in rows], torch.tensor([_CLASSES[row.label] for row in rows])
 
 
@@ -70,7 +70,9 @@ def _distil_examples(rows: Sequence[TextRow], _settings: AnyPhaseSettings) -> La
 
 
 def _count_nli(rows: Sequence[NliRow], settings: NliSettings) -> int:
-    return len(triplets(rows)) if LOSSES["nli"][settings.loss].triplets else len(rows)
+    if not LOSSES["nli"][settings.loss].triplets:
+        return len(rows)
+    return len(anchors(rows, hard_negatives=settings.hard_negatives))
 
 
 def _count_rows(rows: Sequence[Any], _settings: AnyPhaseSettings) -> int:

@@ -127,8 +127,8 @@ def _warn_of_lost_marks(fit: TextFit) -> str:
     return (
         f"The tokenizer drops {fit.lost_marks:.0%} of the letters and marks (vowel signs, accents) of this "
         f"{fit.script} text before it cuts it, as lower-casing BERT tokenizers do, so that different words become one. "
-        "Take a base_model that keeps them (a cased one). Where the vocabulary has the pieces for them, do_lower_case "
-        "and strip_accents false in tokenizer_config.json will do."
+        "Take a base_model that keeps them (a cased one). Where the vocabulary has the pieces for them, set lowercase "
+        "and strip_accents to false in tokenizer.json, and do_lower_case and strip_accents in tokenizer_config.json."
     )
 
 

@@ -83,8 +83,9 @@ def test_scores_have_the_names_of_the_runs_and_a_reference_is_compared_on_the_sa
     base = tiny_base("bert", depth=4, width=32)
     variant = sbert_prune.prune(base, 2, max_seq_length=32)
 
-    scores = sbert_prune.evaluate(variant, sts_data, reference=sbert_prune.prune(base, 4, max_seq_length=32))
-    alone = sbert_prune.evaluate(variant, sts_data)
+    reference = sbert_prune.prune(base, 4, max_seq_length=32)
+    scores = sbert_prune.evaluate(variant, sts_data, reference=reference, score_range=(0, 5))
+    alone = sbert_prune.evaluate(variant, sts_data, score_range=(0, 5))
 
     test = "sts_test/spearman_cosine"
     assert scores[f"{test}_low"] <= scores[test] <= scores[f"{test}_high"]

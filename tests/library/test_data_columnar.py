@@ -99,7 +99,7 @@ def test_a_dict_of_datasets_is_a_folder_of_splits(tmp_path):
         str(tmp_path / "sts")
     )
 
-    data = load_sts(str(tmp_path / "sts"))
+    data = load_sts(str(tmp_path / "sts"), score_range=(0, 5))
 
     assert (len(data.train), len(data.dev), len(data.test)) == (3, 1, 2)
 

@@ -92,7 +92,10 @@ def test_the_digest_depends_on_order_and_content():
 
 
 BAD_ROWS = {
-    "unknown label": ("a,b,maybe\n", ["nli.csv, line 3", "'maybe'", "entailment, neutral, contradiction, or 0, 1, 2"]),
+    "unknown label": (
+        "a,b,maybe\n",
+        ["nli.csv, line 3", "'maybe'", "contradiction, or e, n, c or 0, 1, 2"],
+    ),
     "label 3": ("a,b,3\n", ["line 3", "'3'", "0, 1, 2"]),
     "missing label": ("a,b,\n", ["line 3", "the label is missing"]),
     "empty premise": (",b,neutral\n", ["line 3", "the premise is empty", "expected a sentence"]),

@@ -66,7 +66,7 @@ def test_an_sts_folder_gives_train_dev_and_test_with_one_range(tmp_path):
         tmp_path, {"train.csv": sts_rows(3, "4.5"), "dev.csv": sts_rows(2, "0.5"), "test.csv": sts_rows(1, "1")}
     )
 
-    data = load_sts(setting)
+    data = load_sts(setting, score_range=(0, 5))
 
     assert data.score_range == (0.0, 5.0)
     assert (data.train.rows[0].score, data.dev.rows[0].score, data.test.rows[0].score) == (0.9, 0.1, 0.2)
@@ -83,7 +83,7 @@ def test_a_given_range_is_kept(tmp_path):
 def test_an_sts_file_is_split_and_the_notes_say_so(tmp_path):
     fill(tmp_path, {"pairs.csv": sts_rows(100)})
 
-    data = load_sts(str(tmp_path / "pairs.csv"))
+    data = load_sts(str(tmp_path / "pairs.csv"), score_range=(0, 5))
 
     assert (len(data.train), len(data.dev), len(data.test)) == (80, 10, 10)
     assert "split 80/10/10 by sentence" in describe_rows("train", data.train)[0]
@@ -92,7 +92,7 @@ def test_an_sts_file_is_split_and_the_notes_say_so(tmp_path):
 def test_a_file_to_evaluate_on_is_the_test_split(tmp_path):
     fill(tmp_path, {"pairs.csv": sts_rows(3)})
 
-    splits = load_sts_for_evaluation(str(tmp_path / "pairs.csv"))
+    splits = load_sts_for_evaluation(str(tmp_path / "pairs.csv"), score_range=(0, 5))
 
     assert {split: len(rows) for split, rows in splits.items()} == {"test": 3}
 
@@ -101,7 +101,7 @@ def test_a_file_to_evaluate_on_is_the_test_split(tmp_path):
 def test_a_folder_to_evaluate_on_gives_what_it_has(tmp_path, names):
     setting = fill(tmp_path, {f"{name}.csv": sts_rows(2) for name in ("train", *names)})
 
-    splits = load_sts_for_evaluation(setting)
+    splits = load_sts_for_evaluation(setting, score_range=(0, 5))
 
     assert tuple(splits) == names
 
@@ -158,7 +158,7 @@ def test_a_bad_split_is_named_by_its_file(tmp_path):
     setting = fill(tmp_path, {"train.csv": sts_rows(3), "dev.csv": sts_rows(2) + "a,b,9\n", "test.csv": sts_rows(2)})
 
     with pytest.raises(DataError, match=r"dev\.csv, line 3: the score is 9; expected 0 to 5"):
-        load_sts(setting)
+        load_sts(setting, score_range=(0, 5))
 
 
 @pytest.mark.parametrize("load", [load_nli, load_sts, load_sts_for_evaluation])
@@ -171,16 +171,13 @@ def test_the_description_lists_files_rows_ranges_and_skipped_rows(tmp_path):
     text = "sentence1,sentence2,score\n" + sts_rows(4) + "a,b,9\n"
     setting = fill(tmp_path, {"train.csv": text, "dev.csv": sts_rows(1), "test.csv": "x,y,1\n"})
 
-    lines = describe_rows("train", load_sts(setting, on_bad_rows="skip").train)
+    lines = describe_rows("train", load_sts(setting, on_bad_rows="skip", score_range=(0, 5)).train)
 
     assert lines[0].startswith(
         f"train: {tmp_path / 'train.csv'}: 4 rows, 1 bad row skipped (comma-separated, quoted; columns sentence1"
     )
-    assert lines[0].endswith("scores 0-5, inferred from 1 to 9)")
-    assert lines[1].endswith(
-        "train.csv, line 6: the score is 9; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets "
-        "it)."
-    )
+    assert lines[0].endswith("scores 0-5, given)")
+    assert lines[1].endswith("train.csv, line 6: the score is 9; expected 0 to 5 (the given range).")
 
 
 def test_rows_without_a_gold_label_are_described(tmp_path):

@@ -19,8 +19,8 @@ from sbert_prune.errors import DataError
 GOOD = "A man sleeps.,A person rests.,3.5\n"
 
 
-def parse_sts(path, **given):
-    return sts_files.parse_sts({"test": [path]}, **given)[0]["test"]
+def parse_sts(path, score_range=(0, 5), **given):
+    return sts_files.parse_sts({"test": [path]}, score_range=score_range, **given)[0]["test"]
 
 
 def saved(folder, name, text):
@@ -67,7 +67,7 @@ def test_columns_are_identified_by_their_names_or_contents(tmp_path, name, text,
 
     assert [(*row.sentences, row.score) for row in rows.rows] == [("One.", "Two.", 0.8), ("Three.", "Four.", 0.5)]
     assert layout in " ".join(rows.notes)
-    assert "scores 0-5, inferred from 2.5 to 4" in rows.notes
+    assert "scores 0-5, given" in rows.notes
 
 
 @pytest.mark.parametrize(
@@ -108,28 +108,88 @@ def test_a_tab_in_a_sentence_is_a_bad_row_and_no_silent_shift(tmp_path):
         parse_sts(path)
 
 
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        ([0.0, 0.5, 1.0], (0.0, 1.0)),
-        ([0.0, 3.5], (0.0, 5.0)),
-        ([1.0] * 99 + [1.2], (0.0, 1.0)),
-        ([0.5] * 98 + [1.2, 4.0], (0.0, 5.0)),
-        ([-1.0, 0.3], (0.0, 1.0)),
-        ([1.0, 2.5, 4.7] * 40, (1.0, 5.0)),
-        ([1.0, 2.5, 4.7] * 40 + [0.0], (0.0, 5.0)),
-        ([1.0, 2.5, 4.7], (0.0, 5.0)),
-        ([4.0, float("nan"), float("inf")], (0.0, 5.0)),
-    ],
-)
-def test_the_range_is_inferred_from_the_scores(scores, expected):
+def steps(low, high, step, count=40):
+    return [low + step * (number % (round((high - low) / step) + 1)) for number in range(count)]
+
+
+def inferred(scores):
     statistics = ScoreStatistics()
     for score in scores:
         statistics.add(score)
+    return ScoreRange.inferred(statistics)
 
-    inferred = ScoreRange.inferred(statistics)
 
-    assert (inferred.low, inferred.high) == expected
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        *((steps(0, high, high / 10), (0, high)) for high in (1, 3, 4, 5, 7, 10, 100)),
+        (steps(0, 5, 1, count=20), (0, 5)),
+        (steps(1, 5, 1), (1, 5)),
+        (steps(1, 7, 1), (1, 7)),
+        ([0.0, 1.0] * 10, (0, 1)),
+        (steps(-1, 1, 0.5), (-1, 1)),
+        ([*steps(0, 5, 1), float("nan"), float("inf")], (0, 5)),
+    ],
+)
+def test_the_range_is_inferred_where_many_scores_reach_both_its_ends(scores, expected):
+    bounds = inferred(scores)
+
+    assert (bounds.low, bounds.high) == expected
+    assert str(bounds) == f"scores {expected[0]:g}-{expected[1]:g}, inferred from {expected[0]:g} to {expected[1]:g}"
+
+
+NOT_INFERRED = {
+    "too few": (steps(0, 5, 1, count=19), "of 19 scores, the range is not inferred"),
+    "half of a range": (steps(0, 2.5, 0.5), "the scores go from 0 to 2.5, which are not the ends of a usual range"),
+    "the upper half": (steps(2, 5, 0.5), "from 2 to 5, which are not the ends"),
+    "an unusual end": (steps(0, 6, 1), "from 0 to 6, which are not the ends"),
+    "nearly the end": (steps(0, 4.8, 0.2), "from 0 to 4.8, which are not the ends"),
+    "a mistake that looks like an end": ([*steps(0, 5, 1), 7], "from 0 to 7, and 7 is far from all others"),
+    "a mistake beyond 1": ([*steps(0, 1, 0.1), 5], "from 0 to 5, and 5 is far from all others"),
+    "some hidden": (
+        [*steps(0, 5, 1), -1, -1],
+        "from -1 to 5, which are not the ends .* may be hidden",
+    ),
+    "some hidden of 0 to 1": ([*steps(0, 1, 0.1), -1, -1], "from -1 to 1, which are not the ends"),
+}
+
+
+@pytest.mark.parametrize(("scores", "expected"), NOT_INFERRED.values(), ids=NOT_INFERRED)
+def test_a_range_that_is_not_certain_is_asked_for(tmp_path, scores, expected):
+    lines = "".join(f"One {number}.,Two.,{score:g}\n" for number, score in enumerate(scores))
+    path = saved(tmp_path, "s.csv", f"sentence1,sentence2,score\n{lines}")
+
+    with pytest.raises(DataError, match=expected + r".*Give the range .*: sts_score_range=LOW-HIGH, such as 0-5\."):
+        parse_sts(path, score_range=None)
+
+    assert len(parse_sts(path, score_range=None, ends_known=False)) == len(scores)
+
+
+def test_skipping_is_not_advised_where_it_would_drop_a_part_of_the_scale(tmp_path):
+    path = saved(tmp_path, "s.csv", "sentence1,sentence2,score\n" + GOOD * 3 + "a,b,5\n")
+
+    with pytest.raises(DataError) as caught:
+        parse_sts(path, score_range=(0, 4))
+
+    assert "line 5: the score is 5; expected 0 to 4 (the given range)" in str(caught.value)
+    assert str(caught.value).endswith("fix the file, or give the range of all its scores: sts_score_range=LOW-HIGH.")
+
+
+def test_a_test_split_with_hidden_scores_is_left_out_and_told(tmp_path):
+    lines = [f"One {number}.,Two.,{score:g}\n" for number, score in enumerate(steps(0, 5, 1))]
+    texts = {"train": lines, "dev": lines, "test": [line.rpartition(",")[0] + ",-1\n" for line in lines]}
+    splits = {name: [saved(tmp_path, f"{name}.csv", "".join(lines))] for name, lines in texts.items()}
+
+    for score_range in (None, (0, 5)):
+        sets, bounds = sts_files.parse_sts(splits, score_range=score_range)
+
+        assert (bounds.low, bounds.high) == (0, 5)
+        assert [len(sets[name]) for name in texts] == [40, 40, 0]
+        assert f"{splits['test'][0]}: its 40 scores are hidden (all are -1), so nothing is" in sets["dev"].notes[-1]
+    with pytest.raises(DataError, match=r"dev\.csv: all 40 scores are -1, which stands for hidden ones"):
+        sts_files.parse_sts({**splits, "dev": [saved(tmp_path, "dev.csv", "".join(texts["test"]))]})
+    with pytest.raises(DataError, match=r"test\.csv: all 40 scores are -1"):
+        sts_files.parse_sts({"test": splits["test"]})
 
 
 def test_a_given_range_scales_the_scores(tmp_path):
@@ -150,7 +210,7 @@ def test_a_range_that_does_not_ascend_is_refused(bounds):
 BAD_SCORES = {
     "above the range": (
         "7",
-        "the score is 7; expected 0 to 5 (inferred from all scores; sts_score_range=LOW-HIGH sets it)",
+        "the score is 7; expected 0 to 5 (the given range)",
     ),
     "negative": ("-0.5", "the score is -0.5; expected 0 to 5"),
     "NaN": ("nan", "the score is nan; expected 0 to 5"),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.data.rows import Label, NliRow
-from sbert_prune.data.triplets import Triplet, sample_by_premise, triplets
+from sbert_prune.data.triplets import Triplet, anchors, sample_by_premise, triplets
 from sbert_prune.errors import DataError
 
 E, N, C = Label.ENTAILMENT, Label.NEUTRAL, Label.CONTRADICTION
@@ -41,8 +41,27 @@ def test_a_hypothesis_judged_both_ways_contradicts_nothing():
 def test_rows_without_a_triplet_are_refused_with_counts_and_advice():
     rows = [NliRow("p", "e", E), NliRow("q", "c", C), NliRow("q", "n", N)]
 
-    with pytest.raises(DataError, match=r"2 premises with 1 entailments and 1 contradictions.*softmax loss"):
+    with pytest.raises(
+        DataError,
+        match=r"2 premises with 1 entailments and 1 contradictions.*nli_hard_negatives=false",
+    ):
         triplets(rows)
+
+
+def test_entailments_alone_are_pairs_where_no_hard_negatives_are_asked_for():
+    rows = [NliRow("p", "e", E), NliRow("p", "n", N), NliRow("q", "f", E)]
+
+    assert list(anchors(rows, hard_negatives=False)) == [("p", "e"), ("q", "f")]
+    with pytest.raises(DataError, match=r"0 contradictions.*nli_hard_negatives=false"):
+        anchors(rows, hard_negatives=True)
+    with pytest.raises(DataError, match=r"0 entailments.*it has nothing to learn from; use nli_loss=softmax"):
+        anchors(rows[1:2], hard_negatives=False)
+
+
+def test_where_triplets_can_be_made_they_are_the_examples():
+    rows = [NliRow("p", "e", E), NliRow("p", "c", C), NliRow("q", "f", E)]
+
+    assert [tuple(row) for row in anchors(rows, hard_negatives=False)] == [("p", "e", "c")]
 
 
 @settings(deadline=None)

@@ -238,3 +238,18 @@ def test_keeping_all_layers_makes_the_reference_alone(project: Project):
     (version,) = MlflowClient(project.uri).search_model_versions("name='sbert-small'")
     assert version.tags["sbert_prune.num_layers"] == "3"
     assert "retention 100.0%" in "\n".join(lines)
+
+
+@pytest.mark.slow
+def test_hidden_test_scores_lead_to_a_result_without_a_test_score(make_project, tmp_path, monkeypatch):
+    project = make_project(tmp_path / "hidden")
+    project.use(monkeypatch)
+    header, *lines = (project.sts / "test.csv").read_text(encoding="utf-8").splitlines()
+    hidden = [header, *(f"{line.rpartition(',')[0]},-1" for line in lines)]
+    (project.sts / "test.csv").write_text("\n".join(hidden), encoding="utf-8")
+
+    run_full(project.recipe())
+
+    metrics = parents(MlflowClient(project.uri))[-1].data.metrics
+    assert "sts_dev/spearman_cosine" in metrics
+    assert not [name for name in metrics if name.startswith(("sts_test/", "quality/retention", "difference/"))]

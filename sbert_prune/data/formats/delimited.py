@@ -1,6 +1,7 @@
 """Csv and tsv text: detect delimiter and quoting, and parse records so that a damaged line costs only one of them."""
 
 import csv
+import re
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
@@ -32,6 +33,29 @@ def parse_lines(lines: Iterable[str], delimiter: str, *, quoted: bool, may_swall
             and the others are records.
     """
     return _quoted_records(lines, delimiter, may_swallow) if quoted else _plain_records(lines, delimiter)
+
+
+_HINT = re.compile(r'\ufeff?"?sep=(.)"?[\r\n]*')
+
+
+class WithoutHint(Iterable[str]):
+    """Lines without the one by which Excel gives the delimiter, `sep=;`; it becomes blank, so all keep their numbers.
+
+    Attributes:
+        delimiter: The delimiter that it gives; None without such a line.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Read the first line."""
+        match = _HINT.fullmatch(next(iter(lines), ""))
+        self._lines, self.delimiter = lines, match[1] if match else None
+
+    def __iter__(self) -> Iterator[str]:
+        lines = iter(self._lines)
+        if self.delimiter is not None:
+            next(lines)
+            yield "\n"
+        yield from lines
 
 
 def usual_width(records: Iterable[Record]) -> tuple[int, int]:
@@ -167,7 +191,7 @@ class _Rewindable:
 
 
 def _is_blank(cells: Sequence[str]) -> bool:
-    return not cells or (len(cells) == 1 and not cells[0].strip())
+    return not any(cell.strip() for cell in cells)  # spreadsheets write the delimiters of empty rows
 
 
 def _fault(error: csv.Error) -> str:
