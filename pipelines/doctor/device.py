@@ -52,7 +52,7 @@ def check_device(device: str, precision: str, parameters: int | None) -> Finding
     """
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-m", __name__, device, precision]
+    command = [sys.executable, "-P", "-m", __name__, device, precision]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         return judge(Torch(**json.loads(done.stdout)), parameters, has_driver=_NVIDIA.exists())

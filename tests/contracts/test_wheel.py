@@ -61,7 +61,7 @@ def test_the_wheel_has_what_commands_read_and_nothing_else(wheel: Path):
     assert {f"{base}/{name.name}" for name in (ROOT / base).iterdir()} <= names
     assert {"sbert_prune/py.typed", f"{metadata}/licenses/LICENSE"} <= names
     scripts = ZipFile(wheel).read(f"{metadata}/entry_points.txt").decode()
-    assert scripts.split() == ["[console_scripts]", SCRIPT, "=", "tuning.__main__:console_script"]
+    assert scripts.split() == ["[console_scripts]", SCRIPT, "=", "sbert_prune.system.launch:console_script"]
 
 
 def test_the_console_script_works_in_an_empty_folder(script: Path, tmp_path: Path):
