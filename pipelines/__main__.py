@@ -15,7 +15,7 @@ import click
 from sbert_prune import __version__
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.system.command_line import PROGRAM
-from sbert_prune.system.launch import rank_and_size, started_by_torchrun
+from sbert_prune.system.launch import complete_identity, rank_and_size, started_by_torchrun
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def run(group: click.Group = main, program: str = "python -m pipelines") -> None
         program: How the user calls this program.
     """
     _make_streams_writable()
+    complete_identity()
     try:
         rank, size = rank_and_size()
         if size > 1 and not started_by_torchrun():

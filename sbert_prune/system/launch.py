@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
+import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +58,23 @@ def prefer_own_packages() -> None:
 def _is_in(root: Path, package: str) -> bool:
     spec = find_spec(package)
     return spec is not None and spec.origin is not None and Path(spec.origin).parent.samefile(root / package)
+
+
+def complete_identity() -> None:
+    """Set HOME and USER, which libraries need, where they are not set and the system does not know the user's id.
+
+    Containers are often started with such an id.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        home = Path(tempfile.gettempdir()) / f"home-of-{os.getuid()}"
+        home.mkdir(mode=0o700, exist_ok=True)
+        os.environ["HOME"] = str(home)
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
 
 
 def console_script() -> None:

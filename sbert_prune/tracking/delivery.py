@@ -21,6 +21,7 @@ from mlflow.utils.credentials import read_mlflow_creds
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.tracking.experiment import chosen_experiment
 from sbert_prune.tracking.secrets import without_password
 from sbert_prune.tracking.spool import Entry, Fault, Kind
 
@@ -82,7 +83,7 @@ def _forbidden(endpoint: str) -> str:
     elif reads and not endpoint.startswith("experiments"):
         place = "its experiment"
     else:
-        number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+        number, name = chosen_experiment()
         place = f"experiment {number or name}"
     where = f" for {endpoint}" if endpoint else ""
     return (
