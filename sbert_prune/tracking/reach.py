@@ -69,7 +69,9 @@ def check_artifacts(client: MlflowClient, uri: str, experiment_id: str, *, write
         raise TrackingError(str(problem))
     if not writes and (repository := _served(location, uri)) is not None:
         host, _, folder = repository.partition(_ARTIFACTS)
-        _raise_for(host, _ask(host, _ARTIFACTS, query={"path": f"{folder.strip('/')}/.sbert-prune"}))
+        answer = _ask(host, _ARTIFACTS, query={"path": f"{folder.strip('/')}/.sbert-prune"})
+        if answer.problem is not None:
+            raise TrackingError(str(_no_endpoint(host, answer.problem)))
 
 
 def artifacts_problem(location: str, uri: str) -> Problem | None:
@@ -78,9 +80,6 @@ def artifacts_problem(location: str, uri: str) -> Problem | None:
     Args:
         location: Where the experiment has its artifacts.
         uri: The tracking URI.
-
-    Raises:
-        TrackingError: The server that stores them does not answer.
     """
     if (folder := local_folder(location)) is not None:
         return unwritable(folder)
@@ -88,7 +87,8 @@ def artifacts_problem(location: str, uri: str) -> Problem | None:
         return _try_client(location, uri)
     host, _, path = f"{repository}/{_PROBE}".partition(_ARTIFACTS)
     answer = _ask(host, f"{_ARTIFACTS}{path}", method="PUT", data=b"sbert-prune")
-    _raise_for(host, answer)
+    if answer.problem is not None:
+        return _no_endpoint(host, answer.problem)
     if answer.status >= 400:
         reason = f"{masked_uri(host)} refuses it with status {answer.status}"
         return not_stored(location, reason, "Ask the server's administrator for EDIT permission")
@@ -105,12 +105,11 @@ def _served(location: str, uri: str) -> str | None:
     return address if _ARTIFACTS in address else None
 
 
-def _raise_for(host: str, answer: _Answer) -> None:
-    if answer.problem is not None:
-        raise TrackingError(
-            f"{masked_uri(host)} answers, but its endpoint for artifacts, which stores the models, does not: "
-            f"{answer.problem}."
-        )
+def _no_endpoint(host: str, problem: str) -> Problem:
+    reason, _, advice = problem.partition(". ")
+    shown = masked_uri(host)
+    found = f"{shown} answers, but its endpoint for artifacts, which stores the models, does not: {reason}"
+    return Problem(found, f"{advice}.", f"curl -sSI {shown}")
 
 
 def _try_client(location: str, uri: str) -> Problem | None:

@@ -75,6 +75,17 @@ def test_the_console_script_works_in_an_empty_folder(script: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_console_script_takes_no_package_of_the_users_own_for_ours(script: Path, tmp_path: Path):
+    for name in ("pipelines", "tuning"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('theirs')")
+    paths = os.pathsep.join((str(tmp_path), str(script.parents[1])))
+
+    listed = run(script, "recipes", cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths})
+
+    assert "quickstart" in listed
+
+
 def test_the_console_script_completes_commands_and_parameters(script: Path, tmp_path: Path, monkeypatch):
     def complete(words: str) -> list[str]:
         monkeypatch.setenv("_SBERT_PRUNE_COMPLETE", "bash_complete")
