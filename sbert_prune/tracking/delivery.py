@@ -47,7 +47,7 @@ def first_line(error: BaseException) -> str:
         case "401", _:
             return _unauthenticated()
         case "403", endpoint:
-            return _forbidden(endpoint)
+            return forbidden(endpoint)
     return without_password(message).splitlines()[0]
 
 
@@ -68,7 +68,8 @@ def _unauthenticated() -> str:
     )
 
 
-def _forbidden(endpoint: str) -> str:
+def forbidden(endpoint: str) -> str:
+    """Return what to do where a server refuses this user an endpoint with status 403."""
     user = read_mlflow_creds().username or "this user"
     reads = re.search(r"/(get[a-z-]*|search|list)$", endpoint)
     permission = (

@@ -21,7 +21,7 @@ from requests.exceptions import RequestException, SSLError, Timeout
 from urllib3.exceptions import ReadTimeoutError
 
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.delivery import first_line
+from sbert_prune.tracking.delivery import first_line, forbidden
 from sbert_prune.tracking.experiment import Problem, local_folder, not_stored, unwritable
 from sbert_prune.tracking.secrets import masked_uri, without_password
 from sbert_prune.tracking.store_uri import TRUST
@@ -89,9 +89,12 @@ def artifacts_problem(location: str, uri: str) -> Problem | None:
     answer = _ask(host, f"{_ARTIFACTS}{path}", method="PUT", data=b"sbert-prune")
     if answer.problem is not None:
         return _no_endpoint(host, answer.problem)
+    if answer.status == 403:
+        found, _, advice = forbidden("mlflow-artifacts/artifacts").partition(". ")
+        return Problem(found, advice, "export MLFLOW_EXPERIMENT_NAME=NAME")
     if answer.status >= 400:
         reason = f"{masked_uri(host)} refuses it with status {answer.status}"
-        return not_stored(location, reason, "Ask the server's administrator for EDIT permission")
+        return not_stored(location, reason, "Ask the server's administrator for the reason")
     with suppress(MlflowException):  # who may not delete it leaves a file of a few bytes, always the same one
         http_request(get_default_host_creds(host), f"{_ARTIFACTS}{path}", "DELETE", max_retries=0, timeout=_TIMEOUT_S)
     return None

@@ -161,7 +161,10 @@ def test_an_artifacts_endpoint_that_fails_alone_is_named(no_pause, monkeypatch: 
 REFUSALS = {
     (500, "Internal Server Error", "text/plain"): (3, "does not: it answers with status 500 .*server's log"),
     (503, "not served", "application/json"): (3, "does not: it answers with status 503 .*server's log"),
-    (403, "{}", "application/json"): (1, "refuses it with status 403. Ask the server's administrator"),
+    (403, "{}", "application/json"): (
+        1,
+        "this user may not do that .status 403 .*EDIT permission on experiment Default",
+    ),
     (401, "{}", "application/json"): (1, "refuses it with status 401. Ask the server's administrator"),
     (200, "{}", "application/json"): (2, None),
 }
