@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from pipelines.doctor.disk import artifacts_problem
 from pipelines.doctor.findings import Finding
-from pipelines.doctor.store import artifacts_problem
 from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, unknown
 from sbert_prune.tracking.secrets import masked_uri, without_password
 

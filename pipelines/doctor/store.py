@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pipelines.doctor.disk import may_write
+from pipelines.doctor.disk import artifacts_problem, may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.experiment import (
     Problem,
     chosen_experiment,
     deleted,
-    local_folder,
     misplaced,
     unknown,
-    unwritable,
 )
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store_uri import (
@@ -113,15 +111,6 @@ def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -
 
 def _problem(problem: Problem) -> Finding:
     return Finding("store", "fail", problem.found, problem.advice, problem.command)
-
-
-def artifacts_problem(location: str) -> Problem | None:
-    """Return why an experiment's artifacts cannot be stored; imports MLflow only where they go elsewhere."""
-    if (folder := local_folder(location)) is not None:
-        return unwritable(folder)
-    from sbert_prune.tracking import reach
-
-    return reach.artifacts_problem(location, tracking_uri())
 
 
 def _unwritable(problem: str, path: Path) -> Finding:
