@@ -2,16 +2,20 @@
 
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
 from sbert_prune import __version__
+from sbert_prune.errors import SbertPruneError
 from sbert_prune.system.command_line import PROGRAM
+from sbert_prune.system.launch import complete_identity, rank_and_size, started_by_torchrun
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,46 @@ def run(group: click.Group = main, program: str = "python -m pipelines") -> None
         group: The commands to choose from.
         program: How the user calls this program.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        group(prog_name=program)
-    elif int(os.environ.get("RANK", "0")) > 0:
-        from pipelines.console import ENDING_SIGNALS
+    _make_streams_writable()
+    complete_identity()
+    try:
+        rank, size = rank_and_size()
+        if size > 1 and not started_by_torchrun():
+            several = f"this is process {rank} of {size}, as WORLD_SIZE and RANK say"
+            click.echo(f"{several}; to run alone: unset WORLD_SIZE RANK", err=True)
+        if rank > 0:
+            _work()
+        elif size > 1:
+            _lead(group, program)
+        else:
+            group(prog_name=program)
+    except SbertPruneError as error:  # of a command, `Command` has printed it
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
 
-        for number in ENDING_SIGNALS:  # the first process writes its checkpoint, and ends the others
-            signal.signal(number, signal.SIG_IGN)
-        from sbert_prune.training.loop import run_worker
 
-        run_worker()
-    else:
-        _lead(group, program)
+def _make_streams_writable() -> None:
+    """Write ? for what the output cannot represent, and to nowhere where a stream is closed."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            while (nowhere := os.open(os.devnull, os.O_RDWR)) < number:
+                pass  # the streams before this one are closed as well
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8"))
+        elif isinstance(stream, TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
+            stream.reconfigure(errors="replace")
+
+
+def _work() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first process comes, a signal ends this one
+    from pipelines.console import ENDING_SIGNALS
+    from sbert_prune.training.distributed import join_group
+    from sbert_prune.training.loop import run_worker
+
+    join_group()
+    for number in ENDING_SIGNALS:  # then it writes its checkpoint, and ends the others
+        signal.signal(number, signal.SIG_IGN)
+    run_worker()
 
 
 def _lead(group: click.Group, program: str) -> None:

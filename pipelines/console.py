@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,7 +103,9 @@ class Command(click.Command):
 def _scratch() -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(scratch_folder())
+            folder = stack.enter_context(scratch_folder())
+            if not os.access(Path.home(), os.W_OK):  # matplotlib would remove a temporary folder when it is gone
+                os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
         except OSError as error:
             raise RecipeError(
                 f"There is no disk space for temporary files ({error.strerror}). "

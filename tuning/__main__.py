@@ -1,7 +1,11 @@
 """Run `sbert-prune COMMAND`, or `python -m tuning COMMAND`: every command of the pipelines, and `search`."""
 
-from pipelines.__main__ import COMMANDS, SUMMARY, Commands, Row, run
 from sbert_prune.system.command_line import PROGRAM
+from sbert_prune.system.launch import prefer_own_packages
+
+prefer_own_packages()
+
+from pipelines.__main__ import COMMANDS, SUMMARY, Commands, Row, run  # noqa: E402 - of a folder that has its own
 
 _SEARCH = Row("tuning.search", "Let Optuna choose which layers to keep and how to train them.")
 _COMPLETION = (

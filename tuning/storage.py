@@ -1,8 +1,12 @@
-"""The database of a study, checked without importing Optuna, so that a mistake is answered within a second."""
+"""Where a study is stored, a database or a journal, checked without importing Optuna, to answer within a second."""
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,13 +46,13 @@ def check_storage(url: str) -> None:
         raise unusable(url, error) from error
 
 
-def unusable(storage: str | None, error: Exception) -> SearchError:
-    """Return the error for a storage that cannot be used; None is the journal beside the tracking store."""
+def unusable(storage: str, error: Exception) -> SearchError:
+    """Return the error for a storage that cannot be used: the URL of a database, or the path of a journal."""
     if isinstance(error, ModuleNotFoundError):
         reason = f"its database driver is not installed ({error.name}). Run: pip install {package_of(error.name)}"
     else:
         reason = reason_of(error)
-    return SearchError(f"storage={masked_uri(storage or 'journal')} cannot be used: {reason}")
+    return SearchError(f"storage={masked_uri(storage)} cannot be used: {reason}")
 
 
 def _location(parts: URL) -> tuple[object, ...]:
@@ -65,3 +69,46 @@ def _check_file(name: str | None) -> None:
     path = Path(name)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written; give a file in a folder that exists and is yours")
+
+
+_LOCK_GRACE_S = 30.0
+"""After this, Optuna takes a lock for one that a killed process has left: a process needs milliseconds."""
+_RECORD = b'{"op_code":'
+
+
+def release_dangling_lock(journal: Path) -> None:
+    """Remove the lock of a journal that a killed process has left, where it is a link to a path that does not exist.
+
+    Optuna follows the link to read its age, and would wait for ever.
+    """
+    lock = journal.with_name(f"{journal.name}.lock")
+    deadline = time.monotonic() + _LOCK_GRACE_S
+    with suppress(FileNotFoundError):  # released
+        made = lock.lstat().st_mtime_ns
+        while not lock.exists() and lock.lstat().st_mtime_ns == made:
+            if time.monotonic() > deadline:
+                lock.unlink()
+            time.sleep(0.05)
+
+
+def complete_records(journal: Path) -> bytes:
+    """Return the content of a journal without a record that a killed process or a full disk has cut off.
+
+    Raises:
+        SearchError: A line is broken otherwise.
+    """
+    *lines, _cut_off = journal.read_bytes().split(b"\n")
+    return b"".join(_complete(line, journal, number) + b"\n" for number, line in enumerate(lines, start=1))
+
+
+def _complete(line: bytes, journal: Path, number: int) -> bytes:
+    """Return a line, or the record that was appended to one that was cut off."""
+    for candidate in (line, line[max(line.rfind(_RECORD), 0) :]):
+        with suppress(ValueError):
+            if isinstance(json.loads(candidate), dict):
+                return candidate
+    rename = f"mv {shlex.quote(str(journal))} {shlex.quote(f'{journal}.damaged')}"
+    raise SearchError(
+        f"{journal} is damaged: its line {number} is no record of Optuna's. Restore a backup, "
+        f"or rename the file to begin the search anew: {rename}"
+    )

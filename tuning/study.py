@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,17 +13,18 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.errors import SearchError
 from sbert_prune.system.processes import Process
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store import alone_in_database
 from sbert_prune.tracking.store_uri import own_folder
 from sbert_prune.training.batches import digest_of
 from tuning.cma_es import CmaEsSampler
-from tuning.storage import unusable
+from tuning.storage import complete_records, release_dangling_lock, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +152,7 @@ def study_exists(name: str, storage: str | None) -> bool:
     try:
         return name in optuna.get_all_study_names(_storage(storage, name))
     except _UNUSABLE as error:
-        raise unusable(storage, error) from error
+        raise unusable(storage or str(journal_of(name)), error) from error
 
 
 def stored_trials(study: Study) -> list[StoredTrial]:
@@ -185,8 +187,10 @@ def open_study(name: str, storage: str | None, aim: Aim, sampler: str, seed: int
         study.sampler = SAMPLERS[sampler](seed + count)
         if count == 0:
             study.set_metric_names(list(aim.metrics))
+    except SearchError:
+        raise
     except _UNUSABLE as error:
-        raise unusable(storage, error) from error
+        raise unusable(storage or str(journal_of(name)), error) from error
     return study
 
 
@@ -194,9 +198,26 @@ def _storage(url: str | None, name: str) -> BaseStorage:
     if url is not None:
         with alone_in_database(url):  # two commands that start on a fresh database would both create its tables
             return optuna.storages.RDBStorage(url)
-    path = journal_of(name)
+    path = journal_of(name).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
+    release_dangling_lock(path)
+    if path.exists() and complete_records(path) != path.read_bytes():
+        _drop_incomplete(path)
     return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _drop_incomplete(journal: Path) -> None:
+    """Write a journal again without records that were cut off, while no other process appends one."""
+    lock, mended = JournalFileSymlinkLock(str(journal)), journal.with_name(f"{journal.name}.mended")
+    lock.acquire()
+    try:
+        with mended.open("wb") as file:
+            file.write(complete_records(journal))
+            file.flush()
+            os.fsync(file.fileno())
+        mended.replace(journal)
+    finally:
+        lock.release()
 
 
 def where_dashboard(name: str, storage: str | None) -> str:

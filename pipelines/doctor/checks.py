@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _NETWORK_TIMEOUT_S = 4.0
 
-_STORE_TIMEOUT_S = 12.0
-"""A server with accounts needs time to check a password."""
+_STORE_TIMEOUT_S = 60.0
+"""A server with accounts needs time to check a password, and an object store's client to be imported."""
 
 _NO_STORE = Remedy(
     "It does not answer in time: check that it is running, or use a file in this folder.", "unset MLFLOW_TRACKING_URI"

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.doctor.findings import Finding, in_bytes
+from pipelines.doctor.findings import SLOW, Finding, in_bytes
 from pipelines.doctor.machine import needed_memory
 from sbert_prune.errors import RecipeError
 from sbert_prune.system.command_line import command_line
@@ -52,12 +52,12 @@ def check_device(device: str, precision: str, parameters: int | None) -> Finding
     """
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-m", __name__, device, precision]
+    command = [sys.executable, "-P", "-m", __name__, device, precision]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         return judge(Torch(**json.loads(done.stdout)), parameters, has_driver=_NVIDIA.exists())
     except subprocess.TimeoutExpired:
-        reason = f"was not imported within {_TIMEOUT_S:g} s"
+        return Finding("torch", "warn", f"was not imported within {_TIMEOUT_S:g} s", *SLOW)
     except (ValueError, TypeError):
         reason = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
     reinstall = 'pip install --force-reinstall "torch==2.13.0"'

@@ -17,6 +17,7 @@ import psutil
 from pipelines.doctor.findings import Finding, State, in_bytes
 from sbert_prune.system.cache import cache_folder
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.experiment import Problem, local_folder, unwritable
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Entry
 from sbert_prune.tracking.store_uri import own_folder, tracking_uri
@@ -152,3 +153,12 @@ def _stores(path: Path) -> list[str]:
     """Return the store of every complete entry of a file."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return [str(json.loads(line).get("store", "a store")) for line in file if Entry.parse(line) is not None]
+
+
+def artifacts_problem(location: str) -> Problem | None:
+    """Return why an experiment's artifacts cannot be stored; imports MLflow only where they go elsewhere."""
+    if (folder := local_folder(location)) is not None:
+        return unwritable(folder)
+    from sbert_prune.tracking import reach
+
+    return reach.artifacts_problem(location, tracking_uri())

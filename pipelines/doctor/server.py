@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from pipelines.doctor.disk import artifacts_problem
 from pipelines.doctor.findings import Finding
-from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted
+from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, unknown
 from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
@@ -65,15 +66,19 @@ def _request() -> str:
     return f"{_API}/get-by-name?{urlencode({'experiment_name': name})}"
 
 
-def _deleted(answer: requests.Response) -> Problem | None:
-    """Return the problem that the experiment was deleted; None if it was not, or does not exist."""
+def _experiment_problem(answer: requests.Response) -> Problem | None:
+    """Return why nothing can be recorded in the experiment; None where it can, or where a command will create it."""
+    experiment_id, _ = chosen_experiment()
+    if answer.status_code == 404 and experiment_id is not None:
+        return unknown(experiment_id)
     try:
         experiment = answer.json().get("experiment", {})
     except (ValueError, AttributeError):
         return None
-    if experiment.get("lifecycle_stage") != "deleted":
-        return None
-    return deleted(str(experiment.get("experiment_id")), str(experiment.get("name")))
+    if experiment.get("lifecycle_stage") == "deleted":
+        return deleted(str(experiment.get("experiment_id")), str(experiment.get("name")))
+    location = experiment.get("artifact_location")
+    return artifacts_problem(location) if location else None
 
 
 def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
@@ -86,7 +91,7 @@ def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
     if running.partition(".")[0] != installed.partition(".")[0]:
         advice = f"It cannot store models in the format of MLflow {installed}: upgrade it, on the server."
         return _fail(summary, advice, f'pip install "mlflow=={installed}"')
-    if (problem := _deleted(answer)) is not None:
+    if (problem := _experiment_problem(answer)) is not None:
         return _fail(f"{summary}: {problem.found}", problem.advice, problem.command)
     return Finding("store", "ok", f"{summary}{f' (here: {installed})' if running != installed else ''}, answers")
 

@@ -15,10 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pipelines.doctor.disk import may_write
+from pipelines.doctor.disk import artifacts_problem, may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
-from sbert_prune.tracking.experiment import chosen_experiment, deleted, misplaced
+from sbert_prune.tracking.experiment import (
+    Problem,
+    chosen_experiment,
+    deleted,
+    misplaced,
+    unknown,
+)
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store_uri import (
     check_store,
@@ -37,6 +43,8 @@ def check_file(path: Path) -> Finding:
     if not may_write(path.parent):
         return _unwritable(f"the folder {path.parent} cannot be written", path.parent)
     if not path.exists():
+        if (experiment_id := chosen_experiment()[0]) not in {None, "0"}:
+            return _problem(unknown(str(experiment_id)))
         return Finding("store", "ok", f"{path}: does not exist yet, the first command creates it")
     try:
         path.open("r+b").close()
@@ -77,7 +85,7 @@ def _check_contents(database: sqlite3.Connection, path: Path) -> Finding:
 
 
 def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -> Finding | None:
-    """Find what makes every command refuse the store: it was moved or copied, or the experiment was deleted.
+    """Find what makes every command refuse the store: moved or copied, or an experiment that takes no runs or models.
 
     Args:
         fetch_row: Returns the first row of a query with one value, `?`.
@@ -86,9 +94,9 @@ def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -
     experiment_id, name = chosen_experiment()
     column, value = ("experiment_id", experiment_id) if experiment_id is not None else ("name", name)
     query = f"SELECT experiment_id, name, artifact_location, lifecycle_stage FROM experiments WHERE {column} = ?"
-    row = fetch_row(query, value)
+    row = fetch_row(query, value) if column == "name" or value.isdecimal() else None
     if row is None:
-        return None
+        return _problem(unknown(experiment_id)) if experiment_id is not None else None
     experiment_id, name, location, stage = map(str, row)
 
     def has_runs() -> bool:
@@ -97,7 +105,12 @@ def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -
     problem = misplaced(path, location, has_runs=has_runs) if path is not None else None
     if problem is None and stage == "deleted":
         problem = deleted(experiment_id, name)
-    return Finding("store", "fail", problem.found, problem.advice, problem.command) if problem is not None else None
+    problem = problem or artifacts_problem(location)
+    return _problem(problem) if problem is not None else None
+
+
+def _problem(problem: Problem) -> Finding:
+    return Finding("store", "fail", problem.found, problem.advice, problem.command)
 
 
 def _unwritable(problem: str, path: Path) -> Finding:

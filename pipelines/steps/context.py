@@ -141,7 +141,7 @@ def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = 
     Runs that killed commands left open are closed.
 
     Args:
-        records: Refuse a store in which no run can be recorded.
+        records: Refuse a store in which no run can be recorded, or no artifact stored.
         artifacts: Whether the command reads or writes artifacts, so that it cannot work without them.
         writes: Whether the command cannot work without writing to the store.
 
@@ -152,7 +152,7 @@ def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = 
     if store.problem is not None and records:
         raise TrackingError(str(store.problem))
     if artifacts and store.problem is None:
-        check_artifacts(store.client, store.uri, store.experiment_id)
+        check_artifacts(store.client, store.uri, store.experiment_id, writes=records)
     if store.problem is None:  # of a deleted experiment, the store would reject the entries that wait for its runs
         tidy_up(store)
     try:

@@ -6,7 +6,7 @@ import gc
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -126,12 +126,20 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 def check_may_register(store: Store, name: str) -> None:
     """Check, before training, that the user may change a registered model, by writing its description again.
 
-    Raises TrackingError.
+    MLflow keeps prompts in the same table, and would add a version to a prompt of this name. Raises TrackingError.
     """
     try:
         description = store.client.get_registered_model(name).description
-    except FAULTS:
-        return  # it does not exist yet; or the store fails, which the next step reports
+    except FAULTS:  # it does not exist yet; or the store fails, which the next step reports
+        prompt = None
+        with suppress(*FAULTS):
+            prompt = store.client.get_prompt(name)
+        if prompt is not None:
+            raise TrackingError(
+                f"registered_model={name} is a prompt in MLflow's registry, where names are given once. "
+                "Give another name: registered_model=NAME"
+            ) from None
+        return
     with store_errors(f"No version of {name} could be registered"):
         store.client.update_registered_model(name, description)
 

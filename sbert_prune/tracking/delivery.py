@@ -21,6 +21,7 @@ from mlflow.utils.credentials import read_mlflow_creds
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
+from sbert_prune.tracking.experiment import chosen_experiment
 from sbert_prune.tracking.secrets import without_password
 from sbert_prune.tracking.spool import Entry, Fault, Kind
 
@@ -46,7 +47,7 @@ def first_line(error: BaseException) -> str:
         case "401", _:
             return _unauthenticated()
         case "403", endpoint:
-            return _forbidden(endpoint)
+            return forbidden(endpoint)
     return without_password(message).splitlines()[0]
 
 
@@ -67,7 +68,8 @@ def _unauthenticated() -> str:
     )
 
 
-def _forbidden(endpoint: str) -> str:
+def forbidden(endpoint: str) -> str:
+    """Return what to do where a server refuses this user an endpoint with status 403."""
     user = read_mlflow_creds().username or "this user"
     reads = re.search(r"/(get[a-z-]*|search|list)$", endpoint)
     permission = (
@@ -82,7 +84,7 @@ def _forbidden(endpoint: str) -> str:
     elif reads and not endpoint.startswith("experiments"):
         place = "its experiment"
     else:
-        number, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+        number, name = chosen_experiment()
         place = f"experiment {number or name}"
     where = f" for {endpoint}" if endpoint else ""
     return (

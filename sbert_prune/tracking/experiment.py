@@ -1,17 +1,22 @@
-"""What makes an experiment unusable: its store was moved or copied, or it was deleted. Imports no MLflow."""
+"""What makes an experiment unusable: it was moved, deleted, or its artifacts cannot be stored. Imports no MLflow."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters at least: C: is a disk
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,21 @@ class Problem:
 
 
 def chosen_experiment() -> tuple[str | None, str]:
-    """Return the id of the experiment that the environment chooses, or None, and the name that counts then."""
-    return os.environ.get("MLFLOW_EXPERIMENT_ID") or None, os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default")
+    """Return the id of the experiment that the environment chooses, or None, and the name that counts then.
+
+    An empty variable is one that is not set.
+    """
+    experiment_id, name = (os.environ.get(f"MLFLOW_EXPERIMENT_{key}", "") for key in ("ID", "NAME"))
+    return experiment_id.strip() or None, name if name.strip() else "Default"
+
+
+def unknown(experiment_id: str) -> Problem:
+    """Return the problem of an id that the store does not know."""
+    return Problem(
+        f"MLFLOW_EXPERIMENT_ID={experiment_id}: the tracking store has no such experiment",
+        "Give the id of one that `mlflow experiments search` lists, or use the default: unset MLFLOW_EXPERIMENT_ID",
+        "unset MLFLOW_EXPERIMENT_ID",
+    )
 
 
 def deleted(experiment_id: str, name: str) -> Problem:
@@ -47,6 +65,36 @@ def deleted(experiment_id: str, name: str) -> Problem:
     )
 
 
+def local_folder(location: str) -> Path | None:
+    """Return the folder of artifacts that are stored on this machine; None for other places."""
+    if location.startswith("file:"):
+        return Path(url2pathname(urlsplit(location).path))
+    return None if _SCHEME.match(location) else Path(location)
+
+
+def unwritable(folder: Path) -> Problem | None:
+    """Return the problem of a folder in which no artifact can be stored, and which need not exist; else None."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        with TemporaryFile(dir=nearest) as file:
+            file.write(b"sbert-prune")
+            file.flush()
+    except OSError as error:
+        reason = f"{nearest} cannot be written ({error.strerror})"
+        return not_stored(str(folder), reason, "Make it a folder with free space that this user may write")
+    return None
+
+
+def not_stored(location: str, reason: str, advice: str) -> Problem:
+    """Return the problem of a place in which no artifact can be stored."""
+    elsewhere = "mlflow experiments create -n NAME --artifact-location FOLDER && export MLFLOW_EXPERIMENT_NAME=NAME"
+    return Problem(
+        f"no model or other artifact can be stored in {location}, where the experiment has them: {reason}",
+        f"{advice}; or use an experiment that has them elsewhere: {elsewhere}",
+        elsewhere,
+    )
+
+
 def misplaced(path: Path, location: str, *, has_runs: Callable[[], bool]) -> Problem | None:
     """Return the problem of a SQLite store that was moved or copied: it names artifacts by paths in the old folder.
 
@@ -55,8 +103,8 @@ def misplaced(path: Path, location: str, *, has_runs: Callable[[], bool]) -> Pro
         location: Where the experiment has its artifacts.
         has_runs: Returns whether the experiment has runs.
     """
-    artifacts = Path(url2pathname(urlsplit(location).path) if location.startswith("file:") else location)
-    if not artifacts.is_absolute() or artifacts.is_relative_to(path.parent.resolve()):
+    artifacts = local_folder(location)
+    if artifacts is None or not artifacts.is_absolute() or artifacts.is_relative_to(path.parent.resolve()):
         return None
     old_folder = artifacts.parents[1]
     moved_along = (path.parent / artifacts.relative_to(old_folder)).exists()

@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.creation import RequestIds, create_once
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
-from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced
+from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced, unknown
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
 from sbert_prune.tracking.locks import check_usable, file_lock
 from sbert_prune.tracking.reach import check_answers
@@ -98,7 +98,7 @@ def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = Tr
                 check_usable(path, writes=writes)
             client = MlflowClient(uri)
             experiment_id = _experiment(client)
-        experiment = client.get_experiment(experiment_id)
+        experiment = _existing(client, experiment_id)
         _check_location(client, experiment, uri)
         if _KIND[0] not in experiment.tags:
             with suppress(MlflowException):  # optional: the user may have read permission only
@@ -108,6 +108,15 @@ def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = Tr
     is_deleted = experiment.lifecycle_stage == LifecycleStage.DELETED
     problem = deleted(experiment_id, str(experiment.name)) if is_deleted else None
     return Store(client, uri, experiment_id, outbox, pulse, problem)
+
+
+def _existing(client: MlflowClient, experiment_id: str) -> Experiment:
+    try:
+        return client.get_experiment(experiment_id)
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            raise
+        raise TrackingError(str(unknown(experiment_id))) from error
 
 
 def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import distributed
 
+from sbert_prune.errors import TrainingError
+from sbert_prune.system.launch import rank_and_size
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TIMEOUT = timedelta(days=7)  # the other processes wait while the main one evaluates or logs
+_JOIN_TIMEOUT = timedelta(minutes=5)  # they join as soon as they have imported torch, on other machines as well
+_LEAVE_TIMEOUT = timedelta(seconds=20)  # where nothing was trained, they have been waiting since they were started
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +96,53 @@ class WorkerGroup:
         return value if self.is_main else pickle.loads(box[0])  # type: ignore[arg-type]
 
 
-def join_group() -> WorkerGroup:
-    """Return the group of this process; the first call joins it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+def join_group(wait: timedelta = _JOIN_TIMEOUT) -> WorkerGroup:
+    """Return the group of this process; the first call joins it.
+
+    Args:
+        wait: How long the main process waits for the others, which wait for it as long as it works.
+
+    Raises:
+        RecipeError: torchrun's variables do not fit together.
+        TrainingError: The other processes do not come, or cannot be connected.
+    """
+    rank, size = rank_and_size()
     if size == 1:
         return WorkerGroup()
     if not distributed.is_initialized():
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, timeout=_TIMEOUT)
+        _join(size, _TIMEOUT if rank else wait)
     return WorkerGroup(distributed.get_rank(), size)
+
+
+def _join(size: int, wait: timedelta) -> None:
+    """Join the group in a thread, as a process that waits outside Python does not react to signals."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    faults: list[Exception] = []
+
+    def join() -> None:
+        try:
+            distributed.init_process_group(backend, timeout=_TIMEOUT)
+        except (RuntimeError, ValueError, OSError) as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=join, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + wait.total_seconds()
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(_POLL_S)
+    if not faults and not thread.is_alive():
+        return
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    reason = str(faults[0]).strip().splitlines()[0] if faults else f"none came within {wait.seconds} s"
+    raise TrainingError(
+        f"WORLD_SIZE={size}, but the other processes could not be joined at {address}: {reason}. "
+        "Start all of them, as torchrun does; to run alone: unset WORLD_SIZE RANK"
+    )
 
 
 def leave_group() -> None:
     """End the other processes' `run_worker` and leave the group."""
-    group = join_group()  # the other processes wait even if nothing was trained
+    group = join_group(_LEAVE_TIMEOUT)  # the other processes wait even if nothing was trained
     if group.size > 1:
         group.broadcast(None)
         distributed.destroy_process_group()

@@ -61,7 +61,7 @@ def test_the_wheel_has_what_commands_read_and_nothing_else(wheel: Path):
     assert {f"{base}/{name.name}" for name in (ROOT / base).iterdir()} <= names
     assert {"sbert_prune/py.typed", f"{metadata}/licenses/LICENSE"} <= names
     scripts = ZipFile(wheel).read(f"{metadata}/entry_points.txt").decode()
-    assert scripts.split() == ["[console_scripts]", SCRIPT, "=", "tuning.__main__:console_script"]
+    assert scripts.split() == ["[console_scripts]", SCRIPT, "=", "sbert_prune.system.launch:console_script"]
 
 
 def test_the_console_script_works_in_an_empty_folder(script: Path, tmp_path: Path):
@@ -73,6 +73,17 @@ def test_the_console_script_works_in_an_empty_folder(script: Path, tmp_path: Pat
     assert f"Every value of one: {SCRIPT} recipes --name NAME." in listed
     assert run_script(script, tmp_path, "--version") == f"{SCRIPT}, version {__version__}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_console_script_takes_no_package_of_the_users_own_for_ours(script: Path, tmp_path: Path):
+    for name in ("pipelines", "tuning"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('theirs')")
+    paths = os.pathsep.join((str(tmp_path), str(script.parents[1])))
+
+    listed = run(script, "recipes", cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths})
+
+    assert "quickstart" in listed
 
 
 def test_the_console_script_completes_commands_and_parameters(script: Path, tmp_path: Path, monkeypatch):

@@ -4,7 +4,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,6 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", self.server.content_type)
         self.end_headers()
         self.wfile.write(self.server.body.encode())
+
+    do_PUT = do_DELETE = do_GET  # noqa: N815 - names of http.server
 
     def log_message(self, *_: object) -> None:
         pass
@@ -154,6 +156,32 @@ def test_an_artifacts_endpoint_that_fails_alone_is_named(no_pause, monkeypatch: 
         check_artifacts(client, address, "0")
 
     assert server.count == 4
+
+
+REFUSALS = {
+    (500, "Internal Server Error", "text/plain"): (3, "does not: it answers with status 500 .*server's log"),
+    (503, "not served", "application/json"): (3, "does not: it answers with status 503 .*server's log"),
+    (403, "{}", "application/json"): (
+        1,
+        "this user may not do that .status 403 .*EDIT permission on experiment Default",
+    ),
+    (401, "{}", "application/json"): (1, "refuses it with status 401. Ask the server's administrator"),
+    (200, "{}", "application/json"): (2, None),
+}
+
+
+@pytest.mark.parametrize("answer", REFUSALS, ids=str)
+def test_a_server_that_refuses_to_store_a_file_is_found_before_any_work(no_pause, answer):
+    """Where it takes the file, a second request deletes it."""
+    count, said = REFUSALS[answer]
+    client = SimpleNamespace(get_experiment=lambda _: SimpleNamespace(artifact_location="mlflow-artifacts:/0"))
+    with answering(*answer) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+
+        with pytest.raises(TrackingError, match=said) if said else nullcontext():
+            check_artifacts(client, address, "0", writes=True)
+
+    assert server.count == count
 
 
 def test_a_certificate_that_is_not_trusted_is_reported_at_once_with_the_variable_to_set(tmp_path, monkeypatch):

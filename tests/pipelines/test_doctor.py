@@ -103,6 +103,7 @@ def test_one_check_that_fails_or_hangs_takes_no_other_along():
         Check("broken", partial(_raise, KeyError("x"))),
         Check("refused", partial(_raise, DataError("x.csv is empty. Fill it.")), Remedy("", "")),
         Check("hangs", lambda: never.wait() and [], Remedy("It hangs.", "kill it"), timeout_s=0.2),
+        Check("imports slowly", lambda: never.wait() and [], timeout_s=0.2),
         Check("sound", lambda: [Finding("sound", "ok", "well")]),
     ]
 
@@ -113,10 +114,13 @@ def test_one_check_that_fails_or_hangs_takes_no_other_along():
         ("broken", "warn"),
         ("refused", "fail"),
         ("hangs", "fail"),
+        ("imports slowly", "warn"),
         ("sound", "ok"),
     ]
     assert found[0].found == "could not be checked (KeyError: 'x')"
     assert (found[2].found, found[2].command) == ("no answer within 0.2 s", "kill it")
+    assert "not done within 0.2 s" in found[3].found
+    assert "bug" not in found[3].advice
 
 
 def _raise(error):

@@ -68,6 +68,15 @@ def test_a_torch_that_cannot_be_imported_is_told_of(tmp_path, monkeypatch):
     assert finding.command.startswith("pip install")
 
 
+def test_a_torch_that_takes_long_to_import_is_not_called_broken(monkeypatch):
+    monkeypatch.setattr("pipelines.doctor.device._TIMEOUT_S", 0.01)
+
+    finding = check_device("auto", "auto", None)
+
+    assert (finding.state, finding.found) == ("warn", "was not imported within 0.01 s")
+    assert "install" not in finding.advice + finding.command
+
+
 GPU = Torch("2.13.0", "12.8", "cuda, bfloat16", "", "NVIDIA H100", 80 * 10**9)
 
 

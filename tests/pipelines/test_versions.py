@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from sbert_prune.errors import TrackingError
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import TAGS_CHECKSUM, Version
 from sbert_prune.tracking.store import connect
@@ -81,3 +82,13 @@ def test_a_checksum_matches_the_version_read_from_the_registry(store, value):
     assert registry.tags_checksum(version) != registry.tags_checksum(
         replace(version, metrics=version.metrics | {"size/disk_mb": 2 * value})
     )
+
+
+def test_the_name_of_a_prompt_is_refused_before_training(store):
+    """MLflow keeps prompts among the registered models, and would add a version to it."""
+    store.client.register_prompt(NAME, "Say {{x}}")
+
+    with pytest.raises(TrackingError, match=f"registered_model={NAME} is a prompt .* Give another name"):
+        registry.check_may_register(store, NAME)
+
+    registry.check_may_register(store, "another")

@@ -22,6 +22,7 @@ from tuning.study import (
     earlier_trial,
     enqueue,
     fail_and_requeue,
+    journal_of,
     open_study,
     stored_trials,
     wait_for_claims,
@@ -187,3 +188,67 @@ def test_the_time_to_read_trials_grows_with_their_number(study):
     fill(400)
 
     assert seconds() < 30 * few + 0.05
+
+
+TORN = b'{"op_code":8,"worker_id":"w","trial_id":0,"user_at'
+TAILS = {
+    "cut off": TORN,
+    "zeros, as after a power failure": bytes(300),
+    "cut off, and appended to since": TORN + b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"a":1}}\n',
+    "zeros, and appended to since": bytes(9) + b'{"op_code":8,"worker_id":"w","trial_id":0,"user_attr":{"a":1}}\n',
+}
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+def test_a_record_that_was_cut_off_costs_a_study_nothing_else(study, tail):
+    study.tell(train(study), 0.5)
+    with journal_of("s").open("ab") as file:
+        file.write(tail)
+
+    for _ in range(2):
+        again = open_study("s", None, Aim(), "tpe", 0)
+        again.tell(train(again), 0.25)
+
+    assert [trial.score for trial in stored_trials(open_study("s", None, Aim(), "tpe", 0))] == [0.5, 0.25, 0.25]
+    assert [path.name for path in journal_of("s").parent.iterdir()] == ["s.journal"]
+
+
+def test_a_study_whose_file_was_cut_off_in_its_first_record_begins_anew(study):
+    journal_of("s").write_bytes(TORN)
+
+    assert stored_trials(open_study("s", None, Aim(), "tpe", 0)) == []
+
+
+@pytest.mark.parametrize("line", [b"no record", b"[1]", b"", b"\xff\xfe"])
+def test_a_journal_that_is_damaged_otherwise_is_named_with_its_line_and_left_alone(study, line):
+    path = journal_of("s")
+    damaged = path.read_bytes() + line + b"\n"
+    path.write_bytes(damaged)
+
+    with pytest.raises(SearchError, match=rf"{path} is damaged: its line 3 .* mv {path} {path}.damaged"):
+        open_study("s", None, Aim(), "tpe", 0)
+
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.filterwarnings("ignore:The value of `grace_period`")  # a second is enough for a test
+@pytest.mark.parametrize("target", [".sbert-prune/search/s.journal", "/nowhere/s.journal", None])
+def test_a_lock_that_a_killed_command_has_left_is_released(study, monkeypatch, tmp_path, target):
+    """Optuna links it to the journal, by a path that depends on the folder where the store's address is relative."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setattr("tuning.storage._LOCK_GRACE_S", 0.1)
+    monkeypatch.setattr("optuna.storages.journal.JournalFileSymlinkLock.__init__.__defaults__", (1,))
+    (tmp_path / ".sbert-prune" / "search" / "s.journal.lock").symlink_to(target or journal_of("s").absolute())
+
+    again = open_study("s", None, Aim(), "tpe", 0)
+    again.tell(train(again), 0.5)
+
+    assert [trial.score for trial in stored_trials(again)] == [0.5]
+
+
+def test_a_lock_of_a_command_at_work_is_awaited(study, tmp_path):
+    lock = tmp_path / ".sbert-prune" / "search" / "s.journal.lock"
+    lock.symlink_to("s.journal, by a path that leads nowhere")
+    threading.Timer(0.2, lock.unlink).start()
+
+    assert stored_trials(open_study("s", None, Aim(), "tpe", 0)) == []
