@@ -13,7 +13,8 @@ from tests.stores import STORE, copy_store, made_once
 
 ROOT = Path(__file__).parents[1]
 NAME = "sbert-quickstart"
-SIX, THREE = "full L6 drop-top s42", "full L3 drop-top s42"
+_HOW = "drop-alternate nli+distil+sts s42"
+SIX, THREE = f"full L6 {_HOW}", f"full L3 {_HOW}"
 """The names of the two commands' runs."""
 
 
@@ -42,8 +43,8 @@ def make_quickstart(folder: Path) -> None:
     launched = [f"{bin_folder}/mlflow", "run", str(ROOT), "-e", "full", "-P", "layers=6", "--env-manager", "local"]
     (folder / "output.txt").write_text(_done(folder, launched))
     command = [sys.executable, "-m", "pipelines"]
-    _done(folder, [*command, "full", "--layers", "3"])
-    _done(folder, [*command, "promote", "--registered-model", NAME, "--version", "2", "--margin", "0.06"])
+    _done(folder, [*command, "full", "--layers", "3", "--distil-epochs", "0.25"])
+    _done(folder, [*command, "promote", "--registered-model", NAME, "--version", "2"])
 
 
 def _done(folder: Path, command: list[str]) -> str:

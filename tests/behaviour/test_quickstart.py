@@ -22,7 +22,7 @@ from tests.quickstart_store import NAME, SIX, Quickstart
 
 pytestmark = pytest.mark.slow
 
-RECIPE = load_recipe("quickstart")
+RECIPE = load_recipe("quickstart", {"sts.distillation": "0"})
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +36,7 @@ def test_mlflow_run_makes_a_registered_variant_of_six_layers(quickstart: Quickst
 
     assert f"models:/{NAME}/2" in quickstart.output
     assert version.tags["sbert_prune.num_layers"] == "6"
-    assert 0.85 < float(version.tags["quality/retention"]) < 1.1
+    assert 0.95 < float(version.tags["quality/retention"]) < 1.1
 
 
 def test_mlflows_own_run_is_the_parent_and_ends_finished(quickstart: Quickstart):

@@ -13,7 +13,7 @@ from sbert_prune.data.quickstart.splits import Split, normalise, parse_split, sp
 from sbert_prune.data.rows import Label, NliRow, StsRow
 
 NUM_SCENES: dict[Split, int] = {"train": 2000, "dev": 200, "test": 400}
-NUM_PAIRS: dict[Split, int] = {"train": 3000, "dev": 500, "test": 1000}
+NUM_PAIRS: dict[Split, int] = {"train": 3000, "dev": 2000, "test": 1000}
 
 _NUM_WORDS = range(5, 19)
 # A sentence belongs to one split (splits.py), so words are drawn again until a sentence belongs to the right one. After
