@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from pipelines.console import echo
+from pipelines.console import echo, report_facts
 from pipelines.flows.next_step import next_lines
 from pipelines.flows.summary import summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
@@ -77,7 +77,9 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
         )
         if ended_early:
             echo(f"trials end early: {ended_early}")
-        if any(trial.state == TrialState.RUNNING for trial in stored_trials(study)):
+        in_training = [trial.number for trial in stored_trials(study) if trial.state == TrialState.RUNNING]
+        if in_training:
+            report_facts(study=name, in_training=in_training)
             return [
                 "",
                 "another command is still training some of these trials: the one that ends last gives the answer",
@@ -142,6 +144,7 @@ def _answer(
         zero_layer=prepare.zero_layer_baseline(search),
     )
     lines = publish(run, report)
+    report_facts(stage=challenger)
     return [
         *lines,
         *summarise(search.context.store, version, its_reference),

@@ -46,7 +46,7 @@ from click.testing import CliRunner
 from pipelines.commands.full import full
 
 variant = sbert_prune.prune(sys.argv[1], 2, strategy="keep-ends", max_seq_length=32)
-variant = sbert_prune.train(variant, "quickstart", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1)
+variant = sbert_prune.train(variant, "quickstart-paper", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1)
 print(json.dumps({
     "kept": variant.lineage.kept_layers,
     "loss": variant.lineage.phases[0].settings["loss"],
@@ -122,7 +122,10 @@ def test_a_new_strategy_and_a_new_loss_are_rows_that_train(changed):
 def test_a_new_field_is_an_option_of_full_with_its_help(report):
     text = " ".join(report["help"].split())
 
-    assert "--nli-sharpness TEXT nli: How sharp the labels are. Above 0, at most 1." in text
+    shown = (
+        "--nli-sharpness NUMBER nli: How sharp the labels are. Above 0, at most 1. [default: the recipe's, else 0.5]"
+    )
+    assert shown in text
 
 
 def test_a_new_field_is_a_parameter_of_runs_and_part_of_the_digests(report):
@@ -151,7 +154,8 @@ def shown():
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.path)
 def test_every_setting_has_a_help_that_full_shows(setting, shown):
     assert setting.description.endswith(".")
-    assert f"--{setting.parameter.replace('_', '-')} TEXT {setting.help}" in shown
+    default = f" [default: the recipe's, else {setting.default}]" if setting.default else ""
+    assert f"--{setting.parameter.replace('_', '-')} {setting.kind} {setting.help}{default}" in shown
 
 
 def test_settings_are_those_that_a_run_has_as_parameters():
