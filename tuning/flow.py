@@ -20,6 +20,7 @@ from tuning.constraints import within_latency
 from tuning.context import SearchContext
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.messages import TrainingRows
+from tuning.plan import trainings_line
 from tuning.proposals import Controls, Proposals
 from tuning.report import SearchReport, publish
 from tuning.scheduler import run_trials
@@ -52,7 +53,7 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
         _resume(inner, run, study)
         latencies = prepare.latencies(recipe, inputs, study=study, aim=aim, space=space)
         space = within_latency(space, aim, latencies)
-        echo(f"space     {space}", f"aim       {aim}")
+        echo(f"space     {space}", f"aim       {aim}", trainings_line(study, space, recipe, settings))
         reference = find_or_build_reference(inner, recipe, inputs, anew=False)
         search_context = SearchContext(
             context=inner,

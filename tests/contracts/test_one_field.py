@@ -46,7 +46,9 @@ from click.testing import CliRunner
 from pipelines.commands.full import full
 
 variant = sbert_prune.prune(sys.argv[1], 2, strategy="keep-ends", max_seq_length=32)
-variant = sbert_prune.train(variant, "quickstart-paper", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1)
+variant = sbert_prune.train(
+    variant, "quickstart-paper", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1
+)
 print(json.dumps({
     "kept": variant.lineage.kept_layers,
     "loss": variant.lineage.phases[0].settings["loss"],
