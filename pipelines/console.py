@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -10,14 +11,16 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
+from sbert_prune.system.command_line import command_line
 from sbert_prune.system.folders import scratch_folder
 from sbert_prune.tracking.secrets import without_password
 
@@ -56,6 +59,14 @@ it is the way to end at once a command that hangs, and the next command closes i
 """
 
 
+FIRST_HEADING, MORE_HEADING = "Options", "More options"
+_SHORT_HELP = 16
+"""A help of up to so many options has no further headings."""
+
+AS_JSON = "sbert_prune.json"
+"""The key under which click's context holds whether the result is printed as JSON."""
+
+
 class Command(click.Command):
     """A command that answers a user's mistake with one paragraph and exit status 2, and closes its runs on a signal.
 
@@ -63,10 +74,27 @@ class Command(click.Command):
     refused. `verify` ends with 5 on findings.
     """
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options that matter first, and the others of a long help under their headings."""
+        sections: dict[str, list[tuple[str, str]]] = {FIRST_HEADING: [], MORE_HEADING: []}
+        is_short = len(self.params) <= _SHORT_HELP
+        for parameter in self.get_params(ctx):
+            heading = FIRST_HEADING if is_short else getattr(parameter, "heading", FIRST_HEADING)
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+        if any(parameter.name == "recipe" for parameter in self.params):
+            formatter.write_paragraph()
+            formatter.write_text(f"Every value of a recipe: {command_line('recipes', name='NAME')}")
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the parameters. Raises UsageError for one that the command does not have, with the nearest names."""
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, self._with_values(args))
         except click.NoSuchOption as error:
             name = error.option_name.lstrip("-").replace("-", "_")
             near = get_close_matches(name, [str(parameter.name) for parameter in self.params])
@@ -75,11 +103,24 @@ class Command(click.Command):
             )
             raise click.UsageError(f"{name}: {self.name} has no such parameter. {advice}", ctx) from error
 
+    def _with_values(self, args: list[str]) -> list[str]:
+        """Return the arguments with `true` after each option that is true or false and has no value: `--plan`."""
+        takes_arguments = any(isinstance(parameter, click.Argument) for parameter in self.params)
+        booleans = {
+            name for parameter in self.params if getattr(parameter, "is_boolean", False) for name in parameter.opts
+        }
+        completed: list[str] = []
+        for argument, following in zip_longest(args, args[1:], fillvalue="--"):
+            is_other = following not in {"true", "false"} if takes_arguments else following.startswith("-")
+            bare = argument.replace("_", "-") in booleans and is_other
+            completed += [argument, "true"] if bare else [argument]
+        return completed
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and set its exit status."""
         prepare_process()
         try:
-            with _scratch():
+            with _scratch(), _printing_json() if ctx.meta.get(AS_JSON) else nullcontext():
                 result = super().invoke(ctx)
             if _unrecorded:
                 ctx.exit(3)
@@ -97,6 +138,29 @@ class Command(click.Command):
             ctx.exit(2)
         finally:
             click.echo("".join(f"Warning: {line}\n" for line in _unrecorded), err=True, nl=False)
+
+
+@contextmanager
+def _printing_json() -> Iterator[None]:
+    """Print what the command reports as one JSON object at its end, and everything else to standard error.
+
+    A command that fails prints no object.
+    """
+    stdout = sys.stdout
+    with redirect_stdout(sys.stderr):
+        try:
+            yield
+        except click.exceptions.Exit:  # done, with findings
+            _print_facts(stdout)
+            raise
+    _print_facts(stdout)
+
+
+def _print_facts(file: TextIO) -> None:
+    unrecorded = {"unrecorded": _unrecorded} if _unrecorded else {}
+    # JSON has no word for what is not a number.
+    finite = json.loads(json.dumps({**_facts, **unrecorded}), parse_constant=lambda _: None)
+    click.echo(json.dumps(finite), file=file)
 
 
 @contextmanager
@@ -124,6 +188,7 @@ def prepare_process() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _signals.clear()
     _unrecorded.clear()
+    _facts.clear()
     for number in ENDING_SIGNALS:
         if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
             signal.signal(number, _stop)
@@ -145,6 +210,15 @@ _unrecorded: list[str] = []
 def report_unrecorded(line: str) -> None:
     """Print a warning at the end of the command about what could not be recorded; it then ends with exit status 3."""
     _unrecorded.append(line)
+
+
+_facts: dict[str, Any] = {}
+"""The result of the command, as `json` prints it."""
+
+
+def report_facts(**facts: Any) -> None:
+    """Add to the JSON object that a command with `json` prints: what its lines say, as values."""
+    _facts.update(facts)
 
 
 _deferring = False

@@ -17,13 +17,68 @@ from tuning.__main__ import ALL_COMMANDS, main
 DOCS = Path(__file__).parents[1] / "docs"
 WRITE = "python tools/reference_pages.py"
 
+_FACTS = {
+    "full": "`variant`, `reference`, `see`; `promote`, or `refusals` and `try`; "
+    "`seeds`, `scores`, `run_id` with `seeds`",
+    "search": "those of `full`, and `study`, `trials`, `answer`, `finalists`, `benefit`, `fidelities`, `worth_it`, "
+    "`stage`, `run_id`, `report`; `in_training` where another command goes on; `rebuilt` with `rebuild`",
+    "evaluate": "`model`, `metrics`, `run_id`, `report`; `judgement` and `diagnostics`, unless an earlier evaluation "
+    "is reused",
+    "compare": "`models`, `differences` (to the first), `run_id`, `report`",
+    "verify": "`versions` (how many of each model), `findings`, `open` (how many are left)",
+    "history": "`registered_model`, `versions`, `events`, `deleted`, `damage`, `aliases`",
+}
+"""The keys of the JSON object of each command; with plan=true it is `plan` alone, a list of lines."""
+
+_WITH_JSON = ", ".join(f"`{name}`" for name in _FACTS)
+_JSON_KEYS = "\n".join(f"| `{name}` | {keys} |" for name, keys in _FACTS.items()) + (
+    "\n| with `plan=true` | `plan`, the lines |"
+)
+_EXIT_STATUSES = {
+    "0": "done",
+    "1": "a bug, with a traceback",
+    "2": "wrong input, or a failed check of `doctor`: what was found, what is right, and what to do",
+    "3": "done, but some of it is not recorded yet: the message says where it waits",
+    "4": "refused by a policy or a check of quality",
+    "5": "`verify` has findings",
+    "130, 143, 129": "interrupted (ctrl-c, SIGTERM, a closed terminal); the same command resumes",
+}
+_STATUSES = "\n".join(f"| {status} | {meaning} |" for status, meaning in _EXIT_STATUSES.items())
+
 _HEAD = f"""# Commands
 
 <!-- Written by `{WRITE}` from the commands' help and the fields of the recipe. Change those, not this page. -->
 
 Every command has two spellings: `sbert-prune full --layers 6 --seed 1` in any folder, and
 `mlflow run . -e full -P layers=6 -P seed=1` in a clone. `--help` prints the parameters of one command. An empty value,
-`as-recipe` and `not-given` count as left out.
+`as-recipe` and `not-given` count as left out. `--plan` means `--plan true`, and so does every parameter that is true or
+false.
+
+## JSON
+
+`json=true` prints the result of {_WITH_JSON}
+as one JSON object to standard output: what the last lines say, as values. Those lines, progress and
+notes go to standard error.
+
+```
+sbert-prune full --layers 6 --json 2>/dev/null | jq .variant.metrics
+```
+
+| command | keys of the object |
+| --- | --- |
+{_JSON_KEYS}
+
+The object of a command that could not record all of it has `unrecorded` as well. A command that fails prints no object.
+
+## Exit status
+
+| status | meaning |
+| --- | --- |
+{_STATUSES}
+
+Under `mlflow run`, every status but 0 becomes 1, 3 among them; the message above MLflow's own says which it was.
+
+## Overview
 """
 
 _SETTINGS_TITLE = "The settings of a recipe"
@@ -60,8 +115,11 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         yield f"{paragraph}\n"
     own = [parameter for parameter in command.params if not _is_of_recipe(parameter)]
     if own:
-        rows = ((f"`{parameter.name}`", _help(parameter)) for parameter in own)
-        yield "\n".join([*_table(("parameter", "what it does"), rows), ""])
+        rows = (
+            (f"`{parameter.name}`", _help(parameter), _values(parameter), getattr(parameter, "default_text", ""))
+            for parameter in own
+        )
+        yield "\n".join([*_table(("parameter", "what it does", "values", "default"), rows), ""])
     of_recipe = [str(parameter.name) for parameter in command.params if _is_of_recipe(parameter)]
     if of_recipe:
         yield f"{_listed(of_recipe)}\n"
@@ -79,6 +137,12 @@ def _is_of_recipe(parameter: click.Parameter) -> bool:
 def _help(parameter: click.Parameter) -> str:
     text = getattr(parameter, "help", None) or f"On the command line, written without its name: `{parameter.metavar}`."
     return f"{text} Required." if parameter.required else text
+
+
+def _values(parameter: click.Parameter) -> str:
+    """Return the values that it takes, as the table of the settings does."""
+    kind = str(parameter.metavar) if isinstance(parameter, click.Option) else ""
+    return kind[1:-1].replace("|", ", ") if kind.startswith("[") else {"TEXT": ""}.get(kind, kind.lower())
 
 
 def _listed(names: Sequence[str]) -> str:

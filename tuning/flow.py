@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
-from pipelines.console import echo
+from pipelines.console import echo, report_facts
 from pipelines.flows.next_step import next_lines
 from pipelines.flows.summary import summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
@@ -20,6 +20,7 @@ from tuning.constraints import within_latency
 from tuning.context import SearchContext
 from tuning.finals import choose, make_answer, make_challenger, run_finals
 from tuning.messages import TrainingRows
+from tuning.plan import trainings_line
 from tuning.proposals import Controls, Proposals
 from tuning.report import SearchReport, publish
 from tuning.scheduler import run_trials
@@ -52,7 +53,7 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
         _resume(inner, run, study)
         latencies = prepare.latencies(recipe, inputs, study=study, aim=aim, space=space)
         space = within_latency(space, aim, latencies)
-        echo(f"space     {space}", f"aim       {aim}")
+        echo(f"space     {space}", f"aim       {aim}", trainings_line(study, space, recipe, settings))
         reference = find_or_build_reference(inner, recipe, inputs, anew=False)
         search_context = SearchContext(
             context=inner,
@@ -77,7 +78,9 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
         )
         if ended_early:
             echo(f"trials end early: {ended_early}")
-        if any(trial.state == TrialState.RUNNING for trial in stored_trials(study)):
+        in_training = [trial.number for trial in stored_trials(study) if trial.state == TrialState.RUNNING]
+        if in_training:
+            report_facts(study=name, in_training=in_training)
             return [
                 "",
                 "another command is still training some of these trials: the one that ends last gives the answer",
@@ -142,6 +145,7 @@ def _answer(
         zero_layer=prepare.zero_layer_baseline(search),
     )
     lines = publish(run, report)
+    report_facts(stage=challenger)
     return [
         *lines,
         *summarise(search.context.store, version, its_reference),

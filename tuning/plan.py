@@ -32,23 +32,11 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
         device = estimate.hardware.device.type
         name = study_name(recipe, inputs, space=str(space), aim=str(settings.aim), device=device)
         study = _find_study(name, settings)
-        trials = stored_trials(study) if study is not None else []
-        num_done = sum(trial.counts for trial in trials)
+        num_done = sum(trial.counts for trial in stored_trials(study)) if study is not None else 0
         trial_s = sum(seconds for model, seconds in estimate.seconds.items() if model != "reference")
-        num_left = max(0, settings.trials - num_done)
-        num_final = _num_final(study, space, recipe, settings, num_left=num_left)
-        most = settings.trials // SHARE if settings.controls is None else settings.controls
-        chosen = controls_of(space, named_selections(space, {}), most, recipe.seed)
-        num_controls = max(0, len(chosen) - sum(trial.is_control and trial.is_complete for trial in trials))
-        is_screened = study is not None and "screened" in study.user_attrs
-        trains_shared = settings.screening == "shared" and space.num_selections > 2 and not is_screened
-        parts = {
-            "the reference": estimate.seconds.get("reference", 0.0),
-            "shared weights": EPOCHS * trial_s if trains_shared else 0.0,
-            f"{num_left} trials": num_left * trial_s,
-            _controls(num_controls, len(chosen), settings): num_controls * trial_s,
-            f"{num_final} trainings of finalists": num_final * trial_s,
-        }
+        trainings = trainings_left(study, space, recipe, settings)
+        parts = {"the reference": estimate.seconds.get("reference", 0.0)}
+        parts |= {part: number * trial_s for part, number in trainings.items()}
         total_s = sum(parts.values())
         state = f"{num_done} of {settings.trials} trials are there" if num_done else "a new one"
         lines = [
@@ -62,6 +50,39 @@ def plan_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings
             *disk_lines([*estimate.models, *[estimate.models[-1]] * max(0, settings.limits.keep_models - 1)]),
         ]
     return ["", *lines, "plan      nothing was trained or recorded; leave plan out to do it"]
+
+
+def trainings_left(study: Study | None, space: Space, recipe: Recipe, settings: Settings) -> dict[str, float]:
+    """Return what a search trains besides the reference, and how many trials as long each part is; the trials first.
+
+    Args:
+        study: The study; None for a new one.
+        space: The space.
+        recipe: The recipe that trials start from.
+        settings: How to search.
+    """
+    trials = stored_trials(study) if study is not None else []
+    num_left = max(0, settings.trials - sum(trial.counts for trial in trials))
+    num_final = _num_final(study, space, recipe, settings, num_left=num_left)
+    most = settings.trials // SHARE if settings.controls is None else settings.controls
+    chosen = controls_of(space, named_selections(space, {}), most, recipe.seed)
+    num_controls = max(0, len(chosen) - sum(trial.is_control and trial.is_complete for trial in trials))
+    is_screened = study is not None and "screened" in study.user_attrs
+    trains_shared = settings.screening == "shared" and space.num_selections > 2 and not is_screened
+    return {
+        f"{num_left} trial{'s' * (num_left != 1)}": num_left,
+        "shared weights": EPOCHS if trains_shared else 0.0,
+        _controls(num_controls, len(chosen), settings): num_controls,
+        f"{num_final} training{'s' * (num_final != 1)} of finalists": num_final,
+    }
+
+
+def trainings_line(study: Study, space: Space, recipe: Recipe, settings: Settings) -> str:
+    """Return the line that says what a search will train, and how much of it is beyond its trials."""
+    (trials, _), *others = trainings_left(study, space, recipe, settings).items()
+    parts, lengths = [part for part, length in others if length], sum(length for _, length in others)
+    beyond = f"; beyond them {', '.join(parts)}: as long as {lengths:g} trials at most" if parts else ""
+    return f"trains    {trials}{beyond}; the reference and the answer too, where they are not there yet"
 
 
 def _controls(number: int, total: int, settings: Settings) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pipelines.console import report_facts
 from pipelines.steps import records
 from sbert_prune.metrics import STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
@@ -132,7 +133,20 @@ def publish(run: Run, report: SearchReport) -> list[str]:
     counts = {f"search/{state}": float(number) for state, number in _states(report).items()}
     run.log_metrics({"search/dev": benefit.best, "search/training_seconds": benefit.seconds, **rival, **counts})
     run.log_text(dump_recipe(report.chosen.recipe), "best_recipe.yaml")
-    run.log_json([_as_json(trial) for trial in stored_trials(search.study)], "trials.json")
+    trials = [_as_json(trial) for trial in stored_trials(search.study)]
+    run.log_json(trials, "trials.json")
+    report_facts(
+        study=search.study.study_name,
+        trials=trials,
+        answer={"trial": report.chosen.trial.number, "why": report.why, "layers": report.chosen.recipe.layers},
+        finalists=[
+            {"trial": finalist.trial.number, "layers": finalist.recipe.layers, "scores": finalist.scores}
+            for finalist in report.finalists
+        ],
+        benefit=[dict(zip(_BENEFIT_COLUMNS, row, strict=True)) for row in benefit.rows()],
+        fidelities=[dict(zip(_TAU_COLUMNS, row, strict=True)) for row in report.taus()],
+        worth_it=benefit.line(),
+    )
     if report.screened is not None:
         run.log_json(_screening_rows(report.screened), "screening.json")
     run.log_text(_page(report, benefit), "report.md")

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.commands.full import parse_seeds
-from pipelines.commands.options import PLAN, RECIPE_PARAMETERS, Parameter, flag, number, option, recipe_options
-from pipelines.console import Command, echo, silence_libraries
+from pipelines.commands.options import (
+    PLAN,
+    RECIPE_PARAMETERS,
+    Parameter,
+    flag,
+    json_option,
+    number,
+    option,
+    recipe_options,
+)
+from pipelines.console import Command, echo, report_facts, silence_libraries
+from pipelines.inputs.base import full_name
 from pipelines.inputs.load import check_disk_space, load_inputs
 from sbert_prune.errors import SearchError
 from sbert_prune.models.architectures import architecture_of
@@ -19,7 +29,7 @@ from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.store_uri import check_store
 from tuning.constraints import within_size
-from tuning.settings import AGAINST, SAMPLER_NAMES, Aim, Limits, Settings
+from tuning.settings import AGAINST, SAMPLER_NAMES, SCREENINGS, Aim, Limits, Settings
 from tuning.space import space_of
 from tuning.storage import check_storage
 
@@ -30,26 +40,28 @@ if TYPE_CHECKING:
 _NOT_OPTIONS = {"recipe", "layers", "strategy", "schedule"}
 
 LAYERS = Parameter("layers", "How many layers to keep: 6, 2..6 or any; or which (0,2,4-7), to search settings alone.")
-TRIALS = Parameter(None, "Total number of trials, with those of earlier commands; 20 when left out.")
+TRIALS = Parameter(None, "Total number of trials, with those of earlier commands.", default="20")
 SPACE = Parameter(
     None,
     "What varies besides: sts_learning_rate=1e-5..1e-3,sts_loss=cosine/cosent; layers for nothing; the learning rates "
     "when left out.",
 )
-AGAINST_PARAMETER = Parameter(None, f"Weigh the dev score against {' or '.join(AGAINST)}: the Pareto front of both.")
+AGAINST_PARAMETER = Parameter(
+    None, "Weigh the dev score against it: the Pareto front of both.", f"[{'|'.join(AGAINST)}]"
+)
 MAX_SIZE = Parameter(None, "Megabytes on disk that a variant may have at most.")
 MAX_LATENCY = Parameter(None, "Milliseconds that one sentence may take at most, on this machine.")
-SAMPLER = Parameter(None, f"{', '.join(SAMPLER_NAMES)}; tpe when left out.")
+SAMPLER = Parameter(None, "What proposes trials.", f"[{'|'.join(SAMPLER_NAMES)}]", "tpe")
 SCREENING = Parameter(
-    None, "shared (weights trained once for all selections), untrained, or none; shared when left out."
+    None, "shared (weights trained once for all selections), untrained, or none.", f"[{'|'.join(SCREENINGS)}]", "shared"
 )
-WORKERS = Parameter(None, "Trials at once on this machine; 1 when left out.")
+WORKERS = Parameter(None, "Trials at once on this machine.", default="1")
 STORAGE = Parameter(
     None, "A database for the study, such as postgresql://USER@HOST/NAME; a journal beside the store when left out."
 )
-KEEP_MODELS = Parameter(None, "How many of the best keep their bytes, besides the Pareto front; 3 when left out.")
+KEEP_MODELS = Parameter(None, "How many of the best keep their bytes, besides the Pareto front.", default="3")
 MAX_GB = Parameter(None, "Most gigabytes that kept bytes may take.")
-FINALISTS = Parameter(None, "How many of the best are trained with further seeds; 3 when left out.")
+FINALISTS = Parameter(None, "How many of the best are trained with further seeds.", default="3")
 CONTROLS = Parameter(
     None,
     "How many selections that need no search are trained to measure the benefit, 0 for none; when left out, as many as "
@@ -82,6 +94,7 @@ def _numbers(command: Callable[..., Any]) -> Callable[..., Any]:
 @option("seeds", FINAL_SEEDS)
 @option("rebuild", REBUILD)
 @flag("plan", PLAN)
+@json_option
 def search(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, **options: Any) -> None:
     """Let Optuna choose which layers to keep and how to train them; the best becomes a variant, and the challenger."""
     if rebuild is not None:
@@ -90,7 +103,9 @@ def search(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, 
         check_store(must_exist=True)
         from tuning.rebuild import rebuild_version
 
-        echo(*rebuild_version(recipe, rebuild))
+        lines = rebuild_version(recipe, rebuild)
+        report_facts(rebuilt=full_name(rebuild, recipe))
+        echo(*lines)
         return
     if layers is not None:
         recipe = recipe.keeping(layers, recipe.strategy)
@@ -102,7 +117,9 @@ def search(recipe: Recipe, layers: str | None, plan: bool, rebuild: str | None, 
     if plan:
         from tuning.plan import plan_search
 
-        echo(*plan_search(recipe, inputs, space, settings))
+        lines = plan_search(recipe, inputs, space, settings)
+        report_facts(plan=lines[1:])
+        echo(*lines)
         return
     check_disk_space(recipe, inputs)
     echo(*run_search(recipe, inputs, space, settings))

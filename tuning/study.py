@@ -223,7 +223,7 @@ def _drop_incomplete(journal: Path) -> None:
 def where_dashboard(name: str, storage: str | None) -> str:
     """Return the line that says how to open the study in Optuna's dashboard."""
     location = masked_uri(storage) if storage is not None else journal_of(name)
-    return f"dashboard pip install optuna-dashboard; optuna-dashboard {location}"
+    return f"dashboard pip install optuna-dashboard; optuna-dashboard {location}   (a trial's layers: {KEPT_LAYERS})"
 
 
 def close_stale(study: Study, is_running: Callable[[str], bool]) -> list[StoredTrial]:

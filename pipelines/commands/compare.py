@@ -4,9 +4,9 @@ from string import ascii_uppercase
 
 import click
 
-from pipelines.commands.options import BY_EMBEDDINGS, recipe_options
+from pipelines.commands.options import BY_EMBEDDINGS, json_option, recipe_options
 from pipelines.console import Command, echo, silence_libraries
-from pipelines.inputs.base import check_machine, find_sentence_model
+from pipelines.inputs.base import check_machine, find_sentence_model, full_name
 from pipelines.inputs.exam import find_exam
 from sbert_prune.errors import RecipeError
 from sbert_prune.inputs.data import find_sts_splits
@@ -20,6 +20,7 @@ MODELS = "MODEL [MODEL ...]"
 @recipe_options(
     "sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows"
 )
+@json_option
 def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
     """Compare models with the first one, on the same rows.
 
@@ -43,11 +44,3 @@ def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
     with open_context(recipe.device, recipe.precision) as context:
         lines = compare(context, recipe, dict(zip(names, sources, strict=True)), exam)
     echo(*lines)
-
-
-def full_name(name: str, recipe: Recipe) -> str:
-    """Expand the short names 3 and @champion to URIs of the recipe's registered model; return other names unchanged."""
-    name = name.strip()
-    if name.isdecimal():
-        return f"models:/{recipe.registered_model}/{name}"
-    return f"models:/{recipe.registered_model}{name}" if name.startswith("@") else name

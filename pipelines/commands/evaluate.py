@@ -2,8 +2,18 @@
 
 import click
 
-from pipelines.commands.options import FORCE, JUDGING, MODEL, Parameter, flag, option, recipe_options
-from pipelines.console import Command, echo, silence_libraries
+from pipelines.commands.options import (
+    FORCE,
+    JUDGING,
+    MODEL,
+    MODELS,
+    Parameter,
+    flag,
+    json_option,
+    option,
+    recipe_options,
+)
+from pipelines.console import Command, echo, report_facts, silence_libraries
 from pipelines.inputs.base import check_machine, find_base_of, find_sentence_model
 from pipelines.inputs.exam import find_exam
 from sbert_prune.data.describe import describe_rows
@@ -12,9 +22,7 @@ from sbert_prune.inputs.data import find_sts_splits
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.system.command_line import command_line
 
-REFERENCE = Parameter(
-    None, "A model to compare it with, for retention and differences: a folder, a hub id, or a runs:/ or models:/ URI."
-)
+REFERENCE = Parameter(None, f"A model to compare it with, for retention and differences: {MODELS}.")
 
 
 @click.command("evaluate", cls=Command)
@@ -31,6 +39,7 @@ REFERENCE = Parameter(
     "on_bad_rows",
 )
 @flag("force", FORCE)
+@json_option
 def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> None:
     """Evaluate any sentence model: similarity, classification, search, robustness, speed, memory, layers.
 
@@ -61,6 +70,9 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
         rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
         result = find_earlier(context, recipe, source, exam, rivals) or evaluate(context, recipe, source, exam, rivals)
         lines = metric_lines(result.metrics) if isinstance(result, EarlierEvaluation) else judgement_lines(result)
+        report_facts(model=source.uri, metrics=result.metrics)
+        if not isinstance(result, EarlierEvaluation):
+            report_facts(judgement=result.judgement.as_dict(), diagnostics=[str(line) for line in result.diagnostics])
         echo(*lines, where_report(context.store, result.run_id))
         complete_versions(context.store, source, RecordedEvaluation.of(result, exam_tags(recipe, exam)))
     if logged_id(source):

@@ -17,10 +17,11 @@ from pipelines.commands.options import (
     SEEDS,
     WRITE_RECIPE,
     flag,
+    json_option,
     option,
     recipe_options,
 )
-from pipelines.console import Command, echo
+from pipelines.console import Command, echo, report_facts
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
@@ -32,6 +33,7 @@ from sbert_prune.recipe.recipe import Recipe
 @option("write_recipe", WRITE_RECIPE)
 @option("seeds", SEEDS)
 @flag("plan", PLAN)
+@json_option
 @flag("force", FORCE)
 @flag("keep_intermediate", KEEP_INTERMEDIATE)
 def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **options: bool) -> None:
@@ -55,7 +57,9 @@ def format_plan(variants: Sequence[tuple[Recipe, Inputs]], *, force: bool) -> li
     from pipelines.flows.plan import plan
 
     with TemporaryDirectory() as scratch:
-        return plan(variants, Path(scratch), force=force)
+        lines = plan(variants, Path(scratch), force=force)
+    report_facts(plan=lines[1:])
+    return lines
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

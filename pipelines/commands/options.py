@@ -1,16 +1,18 @@
 """The parameters of the commands, and the settings of the recipe that they override."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
 import click
 
-from sbert_prune.recipe.fields import SETTINGS
+from pipelines.console import AS_JSON, FIRST_HEADING, MORE_HEADING
+from sbert_prune.recipe.fields import SETTINGS, Setting
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.settings import EvaluationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +22,34 @@ class Parameter:
     Args:
         setting: The setting of the recipe that it overrides; None if it overrides none.
         help: Its help text.
+        kind: The kind of value that it takes, such as INTEGER or [true|false].
+        default: Its value if it is not given; "" for none, or for one that the help text explains.
+        heading: The heading that a long help shows it under.
     """
 
     setting: str | None
     help: str
+    kind: str = "TEXT"
+    default: str = ""
+    heading: str = MORE_HEADING
+
+
+BOOLEAN = "[true|false]"
+DEFAULT_RECIPE = "quickstart"
+
+_HEADINGS = {"nli": "NLI phase", "sts": "STS phase", "distil": "Distillation", "": "Base, layers and run"}
+
+
+def _of_setting(setting: Setting) -> Parameter:
+    is_evaluation = setting.path in EvaluationSettings.model_fields
+    heading = "Evaluation" if is_evaluation else _HEADINGS[setting.group]
+    default = f"the recipe's, else {setting.default}" if setting.default else ""
+    return Parameter(setting.path, setting.help, setting.kind, default, heading)
 
 
 RECIPE_PARAMETERS: dict[str, Parameter] = {
-    "recipe": Parameter(None, "A recipe of the package, or a .yaml file of your own."),
-    **{setting.parameter: Parameter(path, setting.help) for path, setting in SETTINGS.items()},
+    "recipe": Parameter(None, "A recipe of the package, or a .yaml file of your own.", default=DEFAULT_RECIPE),
+    **{setting.parameter: _of_setting(setting) for setting in SETTINGS.values()},
 }
 """`recipe`, and a parameter for each setting: nli_epochs for nli.epochs."""
 
@@ -48,13 +69,26 @@ DEPTHS = Parameter(None, "Numbers of layers to keep, such as 12,8,6,4,3,2,1; sev
 SWEPT = Parameter(None, "Strategies to choose the layers, such as drop-top,drop-alternate; the recipe's when left out.")
 
 PLAN = Parameter(None, "true prints rows, optimizer steps, time and disk space, and does nothing.")
+JSON = Parameter(
+    None,
+    "true prints the result as one JSON object to standard output, and everything else to standard error.",
+    BOOLEAN,
+)
 
 FORCE = Parameter(None, "true repeats steps that are cached for the same inputs, settings, data and code.")
 KEEP_INTERMEDIATE = Parameter(
     None, "true logs the models between the steps as well, so that other commands can reuse them."
 )
 
-MODEL = Parameter(None, "A saved sentence model: a folder, a hub id, or a runs:/ or models:/ URI.")
+MODELS = "a folder, a hub id, a runs:/ or models:/ URI, a version such as 3, or @champion"
+MODEL = Parameter(None, f"A saved sentence model: {MODELS}.")
+
+OF_DEFAULT_RECIPE = replace(
+    RECIPE_PARAMETERS["registered_model"],
+    help="Name in MLflow's registry.",
+    default=f"sbert-{DEFAULT_RECIPE}",
+)
+"""The registered model of commands that have no recipe."""
 
 REASON = Parameter(None, "The reason, for the history.")
 
@@ -78,7 +112,32 @@ def settings_of(*groups: str) -> tuple[str, ...]:
     return tuple(setting.parameter for setting in SETTINGS.values() if setting.group in groups)
 
 
-DEFAULT_RECIPE = "quickstart"
+_MAIN = frozenset(
+    {
+        *("recipe", "base_model", "layers", "strategy", "nli_data", "sts_data", "seed", "registered_model"),
+        *("depths", "strategies", "trials", "model", "reference", "version", "stage", "plan", "json"),
+    }
+)
+"""The parameters that a long help shows first."""
+
+
+class Option(click.Option):
+    """An option that shows its kind, its default and its heading in the help."""
+
+    def __init__(self, declared: Sequence[str], *, parameter: Parameter, **settings: Any) -> None:
+        """Make the option; `declared` and `settings` are click's."""
+        super().__init__(declared, metavar=parameter.kind, help=parameter.help, **settings)
+        self.default_text = parameter.default
+        self.is_boolean = parameter.kind == BOOLEAN
+        self.heading = FIRST_HEADING if self.name in _MAIN else parameter.heading
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option as the help shows it, and its help text with its default."""
+        record = super().get_help_record(ctx)
+        if record is None or not self.default_text:
+            return record
+        return record[0], f"{record[1]}  [default: {self.default_text}]"
+
 
 _Command = Callable[..., Any]
 
@@ -126,27 +185,21 @@ def option(
             raise click.MissingParameter(ctx=context, param=option)
         return text if is_given else None
 
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        name,
-        metavar="TEXT",
-        required=required,
-        callback=parse,
-        expose_value=True,
-        help=parameter.help,
-    )
+    return _option(name, parameter, callback=parse, required=required)
 
 
 def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
-    """Add an option to a command that is true or false; False if not given."""
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        name,
-        metavar="TEXT",
-        callback=_true_or_false,
-        expose_value=True,
-        help=parameter.help,
-    )
+    """Add an option to a command that is true or false: False if not given, true if given without a value."""
+    return _option(name, replace(parameter, kind=BOOLEAN), callback=_true_or_false)
+
+
+def json_option(command: _Command) -> _Command:
+    """Add the option `json` to a command, which passes its result to `report_facts`."""
+
+    def set_output(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        context.meta[AS_JSON] = _true_or_false(context, option, value)
+
+    return _option("json", JSON, callback=set_output, expose_value=False)(command)
 
 
 def number(name: str, parameter: Parameter, *, low: float, high: float = math.inf) -> Callable[[_Command], _Command]:
@@ -163,9 +216,11 @@ def number(name: str, parameter: Parameter, *, low: float, high: float = math.in
             raise click.BadParameter(f"{option.name}={value}: write a number {allowed}.", ctx=context, param=option)
         return result
 
-    return click.option(
-        f"--{name.replace('_', '-')}", name, metavar="TEXT", callback=parse, expose_value=True, help=parameter.help
-    )
+    return _option(name, replace(parameter, kind="NUMBER"), callback=parse)
+
+
+def _option(name: str, parameter: Parameter, **settings: Any) -> Callable[[_Command], _Command]:
+    return click.option(f"--{name.replace('_', '-')}", name, cls=Option, parameter=parameter, **settings)
 
 
 def _true_or_false(context: click.Context, parameter: click.Parameter, value: str | None) -> bool:

@@ -4,19 +4,18 @@ from difflib import get_close_matches
 
 import click
 
-from pipelines.commands.options import DEFAULT_RECIPE, REASON, RECIPE_PARAMETERS, Parameter, flag, number, option
+from pipelines.commands.options import OF_DEFAULT_RECIPE, REASON, Parameter, flag, json_option, number, option
 from pipelines.console import Command, echo
 from sbert_prune.errors import RecipeError
-from sbert_prune.recipe.files import load_recipe
 from sbert_prune.system.text import one_line
 from sbert_prune.tracking.store_uri import check_store
 
 DEFAULT_STAGE = "Production"
 STAGES = ("Production", "Staging")
 VERSION = Parameter(None, "The version to promote; the smallest variant that qualifies when left out.")
-STAGE = Parameter(None, f"Production (alias champion) or Staging (alias challenger); {DEFAULT_STAGE} when left out.")
+STAGE = Parameter(None, "Production (alias champion) or Staging (alias challenger).", default=DEFAULT_STAGE)
 MARGIN = Parameter(
-    None, "How much lower than its reference's the dev Spearman of a variant may be, at 95 %; 0.01 when left out."
+    None, "How much lower than its reference's the dev Spearman of a variant may be, at 95 %.", default="0.01"
 )
 MAX_SIZE = Parameter(None, "Largest size on disk in megabytes.")
 MAX_LATENCY = Parameter(None, "Largest latency of one sentence in milliseconds (speed/latency_p50_ms).")
@@ -25,7 +24,7 @@ FORCED = Parameter(None, "true promotes a version although it does not qualify; 
 
 
 @click.command("promote", cls=Command)
-@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+@option("registered_model", OF_DEFAULT_RECIPE)
 @option("version", VERSION, unset="best")
 @option("stage", STAGE)
 @number("margin", MARGIN, low=0, high=2)
@@ -53,7 +52,7 @@ def promote(
         raise RecipeError(
             "force=true promotes a version although it does not qualify: give its number as version, and a reason."
         )
-    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    name = registered_model or OF_DEFAULT_RECIPE.default
     check_store(must_exist=True)
 
     from pipelines.lifecycle.promote import Requested, promote
@@ -76,10 +75,11 @@ def parse_stage(text: str) -> str:
 
 
 @click.command("history", cls=Command)
-@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+@option("registered_model", OF_DEFAULT_RECIPE)
+@json_option
 def history(registered_model: str | None) -> None:
     """Print every promotion, refusal and rollback: who, when, why, on which metrics, and which version was replaced."""
-    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    name = registered_model or OF_DEFAULT_RECIPE.default
     check_store(must_exist=True)
 
     from pipelines.lifecycle.history import format_history
@@ -88,11 +88,11 @@ def history(registered_model: str | None) -> None:
 
 
 @click.command("rollback", cls=Command)
-@option("registered_model", RECIPE_PARAMETERS["registered_model"])
+@option("registered_model", OF_DEFAULT_RECIPE)
 @option("reason", REASON)
 def rollback(registered_model: str | None, reason: str | None) -> None:
     """Move Production and the alias champion back to the version that had them before."""
-    name = registered_model or load_recipe(DEFAULT_RECIPE).registered_model
+    name = registered_model or OF_DEFAULT_RECIPE.default
     check_store(must_exist=True)
 
     from pipelines.lifecycle.promote import roll_back

@@ -2,7 +2,7 @@
 
 import click
 
-from pipelines.commands.options import Parameter, flag, option
+from pipelines.commands.options import Parameter, flag, json_option, option
 from pipelines.console import Command, echo
 from sbert_prune.tracking.store_uri import check_store
 
@@ -15,6 +15,7 @@ EXIT_FINDINGS = 5  # not 1, with which Python ends on an uncaught exception
 @click.command("verify", cls=Command)
 @option("registered_model", NAME, unset="all")
 @flag("repair", REPAIR)
+@json_option
 def verify(registered_model: str | None, repair: bool) -> None:
     """Load every version, and compare bytes, lineage, metrics, runs, stages and aliases; exit status 5 on a finding."""
     check_store(must_exist=True)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
+from pipelines.console import report_facts
 from pipelines.flows.summary import where_report
 from pipelines.steps.evaluate import READS, judge
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import size_metrics
+from sbert_prune.evaluation.bootstrap import MARGIN, verdict
+from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.models.sentence import as_sentence_model
 from sbert_prune.report.comparison import (
@@ -18,6 +21,7 @@ from sbert_prune.report.comparison import (
     comparison_page,
     comparison_rows,
     difference_rows,
+    differences,
 )
 from sbert_prune.system.table import table_lines
 
@@ -57,6 +61,15 @@ def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel],
             {"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models
         ]
         run.log_json(rows, "compare.json")
+    report_facts(
+        models=rows,
+        differences=[
+            {"metric": name, "model": label, "p_worse": gain(name, score).probability_below(-MARGIN)}
+            | {"value": score.value, "low": score.low, "high": score.high, "verdict": verdict(gain(name, score))}
+            for name, by_label in differences(models).items()
+            for label, score in by_label.items()
+        ],
+    )
     return [
         "",
         *(f"  {model.label}: {model.uri}" for model in models),

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pipelines.console import echo, silence_libraries
+from pipelines.console import echo, report_facts, silence_libraries
 from pipelines.flows.next_step import next_lines
-from pipelines.flows.summary import draw_variants, summarise
+from pipelines.flows.summary import draw_variants, facts_of, summarise
 from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
@@ -117,6 +117,17 @@ def run_seeds(context: Context, recipe: Recipe, inputs: Inputs, seeds: Sequence[
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         run.log_text(_page(seeds, made, scores), "report.md")
+    report_facts(
+        seeds=[
+            {"seed": seed, "variant": facts_of(variant), "reference": facts_of(reference)}
+            for seed, (variant, reference) in zip(seeds, made, strict=True)
+        ],
+        scores={
+            name: {"mean": score.mean, "low": score.low, "high": score.high, "deviation": score.deviation}
+            for name, score in scores.items()
+        },
+        run_id=run.run_id,
+    )
     models = [f"model     seed {seed}: {variant.uri}" for seed, variant in zip(seeds, variants, strict=True)]
     return ["", *_lines(seeds, scores), *models]
 

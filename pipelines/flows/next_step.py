@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipelines.console import report_facts
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry.policy import Policy, decide
 from sbert_prune.system.command_line import command_line
@@ -35,14 +36,17 @@ def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Versio
         return [f"promote   not checked: {error}"]
     if not decision.refusals:
         command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
+        report_facts(promote=command)
         return [f"promote   {command}"]
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
     given = {name: value for name, value in given.items() if value not in {None, False}}
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
+    better = command_line(command, **instead) if instead else None
+    report_facts(refusals=decision.refusals, **{"try": better})
     return [
         f"promote   would be refused: {'; '.join(decision.refusals)}",
-        *([f"try       {command_line(command, **instead)}"] if instead else []),
+        *([f"try       {better}"] if better else []),
     ]
 
 

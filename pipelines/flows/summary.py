@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.console import report_facts
 from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
 from sbert_prune.report.charts import scatter
@@ -33,7 +34,16 @@ def where_to_see(store: Store) -> str:
 
 def where_report(store: Store, run_id: str) -> str:
     """Return a line with the page of a run in MLflow's UI, which has its report and pictures."""
-    return f"report    {_address(store, f'runs/{run_id}/artifacts')}"
+    address = _address(store, f"runs/{run_id}/artifacts")
+    report_facts(run_id=run_id, report=address)
+    return f"report    {address}"
+
+
+def facts_of(version: Version) -> dict[str, object]:
+    """Return what a version is, as values."""
+    tags = ("role", "recipe", "kept_layers", "depth", "strategy", "vocabulary", "seed", "parent_run_id")
+    known = {name: version.tags[name] for name in tags if name in version.tags}
+    return {"model": version.uri, "run_id": version.run_id, **known, "metrics": version.metrics}
 
 
 def _address(store: Store, page: str) -> str:
@@ -93,6 +103,7 @@ def _retention(metrics: Mapping[str, float]) -> str:
 def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
     """Return what a variant is, in lines: quality with its interval, size, speed, and how to load it."""
     tags, metrics, whole = variant.tags, variant.metrics, reference.metrics
+    report_facts(variant=facts_of(variant), reference=facts_of(reference), see=where_to_see(store))
     quality, retention = "STS test has no scores", "is measured on test, which has no scores"
     if STS_TEST in metrics:
         score, low, high = (metrics[f"{STS_TEST}{end}"] for end in ("", "_low", "_high"))

@@ -99,18 +99,26 @@ def find_model(uri: str, *, convert_pickle: bool = False) -> SavedModel:
     return SavedModel(resolved, None, inspect_checkpoint(fetch_model(resolved)))
 
 
+def full_name(name: str, recipe: Recipe) -> str:
+    """Expand the short names 3 and @champion to URIs of the recipe's registered model; return other names unchanged."""
+    name = name.strip()
+    if name.isdecimal():
+        return f"models:/{recipe.registered_model}/{name}"
+    return f"models:/{recipe.registered_model}{name}" if name.startswith("@") else name
+
+
 def find_sentence_model(uri: str, recipe: Recipe, *, parameter: str = "model") -> SavedModel:
     """Locate the model that a step works on.
 
     A bare encoder gets the recipe's pooling and length, and must have enough positions for that length.
 
     Args:
-        uri: As for `find_model`.
+        uri: As for `find_model`; a version such as 3, or @champion, is one of the recipe's registered model.
         recipe: Its pooling, length and permission to convert pickles count.
         parameter: Name of the parameter in error messages.
     """
     try:
-        model = find_model(uri, convert_pickle=recipe.convert_pickle)
+        model = find_model(full_name(uri, recipe), convert_pickle=recipe.convert_pickle)
     except (EncoderError, HubError) as error:
         raise type(error)(str(error).replace("base_model=", f"{parameter}=")) from error
     if not model.is_sentence_model:

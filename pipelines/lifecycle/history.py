@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipelines.console import echo
+from pipelines.console import echo, report_facts
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import SIZE, STS_DEV
@@ -49,6 +50,19 @@ def format_history(name: str) -> list[str]:
         verify = command_line("verify")
         lines += [f"{'':16}  {_line('damaged', f'{damage}: {verify}')}" for damage in history.damage]
         aliases = current_state(history, versions).aliases
+        report_facts(
+            registered_model=name,
+            versions=[
+                {"version": version.version, "created": version.created.isoformat() if version.created else None}
+                | {"role": version.tags.get("role"), "kept_layers": version.tags.get("kept_layers")}
+                | {"metrics": {name: version.metrics[name] for name in (STS_DEV, SIZE) if name in version.metrics}}
+                for version in versions
+            ],
+            events=[asdict(event) for event in history.events],
+            deleted=_deleted(versions, history.events),
+            damage=list(history.damage),
+            aliases=aliases,
+        )
         summary = ", ".join(f"{alias} is version {aliases[alias]}" for alias in sorted(aliases))
         summary = summary or "no version holds a stage"
         if aliases != expected_state(history.events, existing).aliases:

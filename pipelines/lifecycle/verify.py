@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.console import echo
+from pipelines.console import echo, report_facts
 from pipelines.lifecycle.audit import Finding, Repair, audit_experiments, audit_references, audit_version
 from pipelines.steps.context import open_store
 from sbert_prune.errors import TrackingError
@@ -97,6 +97,7 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
     with open_store() as store:
         names = [name] if name is not None else _our_models(store)
         rows: list[tuple[str, str, str, str]] = []
+        counts: dict[str, int] = {}
         num_open = 0
         checked: list[Version] = []
         for model in names:
@@ -107,10 +108,17 @@ def verify(name: str | None, *, repair: bool) -> tuple[list[str], bool]:
                 rows.append((model, finding.subject, finding.found, repaired or finding.advice))
                 num_open += repaired is None
             echo(f"{model}: {len(registered)} version{'s' * (len(registered) != 1)} checked")
+            counts[model] = len(registered)
             checked += registered
         for finding in audit_experiments(store, checked):
             rows.append(("-", finding.subject, finding.found, finding.advice))
             num_open += 1
+        columns = ("model", "about", "found", "repaired" if repair and not num_open else "to_do")
+        report_facts(
+            versions=counts,
+            findings=[dict(zip(columns, row, strict=True)) for row in rows],
+            open=num_open,
+        )
         if not rows:
             return ["every version matches its record" if names else "nothing is registered in this store"], True
         last_column = "repaired" if repair and not num_open else "what to do"

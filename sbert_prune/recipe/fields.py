@@ -52,6 +52,13 @@ class Setting:
         return parameter_name(self.path)
 
     @property
+    def kind(self) -> str:
+        """Return the kind of value that it takes, as the help of a command shows it: [mean|cls], INTEGER, TEXT."""
+        if self.number is not None:
+            return "INTEGER" if self.number is int else "NUMBER"
+        return f"[{self.values.replace(', ', '|')}]" if self.values else "TEXT"
+
+    @property
     def help(self) -> str:
         """Return the description, preceded by the phase and followed by the limits of a number."""
         phase = f"{self.group}: " if self.group else ""

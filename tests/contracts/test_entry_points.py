@@ -1,10 +1,12 @@
 """MLproject, the click commands and the recipe declare the same parameters."""
 
+import re
 from pathlib import Path
 
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from pipelines.__main__ import COMMANDS
 from pipelines.commands.options import DEFAULT_RECIPE, RECIPE_PARAMETERS
@@ -12,7 +14,7 @@ from pipelines.commands.promote import DEFAULT_STAGE
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.registry.policy import Policy
 from tuning.__main__ import ALL_COMMANDS, main
-from tuning.settings import Aim, Settings
+from tuning.settings import Aim, Limits, Settings
 
 ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
@@ -112,6 +114,53 @@ def test_every_parameter_overrides_a_setting_that_the_recipe_has(name, parameter
 
     assert parameter.setting in load_recipe(DEFAULT_RECIPE).flat()
     assert parameter.setting.replace(".", "_") == name
+
+
+def sections_of(command: str) -> dict[str, list[str]]:
+    """Return the options that `--help` lists, by heading."""
+    text = CliRunner().invoke(main, [command, "--help"], terminal_width=200).output
+    parts = re.split(r"^(\w[\w ,]*):\n", text, flags=re.MULTILINE)[1:]
+    return {
+        heading: re.findall(r"^  (?:-h, )?--([\w-]+)", lines, flags=re.MULTILINE)
+        for heading, lines in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize("command", ["full", "sweep", "search"])
+def test_a_long_help_shows_ten_options_at_most_before_the_others_under_headings(command):
+    sections = sections_of(command)
+
+    first = sections["Options"]
+    assert first[-1] == "help"
+    assert {"recipe", "base-model", "nli-data", "sts-data", "seed", "plan"} <= set(first[:-1])
+    assert len(first) - 1 <= 10
+    assert list(sections)[1:] == [
+        *("More options", "Base, layers and run", "NLI phase", "STS phase", "Distillation", "Evaluation")
+    ]
+
+
+@pytest.mark.parametrize("command", PACKAGES)
+def test_the_help_shows_every_option_once(command):
+    shown = [name.replace("-", "_") for names in sections_of(command).values() for name in names]
+
+    options = [name for name, option in options_of(command).items() if isinstance(option, click.Option)]
+    assert sorted(shown) == sorted([*options, "help"])
+
+
+SHOWN_DEFAULTS = {
+    **{("search", name): getattr(Settings(Aim()), name) for name in ("trials", "workers", "finalists", "sampler")},
+    ("search", "screening"): Settings(Aim()).screening,
+    ("search", "keep_models"): Limits().keep_models,
+    ("full", "recipe"): DEFAULT_RECIPE,
+    ("promote", "stage"): DEFAULT_STAGE,
+    ("promote", "margin"): Policy().margin,
+    ("history", "registered_model"): MODEL_OF_DEFAULT,
+}
+
+
+@pytest.mark.parametrize(("place", "default"), SHOWN_DEFAULTS.items(), ids=str)
+def test_a_default_in_the_help_is_the_one_that_counts(place, default):
+    assert options_of(place[0])[place[1]].default_text == str(default)
 
 
 def test_search_takes_the_parameters_that_users_were_promised():

@@ -123,7 +123,10 @@ def test_a_new_strategy_and_a_new_loss_are_rows_that_train(changed):
 def test_a_new_field_is_an_option_of_full_with_its_help(report):
     text = " ".join(report["help"].split())
 
-    assert "--nli-sharpness TEXT nli: How sharp the labels are. Above 0, at most 1." in text
+    shown = (
+        "--nli-sharpness NUMBER nli: How sharp the labels are. Above 0, at most 1. [default: the recipe's, else 0.5]"
+    )
+    assert shown in text
 
 
 def test_a_new_field_is_a_parameter_of_runs_and_part_of_the_digests(report):
@@ -152,7 +155,8 @@ def shown():
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.path)
 def test_every_setting_has_a_help_that_full_shows(setting, shown):
     assert setting.description.endswith(".")
-    assert f"--{setting.parameter.replace('_', '-')} TEXT {setting.help}" in shown
+    default = f" [default: the recipe's, else {setting.default}]" if setting.default else ""
+    assert f"--{setting.parameter.replace('_', '-')} {setting.kind} {setting.help}{default}" in shown
 
 
 def test_settings_are_those_that_a_run_has_as_parameters():

@@ -27,6 +27,9 @@ MISTAKES = [
     (["full", "--nli_epochs", "three"], "nli_epochs=three: input should be a valid number"),
     (["full", "--sts_epochs", "0"], "sts_epochs=0: input should be greater than 0"),
     (["full", "--pooling", "max"], "pooling=max: input should be 'mean' or 'cls'."),
+    (["full", "--plan", "yes"], "plan=yes: write true or false."),
+    (["compare", "--json", "nowhere", "quickstart"], "models=nowhere: there is no folder of this name"),
+    (["evaluate", "--model", "2"], "There is no tracking store"),
     (["full", "--precision", "fp16"], "input should be 'auto', 'float32' or 'bfloat16'."),
     (["full", "--seed", "-1"], "seed=-1"),
     (["full", "--recipe", "quickstrat"], "Did you mean 'quickstart'?"),
@@ -54,6 +57,7 @@ def test_a_mistake_is_answered_with_what_to_do_and_writes_nothing(tmp_path, argu
     assert done.exit_code == 2, done.exception
     assert answer in done.stderr
     assert "Traceback" not in done.stderr
+    assert "--json" not in arguments or done.stdout == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,6 @@
 """`search` from first trial to challenger, on a small project with a real store."""
 
+import json
 import os
 import re
 import signal
@@ -67,7 +68,7 @@ def searched(make_project, tmp_path_factory):
         done = search(
             project,
             *("--layers", "2", "--trials", "6", "--space", "layers", "--finalists", "2", "--keep-models", "2"),
-            *("--controls", "5"),
+            *("--controls", "5", "--json"),
         )
         assert done.exit_code == 0, done.output
         yield project, MlflowClient(project.uri), done.output
@@ -93,6 +94,29 @@ def test_every_trial_is_one_run_below_the_search_and_records_how_it_ended(search
     assert all(run.data.tags["sbert_prune.trial_state"] == "COMPLETE" for run in controls)
     assert {"random"} <= {run.data.tags["sbert_prune.origin"] for run in controls}
     assert client.search_runs(["0"], "attributes.status = 'RUNNING'") == []
+
+
+@pytest.mark.slow
+def test_a_line_says_before_the_first_trial_what_is_trained_beyond_the_trials(searched):
+    _, _, said = searched
+
+    (line,) = (line for line in said.splitlines() if line.startswith("trains "))
+    parts = ("6 trials; beyond them shared weights", "5 controls", "2 trainings of finalists: as long as 7.5 trials")
+    assert all(part in line for part in parts)
+    assert said.index(line) < said.index("trial 0 (")
+
+
+@pytest.mark.slow
+def test_the_last_line_of_json_is_one_object_with_trials_and_answer(searched):
+    _, client, said = searched
+
+    facts = json.loads(said.splitlines()[-1])
+
+    challenger = client.get_model_version_by_alias("sbert-small", "challenger")
+    assert facts["variant"]["model"] == f"models:/sbert-small/{challenger.version}"
+    assert facts["answer"]["layers"] == facts["variant"]["kept_layers"]
+    assert facts["answer"]["trial"] in [finalist["trial"] for finalist in facts["finalists"]]
+    assert {trial["trial"] for trial in facts["trials"]} == set(range(len(facts["trials"])))
 
 
 @pytest.mark.slow
