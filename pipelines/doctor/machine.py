@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 import tomllib
@@ -119,6 +120,7 @@ def check_memory(limits: Limits, parameters: int | None) -> Finding:
 
 _PACKAGE = "sbert-prune"
 _PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+_CONSTRAINTS = _PYPROJECT.with_name("constraints.txt")
 
 
 def requirements() -> tuple[str, list[str]]:
@@ -148,7 +150,8 @@ def check_python(range_: str, *, running: str | None = None) -> Finding:
         return Finding("python", "ok", summary)
     lowest = (re.findall(r">=\s*(\d+\.\d+)", range_) or ["3.11"])[0]
     advice = f"Python {range_} is needed: create an environment with it, and install into that."
-    return Finding("python", "fail", summary, advice, f"python{lowest} -m venv .venv && .venv/bin/pip install -e .")
+    command = f"python{lowest} -m venv .venv && .venv/bin/pip install -c constraints.txt -e ."
+    return Finding("python", "fail", summary, advice, command)
 
 
 def check_packages(needed: Sequence[str]) -> Finding:
@@ -166,7 +169,8 @@ def check_packages(needed: Sequence[str]) -> Finding:
     if not wrong:
         return Finding("packages", "ok", f"{len(needed)} as required by pyproject.toml")
     advice = "Install the versions that pyproject.toml requires into this environment."
-    return Finding("packages", "fail", "; ".join(wrong.values()), advice, f"pip install {' '.join(wrong)}")
+    pinned = f"-c {shlex.quote(str(_CONSTRAINTS))} " if _CONSTRAINTS.is_file() else ""
+    return Finding("packages", "fail", "; ".join(wrong.values()), advice, f"pip install {pinned}{' '.join(wrong)}")
 
 
 def check_installation() -> list[Finding]:

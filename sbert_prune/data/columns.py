@@ -6,10 +6,10 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sbert_prune.data.formats.read import read_table
-from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.table import Record, Source, Table
 from sbert_prune.data.normalise import clean
 from sbert_prune.errors import DataError, RecipeError
 from sbert_prune.system.reading import MAX_TEXT_CHARS
@@ -168,12 +168,12 @@ class Sheet:
     @classmethod
     def of(
         cls,
-        path: Path,
+        path: Source,
         synonyms: Callable[[Table], Synonyms],
         headerless: Callable[[Table], Columns],
         more: Synonyms = MappingProxyType({}),
         *,
-        read: Callable[[Path], Table] = read_table,
+        read: Callable[[Any], Table] = read_table,
     ) -> Self:
         """Read a file and find its columns.
 
@@ -235,12 +235,13 @@ def _has_row_names(table: Table, header: Columns) -> bool:
     return bool(rows) and len(names) == len(rows) == len(set(names)) and all(name.isdecimal() for name in names)
 
 
-def name_of(files: Sequence[Path]) -> str:
+def name_of(files: Sequence[Source]) -> str:
     """Return a name for the files of a split, for the user."""
-    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    name = Path(str(files[0])).name
+    return name if len(files) == 1 else f"{name} and {len(files) - 1} more"
 
 
-def source_of(files: Sequence[Path]) -> str:
+def source_of(files: Sequence[Source]) -> str:
     """Return the path of the files of a split, for the user."""
     return str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
 

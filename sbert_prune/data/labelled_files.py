@@ -23,7 +23,7 @@ from sbert_prune.data.columns import (
 )
 from sbert_prune.data.formats.delimited import parse_lines, usual_width
 from sbert_prune.data.formats.read import read_table
-from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.table import Record, Source, Table
 from sbert_prune.data.formats.text import TextLines, check_file, split_suffixes
 from sbert_prune.data.normalise import clean
 from sbert_prune.data.rows import LabelledRow, LabelledRows
@@ -72,7 +72,7 @@ def is_text_file(path: Path) -> bool:
     return split_suffixes(path)[0] == ".txt"
 
 
-def parse_labelled(files: Sequence[Path], *, on_bad_rows: str = "error") -> LabelledRows:
+def parse_labelled(files: Sequence[Source], *, on_bad_rows: str = "error") -> LabelledRows:
     """Return the rows of one split; lines that repeat the header are left out and noted.
 
     Raises:
@@ -88,9 +88,9 @@ def parse_labelled(files: Sequence[Path], *, on_bad_rows: str = "error") -> Labe
     )
 
 
-def labelled_sheet(path: Path) -> Sheet:
+def labelled_sheet(path: Source) -> Sheet:
     """Return a file's table with its columns. Raises DataError if they cannot be identified or there is no row."""
-    read = read_labelled_lines if is_text_file(path) else read_table
+    read = read_labelled_lines if isinstance(path, Path) and is_text_file(path) else read_table
     return Sheet.of(path, lambda _: COLUMNS, _headerless, read=read)
 
 

@@ -18,7 +18,7 @@ from sbert_prune.data.columns import (
     source_of,
     text_of,
 )
-from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.table import Record, Source, Table
 from sbert_prune.data.rows import Label, NliRow, RowSet
 from sbert_prune.data.stored import StoredRows
 from sbert_prune.errors import DataError
@@ -55,7 +55,7 @@ _YES, _NO = frozenset({"1", "true", "1.0", "yes"}), frozenset({"0", "false", "0.
 _HEADERLESS = Columns((0, 1, 2), 3, "no header: premise, hypothesis, label")
 
 
-def parse_nli(files: Path | Sequence[Path], *, on_bad_rows: str = "error") -> RowSet[NliRow]:
+def parse_nli(files: Path | Sequence[Source], *, on_bad_rows: str = "error") -> RowSet[NliRow]:
     """Return the rows of one split; those without a gold label are left out and counted.
 
     Raises:

@@ -1,16 +1,19 @@
 """Data of a setting such as `nli_data`: a file, a folder of splits, a data set of the hub, or the quickstart data."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from sbert_prune.data.columns import check_on_bad_rows
-from sbert_prune.data.folders import find_splits, require_splits
+from sbert_prune.data.columns import check_on_bad_rows, source_of
+from sbert_prune.data.folders import SPLIT_WORDS, find_splits, require_splits
 from sbert_prune.data.formats.columnar import is_dataset_folder
 from sbert_prune.data.formats.read import is_data_file
+from sbert_prune.data.formats.table import Source, Table
 from sbert_prune.data.formats.text import names_like
 from sbert_prune.data.nli import parse_nli
 from sbert_prune.data.rows import NliRow, RowSet, StsRow
@@ -53,7 +56,7 @@ class StsData:
         return {name: rows for name, rows in (("dev", self.dev), ("test", self.test)) if len(rows)}
 
 
-def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
+def load_nli(setting: str | SplitFiles, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
     """Return the train rows of the NLI setting: a file, or the train split of a folder or a data set of the hub.
 
     Raises DataError or HubError for data that cannot be used.
@@ -67,7 +70,7 @@ def load_nli(setting: str, *, on_bad_rows: str = "error") -> RowSet[NliRow]:
 
 
 def load_sts(
-    setting: str,
+    setting: str | SplitFiles,
     *,
     score_range: tuple[float, float] | None = None,
     on_bad_rows: str = "error",
@@ -96,7 +99,7 @@ def load_sts(
 
 
 def load_sts_for_evaluation(
-    setting: str,
+    setting: str | SplitFiles,
     *,
     score_range: tuple[float, float] | None = None,
     on_bad_rows: str = "error",
@@ -127,14 +130,37 @@ class SplitFiles:
     """The files of each split.
 
     Attributes:
-        files: The files of each split, in their order.
+        files: The files of each split, in their order; or tables of rows in memory.
         source: The hub's name of the data set with the commit; None for local files.
         note: A remark for the user.
     """
 
-    files: Mapping[str, Sequence[Path]]
+    files: Mapping[str, Sequence[Source]]
     source: str | None = None
     note: str = ""
+
+    @classmethod
+    def in_memory(cls, name: str, data: Any) -> Self:
+        """Return the tables of rows in memory: rows, or rows by split.
+
+        Raises:
+            DataError: A split has no rows, or what it has are no rows.
+        """
+        if not isinstance(data, Mapping):
+            return cls({LONE: (Table.of_rows(name, data),)})
+        tables = {split: (Table.of_rows(f"{name}[{split!r}]", rows),) for split, rows in data.items()}
+        return cls({SPLIT_WORDS.get(split, split): table for split, table in tables.items()})
+
+    def with_splits(self, splits: Sequence[str], required: tuple[str, ...]) -> Self:
+        """Return some of the splits, or the only one. Raises DataError if a required one is missing."""
+        chosen = {split: files for split, files in self.files.items() if split in (LONE, *splits)}
+        missing = [split for split in required if split not in chosen]
+        if LONE not in chosen and (missing or not chosen):
+            raise DataError(
+                f"In memory are {', '.join(source_of(files) for files in self.files.values()) or 'no rows'}, and no "
+                f"{' and no '.join(missing or splits)} split. Expected a dict with {', '.join(splits)}, or rows alone."
+            )
+        return replace(self, files=chosen)
 
     def named(self, split: str, rows: _Rows) -> _Rows:
         """Return the rows with the hub's name as their source, not the path in the cache; local rows are unchanged."""
@@ -145,13 +171,15 @@ class SplitFiles:
         )
 
 
-def find_source(setting: str, splits: Sequence[str], *, required: tuple[str, ...]) -> SplitFiles:
+def find_source(setting: str | SplitFiles, splits: Sequence[str], *, required: tuple[str, ...]) -> SplitFiles:
     """Return the files that a setting names; if `required` is empty, one of the splits is enough.
 
     Raises:
         DataError: There are none; the message suggests similar names.
         HubError: The hub does not provide the data set.
     """
+    if isinstance(setting, SplitFiles):
+        return setting.with_splits(splits, required)
     files = find_files(setting, splits, required=required)
     if files is not None:
         return SplitFiles(files)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 from sbert_prune.data.columns import (
     BadRows,
@@ -20,7 +19,7 @@ from sbert_prune.data.columns import (
     source_of,
     text_of,
 )
-from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.table import Record, Source, Table
 from sbert_prune.data.rows import RowSet, StsRow
 from sbert_prune.data.scores import HIDDEN, MIN_SCORES, ScoreRange, ScoreStatistics, parse_number
 from sbert_prune.data.stored import StoredRows
@@ -56,7 +55,7 @@ _HEADER_HINT = f"If this line is a header, name its columns {', '.join(COLUMNS)}
 
 
 def parse_sts(
-    splits: Mapping[str, Sequence[Path]],
+    splits: Mapping[str, Sequence[Source]],
     *,
     score_range: tuple[float, float] | None = None,
     on_bad_rows: str = "error",
@@ -131,7 +130,7 @@ def check_pairs(rows: Sequence[StsRow], name: str) -> None:
         )
 
 
-def _hidden_splits(statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Path]]) -> list[str]:
+def _hidden_splits(statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Source]]) -> list[str]:
     """Return the splits whose scores are all -1. Raises DataError if it is another than test, or the only one."""
     hidden = [split for split, scores in statistics.items() if scores.are_hidden]
     if needed := [split for split in hidden if split != "test" or len(splits) == 1]:
@@ -143,7 +142,7 @@ def _hidden_splits(statistics: Mapping[str, ScoreStatistics], splits: Mapping[st
 
 
 def _inferred_range(
-    statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Path]], *, ends_known: bool
+    statistics: Mapping[str, ScoreStatistics], splits: Mapping[str, Sequence[Source]], *, ends_known: bool
 ) -> ScoreRange:
     """Return one range for all splits. Raises DataError if they differ, or if there is no telling."""
     large = {split: scores for split, scores in statistics.items() if scores.num >= MIN_SCORES}
@@ -195,7 +194,7 @@ def _statistics(sheets: Iterable[Sheet]) -> ScoreStatistics:
     return statistics
 
 
-def _read(files: Sequence[Path], sheets: Sequence[Sheet], bounds: ScoreRange, on_bad_rows: str) -> RowSet[StsRow]:
+def _read(files: Sequence[Source], sheets: Sequence[Sheet], bounds: ScoreRange, on_bad_rows: str) -> RowSet[StsRow]:
     bad = BadRows()
 
     def parse(sheet: Sheet) -> Iterator[StsRow]:

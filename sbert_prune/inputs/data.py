@@ -11,6 +11,7 @@ from sbert_prune.data.leaks import find_leaks, remove_leaks
 from sbert_prune.data.sources import (
     QUICKSTART,
     STS_SPLITS,
+    SplitFiles,
     StsData,
     find_files,
     load_nli,
@@ -60,18 +61,25 @@ def check_named_data(recipe: Recipe) -> None:
             find_files(setting, splits, required=splits)
 
 
-def find_texts(recipe: Recipe) -> Loaded[TrainingTexts]:
+def find_texts(
+    recipe: Recipe, *, nli_data: SplitFiles | None = None, sts_data: SplitFiles | None = None
+) -> Loaded[TrainingTexts]:
     """Load all train, dev and test rows of a recipe.
 
     NLI rows are loaded if a phase of the variant or of its reference needs them, and if distillation, a measured
     strategy or trimming can use their sentences.
+
+    Args:
+        recipe: Names the data.
+        nli_data: NLI rows in memory, in place of the recipe's.
+        sts_data: STS pairs in memory, likewise.
     """
-    sts = find_sts(recipe)
+    sts = find_sts(recipe, sts_data)
     trains = _trains_on_nli(recipe)
     useful = recipe.nli.data is not None and ("distil" in recipe.phases or needs_texts(recipe))
     if not trains and not useful:
         return Loaded(TrainingTexts(None, sts.value), sts.lines, sts.leaks)
-    nli = find_nli(recipe, sts.value, trains=trains)
+    nli = find_nli(recipe, sts.value, nli_data, trains=trains)
     return Loaded(TrainingTexts(nli.value, sts.value), (*nli.lines, *sts.lines), {**nli.leaks, **sts.leaks})
 
 
@@ -86,15 +94,18 @@ def needs_texts(recipe: Recipe) -> bool:
     return measures or (recipe.vocabulary_limit.trims and recipe.vocabulary_corpus is None)
 
 
-def find_nli(recipe: Recipe, sts: StsData | None, *, trains: bool = True) -> Loaded[RowSet[NliRow]]:
+def find_nli(
+    recipe: Recipe, sts: StsData | None, data: SplitFiles | None = None, *, trains: bool = True
+) -> Loaded[RowSet[NliRow]]:
     """Load the NLI rows, and check that the loss can use them.
 
     Args:
         recipe: Names them and the loss.
         sts: Rows that leak into its dev and test are removed; None without held-out data.
+        data: Rows in memory, in place of the recipe's.
         trains: False loads the rows for their sentences only, without the check.
     """
-    rows = load_nli(_named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
+    rows = load_nli(data or _named_data(recipe, "nli", recipe.nli.data), on_bad_rows=recipe.on_bad_rows)
     loaded = _without_leaks(recipe, "nli", rows, sts.held_out if sts else {})
     if not trains or recipe.nli.loss != "mnrl":
         return loaded
@@ -109,20 +120,20 @@ def find_nli(recipe: Recipe, sts: StsData | None, *, trains: bool = True) -> Loa
     return replace(loaded, lines=(*loaded.lines, f"nli train: {len(examples):,} {kind}"))
 
 
-def find_sts(recipe: Recipe) -> Loaded[StsData]:
-    """Load the STS pairs, and check that dev and test can be scored."""
-    setting = _named_data(recipe, "sts", recipe.sts.data)
-    data = load_sts(setting, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows, shares=recipe.split)
-    held_out = data.held_out
+def find_sts(recipe: Recipe, data: SplitFiles | None = None) -> Loaded[StsData]:
+    """Load the STS pairs, from memory or as the recipe names them, and check that dev and test can be scored."""
+    setting = data or _named_data(recipe, "sts", recipe.sts.data)
+    pairs = load_sts(setting, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows, shares=recipe.split)
+    held_out = pairs.held_out
     for split, rows in held_out.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")
-    train = _without_leaks(recipe, "sts", data.train, held_out)
+    train = _without_leaks(recipe, "sts", pairs.train, held_out)
     lines = [*train.lines, *(f"sts {line}" for split, rows in held_out.items() for line in describe_rows(split, rows))]
-    dev, test = ((row.sentences for row in rows.rows) for rows in (data.dev, data.test))
+    dev, test = ((row.sentences for row in rows.rows) for rows in (pairs.dev, pairs.test))
     shared = find_leaks(dev, {"test": test}).splits["test"]
     if shared.pairs:
         lines.append(f"sts note: {shared.pairs:,} of the dev pairs are in test too; both are kept as they are")
-    return Loaded(replace(data, train=train.value), tuple(lines), train.leaks)
+    return Loaded(replace(pairs, train=train.value), tuple(lines), train.leaks)
 
 
 def _without_leaks(
@@ -147,9 +158,9 @@ def find_held_out(recipe: Recipe) -> StsData | None:
     return find_sts(recipe).value if recipe.sts.data is not None else None
 
 
-def find_sts_splits(recipe: Recipe) -> dict[str, RowSet[StsRow]]:
+def find_sts_splits(recipe: Recipe, data: SplitFiles | None = None) -> dict[str, RowSet[StsRow]]:
     """Load and check the pairs to evaluate on, by split; a single file is the test split."""
-    setting = _named_data(recipe, "sts", recipe.sts.data)
+    setting = data or _named_data(recipe, "sts", recipe.sts.data)
     splits = load_sts_for_evaluation(setting, score_range=recipe.sts.score_range, on_bad_rows=recipe.on_bad_rows)
     for split, rows in splits.items():
         check_pairs(rows.rows, f"{split} ({rows.name})")

@@ -1,9 +1,10 @@
-"""The wheel: what is in it, and that its console script works without a checkout."""
+"""The wheel, built from the sdist: what is in it, and that its console script works without a checkout."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,17 +24,26 @@ def run(*command: str | Path, **options: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the tracked files and of those that are about to be."""
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist of the tracked files and of those that are about to be."""
     folder = tmp_path_factory.mktemp("wheel")
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
     for name in listed:
         if (ROOT / name).is_file():  # not one that is about to be deleted
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / "source" / name)
-    options = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--wheel-dir", folder)
-    run(sys.executable, "-m", "pip", "wheel", folder / "source", *options)
-    (built,) = folder.glob("*.whl")
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(folder)!r})"
+    run(sys.executable, "-c", build, cwd=folder / "source")
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    """The wheel of the sdist."""
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--wheel-dir")
+    run(sys.executable, "-m", "pip", "wheel", sdist, *options, sdist.parent)
+    (built,) = sdist.parent.glob("*.whl")
     return built
 
 
@@ -49,6 +59,13 @@ def script(wheel: Path) -> Path:
 def run_script(script: Path, folder: Path, *arguments: str) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return run(script, *arguments, cwd=folder, env=clean | {"PYTHONPATH": str(script.parents[1])})
+
+
+def test_the_sdist_has_the_pins_of_its_readme(sdist: Path):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert {"README.md", "constraints.txt", "pyproject.toml"} <= names
 
 
 def test_the_wheel_has_what_commands_read_and_nothing_else(wheel: Path):

@@ -80,6 +80,62 @@ def test_training_changes_the_weights_by_the_seed_alone(tiny_base, nli_data, sts
     assert not np.array_equal(trained(1), trained(2))
 
 
+def rows_of(path, names):
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == names
+    return rows
+
+
+def test_rows_in_memory_train_and_score_as_those_of_files_do(tiny_base, nli_data, sts_data, sentences):
+    base = tiny_base("bert", depth=2, width=32)
+    pair, triplet = ["sentence1", "sentence2", "score"], ["premise", "hypothesis", "label"]
+    splits = {split: rows_of(sts_data / f"{split}.csv", pair) for split in ("train", "dev", "test")}
+    dicts = [dict(zip(triplet, row, strict=True)) for row in rows_of(nli_data, triplet)]
+    tuples = {split: [(one, two, float(score)) for one, two, score in rows] for split, rows in splits.items()}
+
+    def trained(nli, sts):
+        variant = sbert_prune.prune(base, 1, max_seq_length=32)
+        settings = SHORT | {"sts_score_range": "0-5"}
+        return sbert_prune.train(variant, "quickstart-paper", nli_data=nli, sts_data=sts, **settings)
+
+    from_files, from_memory = trained(nli_data, sts_data), trained(dicts, tuples)
+
+    assert np.array_equal(embed(from_files.model, sentences), embed(from_memory.model, sentences))
+    digests = [[phase.data.digest for phase in variant.lineage.phases] for variant in (from_files, from_memory)]
+    assert digests[0] == digests[1]
+    assert [phase.data.source for phase in from_memory.lineage.phases] == ["nli_data", "sts_data['train']"]
+    scores = sbert_prune.evaluate(from_memory, tuples["test"], score_range=(0, 5))
+    assert scores["sts_test/spearman_cosine"] == pytest.approx(
+        sbert_prune.evaluate(from_files, sts_data / "test.csv", score_range=(0, 5))["sts_test/spearman_cosine"]
+    )
+
+
+PAIRS = [(f"{number} is odd", f"{number} is even", number % 6) for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("sts_data", "message"),
+    [
+        ({"train": PAIRS, "dev": PAIRS}, r"sts_data\['train'\], sts_data\['dev'\], and no test split. Expected a dict"),
+        ({"train": PAIRS, "validation": PAIRS, "test": []}, r"sts_data\['test'\] has no rows"),
+        ([*PAIRS, "a sentence"], "sts_data, row 7 is 'a sentence'; expected a tuple of cells. From a table of pandas"),
+        ([*PAIRS, ("a", "b", "high")], "sts_data, row 7: the score is 'high', which is not a number"),
+        ([{"sentence1": "a", "sentence2": "b"}], "sts_data has no column 'score'"),
+        (PAIRS, "sts_data has 6 rows, too few to split"),
+        (
+            {"train": PAIRS, "dev": PAIRS, "test": [("a", "b", 6)]},
+            r"sts_data\['test'\], row 1: the score is 6",
+        ),
+    ],
+)
+def test_a_mistake_in_rows_in_memory_is_explained_as_in_files(tiny_base, nli_data, sts_data, message):
+    variant = sbert_prune.prune(tiny_base("bert", depth=2), 1)
+
+    with pytest.raises(DataError, match=message):
+        sbert_prune.train(variant, "quickstart-paper", nli_data=nli_data, sts_data=sts_data, sts_score_range="0-5")
+
+
 def test_scores_have_the_names_of_the_runs_and_a_reference_is_compared_on_the_same_pairs(tiny_base, sts_data):
     base = tiny_base("bert", depth=4, width=32)
     variant = sbert_prune.prune(base, 2, max_seq_length=32)

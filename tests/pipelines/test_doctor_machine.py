@@ -39,7 +39,7 @@ def test_missing_and_mismatching_packages_are_named_in_one_command_and_the_other
 
     assert finding.state == "fail"
     assert finding.found == f"torch {version('torch')}; no-such-package is missing"
-    assert finding.command == 'pip install "torch==1.0" "no-such-package<3,>=2"'
+    assert finding.command == f'pip install -c {ROOT / "constraints.txt"} "torch==1.0" "no-such-package<3,>=2"'
     assert check_packages(requirements()[1]).state == "ok"
 
 

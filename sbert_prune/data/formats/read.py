@@ -10,7 +10,7 @@ from typing import Any
 
 from sbert_prune.data.formats.columnar import is_dataset_folder, read_arrow, read_dataset_folder, read_parquet
 from sbert_prune.data.formats.delimited import DELIMITERS, WithoutHint, choose_delimiter, choose_quoting, parse_lines
-from sbert_prune.data.formats.table import Record, Table
+from sbert_prune.data.formats.table import Record, Source, Table
 from sbert_prune.data.formats.text import COMPRESSIONS, TextLines, check_file, open_bytes, split_suffixes
 from sbert_prune.errors import DataError
 
@@ -18,13 +18,17 @@ _SAMPLE = 1_000
 """The columns of a jsonl file are the keys of so many objects."""
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Source) -> Table:
     """Read a csv, tsv, jsonl, parquet or Arrow file, also .gz, .xz or .zst, or a folder that `datasets` saved.
+
+    Rows in memory are a table already.
 
     Raises:
         DataError: The file is missing, empty, damaged, not UTF-8 or UTF-16, or of an unknown format. Damage after the
             first record raises while the records are read.
     """
+    if isinstance(path, Table):
+        return path
     if is_dataset_folder(path):
         return _checked(read_dataset_folder(path))
     suffix, _ = split_suffixes(path)
