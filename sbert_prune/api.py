@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from sbert_prune.evaluation.measures import Measured
+    from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.training.setup import Progress
 
@@ -44,7 +45,7 @@ def prune(
     base: str | Path,
     layers: int | str | Sequence[int],
     *,
-    strategy: str = "drop-top",
+    strategy: str = "drop-alternate",
     vocabulary: int | float | str = "all",
     vocabulary_corpus: str | Path | None = None,
     nli_data: str | Path | None = None,
@@ -109,13 +110,16 @@ def _texts_to_prune_by(recipe: Recipe) -> TrainingTexts | None:
     return texts
 
 
-def train(variant: Variant, recipe: str | Path, *, teacher: str | Path | None = None, **settings: Any) -> Variant:
+def train(
+    variant: Variant, recipe: str | Path, *, teacher: Variant | str | Path | None = None, **settings: Any
+) -> Variant:
     """Train a variant by the phases of a recipe: NLI, then STS, as the recipe says. Progress goes to `logging`.
 
     Args:
         variant: What `prune` returned. Its model is trained in place.
         recipe: A preset such as "english", or a YAML file: the data, the phases and their settings.
-        teacher: A saved model whose embeddings are learnt as well, where the recipe distils.
+        teacher: Whose embeddings are learnt as well, where the recipe distils: a variant, usually the base with all its
+            layers after the same training, or a saved model.
         **settings: Other values for single settings, by the names that the commands use, such as `nli_data="nli.tsv"`,
             `sts_data="sts/"`, `sts_epochs=4`, `seed=7`; docs/commands.md lists them.
 
@@ -131,9 +135,15 @@ def train(variant: Variant, recipe: str | Path, *, teacher: str | Path | None = 
     values = _recipe(str(recipe), **settings)
     if values.has_teacher and teacher is None:
         raise RecipeError(
-            f"The recipe {values.name} distils, and there is no teacher. Give teacher=FOLDER, a saved sentence model."
+            f"The recipe {values.name} distils, and there is no teacher. Give teacher=, a trained variant or the "
+            "folder of a sentence model; or train without one, with a recipe such as quickstart-paper."
         )
-    source = locate_base(str(teacher)) if teacher is not None else None
+    with TemporaryDirectory(prefix="sbert-prune-") as scratch:
+        saved = save(teacher, Path(scratch) / "teacher") if isinstance(teacher, Variant) else teacher
+        return _train(variant, values, locate_base(str(saved)) if saved is not None else None)
+
+
+def _train(variant: Variant, values: Recipe, source: SavedModel | None) -> Variant:
     texts = find_texts(values).value
     texts = TrainingTexts(texts.nli, texts.sts, distillation_sentences(values, texts))
     hardware = choose_hardware(values.device, values.precision)

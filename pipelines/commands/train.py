@@ -10,7 +10,18 @@ from sbert_prune.errors import RecipeError
 from sbert_prune.inputs.data import find_held_out, find_nli, find_sts, find_texts
 from sbert_prune.inputs.texts import describe_sentences, distillation_sentences
 from sbert_prune.recipe.recipe import Recipe
+from sbert_prune.recipe.settings import REFERENCE_TEACHER
 from sbert_prune.system.command_line import command_line
+
+
+def _alone(recipe: Recipe, phase: str) -> Recipe:
+    """Return the recipe of one labelled phase: without a teacher, where the reference would be the recipe's own."""
+    settings = recipe.settings_of(phase)
+    asked_for = click.get_current_context().params.get(f"{phase}_distillation")
+    if settings.distillation and recipe.distil.teacher == REFERENCE_TEACHER and asked_for is None:
+        echo(f"{phase}: the labels alone teach; distil_teacher=models:/NAME/1 adds a teacher, as `full` does")
+        settings = settings.model_copy(update={"distillation": 0.0})
+    return recipe.model_copy(update={"phases": (phase,), phase: settings})
 
 
 @click.command("train_nli", cls=Command)
@@ -19,7 +30,7 @@ from sbert_prune.system.command_line import command_line
 @flag("force", FORCE)
 def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on natural language inference and log the result."""
-    recipe = recipe.model_copy(update={"phases": ("nli",)})
+    recipe = _alone(recipe, "nli")
     check_machine(recipe)
     held_out = find_held_out(recipe)
     found = find_nli(recipe, held_out)  # before a model is downloaded: errors in the data are more common
@@ -70,7 +81,7 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
 @flag("force", FORCE)
 def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     """Fine-tune a sentence model on semantic textual similarity and log the result."""
-    recipe = recipe.model_copy(update={"phases": ("sts",)})
+    recipe = _alone(recipe, "sts")
     check_machine(recipe)
     found = find_sts(recipe)  # before a model is downloaded: errors in the data are more common
     source, teacher = find_sentence_model(model, recipe), find_teacher(recipe)

@@ -45,7 +45,8 @@ def clean(text: str) -> str:
     if text.isascii():
         return text.strip()
     if _HIDDEN.search(text):
-        text = _JOINERS.sub(_joiner, _LAYOUT_ONLY.sub("", text))
+        composed = unicodedata.normalize("NFC", _LAYOUT_ONLY.sub("", text))  # marks change places: joiners follow them
+        text = _JOINERS.sub(_joiner, composed)
     return unicodedata.normalize("NFC", text.strip())
 
 

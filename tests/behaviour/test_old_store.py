@@ -48,6 +48,8 @@ def old(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     unpacked = made_once(tmp_path_factory, "old store", unpack) / "store"
     made_in = json.loads((unpacked / "expected.json").read_text())["folder"]
     copy_store(unpacked, tmp_path, made_in=made_in)
+    recipe = tmp_path / "old.yaml"  # what `quickstart` meant then is called quickstart-paper today
+    recipe.write_text(recipe.read_text().replace("extends: quickstart\n", "extends: quickstart-paper\n"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / STORE}")
     monkeypatch.chdir(tmp_path)
     return Old(tmp_path)

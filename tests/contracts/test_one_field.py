@@ -51,7 +51,8 @@ from tuning.axes import parse_axes
 recipe = recipe_from({"recipe": "quickstart", "nli_sharpness": "0.25"})
 [(path, axis)] = parse_axes("nli_sharpness", recipe)
 variant = sbert_prune.prune(sys.argv[1], 2, strategy="keep-ends", max_seq_length=32)
-variant = sbert_prune.train(variant, "quickstart-paper", phases="sts", sts_loss="absolute", sts_max_rows=64, sts_epochs=1)
+short = {"sts_max_rows": 64, "sts_epochs": 1}
+variant = sbert_prune.train(variant, "quickstart-paper", phases="sts", sts_loss="absolute", **short)
 print(json.dumps({
     "help": CliRunner().invoke(full, ["--help"]).output,
     "flat": recipe.flat(),

@@ -14,6 +14,7 @@ from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import read_lineage
 from sbert_prune.models.sentence import embed, encoder_of
 
+PAPER = "quickstart-paper"
 SHORT = {"nli_epochs": 1, "nli_batch_size": 4, "sts_epochs": 2, "sts_batch_size": 4, "precision": "float32"}
 
 
@@ -50,7 +51,7 @@ def test_a_base_becomes_a_saved_encoder_with_its_lineage(tiny_base, tmp_path, nl
     base = tiny_base("bert", depth=4, width=32)
 
     variant = sbert_prune.prune(base, 2, strategy="drop-bottom", max_seq_length=32)
-    variant = sbert_prune.train(variant, "quickstart", nli_data=nli_data, sts_data=sts_data, **SHORT)
+    variant = sbert_prune.train(variant, PAPER, nli_data=nli_data, sts_data=sts_data, **SHORT)
     folder = sbert_prune.save(variant, tmp_path / "smaller")
 
     reloaded = SentenceTransformer(str(folder), device="cpu")
@@ -70,7 +71,7 @@ def test_training_changes_the_weights_by_the_seed_alone(tiny_base, nli_data, sts
     def trained(seed):
         variant = sbert_prune.prune(base, [0, 1], max_seq_length=32)
         before = embed(variant.model, sentences)
-        variant = sbert_prune.train(variant, "quickstart", nli_data=nli_data, sts_data=sts_data, seed=seed, **SHORT)
+        variant = sbert_prune.train(variant, PAPER, nli_data=nli_data, sts_data=sts_data, seed=seed, **SHORT)
         after = embed(variant.model, sentences)
         assert not np.allclose(before, after)
         return after
@@ -97,14 +98,16 @@ def test_a_saved_variant_is_trained_further(tiny_base, tmp_path, nli_data, sts_d
     folder = sbert_prune.save(sbert_prune.prune(tiny_base("bert", depth=3), 2, max_seq_length=32), tmp_path / "cut")
 
     variant = sbert_prune.load(folder)
-    variant = sbert_prune.train(variant, "quickstart", phases="sts", sts_data=sts_data, nli_data=nli_data, **SHORT)
+    variant = sbert_prune.train(variant, PAPER, phases="sts", sts_data=sts_data, nli_data=nli_data, **SHORT)
 
     assert [record.kind for record in variant.lineage.chain] == ["prune", "train"]
 
 
-def test_a_teacher_is_learnt_from(tiny_base, tmp_path, nli_data, sts_data):
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_teacher_is_learnt_from(tiny_base, tmp_path, nli_data, sts_data, is_saved):
     base = tiny_base("bert", depth=3, width=32)
-    teacher = sbert_prune.save(sbert_prune.prune(base, 3, max_seq_length=32), tmp_path / "teacher")
+    teacher = sbert_prune.prune(base, 3, max_seq_length=32)
+    teacher = sbert_prune.save(teacher, tmp_path / "teacher") if is_saved else teacher
     variant = sbert_prune.prune(base, 1, max_seq_length=32)
 
     variant = sbert_prune.train(
@@ -112,7 +115,7 @@ def test_a_teacher_is_learnt_from(tiny_base, tmp_path, nli_data, sts_data):
     )
 
     (phase,) = variant.lineage.phases
-    assert phase.teacher.id == str(teacher)
+    assert (phase.teacher.id == str(teacher)) == is_saved
 
 
 def test_a_measured_strategy_and_a_trimmed_vocabulary_use_the_data(tiny_base, nli_data, sts_data):
@@ -140,7 +143,7 @@ def test_a_base_in_half_precision_is_trained_and_saved_in_float32(
     assert str(dtype).removeprefix("torch.") in (folder / "config.json").read_text()
 
     variant = sbert_prune.prune(folder, 1, max_seq_length=32)
-    variant = sbert_prune.train(variant, "quickstart", nli_data=nli_data, sts_data=sts_data, **SHORT)
+    variant = sbert_prune.train(variant, PAPER, nli_data=nli_data, sts_data=sts_data, **SHORT)
     saved = sbert_prune.save(variant, tmp_path / "smaller")
 
     assert {parameter.dtype for parameter in variant.model.parameters()} == {torch.float32}
@@ -157,7 +160,7 @@ def test_half_precision_on_request_halves_the_bytes_and_loads_as_the_same_float3
     whole = sbert_prune.save(variant, tmp_path / "whole")
     data = {"nli_data": nli_data, "sts_data": sts_data}
 
-    variant = sbert_prune.train(variant, "quickstart", **data, **SHORT, save_precision=precision)
+    variant = sbert_prune.train(variant, PAPER, **data, **SHORT, save_precision=precision)
     saved = sbert_prune.save(variant, tmp_path / "half")
 
     reloaded = SentenceTransformer(str(saved), device="cpu")  # as a user loads it
@@ -166,7 +169,7 @@ def test_half_precision_on_request_halves_the_bytes_and_loads_as_the_same_float3
     assert {tensor.dtype for tensor in inspect_checkpoint(saved).tensors.values()} == {stored}
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (saved, whole)]
     assert sizes[0] < 0.55 * sizes[1]
-    again = sbert_prune.train(sbert_prune.load(saved), "quickstart", phases="sts", **data, **SHORT)
+    again = sbert_prune.train(sbert_prune.load(saved), PAPER, phases="sts", **data, **SHORT)
     assert (variant.lineage.save_precision, again.lineage.save_precision) == (precision, "float32")
 
 
@@ -185,7 +188,7 @@ def test_a_model_in_half_precision_that_is_already_loaded_is_trained_in_float32(
     variant = sbert_prune.prune(tiny_base("bert", depth=2, width=32), 1, max_seq_length=32)
     variant.model.half()
 
-    sbert_prune.train(variant, "quickstart", nli_data=nli_data, sts_data=sts_data, **SHORT)
+    sbert_prune.train(variant, PAPER, nli_data=nli_data, sts_data=sts_data, **SHORT)
 
     assert {parameter.dtype for parameter in variant.model.parameters()} == {torch.float32}
 
@@ -223,7 +226,7 @@ def test_a_mistake_in_pruning_is_explained(tiny_base, change, error, message):
     [
         ({"sts_epoch": 2}, RecipeError, "sts_epoch=2: there is no such setting. Did you mean sts_epochs"),
         ({"sts_epochs": -2}, RecipeError, "sts_epochs=-2"),
-        ({"sts_distillation": 1}, RecipeError, "Give teacher=FOLDER"),
+        ({"sts_distillation": 1}, RecipeError, "Give teacher=, a trained variant"),
         ({"sts_data": "nowhere.csv"}, DataError, "nowhere.csv"),
     ],
 )
@@ -231,7 +234,7 @@ def test_a_mistake_in_training_is_explained(tiny_base, settings, error, message)
     variant = sbert_prune.prune(tiny_base("bert", depth=2), 1)
 
     with pytest.raises(error, match=message):
-        sbert_prune.train(variant, "quickstart", **settings)
+        sbert_prune.train(variant, PAPER, **settings)
 
 
 def test_a_folder_with_files_is_not_written_into(tiny_base, tmp_path):

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sbert_prune.data.normalise import clean, normalised
@@ -56,6 +56,7 @@ def test_invisible_characters_are_removed(text, expected):
     assert clean(text) == expected
 
 
+@example("\u0301\u094d\u200c")  # composed, the virama stands before the accent, and the joiner joins nothing
 @settings(deadline=None)
 @given(text=mixed)
 def test_cleaning_is_done_once_and_changes_no_meaning(text):

@@ -108,9 +108,9 @@ def test_a_child_process_reports_its_own_peak_and_not_that_of_its_parent():
 
     parent_mb, started_mb, forked_mb = map(float, done.stdout.split())
 
-    assert 50 < started_mb < parent_mb - 300
+    assert 1 < started_mb < parent_mb - 300
     assert (
-        50 < forked_mb < parent_mb - 300
+        1 < forked_mb < parent_mb - 300
     )  # a fork starts with what its parent holds at that moment, freed memory not included
 
 

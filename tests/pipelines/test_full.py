@@ -115,7 +115,7 @@ def test_the_parent_run_carries_recipe_tags_and_artifacts(made):
         for key in ("step", "recipe", "kept_layers", "depth", "num_layers", "strategy", "seed")
     } == {
         "step": "full",
-        "recipe": "quickstart",
+        "recipe": "quickstart-paper",
         "kept_layers": "0,2",
         "depth": "3",
         "num_layers": "2",
@@ -217,7 +217,19 @@ def test_the_ten_lines_show_quality_size_speed_and_what_to_do_next(made):
 
     words = [line.split(maxsplit=1)[0] for line in output if line]
 
-    assert words == ["variant", "quality", "retention", "size", "speed", "proof", "model", "load", "see", "promote"]
+    assert words == [
+        "variant",
+        "quality",
+        "retention",
+        "size",
+        "speed",
+        "proof",
+        "model",
+        "load",
+        "see",
+        "promote",
+        "try",
+    ]
     assert 'load_model("models:/sbert-small/3")' in "\n".join(output)
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
-from tests.pipelines.conftest import Project
+from tests.pipelines.conftest import RECIPE, Project
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,10 @@ def project(make_variant, tmp_path_factory: pytest.TempPathFactory):
 
 
 def run(command: str, project: Project, *more: str) -> Result:
-    sts = ("--sts-data", str(project.sts))
-    reads = {"full": project.given, "prune": ("--base-model", str(project.base)), "train_sts": sts, "evaluate": sts}
-    arguments = list(reads.get(command, ()))
+    data = {"full": project.data, "train_sts": project.data[2:], "evaluate": project.data[2:]}
+    base = ("--base-model", str(project.base)) if command in {"full", "prune"} else ()
+    recipe = ("--recipe", RECIPE) if command != "register" else ()
+    arguments = [*recipe, *base, *data.get(command, ())]
     arguments += ["--layers", "2"] if command in {"full", "prune"} else []
     arguments += ["--registered-model", "sbert-small"]
     arguments += ["--robustness", "20"] if command in {"full", "evaluate"} else []

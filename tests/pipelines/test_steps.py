@@ -15,7 +15,7 @@ from sbert_prune.models.sources import locate_base
 from sbert_prune.tracking.logged_models import fetch_model
 from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
-from tests.pipelines.conftest import Project
+from tests.pipelines.conftest import RECIPE, Project
 from tests.pipelines.faults import collapsed
 
 ROOT = Path(__file__).parents[2]
@@ -35,11 +35,11 @@ def model_uri(output: str) -> str:
 
 @pytest.mark.slow
 def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
-    phases = ["--registered-model", "sbert-small", "--precision", "float32"]
+    phases = ["--recipe", RECIPE, "--registered-model", "sbert-small", "--precision", "float32"]
     run_full(project.recipe())
 
     pruned = model_uri(
-        call("prune", "--base-model", str(project.base), "--layers", "2", "--registered-model", "sbert-small")
+        call("prune", "--recipe", RECIPE, "--base-model", str(project.base), "--layers", "2", *phases[2:4])
     )
     after_nli = model_uri(call("train_nli", "--model", pruned, "--nli-data", str(project.nli), *phases))
     after_sts = model_uri(
@@ -55,6 +55,18 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     assert one_by_one.tags["sbert_prune.model_sha256"] == full.tags["sbert_prune.model_sha256"]
     assert "quality/retention" in judged
     assert float(one_by_one.tags["quality/retention"]) == pytest.approx(float(full.tags["quality/retention"]), abs=1e-6)
+
+
+def test_a_labelled_step_alone_has_no_reference_to_learn_from(project: Project):
+    given = ("train_sts", "--model", str(project.base), "--sts-data", str(project.sts), "--sts-epochs", "1")
+
+    told = call(*given)
+    refused = CliRunner().invoke(main, [*given, "--sts-distillation", "1"])
+
+    assert "sts: the labels alone teach; distil_teacher=models:/NAME/1 adds a teacher" in told
+    assert MlflowClient(project.uri).search_runs(["0"])[0].data.params["recipe.sts.distillation"] == "0.0"
+    assert refused.exit_code == 2
+    assert "a single step has no reference" in refused.output
 
 
 def test_a_pruned_model_is_pruned_again_in_the_indices_of_its_base(project: Project):
