@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_new_process_gets_the_same_embeddings_and_reports_its_own_memory(tiny_model, tmp_path, monkeypatch):
-    model = tiny_model(depth=2, width=1024, spread=0.02)
+    model = tiny_model(depth=3, width=1024, spread=0.02)
     weights_mb = sum(parameter.numel() for parameter in model.parameters()) * 4 / 1e6
     model.save(str(tmp_path / "saved"))
     ballast = np.ones(400_000_000 // 8)  # memory of this process that the new one must not report
