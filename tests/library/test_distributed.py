@@ -1,14 +1,15 @@
 """Two processes compute what one does: the same loss, the same gradient, the same trained weights."""
 
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed.launcher.api import elastic_launch
+from torch.distributed.run import config_from_args, parse_args
 
 from sbert_prune.losses import build_loss
 from sbert_prune.models.checkpoint import inspect_checkpoint
@@ -18,11 +19,11 @@ from sbert_prune.training.batches import plan_batches, tokenize_rows
 from sbert_prune.training.device import Hardware
 from sbert_prune.training.distributed import WorkerGroup, join_group, leave_group
 from sbert_prune.training.gradients import Gradient
-from sbert_prune.training.loop import train
+from sbert_prune.training.loop import run_worker, train
 from sbert_prune.training.objective import Objective
 from sbert_prune.training.setup import PhaseSetup, TrainerSetup
+from tests.commands import PRELOADED
 
-ROOT = Path(__file__).parents[2]
 CPU = Hardware(torch.device("cpu"), bfloat16=False)
 NLI = NliSettings(epochs=1.5, batch_size=5, learning_rate=1e-3, accumulate=2)
 STS = StsSettings(epochs=1, batch_size=4, learning_rate=1e-3)
@@ -134,38 +135,41 @@ def train_two_phases(model):
     return losses
 
 
-SCRIPT = """
-import os, sys
-from pathlib import Path
+def launch(base, out, port, other_port):
+    """Start two processes as torchrun does, with its configuration, but forked: they need not import the libraries."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    log = os.open(out / "log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    options = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port, "--start-method", "fork"]
+    config, _, _ = config_from_args(parse_args([*options, "no script"]))
+    elastic_launch(config, work)(base, out, other_port)
 
-import torch
 
-from sbert_prune.training.distributed import join_group, leave_group
-from sbert_prune.training.loop import run_worker
-from tests.library.test_distributed import BATCHES, gradient_of, load, train_two_phases
+def work(base, out, other_port):
+    """Write what one of the processes computes."""
+    group = join_group()
+    untrained = load(base)
+    found = {name: gradient_of(name, untrained, group) for name in BATCHES}
+    received = group.broadcast({"numbers": torch.arange(3), "rank": group.rank})
+    nothing = group.broadcast(None if group.is_main else "something")
+    parts = {
+        count: group.gather(torch.arange(count * 2.0).view(count, 2)[group.share(count)], count) for count in range(6)
+    }
+    torch.save({"gradients": found, "received": received, "nothing": nothing, "parts": parts}, out / f"{group.rank}.pt")
+    if group.is_main:
+        model = load(base)
+        losses = train_two_phases(model)
+        torch.save({"losses": losses, "weights": model.state_dict()}, out / "trained.pt")
+        leave_group()
+    else:
+        run_worker()
+    (out / f"{group.rank}.left").touch()
 
-base, out = Path(sys.argv[1]), Path(sys.argv[2])
-group = join_group()
-untrained = load(base)
-found = {name: gradient_of(name, untrained, group) for name in BATCHES}
-received = group.broadcast({"numbers": torch.arange(3), "rank": group.rank})
-nothing = group.broadcast(None if group.is_main else "something")
-parts = {count: group.gather(torch.arange(count * 2.0).view(count, 2)[group.share(count)], count) for count in range(6)}
-torch.save({"gradients": found, "received": received, "nothing": nothing, "parts": parts}, out / f"{group.rank}.pt")
-if group.is_main:
-    model = load(base)
-    losses = train_two_phases(model)
-    torch.save({"losses": losses, "weights": model.state_dict()}, out / "trained.pt")
-    leave_group()
-else:
-    run_worker()
-(out / f"{group.rank}.left").touch()
-
-# Another group, as if another torchrun had started it, and nothing to train.
-os.environ |= {"MASTER_PORT": sys.argv[3], "TORCHELASTIC_USE_AGENT_STORE": "False"}
-leave_group() if group.is_main else run_worker()
-(out / f"{group.rank}.left again").touch()
-"""
+    # Another group, as if another torchrun had started it, and nothing to train.
+    os.environ |= {"MASTER_PORT": other_port, "TORCHELASTIC_USE_AGENT_STORE": "False"}
+    leave_group() if group.is_main else run_worker()
+    (out / f"{group.rank}.left again").touch()
 
 
 @pytest.fixture(scope="module")
@@ -184,21 +188,16 @@ def untrained(base):
 @pytest.fixture(scope="module")
 def together(base):
     """The folder with the results of two processes, started as torchrun starts them."""
-    script, out, (port, other_port) = base.parent / "script.py", base.parent, free_ports()
-    script.write_text(SCRIPT, encoding="utf-8")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
-    command = [*torchrun, "--master-port", port, str(script), str(base), str(out), other_port]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    with (
-        (out / "log").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT) as process,
-    ):
-        try:
-            code = process.wait(timeout=400)
-        except subprocess.TimeoutExpired:
-            process.terminate()  # torchrun ends its processes too
-            code = process.wait()
-    assert code == 0, (out / "log").read_text()
+    out, ports = base.parent, free_ports()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=launch, args=(base, out, *ports))
+    process.start()
+    process.join(400)
+    if process.is_alive():
+        process.terminate()  # it ends its processes too
+        process.join()
+    assert process.exitcode == 0, (out / "log").read_text()
     return out
 
 

@@ -3,6 +3,7 @@
 import csv
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -143,13 +144,28 @@ def untouched(make_project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+def store_with(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """A function that copies a store, which `fill` fills once for a test run, and returns its URI."""
+
+    def make(fill: Callable[[], object], folder: Path) -> None:
+        migrate(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            Project(folder).use(patch)
+            fill()
+
+    def copy(name: str, fill: Callable[[], object]) -> str:
+        copy_store(made_once(tmp_path_factory, name, partial(make, fill)), tmp_path)
+        made = Project(tmp_path)
+        made.use(monkeypatch)
+        return made.uri
+
+    return copy
+
+
+@pytest.fixture
+def uri(store_with) -> str:
     """The URI of an empty store, alone in its folder."""
-    copy_store(made_once(tmp_path_factory, "store", migrate), tmp_path)
-    uri = f"sqlite:///{tmp_path / STORE}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    return uri
+    return store_with("store", lambda: None)
 
 
 @pytest.fixture

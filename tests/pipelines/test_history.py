@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
 
@@ -19,26 +18,17 @@ from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.versions import find_version
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
-from tests.stores import STORE, copy_store, made_once, migrate
 
 
-def add_four_versions(folder: Path) -> None:
-    migrate(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / STORE}")
-        patch.chdir(folder)
-        for size in (40, 30, 20, 10):
-            add_version(noise=0.05, size=size, role="reference")
+def add_four_versions() -> None:
+    for size in (40, 30, 20, 10):
+        add_version(noise=0.05, size=size, role="reference")
 
 
 @pytest.fixture
-def four(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+def four(store_with) -> str:
     """A store with four versions that may all be promoted, because none is larger or worse than those before it."""
-    copy_store(made_once(tmp_path_factory, "four versions", add_four_versions), tmp_path)
-    uri = f"sqlite:///{tmp_path / STORE}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
-    return uri
+    return store_with("four versions", add_four_versions)
 
 
 def promoted(*numbers: str) -> None:

@@ -74,24 +74,23 @@ def trained(output: str) -> list[str]:
     return [line.partition(":")[0] for line in output.splitlines() if line.startswith("train ")]
 
 
-TINY = {"phases": "sts", "sts__max_rows": "16", "sts__batch_size": "8"}
-TINY_OPTIONS = ("--phases", "sts", "--sts-max-rows", "16", *SMALL_BATCHES[2:4], "--robustness", "20")
+def training(model: str) -> list[str]:
+    return [f"train     {model}, {phase}" for phase in ("nli", "sts")]
 
 
 @pytest.fixture(scope="module")
-def made(make_project, tmp_path_factory: pytest.TempPathFactory):
+def made(make_variant, tmp_path_factory: pytest.TempPathFactory):
     """A project in which `full` has made two layers and the reference."""
     with pytest.MonkeyPatch.context() as patch:
-        project = make_project(tmp_path_factory.mktemp("made"))
+        project = make_variant(tmp_path_factory.mktemp("made"))
         project.use(patch)
-        run_full(project.recipe(**TINY))
         yield project
 
 
 def test_a_plan_after_full_trains_nothing(made):
     before = files_below(made.folder)
 
-    output = plan(made, *TINY_OPTIONS)
+    output = plan(made, "--robustness", "20")
 
     assert trained(output) == []
     assert "time      nothing is trained on cpu" in output
@@ -104,15 +103,15 @@ def test_a_plan_after_full_trains_nothing(made):
     ("options", "expected"),
     [
         (("--robustness", "0"), []),  # evaluated again
-        (("--layers", "1"), ["train     variant 1 layers, sts"]),
+        (("--layers", "1"), training("variant 1 layers")),
         (("--layers", "3"), []),  # the reference
-        (("--force", "true"), ["train     variant 2 layers, sts"]),
-        (("--layers", "3", "--force", "true"), ["train     reference, sts"]),
-        (("--seeds", "42,43"), ["train     reference, sts", "train     variant 2 layers, sts"]),  # for 43
+        (("--force", "true"), training("variant 2 layers")),
+        (("--layers", "3", "--force", "true"), training("reference")),
+        (("--seeds", "42,43"), training("reference") + training("variant 2 layers")),  # for 43
     ],
 )
 def test_a_plan_reuses_what_the_command_reuses(made, options, expected):
-    output = plan(made, *TINY_OPTIONS, *options)
+    output = plan(made, "--robustness", "20", *options)
 
     assert trained(output) == expected
     assert " times" not in output
@@ -121,13 +120,17 @@ def test_a_plan_reuses_what_the_command_reuses(made, options, expected):
 
 @pytest.mark.slow
 def test_a_plan_of_a_sweep_counts_each_selection_once_and_leaves_out_what_is_there(made):
-    options = [*made.given, *SMALL[:2], *SMALL[4:], *TINY_OPTIONS, "--plan", "true"]
+    options = [*made.given, *SMALL[:2], *SMALL[4:], "--robustness", "20", "--plan", "true"]
 
     done = CliRunner().invoke(main, ["sweep", *options, "--depths", "3,2,1", "--strategies", "drop-top,drop-middle"])
 
     assert done.exit_code == 0, done.output
-    assert trained(done.output) == ["train     variant 2 layers, sts", "train     variant 1 layers, sts"]
+    assert trained(done.output) == training("variant 2 layers") + training("variant 1 layers")
     assert " times" not in done.output  # of 2 layers, drop-top is there; of one, both keep the first
+
+
+TINY = {"phases": "sts", "sts__max_rows": "16", "sts__batch_size": "8"}
+TINY_OPTIONS = ("--phases", "sts", "--sts-max-rows", "16", *SMALL_BATCHES[2:4], "--robustness", "20")
 
 
 @pytest.mark.slow

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 
 from tests.commands import PRELOADED
-from tests.pipelines.conftest import _quick, copy_project, fill_project, project, untouched, uri
+from tests.pipelines.conftest import _quick, copy_project, fill_project, project, store_with, untouched, uri
 from tests.stores import made_once
 from tuning.workers import _start_server_ignoring_terminals
 
-__all__ = ["_quick", "project", "untouched", "uri"]
+__all__ = ["_quick", "project", "store_with", "untouched", "uri"]
 
 
 @pytest.fixture(scope="session")
