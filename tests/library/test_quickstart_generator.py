@@ -25,7 +25,7 @@ Rows = tuple[list[NliRow], list[StsRow]]
 
 # The rows of the default sets. Scores in the README, the model cards and the benchmarks were measured on exactly these
 # rows: before this line is changed, check the change of the lexicon or the grammar, and measure those numbers again.
-DIGEST = "b8a9d7934c9756f225dcdcd590a7941d76da5597e67adc43032556dad6c20d5b"
+DIGEST = "fc3f04c8339885c98b95dd637ca1f81b4cda6d46cd77e232621aea6585e79eb2"
 
 _DIGEST_PROGRAM = """
 import hashlib
