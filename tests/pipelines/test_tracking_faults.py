@@ -197,6 +197,13 @@ def run_with_queued_end(folder: Path) -> str:
     return run.run_id
 
 
+def tidy_up_as_a_command() -> None:
+    """What a command does first; at its end it leaves the queues that it could not empty to the next one."""
+    store = connect()
+    tidy_up(store)
+    store.outbox.close()
+
+
 def accept_ends(folder: Path) -> None:
     with create_engine(f"sqlite:///{folder / 'mlflow.db'}").begin() as database:
         database.execute(text("DROP TRIGGER full"))
@@ -205,10 +212,10 @@ def accept_ends(folder: Path) -> None:
 def test_a_run_whose_end_is_queued_is_closed_by_its_delivery_and_not_as_killed(folder: Path, capsys):
     run_id, client = run_with_queued_end(folder), MlflowClient()
 
-    tidy_up(connect())
+    tidy_up_as_a_command()
     meanwhile = client.get_run(run_id).info.status
     accept_ends(folder)
-    tidy_up(connect())
+    tidy_up_as_a_command()
 
     run = client.get_run(run_id)
     assert (meanwhile, run.info.status) == ("RUNNING", "FINISHED")
@@ -220,12 +227,12 @@ def test_an_end_that_comes_late_corrects_a_run_that_was_taken_for_dead(folder: P
     """Another command, which does not see the queue, has closed it: the queue of a server is in the working folder."""
     run_id, client = run_with_queued_end(folder), MlflowClient()
     (folder / ".sbert-prune").rename(folder / "elsewhere")
-    tidy_up(connect())
+    tidy_up_as_a_command()
     taken_for_dead = client.get_run(run_id)
     (folder / "elsewhere").rename(folder / ".sbert-prune")
     accept_ends(folder)
 
-    tidy_up(connect())
+    tidy_up_as_a_command()
 
     run = client.get_run(run_id)
     assert (taken_for_dead.info.status, "sbert_prune.error" in taken_for_dead.data.tags) == ("KILLED", True)
