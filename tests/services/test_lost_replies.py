@@ -74,5 +74,5 @@ def test_a_model_whose_creation_was_never_answered_is_deleted_by_the_next_comman
     again = made.call("register", tmp_path)
 
     assert (failed.exit_code, again.exit_code) == (2, 0), failed.output + again.output
-    assert pending == {("sbert-quickstart-paper", "PENDING"): 3}
-    assert made.left()["models"] == {("sbert-quickstart-paper", "READY"): 1}
+    assert pending == {("sbert-quickstart", "PENDING"): 3}
+    assert made.left()["models"] == {("sbert-quickstart", "READY"): 1}

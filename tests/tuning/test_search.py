@@ -242,7 +242,7 @@ def test_a_version_without_bytes_is_made_again_bit_by_bit(searched):
 
     refused = CliRunner().invoke(
         pipelines_main,
-        ["promote", "--registered-model", "sbert-small", "--version", gone.version, "--stage", "Staging"],
+        ["promote", "--registered-model", "sbert-small", "--version", str(gone.version), "--stage", "Staging"],
     )
     rebuilt = search(project, "--rebuild", str(gone.version))
     again = search(project, "--rebuild", str(gone.version))
