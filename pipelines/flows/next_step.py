@@ -10,6 +10,7 @@ from pipelines.console import report_facts
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry.policy import Policy, decide
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.secrets import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +41,9 @@ def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Versio
         return [f"promote   {command}"]
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
-    given = {name: value for name, value in given.items() if value not in {None, False}}
+    given = {name: value for name, value in given.items() if isinstance(value, str)}  # flags are not repeated
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
-    better = command_line(command, **instead) if instead else None
+    better = without_password(command_line(command, **instead)) if instead else None
     report_facts(refusals=decision.refusals, **{"try": better})
     return [
         f"promote   would be refused: {'; '.join(decision.refusals)}",

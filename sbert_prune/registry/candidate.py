@@ -35,13 +35,6 @@ class Candidate:
     reference: Version | None
     reference_pairs: Callable[[], DevPairs | None]
 
-    def difference(self) -> Score | None:
-        """Return its dev score less its reference's; None where they cannot be compared."""
-        pairs, reference_pairs = self.pairs(), self.reference_pairs()
-        if pairs is None or reference_pairs is None or pairs.digest != reference_pairs.digest:
-            return None
-        return pairs.score.minus(reference_pairs.score) if len(pairs.gold) >= MIN_ROWS else None
-
 
 def passing_margin(difference: Score) -> float:
     """Return the smallest margin, in thousandths, that a difference to the reference is within."""

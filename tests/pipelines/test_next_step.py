@@ -72,6 +72,17 @@ def test_what_to_try_is_a_teacher_then_more_layers(uri, name, given, tried):
     assert options(line) == ({"recipe": "mine.yaml"} if given.get("recipe") == "mine.yaml" else {}) | tried
 
 
+def test_the_line_to_try_repeats_neither_flags_nor_passwords(uri):
+    add_version(noise=NEAR, size=80, role="reference")
+    number = add_version(noise=WORSE, size=40)
+
+    _, line = told(number, "quickstart", force=True, storage="postgresql://ann:Rumpel@db/studies")
+
+    assert "force" not in line
+    assert "Rumpel" not in line
+    assert "db/studies" in line
+
+
 def test_where_only_the_champion_stands_in_the_way_fewer_layers_are_tried(uri):
     add_version(noise=NEAR, size=80, role="reference")
     add_version(noise=AS_GOOD, size=20)
