@@ -51,7 +51,10 @@ from tuning.axes import parse_axes
 recipe = recipe_from({"recipe": "quickstart", "nli_sharpness": "0.25"})
 [(path, axis)] = parse_axes("nli_sharpness", recipe)
 variant = sbert_prune.prune(sys.argv[1], 2, strategy="keep-ends", max_seq_length=32)
-short = {"sts_max_rows": 64, "sts_epochs": 1}
+scores = (0, 3, 5)
+splits = ("train", "dev", "test")
+pairs = {name: [(f"A {name} {score}.", f"The {name} {score}.", score) for score in scores] for name in splits}
+short = {"sts_data": pairs, "sts_score_range": "0-5", "sts_epochs": 1}
 variant = sbert_prune.train(variant, "quickstart-paper", phases="sts", sts_loss="absolute", **short)
 print(json.dumps({
     "help": CliRunner().invoke(full, ["--help"]).output,

@@ -9,6 +9,8 @@ import click
 import pytest
 import yaml
 
+from sbert_prune.inputs.data import find_sts
+from sbert_prune.recipe.files import load_recipe
 from tuning.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -156,9 +158,21 @@ def test_the_lines_for_the_library_make_an_encoder(tmp_path, monkeypatch, capsys
     assert len(block.splitlines()) <= 10
     assert block.count("recipe=") == 2
     monkeypatch.chdir(tmp_path)
+    write_pairs(Path("sts"), number=100)
 
-    short = "nli_max_rows=200, sts_max_rows=200, distil_epochs=0.1, sts_epochs=1"
-    exec(re.sub('(recipe="[^"]*")', rf"\1, {short}", block), {})
+    short = 'nli_max_rows=200, sts_data="sts", distil_epochs=0.1, sts_epochs=1'
+    block = re.sub('(recipe="[^"]*")', rf"\1, {short}", block)
+    exec(block.replace('sts_data="quickstart"', 'sts_data="sts"'), {})
 
     assert "'sts_test/spearman_cosine': 0." in capsys.readouterr().out
     assert {"pruning.json", "model.safetensors", "modules.json"} <= {path.name for path in Path("smaller").iterdir()}
+
+
+def write_pairs(folder, *, number):
+    """Write the quickstart's first pairs of each split, as files."""
+    splits = find_sts(load_recipe("quickstart")).value
+    folder.mkdir()
+    for name in ("train", "dev", "test"):
+        rows = getattr(splits, name).rows[:number]
+        lines = [f"{row.sentence1}\t{row.sentence2}\t{row.score * 5:.3f}\n" for row in rows]
+        (folder / f"{name}.tsv").write_text("".join(lines))
