@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +23,50 @@ if TYPE_CHECKING:
 _PAPER = "-paper"
 
 
-def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Version) -> list[str]:
-    """Return the line with the command that promotes a variant, or why `promote` would refuse and what to try.
+@dataclass(frozen=True)
+class Advice:
+    """What to do with a variant.
+
+    Attributes:
+        promote: The command that promotes it; None where `promote` would refuse, or that was not checked.
+        refusals: Why it would refuse.
+        better: A command that makes a better variant, if there is one.
+        error: Why nothing could be checked.
+        falls_short: Whether it is refused for what it is; otherwise only the champion may stand in its way.
+        rivals: Whether it is worth having beside its rivals; "" without any.
+    """
+
+    promote: str | None = None
+    refusals: tuple[str, ...] = ()
+    better: str | None = None
+    error: str = ""
+    falls_short: bool = False
+    rivals: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether it is as good as its reference, whatever the champion is."""
+        return not self.error and not self.falls_short
+
+    @property
+    def _refused(self) -> str:
+        return f"not checked: {self.error}" if self.error else f"would be refused: {'; '.join(self.refusals)}"
+
+    def lines(self) -> list[str]:
+        """Return the advice as the last lines of a command."""
+        given = {"promote": self.promote, "refusals": self.refusals, "try": self.better, "rivals": self.rivals}
+        report_facts(**{name: fact for name, fact in given.items() if fact})
+        lines = {"rivals": self.rivals, "promote": self.promote or self._refused, "try": self.better}
+        return [f"{name:10}{text}" for name, text in lines.items() if text]
+
+    def sentence(self) -> str:
+        """Return the advice as the first paragraph of a report."""
+        better = f" Try `{self.better}`" if self.better else ""
+        return f"Promotable: `{self.promote}`" if self.promote else f"Promotion {self._refused}.{better}"
+
+
+def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -> Advice:
+    """Return the command that promotes a variant, or why `promote` would refuse and what to try.
 
     Args:
         store: The tracking store.
@@ -34,21 +77,17 @@ def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Versio
     try:
         decision = decide(store, (reference, variant), variant, Policy())
     except TrackingError as error:  # only the advice is missing: the variant is registered
-        return [f"promote   not checked: {error}"]
+        return Advice(error=str(error))
     if not decision.refusals:
-        command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
-        report_facts(promote=command)
-        return [f"promote   {command}"]
+        return Advice(
+            command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
+        )
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
     given = {name: value for name, value in given.items() if isinstance(value, str)}  # flags are not repeated
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
     better = without_password(command_line(command, **instead)) if instead else None
-    report_facts(refusals=decision.refusals, **{"try": better})
-    return [
-        f"promote   would be refused: {'; '.join(decision.refusals)}",
-        *([f"try       {better}"] if better else []),
-    ]
+    return Advice(None, decision.refusals, better, falls_short=decision.falls_short)
 
 
 def _instead(recipe: Recipe, variant: Version, given: Mapping[str, object]) -> dict[str, object]:

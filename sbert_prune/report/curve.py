@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.frontier import find_knee
-from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.report.charts import COLORS
+from sbert_prune.metrics import RETENTION, SIZE, SPEEDUP, STS_DEV, STS_TEST
+from sbert_prune.report.charts import COLORS, reach_of, speedup_of, view_of
+from sbert_prune.report.html import add_tip
 from sbert_prune.report.tables import metric_with_interval
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sbert_prune.registry.version import Version
+    from sbert_prune.report.comparison import Judged
 
-_SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
 CURVE = ("layers", "strategy", "kept", "size", "speed", "dev", "test", "of the reference", "model")
 """The columns of the table."""
 
@@ -40,13 +41,23 @@ class Point:
             str(self.num_layers),
             ", ".join(self.strategies),
             tags.get("kept_layers", "-"),
-            f"{metrics[_SIZE]:.1f} MB",
-            f"{metrics[_SPEEDUP]:.2f}x" if _SPEEDUP in metrics else "-",
+            f"{metrics[SIZE]:.1f} MB",
+            f"{speedup_of(self.version):.2f}x" if SPEEDUP in metrics else "-",
             metric_with_interval(metrics, STS_DEV),
             metric_with_interval(metrics, STS_TEST),
             share,
             self.version.uri,
         )
+
+    @property
+    def has_score(self) -> bool:
+        """Return whether it can be drawn."""
+        return {SIZE, SPEEDUP, STS_TEST} <= set(self.version.metrics)
+
+    def place(self, metric: str) -> tuple[float, float]:
+        """Return where it is drawn: by its size or speed-up, and its test score."""
+        metrics = self.version.metrics
+        return speedup_of(self.version) if metric == SPEEDUP else metrics[metric], metrics[STS_TEST]
 
 
 def curve_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
@@ -54,39 +65,66 @@ def curve_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
     return [point.row() for point in sorted(points, key=lambda point: -point.num_layers)]
 
 
+def rival_rows(rivals: Sequence[Judged]) -> list[tuple[str, ...]]:
+    """Return the rows of models that need no pruning."""
+    return [
+        (
+            *("-", "rival", "-", f"{rival.size:.1f} MB", f"{rival.metrics[SPEEDUP]:.2f}x"),
+            *(metric_with_interval(rival.metrics, score) for score in (STS_DEV, STS_TEST)),
+            *("-", rival.name),
+        )
+        for rival in rivals
+    ]
+
+
 def knee_of(points: Sequence[Point]) -> Point | None:
     """Return the knee of the curve by dev score, or None if it has none."""
     scored = [point for point in points if STS_DEV in point.version.metrics]
     place = find_knee(
-        [point.version.metrics[_SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored]
+        [point.version.metrics[SIZE] for point in scored], [point.version.metrics[STS_DEV] for point in scored]
     )
     return scored[place] if place is not None else None
 
 
-def depth_curve(points: Sequence[Point]) -> Figure:
+def depth_curve(points: Sequence[Point], rivals: Sequence[Judged] = ()) -> Figure:
     """Draw test score against size on disk and against speed-up; one line per strategy, with the knee marked."""
     figure = Figure(figsize=(10, 4.2), dpi=130, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     knee = knee_of(points)
     strategies = _strategies(points)
-    for axes, metric in ((left, _SIZE), (right, _SPEEDUP)):
-        drawable = sorted(
-            (point for point in points if {metric, STS_TEST} <= set(point.version.metrics)),
-            key=lambda point: point.num_layers,
-        )
+    drawable = sorted((point for point in points if point.has_score), key=lambda point: point.num_layers)
+    drawable_rivals = [rival for rival in rivals if {SIZE, SPEEDUP, STS_TEST} <= set(rival.metrics)]
+    for axes, metric in ((left, SIZE), (right, SPEEDUP)):
         for number, (color, strategy) in enumerate(zip(COLORS * len(points), strategies, strict=False)):
             line_points = [point for point in drawable if strategy in point.strategies]
             _draw(axes, line_points, metric, color, strategy)
             labelled = [point for point in line_points if point.strategies[0] == strategy]
             _label(axes, labelled, metric, color, above=number == 0)
+        for point in drawable:
+            x, y = point.place(metric)
+            add_tip(axes, x, y, f"layers {point.version.tags.get('kept_layers', '?')}, {point.version.uri}: {y:.4f}")
+        for rival in drawable_rivals:
+            position = rival.metrics[metric], rival.metrics[STS_TEST]
+            axes.scatter(*position, marker="D", s=30, color="0.3", zorder=3)
+            axes.annotate(rival.name, position, xytext=(0, -12), textcoords="offset points", fontsize=8, ha="center")
+            add_tip(axes, *position, str(rival))
         if knee in drawable:
-            position = (knee.version.metrics[metric], knee.version.metrics[STS_TEST])
             axes.scatter(
-                *position, s=150, facecolors="none", edgecolors="black", linewidths=1.2, zorder=3, label="knee (by dev)"
+                *knee.place(metric),
+                s=150,
+                facecolors="none",
+                edgecolors="black",
+                linewidths=1.2,
+                zorder=3,
+                label="knee (by dev)",
             )
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(0.06)
+        known = [*(point.version.metrics for point in drawable), *(rival.metrics for rival in drawable_rivals)]
+        if known:
+            reaches = [reach_of(metrics, STS_TEST) for metrics in known]
+            axes.set_ylim(view_of([metrics[STS_TEST] for metrics in known], reaches))
     left.set_xlabel("size on disk (MB)")
     left.set_ylabel("STS test, Spearman")
     right.set_xlabel("speed-up over the base (sentences/s)")
@@ -100,7 +138,7 @@ def depth_curve(points: Sequence[Point]) -> Figure:
 def _draw(axes: Axes, points: Sequence[Point], metric: str, color: str, strategy: str) -> None:
     """Draw the line of a strategy, and its intervals as a band."""
     metrics = [point.version.metrics for point in points]
-    positions = [values[metric] for values in metrics]
+    positions = [point.place(metric)[0] for point in points]
     low, high = ([values.get(f"{STS_TEST}_{end}", values[STS_TEST]) for values in metrics] for end in ("low", "high"))
     axes.fill_between(positions, low, high, color=color, alpha=0.12, linewidth=0)
     scores = [values[STS_TEST] for values in metrics]
@@ -112,7 +150,7 @@ def _label(axes: Axes, points: Sequence[Point], metric: str, color: str, *, abov
     for point in points:
         axes.annotate(
             str(point.num_layers),
-            (point.version.metrics[metric], point.version.metrics[STS_TEST]),
+            point.place(metric),
             xytext=(0, 8 if above else -8),
             textcoords="offset points",
             fontsize=9,
