@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import optuna
@@ -111,7 +110,7 @@ def influence_chart(study: Study, complete: Sequence[StoredTrial], depth: int) -
     influences = layer_influences(complete, depth)
     for layer, influence in influences.items():
         left.bar(layer, influence.difference, color=_NOISE if influence.is_noise else COLORS[0])
-        add_tip(left, layer, influence.difference, f"layer {layer}: {influence}")
+        add_tip(left, layer, influence.difference, f"layer {layer}: {influence.difference:+.4f}")
     left.axhline(0, color="black", linewidth=0.8)
     counts = {layer: f"\n{influence.num_with}" for layer, influence in influences.items()}
     left.set_xticks(range(depth), [f"{layer}{counts.get(layer, '')}" for layer in range(depth)])
@@ -122,25 +121,12 @@ def influence_chart(study: Study, complete: Sequence[StoredTrial], depth: int) -
     return figure
 
 
-@dataclass(frozen=True)
-class Influence:
-    """How the trials that keep a layer differ from those that drop it.
-
-    Attributes:
-        difference: Mean dev score of those that keep it, less that of the others.
-        num_with: How many keep it.
-        num_without: How many drop it.
-        is_noise: Whether chance alone may give as large a difference.
-    """
+class Influence(NamedTuple):
+    """Mean dev score of trials that keep a layer, less that of the others; how many keep it; if it may be chance."""
 
     difference: float
     num_with: int
-    num_without: int
     is_noise: bool
-
-    def __str__(self) -> str:
-        noise = ", which may be chance" if self.is_noise else ""
-        return f"{self.difference:+.4f}{noise}; {self.num_with} trials keep it, {self.num_without} drop it"
 
 
 def layer_influences(complete: Sequence[StoredTrial], depth: int) -> dict[int, Influence]:
@@ -160,7 +146,7 @@ def layer_influences(complete: Sequence[StoredTrial], depth: int) -> dict[int, I
         varied = min(map(len, scores)) > 1 and max(map(np.ptp, scores)) > 0
         chance = float(ttest_ind(*scores, equal_var=False).pvalue) * depth if varied else 1.0
         difference = float(np.mean(scores[0]) - np.mean(scores[1]))
-        influences[layer] = Influence(difference, len(scores[0]), len(scores[1]), chance > _CHANCE)
+        influences[layer] = Influence(difference, len(scores[0]), chance > _CHANCE)
     return influences
 
 

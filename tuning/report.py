@@ -230,7 +230,7 @@ def _lead(report: SearchReport, benefit: Benefit) -> str:
     version, advice = report.version, report.advice
     retention = f", {version.metrics[RETENTION]:.1%} of the reference" if RETENTION in version.metrics else ""
     model = f"{version.uri} (layers {version.tags.get('kept_layers', report.chosen.recipe.layers)}{retention})"
-    deploy = f"Deploy {model}." if advice.promote is not None else f"The best is {model}."
+    deploy = f"The best is {model}." if advice.refused else f"Deploy {model}."
     return f"{deploy} {advice.sentence()}\n\nWas the search worth it: {benefit.line()}."
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.console import echo, report_facts, silence_libraries
 from pipelines.flows.next_step import Advice, advise
-from pipelines.flows.summary import facts_of, summarise, table_of_variants
+from pipelines.flows.summary import facts_of, summarise
 from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
@@ -30,6 +30,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.comparison import worth_pruning
+from sbert_prune.report.curve import CURVE, point_of
 from sbert_prune.report.html import Report
 from sbert_prune.report.tables import table
 from sbert_prune.system.table import aligned
@@ -99,10 +100,17 @@ def make_variant(
         pictures = {}
         try:
             known = registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN)
-            pictures["variants"] = scatter(known, judged)
+            pictures["variants"] = scatter([*known, *(rival.version for rival in judged)])
         except TrackingError as error:  # only the picture is missing: the variant is registered
             echo(f"no picture of all variants: {error}")
-        parts = (advice.sentence(), advice.rivals, table_of_variants(variant, reference, judged))
+        shown = {version.uri: version for version in (variant, reference)} | {
+            rival.version.title: rival.version for rival in judged
+        }
+        parts = (
+            advice.sentence(),
+            advice.rivals,
+            table(CURVE, [point_of(version).row() for version in shown.values()]),
+        )
         (report or Report(f"# {run_name(recipe, inputs.pruning)}\n")).led_by(*parts, **pictures).log(run)
     describe_all(context.store, recipe.registered_model)
     return Made(variant, reference, advice)
@@ -136,10 +144,10 @@ def run_seeds(
     with context.under(f"{name} seeds {listed}", tags, recipe) as (inner, run):
         recipes = [recipe.with_seed(seed) for seed in seeds]
         made = [make_variant(inner, seeded, inputs, rivals) for seeded in recipes]
-        variants = [result.variant for result in made]
+        variants = [variant for variant, _, _ in made]
         judgements = [
-            _judge_again(inner, seeded, inputs, result.variant, result.reference)
-            for seeded, result in zip(recipes, made, strict=True)
+            _judge_again(inner, seeded, inputs, variant, reference)
+            for seeded, (variant, reference, _) in zip(recipes, made, strict=True)
         ]
         scores = _over_seeds(judgements)
         run.log_metrics(_means(variants) | _metrics(scores))
@@ -148,8 +156,8 @@ def run_seeds(
         Report(_page(seeds, made, scores)).log(run)
     report_facts(
         seeds=[
-            {"seed": seed, "variant": facts_of(result.variant), "reference": facts_of(result.reference)}
-            for seed, result in zip(seeds, made, strict=True)
+            {"seed": seed, "variant": facts_of(variant), "reference": facts_of(reference)}
+            for seed, (variant, reference, _) in zip(seeds, made, strict=True)
         ],
         scores={
             name: {"mean": score.mean, "low": score.low, "high": score.high, "deviation": score.deviation}
@@ -236,8 +244,8 @@ def _page(seeds: Sequence[int], made: Sequence[Made], scores: Mapping[str, OverS
         for name, score in scores.items()
     ]
     models = "\n".join(
-        f"- seed {seed}: {result.variant.uri}, against {result.reference.uri}. {result.advice.sentence()}"
-        for seed, result in zip(seeds, made, strict=True)
+        f"- seed {seed}: {variant.uri}, against {reference.uri}. {advice.sentence()}"
+        for seed, (variant, reference, advice) in zip(seeds, made, strict=True)
     )
     header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
     note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."

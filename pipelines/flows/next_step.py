@@ -28,41 +28,30 @@ class Advice:
     """What to do with a variant.
 
     Attributes:
-        promote: The command that promotes it; None where `promote` would refuse, or that was not checked.
-        refusals: Why it would refuse.
-        better: A command that makes a better variant, if there is one.
-        error: Why nothing could be checked.
-        falls_short: Whether it is refused for what it is; otherwise only the champion may stand in its way.
+        refused: Why `promote` would refuse it, or why that was not checked; "" if it would not.
+        command: The command that promotes it, or one that makes a better variant; "" without one.
+        facts: The same, for --json.
+        is_good: Whether it is as good as its reference, whatever the champion is.
         rivals: Whether it is worth having beside its rivals; "" without any.
     """
 
-    promote: str | None = None
-    refusals: tuple[str, ...] = ()
-    better: str | None = None
-    error: str = ""
-    falls_short: bool = False
+    refused: str
+    command: str
+    facts: dict[str, object]
+    is_good: bool = False
     rivals: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        """Return whether it is as good as its reference, whatever the champion is."""
-        return not self.error and not self.falls_short
-
-    @property
-    def _refused(self) -> str:
-        return f"not checked: {self.error}" if self.error else f"would be refused: {'; '.join(self.refusals)}"
 
     def lines(self) -> list[str]:
         """Return the advice as the last lines of a command."""
-        given = {"promote": self.promote, "refusals": self.refusals, "try": self.better, "rivals": self.rivals}
-        report_facts(**{name: fact for name, fact in given.items() if fact})
-        lines = {"rivals": self.rivals, "promote": self.promote or self._refused, "try": self.better}
-        return [f"{name:10}{text}" for name, text in lines.items() if text]
+        report_facts(**self.facts, **({"rivals": self.rivals} if self.rivals else {}))
+        titles = ("promote", "try") if self.refused else ("promote",)
+        lines = [("rivals", self.rivals), *zip(titles, filter(None, (self.refused, self.command)), strict=False)]
+        return [f"{title:10}{text}" for title, text in lines if text]
 
     def sentence(self) -> str:
         """Return the advice as the first paragraph of a report."""
-        better = f" Try `{self.better}`" if self.better else ""
-        return f"Promotable: `{self.promote}`" if self.promote else f"Promotion {self._refused}.{better}"
+        command = f"`{self.command}`" if self.command else "nothing else to try"
+        return f"Promotion {self.refused}. Try: {command}" if self.refused else f"Promotable: {command}"
 
 
 def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -> Advice:
@@ -77,17 +66,18 @@ def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -
     try:
         decision = decide(store, (reference, variant), variant, Policy())
     except TrackingError as error:  # only the advice is missing: the variant is registered
-        return Advice(error=str(error))
+        return Advice(f"not checked: {error}", "", {})
     if not decision.refusals:
-        return Advice(
-            command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
-        )
+        command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
+        return Advice("", command, {"promote": command}, is_good=True)
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
     given = {name: value for name, value in given.items() if isinstance(value, str)}  # flags are not repeated
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
-    better = without_password(command_line(command, **instead)) if instead else None
-    return Advice(None, decision.refusals, better, falls_short=decision.falls_short)
+    better = without_password(command_line(command, **instead)) if instead else ""
+    refused = f"would be refused: {'; '.join(decision.refusals)}"
+    facts = {"refusals": decision.refusals, "try": better or None}
+    return Advice(refused, better, facts, is_good=not decision.falls_short)
 
 
 def _instead(recipe: Recipe, variant: Version, given: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The lines that a command prints at its end, and the table that its report begins with."""
+"""The lines that a command prints at its end."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import report_facts
 from sbert_prune.evaluation.bootstrap import MARGIN
-from sbert_prune.metrics import LATENCY, RETENTION, SIZE, SPEEDUP, STS_DEV, STS_TEST
-from sbert_prune.report.tables import metric_with_interval, table, with_interval
+from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
+from sbert_prune.report.tables import with_interval
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pipelines.steps.judgement_log import Verdict
     from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.registry.version import Version
-    from sbert_prune.report.comparison import Judged
     from sbert_prune.tracking.store import Store
 
 
@@ -120,23 +119,3 @@ def summarise(store: Store, variant: Version, reference: Version) -> list[str]:
         f'load      mlflow.sentence_transformers.load_model("{variant.uri}")',
         f"see       {where_to_see(store)}",
     ]
-
-
-def table_of_variants(variant: Version, reference: Version, rivals: Sequence[Judged]) -> str:
-    """Return the table that a report begins with: a variant, its reference and its rivals, in Markdown."""
-    header = ("model", "layers", "dev", "test", "of the reference", "size", "speed", "one sentence")
-    templates = {RETENTION: "{:.1%}", SIZE: "{:.1f} MB", SPEEDUP: "{:.2f}x the base", LATENCY: "{:.1f} ms"}
-    versions = [variant] if variant.uri == reference.uri else [variant, reference]
-    models: list[tuple[str, str, Mapping[str, float]]] = [
-        (f"{version.uri} ({caption})", f"{version.tags['kept_layers']} of {version.tags['depth']}", version.metrics)
-        for version, caption in zip(versions, ("this one", "the reference"), strict=False)
-    ]
-    models += [(f"{rival.name} (rival)", "", rival.metrics) for rival in rivals]
-    rows = [
-        (
-            *(name, layers, *(metric_with_interval(metrics, score) for score in (STS_DEV, STS_TEST))),
-            *(text.format(metrics[key]) if key in metrics else "-" for key, text in templates.items()),
-        )
-        for name, layers, metrics in models
-    ]
-    return table(header, rows)

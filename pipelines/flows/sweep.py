@@ -13,7 +13,7 @@ from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import SIZE, SPEEDUP, STS_DEV, STS_TEST
 from sbert_prune.report.comparison import worth_pruning
-from sbert_prune.report.curve import CURVE, Point, curve_rows, depth_curve, knee_of, rival_rows
+from sbert_prune.report.curve import CURVE, Point, curve_rows, depth_curve, knee_of, point_of
 from sbert_prune.report.html import Report
 from sbert_prune.report.tables import table
 from sbert_prune.system.table import table_lines
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
-    from sbert_prune.report.comparison import Judged
     from sbert_prune.tracking.runs import Run
 
 _DRAWN = (STS_DEV, STS_TEST, SIZE, SPEEDUP)
@@ -63,7 +62,8 @@ def sweep(
             point = smallest or max(points, key=lambda point: point.version.metrics.get(STS_DEV, -1.0))
             own = judge_version(inner, recipe, point.version, first.exam)
             lead = f"{lead} {worth_pruning(own, judged)}"
-        return [*_publish(run, points, failures, judged, lead), where_report(context.store, run.run_id)]
+        points += [point_of(rival.version) for rival in judged]
+        return [*_publish(run, points, failures, lead), where_report(context.store, run.run_id)]
 
 
 def _make(
@@ -110,9 +110,7 @@ def _lead(smallest: Point | None, advice: Mapping[str, Advice]) -> str:
     return f"The smallest that is as good as the reference: {model}. {advice[smallest.version.uri].sentence()}"
 
 
-def _publish(
-    run: Run, points: list[Point], failures: dict[str, SbertPruneError], rivals: Sequence[Judged], lead: str
-) -> list[str]:
+def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError], lead: str) -> list[str]:
     """Log table, picture and numbers to the run, and return the lines to print."""
     knee = knee_of(points)
     bend = "none: fewer than three points, or a straight line"
@@ -121,12 +119,12 @@ def _publish(
         bend = f"{model}: below it, the dev score falls faster than the size"
         run.set_tags({"knee": knee.version.uri})
     missing = [f"not made  {name}: {error}" for name, error in failures.items()]
-    rows = [*curve_rows(points), *rival_rows(rivals)]
+    rows = curve_rows(points)
     notes = "\n".join(f"- {line}" for line in missing)
     picture = "![Quality against size and speed](curve.png)"
     parts = ("# The depth curve", lead, table(CURVE, rows), picture, f"Knee: {bend}.", notes)
     text = "\n\n".join(filter(None, parts)) + "\n"
-    Report(text, {"curve.png": depth_curve(points, rivals)}).log(run)
+    Report(text, {"curve.png": depth_curve(points)}).log(run)
     run.log_json([_numbers(point) for point in points], "curve.json")
     for point in points:
         metrics = point.version.metrics

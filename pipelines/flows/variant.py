@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sbert_prune.registry.version import Version
     from sbert_prune.report.html import Report
 
+    Built = tuple[Version, Report | None]
+    """A version, and the report for the parent run; None without one."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -128,9 +131,7 @@ def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version
     return None
 
 
-def find_or_build(
-    context: Context, recipe: Recipe, inputs: Inputs, reference: Version
-) -> tuple[Version, Report | None]:
+def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: Version) -> Built:
     """Return the variant of the same recipe, data, seed and code, and its report; build it if there is none.
 
     An earlier variant is evaluated again if the data or settings of the evaluation have changed.
@@ -153,9 +154,7 @@ def find_or_build(
     return version, None
 
 
-def build(
-    context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None
-) -> tuple[Version, Report | None]:
+def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> Built:
     """Build a variant: prune and train, once for each cut of the schedule; evaluate the saved model; register it.
 
     Args:
@@ -163,9 +162,6 @@ def build(
         recipe: The recipe.
         inputs: The base and the data.
         reference: The variant's reference; None builds the reference itself.
-
-    Returns:
-        The version, and the report for the parent run; None without one.
     """
     model, cuts = inputs.pruning.base, cuts_to_train(inputs, has_reference=reference is not None)
     if reference is not None and cuts != inputs.pruning.cuts:
@@ -207,9 +203,7 @@ def _evaluate(
     return earlier or evaluate.evaluate(context, recipe, model, inputs.exam, rivals)
 
 
-def _evaluate_again(
-    context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version
-) -> tuple[Version, Report | None]:
+def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Built:
     """Evaluate an existing variant on data or with settings that are new to it: a trial of a search as well."""
     evaluation = _evaluate(context, recipe, inputs, find_model(version.uri), Reference.of(reference))
     tags = exam_tags(recipe, inputs.exam)

@@ -15,10 +15,11 @@ from pipelines.steps.measures import Measures
 from pipelines.steps.records import logged_id
 from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.evaluation.dev_pairs import DevPairs
-from sbert_prune.metrics import SIZE, STS_TEST
+from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.promotion import holder
+from sbert_prune.registry.version import RIVAL, Version
 from sbert_prune.report.comparison import Judged
 from sbert_prune.tracking.store import finished_runs, read_artifact
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
-    from sbert_prune.registry.version import Version
     from sbert_prune.tracking.store import Store
 
 
@@ -104,12 +104,6 @@ def judge_rivals(
 ) -> tuple[Judged, ...]:
     """Judge the models that the user named, on the pairs that a variant is tested on; each is judged once.
 
-    Args:
-        context: The context of the command, or of the run that gets a step for each rival.
-        recipe: Sets what is measured.
-        inputs: The base, which speed is compared with, and the pairs.
-        sources: The rivals by the names that the user gave.
-
     Raises:
         SbertPruneError: A rival cannot be loaded, or its embeddings order nothing.
     """
@@ -117,10 +111,14 @@ def judge_rivals(
 
 
 def _judge_rival(context: Context, recipe: Recipe, inputs: Inputs, name: str, source: SavedModel) -> Judged:
-    exam, base = inputs.exam, inputs.pruning.base
+    exam, base, depth = inputs.exam, inputs.pruning.base, str(source.checkpoint.depth)
+    tags = {"role": RIVAL, "num_layers": depth, "depth": depth, "kept_layers": "all"}
     key = judgement_key(recipe, exam, source, {"base of the speed": base})
-    if (earlier := _find_judged(context, key, name)) is not None:
-        return earlier
+    for earlier in () if context.force else finished_runs(context.store, "step_key", key):
+        pairs = DevPairs.parse(read_artifact(context.store, earlier.info.run_id, _PAIRS) or b"")
+        if pairs is not None:
+            echo(f"rival {name}: judged by run {earlier.info.run_id}, which is reused (force=true repeats it)")
+            return Judged(Version(name, "", earlier.info.run_id, "None", tags, earlier.data.metrics), pairs.score)
     with context.step("rival", {"rival": name, "step_key": key}, recipe, reads=READS) as run:
         measures = Measures.of(exam, recipe).of_pairs()
         try:
@@ -129,23 +127,11 @@ def _judge_rival(context: Context, recipe: Recipe, inputs: Inputs, name: str, so
         except SbertPruneError as error:
             raise type(error)(f"rivals={name}: {error} Or leave it out of rivals.") from error
         pairs = score_pairs(context, recipe, source, exam.tested[1])
-        run.log_metrics(metrics)
         run.log_text(pairs.to_json(), _PAIRS)
-    return Judged(name, pairs.score, metrics)
-
-
-def _find_judged(context: Context, key: str, name: str) -> Judged | None:
-    """Return the result of an earlier command; None without one, or if steps are forced to run again."""
-    for run in () if context.force else finished_runs(context.store, "step_key", key):
-        content = read_artifact(context.store, run.info.run_id, _PAIRS)
-        pairs = DevPairs.parse(content) if content is not None else None
-        if pairs is not None and SIZE in run.data.metrics:
-            echo(f"rival {name}: judged by run {run.info.run_id}, which is reused (force=true repeats it)")
-            return Judged(name, pairs.score, run.data.metrics)
-    return None
+        run.log_metrics(metrics)
+    return Judged(Version(name, "", run.run_id, "None", tags, metrics), pairs.score)
 
 
 def judge_version(context: Context, recipe: Recipe, version: Version, exam: Exam) -> Judged:
     """Return a version as one that rivals are compared with; its embeddings are cached."""
-    pairs = score_pairs(context, recipe, find_model(version.uri), exam.tested[1])
-    return Judged(version.uri, pairs.score, version.metrics)
+    return Judged(version, score_pairs(context, recipe, find_model(version.uri), exam.tested[1]).score)

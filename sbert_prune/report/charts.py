@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from sbert_prune.metrics import SIZE, SPEEDUP, STS_TEST
+from sbert_prune.registry.version import REFERENCE, RIVAL
 from sbert_prune.report.html import tip
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sbert_prune.evaluation.efficiency.speed import Cell, Speed
     from sbert_prune.layers import LayerSelection
     from sbert_prune.registry.version import Version
-    from sbert_prune.report.comparison import Judged
 
 _NEEDED = (STS_TEST, SPEEDUP, SIZE)
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
@@ -31,6 +31,7 @@ _LARGEST = 900.0  # area of the largest disc, in square points
 
 _LEAST_ROOM = 0.005
 _MOST_LABELS = 8
+_COLOR_OF_ROLE = {REFERENCE: "tab:gray", RIVAL: "tab:orange"}
 
 
 def view_of(values: Sequence[float], reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -52,48 +53,44 @@ def reach_of(metrics: Mapping[str, float], name: str) -> tuple[float, float]:
     return value - metrics.get(f"{name}_low", value), metrics.get(f"{name}_high", value) - value
 
 
+def fit_scores(axes: Axes, versions: Sequence[Version]) -> None:
+    """Set the vertical axis to the test scores of versions."""
+    if versions:
+        known = [version.metrics for version in versions]
+        axes.set_ylim(
+            view_of([metrics[STS_TEST] for metrics in known], [reach_of(metrics, STS_TEST) for metrics in known])
+        )
+
+
 def speedup_of(version: Version) -> float:
     """Return the speed-up of a version over its base: 1 for a reference, which has the same layers."""
     return 1.0 if version.is_reference else version.metrics[SPEEDUP]
 
 
-def scatter(versions: Sequence[Version], rivals: Sequence[Judged] = ()) -> Figure:
-    """Draw quality against speed-up over the base, one disc per version, and one for each rival.
+def scatter(versions: Sequence[Version]) -> Figure:
+    """Draw quality against speed-up over the base, one disc per version and rival.
 
     The area of a disc is the size on disk, the bar is the 95 % interval.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    discs: list[tuple[str, str, float, Mapping[str, float], str]] = [
-        (
-            f"v{version.version}",
-            f"v{version.version}: layers {version.tags.get('kept_layers', '?')}, {version.metrics[SIZE]:.1f} MB",
-            speedup_of(version),
-            version.metrics,
-            "tab:gray" if version.is_reference else "tab:blue",
-        )
-        for version in versions
-        if all(key in version.metrics for key in _NEEDED)
-    ]
-    discs += [
-        (rival.name, f"{rival.name}, {rival.metrics[SIZE]:.1f} MB", rival.metrics[SPEEDUP], rival.metrics, "tab:orange")
-        for rival in rivals
-        if all(key in rival.metrics for key in _NEEDED)
-    ]
-    largest = max((metrics[SIZE] for *_, metrics, _ in discs), default=1.0)
-    for name, described, speedup, metrics, color in discs:
-        score, (low, high) = metrics[STS_TEST], reach_of(metrics, STS_TEST)
+    shown = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
+    largest = max((version.metrics[SIZE] for version in shown), default=1.0)
+    for version in shown:
+        score, size, speedup = version.metrics[STS_TEST], version.metrics[SIZE], speedup_of(version)
+        low, high = reach_of(version.metrics, STS_TEST)
+        color = _COLOR_OF_ROLE.get(version.tags.get("role", ""), "tab:blue")
         axes.errorbar(speedup, score, yerr=[[low], [high]], color=color, alpha=0.5, capsize=3)
-        area, hover = _LARGEST * metrics[SIZE] / largest, tip(f"{described}: {score:.4f}, {speedup:.2f}x")
-        axes.scatter(speedup, score, s=area, color=color, alpha=0.5, gid=hover)
-        axes.annotate(described if len(discs) <= _MOST_LABELS else name, (speedup, score), xytext=(0, 16), **_ABOVE)
+        name = f"v{version.version}" if version.version else version.name
+        label = f"{name}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
+        hover = tip(f"{label}, {score:.4f}, {speedup:.2f}x")
+        axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5, gid=hover)
+        axes.annotate(label if len(shown) <= _MOST_LABELS else name, (speedup, score), xytext=(0, 16), **_ABOVE)
     axes.margins(x=0.2)
-    if discs:
-        reaches = [reach_of(metrics, STS_TEST) for *_, metrics, _ in discs]
-        axes.set_ylim(view_of([metrics[STS_TEST] for *_, metrics, _ in discs], reaches))
+    fit_scores(axes, shown)
     axes.set_xlabel("speed-up over the base (sentences/s)")
     axes.set_ylabel("STS test, Spearman, with 95 % interval")
-    axes.set_title(f"Variants: area is size on disk; grey is the reference{', orange are rivals' if rivals else ''}")
+    axes.set_title("Variants: area is size on disk; grey is the reference, orange are rivals")
     axes.grid(alpha=0.3)
     return figure
 
@@ -180,11 +177,7 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
         axes.axvline(
             limit, color="tab:red", linestyle="--", label=f"limit by FLOPs at {flops.pieces} pieces: {limit:.2f}x"
         )
-    ratios = [cell.speedup for cell in cells if cell.speedup is not None]
-    low, high = view_of(
-        [ratio.value for ratio in ratios], [(ratio.value - ratio.low, ratio.high - ratio.value) for ratio in ratios]
-    )
-    axes.set_xlim(min(0.9, low), max(1.1, high, 1.02 * (limit or 0)))
+    axes.set_xlim(left=min(0.9, axes.get_xlim()[0]))
     axes.set_xlabel("speed-up: median of the pairs' ratios, 95 % interval")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2, fontsize=8)
     axes.grid(alpha=0.3, axis="x")

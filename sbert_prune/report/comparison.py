@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
 from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS, verdict
 from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.robustness import BY_SPREAD
-from sbert_prune.metrics import SIZE, STS_DEV, STS_TEST
+from sbert_prune.metrics import SIZE, STS_TEST
 from sbert_prune.report.charts import COLORS, view_of
 from sbert_prune.report.tables import plain, signed, table, with_interval, with_risk
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.evaluation.measures import Measured
+    from sbert_prune.registry.version import Version
 
 _MOST_ROWS = 40
 
@@ -41,39 +42,36 @@ class Compared:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A model with its Spearman on the tested pairs, with resamples, and its metrics. name: as given by the user."""
+class Judged(NamedTuple):
+    """A version, or a rival, with its Spearman on the tested pairs."""
 
-    name: str
+    version: Version
     score: Score
-    metrics: Mapping[str, float]
-
-    @property
-    def size(self) -> float:
-        """Return its megabytes on disk."""
-        return self.metrics[SIZE]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.score.value:.4f}, {self.size:.1f} MB)"
+        return f"{self.version.title} ({self.score.value:.4f}, {self.version.metrics[SIZE]:.1f} MB)"
 
 
-def is_as_good(score: Score, other: Score) -> bool:
-    """Return whether a score is at most a point below another one, at 95 %."""
-    return score.num_rows >= MIN_ROWS and score.minus(other).probability_below(-MARGIN) <= 1 - LEVEL
+def is_as_good(difference: Score) -> bool:
+    """Return whether a model is at most a point worse than another one, at 95 %."""
+    return difference.num_rows >= MIN_ROWS and difference.probability_below(-MARGIN) <= 1 - LEVEL
 
 
 def worth_pruning(variant: Judged, rivals: Sequence[Judged]) -> str:
     """Return whether a variant is worth having beside models that need no pruning."""
-    gains = {rival: rival.score.minus(variant.score) for rival in rivals}
-    texts = {rival: f"{rival}: {verdict(gain)}, {with_risk(gain)}" for rival, gain in gains.items()}
-    no_larger = sorted((rival for rival in rivals if rival.size <= variant.size), key=lambda rival: rival.size)
-    as_good = [texts[rival] for rival in no_larger if is_as_good(rival.score, variant.score)]
+    gains = {str(rival): rival.score.minus(variant.score) for rival in rivals}
+    largest = variant.version.metrics[SIZE]
+    no_larger = [str(rival) for rival in rivals if rival.version.metrics[SIZE] <= largest]
+    as_good = [name for name in no_larger if is_as_good(gains[name])]
+    unclear = [name for name in no_larger if verdict(gains[name]) == "not told apart"]
     if as_good:
-        return f"Pruning is not worth it: a rival is no larger than {variant}, and as good. {as_good[0]}."
-    if open_ones := [texts[rival] for rival in no_larger if verdict(gains[rival]) == "not told apart"]:
-        return f"Too close to tell whether pruning is worth it, beside {variant}. {'; '.join(open_ones)}."
-    return f"Pruning is worth it: no rival is as small as {variant} and as good. {'; '.join(texts.values())}."
+        answer = f"Pruning is not worth it: a rival is no larger than {variant} and as good"
+    elif unclear:
+        answer = f"Too close to tell whether pruning is worth it, beside {variant}"
+    else:
+        answer = f"Pruning is worth it: no rival is as small as {variant} and as good"
+    shown = as_good or unclear or gains
+    return f"{answer}. {'; '.join(f'{name}: {verdict(gains[name])}, {with_risk(gains[name])}' for name in shown)}."
 
 
 def differences(models: Sequence[Compared]) -> dict[str, dict[str, Score]]:
@@ -113,22 +111,17 @@ def difference_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
 
 
 def _lead(models: Sequence[Compared]) -> str:
-    """Return which model is best, how certain that is, and the smallest that is as good."""
-    name = next((name for name in (STS_TEST, STS_DEV) if name in models[0].measured.scores), None)
-    name = name or next(iter(models[0].measured.scores))
-    judged = [Judged(model.label, model.measured.scores[name], model.metrics) for model in models]
-    best = max(judged, key=lambda model: model.score.value)
-    compared = [
-        f"{model.name} is {verdict(difference)} ({with_risk(difference)})"
-        for model in judged
-        if model is not best and (difference := model.score.minus(best.score))
-    ]
-    smallest = min(
-        (model for model in judged if model is best or is_as_good(model.score, best.score)),
-        key=lambda model: model.metrics[SIZE],
+    """Return which model is best, the smallest that is as good, and how certain that is."""
+    scores = models[0].measured.scores
+    metric = STS_TEST if STS_TEST in scores else next(iter(scores))
+    best = max(models, key=lambda model: model.measured.scores[metric].value)
+    gains = {model.label: model.measured.scores[metric].minus(best.measured.scores[metric]) for model in models}
+    as_good = [model for model in models if model is best or is_as_good(gains[model.label])]
+    take = min(as_good, key=lambda model: model.metrics[SIZE]).label
+    listed = [f"{name} is {verdict(gain)}, {with_risk(gain)}" for name, gain in gains.items() if name != best.label]
+    return (
+        f"Best by {metric}: {best.label}. The smallest that is as good: {take}. Less {best.label}: {'; '.join(listed)}."
     )
-    take = "it is also the smallest that is as good" if smallest is best else f"the smallest as good is {smallest}"
-    return f"Best by {name}: {best}; {take}. Against {best.name}: {'; '.join(compared)}."
 
 
 def comparison_page(models: Sequence[Compared], picture: str) -> str:

@@ -15,10 +15,6 @@ from matplotlib.figure import Figure
 from sbert_prune.tracking.runs import render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from markdown_it.renderer import RendererHTML
-    from markdown_it.token import Token
     from matplotlib.axes import Axes
 
     from sbert_prune.tracking.runs import Run
@@ -28,7 +24,10 @@ REPORT, PAGE = "report.md", "report.html"
 _RULES = ("heading", "list", "table", "image", "backticks", "escape")
 """The Markdown that reports use. All else is text: a name or a sentence of the user makes no link and no element."""
 
-_STYLE = """
+_HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 h1 { font-size: 1.3rem } h2 { font-size: 1.1rem; margin-top: 2rem }
@@ -37,12 +36,12 @@ code { font-size: .9em; background: #8883; padding: .1em .3em; border-radius: .2
 div { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #8885; overflow-wrap: normal }
 svg, img { max-width: 100%; height: auto; background: white; border-radius: .3rem }
+</style>
 """
 
 _TIP = "tip:"
 _TIP_GROUP = re.compile(rf'<g id="{_TIP}([^"]*)">')
 _BESIDES = re.compile(r"^.*(?=<svg)|<metadata>.*</metadata>", re.DOTALL)
-_LARGE_ENOUGH_TO_HIT = 150  # square points
 
 
 def tip(text: str) -> str:
@@ -52,7 +51,7 @@ def tip(text: str) -> str:
 
 def add_tip(axes: Axes, x: float, y: float, text: str) -> None:
     """Show a text in `report.html` while the pointer is over a point of a picture."""
-    axes.scatter([x], [y], s=_LARGE_ENOUGH_TO_HIT, alpha=0, zorder=9, gid=tip(text))
+    axes.scatter([x], [y], s=150, alpha=0, zorder=9, gid=tip(text))
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,11 @@ class Report:
     text: str
     pictures: Mapping[str, Figure | bytes] = field(default_factory=dict)
 
-    def led_by(self, *parts: str, **pictures: Figure) -> Report:
-        """Return the report with these paragraphs and tables right after its title.
-
-        Args:
-            parts: The paragraphs and tables; empty ones are left out.
-            pictures: Further pictures, shown after them, by their names without the extension .png.
-        """
+    def led_by(self, *parts: str, **figures: Figure) -> Report:
+        """Return the report with paragraphs, tables and figures right after its title; empty parts are left out."""
         title, _, rest = self.text.partition("\n")
-        added = [*filter(None, parts), *(f"![{name}]({name}.png)" for name in pictures)]
-        named = {f"{name}.png": figure for name, figure in pictures.items()}
+        added = [*filter(None, parts), *(f"![{name}]({name}.png)" for name in figures)]
+        named = {f"{name}.png": figure for name, figure in figures.items()}
         return Report("\n\n".join([title, *added, rest.lstrip()]), {**self.pictures, **named})
 
     def log(self, run: Run) -> None:
@@ -84,40 +78,28 @@ class Report:
         for name, picture in self.pictures.items():
             run.log_bytes(render(picture, name) if isinstance(picture, Figure) else picture, name)
         run.log_text(self.text, REPORT)
-        run.log_text(html_page(self.text, self.pictures), PAGE)
+        run.log_text(self.page(), PAGE)
+
+    def page(self) -> str:
+        """Return the report as a page without scripts, which loads nothing from elsewhere."""
+        from markdown_it import MarkdownIt
+
+        elements = {name: _element(picture) for name, picture in self.pictures.items()}
+        markdown = MarkdownIt("zero").enable(_RULES)
+        rules = {
+            "image": lambda _, tokens, at, *__: elements.get(tokens[at].attrs["src"], escape(tokens[at].content)),
+            "table_open": lambda *_: "<div><table>\n",
+            "table_close": lambda *_: "</table></div>\n",
+        }
+        for name, rule in rules.items():
+            markdown.add_render_rule(name, rule)
+        title = self.text.partition("\n")[0].lstrip("# ")
+        return f"{_HEAD}<title>{escape(title)}</title></head>\n<body>\n{markdown.render(self.text)}</body></html>\n"
 
 
-def html_page(text: str, pictures: Mapping[str, Figure | bytes]) -> str:
-    """Return a report in Markdown as a page without scripts, which loads nothing from elsewhere."""
-    from markdown_it import MarkdownIt
-
-    elements = {
-        name: _svg(picture) if isinstance(picture, Figure) else _img(picture) for name, picture in pictures.items()
-    }
-
-    def image(_renderer: RendererHTML, tokens: Sequence[Token], index: int, *_: object) -> str:
-        return elements.get(str(tokens[index].attrs["src"]), escape(tokens[index].content))
-
-    markdown = MarkdownIt("zero").enable(_RULES)
-    markdown.add_render_rule("image", image)
-    markdown.add_render_rule("table_open", lambda *_: "<div><table>\n")
-    markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    title = text.partition("\n")[0].lstrip("# ")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n{markdown.render(text)}</body></html>\n"
-    )
-
-
-def _img(png: bytes) -> str:
-    return f'<img alt="" src="data:image/png;base64,{b64encode(png).decode()}">'
-
-
-def _svg(figure: Figure) -> str:
-    """Return a figure as an SVG element with its tips; the browser's fonts have letters that matplotlib's lack."""
+def _element(picture: Figure | bytes) -> str:
+    """Return a picture as an element: a figure as SVG with its tips, in the browser's fonts, which have all scripts."""
+    if isinstance(picture, bytes):
+        return f'<img alt="" src="data:image/png;base64,{b64encode(picture).decode()}">'
     with rc_context({"svg.fonttype": "none"}):
-        drawing = _BESIDES.sub("", render(figure, "picture.svg").decode())
-    return _TIP_GROUP.sub(r"<g><title>\1</title>", drawing)
+        return _TIP_GROUP.sub(r"<g><title>\1</title>", _BESIDES.sub("", render(picture, "picture.svg").decode()))
