@@ -37,7 +37,7 @@ class Advice:
 
     refused: str
     command: str
-    facts: dict[str, object]
+    facts: Mapping[str, object]
     is_good: bool = False
     rivals: str = ""
 

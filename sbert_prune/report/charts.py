@@ -56,10 +56,8 @@ def reach_of(metrics: Mapping[str, float], name: str) -> tuple[float, float]:
 def fit_scores(axes: Axes, versions: Sequence[Version]) -> None:
     """Set the vertical axis to the test scores of versions."""
     if versions:
-        known = [version.metrics for version in versions]
-        axes.set_ylim(
-            view_of([metrics[STS_TEST] for metrics in known], [reach_of(metrics, STS_TEST) for metrics in known])
-        )
+        reaches = [reach_of(version.metrics, STS_TEST) for version in versions]
+        axes.set_ylim(view_of([version.metrics[STS_TEST] for version in versions], reaches))
 
 
 def speedup_of(version: Version) -> float:

@@ -6,7 +6,7 @@ import shlex
 import click
 import pytest
 
-from pipelines.flows.next_step import next_lines
+from pipelines.flows.next_step import advise
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.registry.versions import find_version, versions
 from sbert_prune.tracking.store import connect
@@ -22,7 +22,7 @@ def told(number: str, name: str = "quickstart-paper", **given: object) -> list[s
     command = click.Command("full")
     with click.Context(command, info_name="full") as context:
         context.params = {"recipe": None, "plan": False, **given}
-        return next_lines(store, load_recipe(name), variant, reference)
+        return advise(store, load_recipe(name), variant, reference).lines()
 
 
 def options(line: str) -> dict[str, str]:
