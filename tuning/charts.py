@@ -172,8 +172,9 @@ def _draw_importances(axes: Axes, values: Mapping[str, float], num_trials: int) 
     names = sorted(values, key=lambda name: values[name])
     axes.barh(names, [values[name] for name in names], color=COLORS[1] if num_trials >= _MANY_TRIALS else _NOISE)
     axes.set_xlim(0, 1)
-    few = "" if num_trials >= _MANY_TRIALS else f"; grey: fewer than {_MANY_TRIALS}"
-    axes.set_title(f"Importance for the dev score (fANOVA, {num_trials} trials{few})", fontsize=10)
+    axes.set_title(
+        f"Importance for the dev score (fANOVA, {num_trials} trials; grey below {_MANY_TRIALS})", fontsize=10
+    )
     if not names:
         text = f"computed from {_MIN_TRIALS} trials on"
         axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)

@@ -46,8 +46,8 @@ def full(
     seed_values = parse_seeds(seeds) if seeds else ()
     echo(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
-        inputs = load_inputs(recipe)
         named = find_named_rivals(rivals, recipe)
+        inputs = load_inputs(recipe)
     if not plan:
         check_disk_space(recipe, inputs)
         from pipelines.flows.full import run_full

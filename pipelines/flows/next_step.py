@@ -73,6 +73,9 @@ def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
     given = {name: value for name, value in given.items() if isinstance(value, str)}  # flags are not repeated
+    if command == "sweep":  # which has no layers: one variant is made by `full`
+        command, swept = "full", {"layers": variant.tags["num_layers"], "strategy": recipe.strategy}
+        given = {name: value for name, value in given.items() if name not in {"depths", "strategies"}} | swept
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
     better = without_password(command_line(command, **instead)) if instead else ""
     refused = f"would be refused: {'; '.join(decision.refusals)}"

@@ -35,13 +35,14 @@ _COLOR_OF_ROLE = {REFERENCE: "tab:gray", RIVAL: "tab:orange"}
 
 
 def view_of(values: Sequence[float], reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the ends of an axis: all values are in view, and an interval much wider than the others is cut.
+    """Return the ends of an axis: all values are in view, and intervals that would squash them are cut.
 
     Args:
         values: The values.
         reaches: How far each interval reaches below and above its value.
     """
-    room = max(max(values) - min(values), 1.5 * median(max(reach) for reach in reaches), _LEAST_ROOM)
+    spread, usual = max(values) - min(values), 1.5 * median(max(reach) for reach in reaches)
+    room = max(spread, min(usual, 2 * spread or usual), _LEAST_ROOM)
     low, high = (max(side, default=0.0) for side in zip(*reaches, strict=True))
     pad = room / 10
     return min(values) - min(low, room) - pad, max(values) + min(high, room) + pad
@@ -72,9 +73,10 @@ def scatter(versions: Sequence[Version]) -> Figure:
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    shown = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
+    scored = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
+    shown = sorted(scored, key=speedup_of)
     largest = max((version.metrics[SIZE] for version in shown), default=1.0)
-    for version in shown:
+    for place, version in enumerate(shown):
         score, size, speedup = version.metrics[STS_TEST], version.metrics[SIZE], speedup_of(version)
         low, high = reach_of(version.metrics, STS_TEST)
         color = _COLOR_OF_ROLE.get(version.tags.get("role", ""), "tab:blue")
@@ -83,11 +85,12 @@ def scatter(versions: Sequence[Version]) -> Figure:
         label = f"{name}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
         hover = tip(f"{label}, {score:.4f}, {speedup:.2f}x")
         axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5, gid=hover)
-        axes.annotate(label if len(shown) <= _MOST_LABELS else name, (speedup, score), xytext=(0, 16), **_ABOVE)
+        offset = (0, -22 if place % 2 else 16)  # neighbours' labels would overlap
+        axes.annotate(label if len(shown) <= _MOST_LABELS else name, (speedup, score), xytext=offset, **_ABOVE)
     axes.margins(x=0.2)
     fit_scores(axes, shown)
     axes.set_xlabel("speed-up over the base (sentences/s)")
-    axes.set_ylabel("STS test, Spearman, with 95 % interval")
+    axes.set_ylabel("STS test, Spearman; 95 % intervals may be cut")
     axes.set_title("Variants: area is size on disk; grey is the reference, orange are rivals")
     axes.grid(alpha=0.3)
     return figure

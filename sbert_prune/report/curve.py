@@ -51,7 +51,7 @@ class Point:
 
 def point_of(version: Version) -> Point:
     """Return a version, or a rival, as a point of its own."""
-    kind = version.name if version.is_rival else version.tags.get("strategy", "-")
+    kind = f"rival {version.name}" if version.is_rival else version.tags.get("strategy", "-")
     return Point(int(version.tags["num_layers"]), (kind,), version)
 
 
@@ -102,7 +102,7 @@ def depth_curve(points: Sequence[Point]) -> Figure:
     right.xaxis.set_major_formatter("{x:g}x")
     if points:
         left.legend(fontsize=9, loc="lower right", frameon=False)
-    figure.suptitle("Quality by number of layers, with 95 % intervals", fontsize=12)
+    figure.suptitle("Quality by number of layers; 95 % intervals may be cut", fontsize=12)
     return figure
 
 
