@@ -117,11 +117,10 @@ def _lead(models: Sequence[Compared]) -> str:
     best = max(models, key=lambda model: model.measured.scores[metric].value)
     gains = {model.label: model.measured.scores[metric].minus(best.measured.scores[metric]) for model in models}
     as_good = [model for model in models if model is best or is_as_good(gains[model.label])]
-    take = min(as_good, key=lambda model: model.metrics[SIZE]).label
+    take = min(as_good, key=lambda model: model.metrics[SIZE])
     listed = [f"{name} is {verdict(gain)}, {with_risk(gain)}" for name, gain in gains.items() if name != best.label]
-    return (
-        f"Best by {metric}: {best.label}. The smallest that is as good: {take}. Less {best.label}: {'; '.join(listed)}."
-    )
+    named = f"Best by {metric}: {best.label}, {best.uri}. The smallest that is as good: {take.label}, {take.uri}."
+    return f"{named} Less {best.label}: {'; '.join(listed)}."
 
 
 def comparison_page(models: Sequence[Compared], picture: str) -> str:
