@@ -128,6 +128,8 @@ def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]
     Report(text, {"curve.png": depth_curve(points)}).log(run)
     run.log_json([_numbers(point) for point in points], "curve.json")
     for point in points:
+        if point.version.is_rival:
+            continue  # its name may not be one of a metric
         metrics = point.version.metrics
         series = {
             f"curve/{strategy}/{name}": metrics[name]

@@ -78,14 +78,17 @@ def test_the_parent_run_has_table_picture_and_numbers(swept):
     assert numbers[3]["strategies"] == ["drop-top", "drop-middle"]
     assert [line.split(" | ")[:3] for line in report.splitlines() if line.startswith("| ")][2:] == [
         ["| 3", "drop-top, drop-middle", "0-2"],
+        ["| 3", f"rival {project.base}", "all"],
         ["| 2", "drop-top", "0,1"],
         ["| 2", "drop-middle", "0,2"],
-        ["| 3", f"rival {project.base}", "all"],
         ["| 1", "drop-top, drop-middle", "0"],
     ]
-    assert "No depth of this sweep is certain" in report.split("\n\n")[1]
-    assert str(project.base) in report.split("\n\n")[1]
+    lead = report.split("\n\n")[1]
+    assert lead.startswith("The smallest that is as good as the reference: 1 layer (drop-top, drop-middle), ")
+    assert "Promotable: `mlflow run . -e promote " in lead
+    assert str(project.base) in lead
     assert "knee      " in output
+    assert not any("rival" in name for name in run.data.metrics)
     history = client.get_metric_history(run.info.run_id, "curve/drop-top/sts_dev/spearman_cosine")
     assert [point.step for point in history] == [3, 2, 1]
     children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
