@@ -103,15 +103,10 @@ def make_variant(
             pictures["variants"] = scatter([*known, *(rival.version for rival in judged)])
         except TrackingError as error:  # only the picture is missing: the variant is registered
             echo(f"no picture of all variants: {error}")
-        shown = {version.uri: version for version in (variant, reference)} | {
-            rival.version.title: rival.version for rival in judged
-        }
-        parts = (
-            advice.sentence(),
-            advice.rivals,
-            table(CURVE, [point_of(version).row() for version in shown.values()]),
-        )
-        (report or Report(f"# {run_name(recipe, inputs.pruning)}\n")).led_by(*parts, **pictures).log(run)
+        shown = (variant, *([reference] if smaller else []), *(rival.version for rival in judged))
+        rows = table(CURVE, [point_of(version).row() for version in shown])
+        report = report or Report(f"# {run_name(recipe, inputs.pruning)}\n")
+        report.led_by(advice.sentence(), advice.rivals, rows, **pictures).log(run)
     describe_all(context.store, recipe.registered_model)
     return Made(variant, reference, advice)
 
@@ -215,15 +210,10 @@ def _lines(seeds: Sequence[int], scores: Mapping[str, OverSeeds]) -> list[str]:
     listed = ", ".join(map(str, seeds))
     head = f"seeds     {listed}: mean [95 % interval over pairs and seeds], deviation between seeds"
     lines = aligned((name, _score_text(score)) for name, score in scores.items())
-    return [head, *lines, *filter(None, [_risk(scores)])]
-
-
-def _risk(scores: Mapping[str, OverSeeds]) -> str:
-    """Return how probable it is that the variants are worse than their references; "" without references."""
-    if (difference := scores.get("difference/reference")) is None:
-        return ""
-    worse = difference.probability_below(-MARGIN)
-    return f"worse than the reference by more than {MARGIN:g} with probability {worse:.3f}"
+    if (difference := scores.get("difference/reference")) is not None:
+        worse = difference.probability_below(-MARGIN)
+        lines.append(f"worse than the reference by more than {MARGIN:g} with probability {worse:.3f}")
+    return [head, *lines]
 
 
 def _score_text(score: OverSeeds) -> str:
@@ -249,6 +239,4 @@ def _page(seeds: Sequence[int], made: Sequence[Made], scores: Mapping[str, OverS
     )
     header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
     note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."
-    risk = _risk(scores)
-    lead = f"Over {len(seeds)} seeds: {risk}." if risk else "The whole base with several seeds."
-    return f"# {len(seeds)} seeds\n\n{lead}\n\n{table(header, rows)}\n\n{note}\n\n{models}\n"
+    return f"# {len(seeds)} seeds\n\n{_lines(seeds, scores)[-1]}\n\n{table(header, rows)}\n\n{note}\n\n{models}\n"

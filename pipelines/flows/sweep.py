@@ -103,12 +103,11 @@ def smallest_good(points: Sequence[Point], advice: Mapping[str, Advice]) -> Poin
 
 def _lead(smallest: Point | None, advice: Mapping[str, Advice]) -> str:
     """Return the smallest depth that the default policy promotes, and what to do."""
-    if smallest is None:
-        better = next((f" Try: `{one.command}`" for one in advice.values() if one.refused and one.command), "")
-        return f"No depth of this sweep is certain to be as good as the reference, by the default policy.{better}"
-    layers = f"{smallest.num_layers} layer{'s' * (smallest.num_layers > 1)} ({', '.join(smallest.strategies)})"
-    model = f"{layers}, {smallest.version.uri}"
-    return f"The smallest that is as good as the reference: {model}. {advice[smallest.version.uri].sentence()}"
+    if smallest is not None:
+        depth, uri = f"{smallest.num_layers} layers ({', '.join(smallest.strategies)})", smallest.version.uri
+        return f"The smallest that is as good as the reference: {depth}, {uri}. {advice[uri].sentence()}"
+    better = next((f" Try: `{one.command}`" for one in advice.values() if one.refused and one.command), "")
+    return f"No depth of this sweep is certain to be as good as the reference, by the default policy.{better}"
 
 
 def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError], lead: str) -> list[str]:

@@ -71,9 +71,7 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
         version, report = build(inner.for_variant(key), whole_recipe, whole, None)
         publish(run, version, inputs)
         if report is not None:
-            report.led_by(
-                "This is the reference: the whole base after the same recipe, for variants to be compared with."
-            ).log(run)
+            report.log(run)
     return version
 
 

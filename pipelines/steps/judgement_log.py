@@ -135,11 +135,11 @@ def report_of(verdict: Verdict, metrics: Mapping[str, float], next_step: str = "
 def copy_judgement(store: Store, run_id: str, run: Run) -> Report | None:
     """Log the numbers of an earlier evaluation again, and return its report; files that are gone are left out."""
     files = {name: read_artifact(store, run_id, name) for name in (REPORT, *_NUMBERS, *_PICTURES)}
-    contents = {name: content for name, content in files.items() if content is not None}
-    for name in contents.keys() & set(_NUMBERS):
-        run.log_bytes(contents[name], name)
-    pictures = {name: contents[name] for name in _PICTURES if name in contents}
-    return Report(contents[REPORT].decode(), pictures) if REPORT in contents else None
+    for name in _NUMBERS:
+        if (content := files[name]) is not None:
+            run.log_bytes(content, name)
+    pictures = {name: content for name in _PICTURES if (content := files[name]) is not None}
+    return Report(text.decode(), pictures) if (text := files[REPORT]) is not None else None
 
 
 _NUMBERS, _PICTURES = ("judgement.json", "layers.json", "speed.json"), ("speed.png", "layers.png")

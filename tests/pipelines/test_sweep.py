@@ -84,7 +84,7 @@ def test_the_parent_run_has_table_picture_and_numbers(swept):
         ["| 1", "drop-top, drop-middle", "0"],
     ]
     lead = report.split("\n\n")[1]
-    assert lead.startswith("The smallest that is as good as the reference: 1 layer (drop-top, drop-middle), ")
+    assert lead.startswith("The smallest that is as good as the reference: 1 layers (drop-top, drop-middle), ")
     assert "Promotable: `mlflow run . -e promote " in lead
     assert str(project.base) in lead
     assert "knee      " in output
