@@ -178,7 +178,11 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
         axes.axvline(
             limit, color="tab:red", linestyle="--", label=f"limit by FLOPs at {flops.pieces} pieces: {limit:.2f}x"
         )
-    axes.set_xlim(left=min(0.9, axes.get_xlim()[0]))
+    ratios = [cell.speedup for cell in cells if cell.speedup is not None]
+    low, high = view_of(
+        [ratio.value for ratio in ratios], [(ratio.value - ratio.low, ratio.high - ratio.value) for ratio in ratios]
+    )
+    axes.set_xlim(min(0.9, low), max(high, 1.1 * (limit or 1)))
     axes.set_xlabel("speed-up: median of the pairs' ratios, 95 % interval")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2, fontsize=8)
     axes.grid(alpha=0.3, axis="x")

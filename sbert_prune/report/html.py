@@ -29,12 +29,12 @@ _HEAD = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <style>
 :root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 h1 { font-size: 1.3rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 h1 + p { font-size: 1.1rem; padding: .7rem 1rem; border-left: .3rem solid #0072b2; background: #0072b21a }
 code { font-size: .9em; background: #8883; padding: .1em .3em; border-radius: .2em }
 div { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #8885; overflow-wrap: normal }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #8885; white-space: nowrap }
 svg, img { max-width: 100%; height: auto; background: white; border-radius: .3rem }
 </style>
 """
