@@ -94,15 +94,15 @@ def make_variant(
         variant, report = find_or_build(inner, recipe, inputs, reference) if smaller else (reference, None)
         publish(run, variant, inputs)
         advice = advise(context.store, recipe, variant, reference)
-        if judged:
-            own = judge_version(inner, recipe, variant, inputs.exam)
-            advice = replace(advice, rivals=worth_pruning(own, judged))
         pictures = {}
         try:
+            if judged:
+                own = judge_version(inner, recipe, variant, inputs.exam)
+                advice = replace(advice, rivals=worth_pruning(own, judged))
             known = registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN)
             pictures["variants"] = scatter([*known, *(rival.version for rival in judged)])
-        except TrackingError as error:  # only the picture is missing: the variant is registered
-            echo(f"no picture of all variants: {error}")
+        except TrackingError as error:  # only a part of the report is missing: the variant is registered
+            echo(f"no comparison with rivals, no picture of all variants: {error}")
         shown = (variant, *([reference] if smaller else []), *(rival.version for rival in judged))
         rows = table(CURVE, [point_of(version).row() for version in shown])
         report = report or Report(f"# {run_name(recipe, inputs.pruning)}\n")
