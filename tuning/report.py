@@ -154,16 +154,12 @@ def publish(run: Run, report: SearchReport) -> list[str]:
     if report.screened is not None:
         run.log_json(_screening_rows(report.screened), "screening.json")
     depth = search.space.depth
-    drawn = {
-        "front": ("Score against cost", front_chart(complete, search.aim)),
-        "layers": ("Layers kept, best first", layer_map(complete, depth)),
-        "influence": ("What goes with a better score", influence_chart(search.study, complete, depth)),
-        "history": ("Trial by trial", history_chart(stored_trials(search.study))),
-    }
-    pictures = {name: picture for name, picture in drawn.items() if picture[1] is not None}
-    shown = "\n\n".join(f"![{title}]({name}.png)" for name, (title, _) in pictures.items())
-    figures = {f"{name}.png": figure for name, (_, figure) in pictures.items() if figure is not None}
-    Report(_page(report, benefit, shown), figures).log(run)
+    front = front_chart(complete, search.aim)
+    pictures = {} if front is None else {"front": front}
+    pictures |= {"layers": layer_map(complete, depth), "influence": influence_chart(search.study, complete, depth)}
+    pictures["history"] = history_chart(stored_trials(search.study))
+    worth = f"## Was it worth it\n\n{benefit.line()}.\n\n{table(_BENEFIT_COLUMNS, benefit.rows())}"
+    Report(_page(report)).led_by(_lead(report), worth, **pictures).log(run)
     return [
         "",
         *table_lines(_TRIAL_COLUMNS, rows),
@@ -225,16 +221,16 @@ def _finalist_row(finalist: Finalist) -> tuple[object, ...]:
     return finalist.trial.number, finalist.recipe.layers, f"{finalist.mean:.4f}", by_seed
 
 
-def _lead(report: SearchReport, benefit: Benefit) -> str:
-    """Return what to deploy, with which command, and whether the search was worth it."""
+def _lead(report: SearchReport) -> str:
+    """Return what to deploy, and with which command."""
     version, advice = report.version, report.advice
     retention = f", {version.metrics[RETENTION]:.1%} of the reference" if RETENTION in version.metrics else ""
     model = f"{version.uri} (layers {version.tags.get('kept_layers', report.chosen.recipe.layers)}{retention})"
     deploy = f"The best is {model}." if advice.refused else f"Deploy {model}."
-    return f"{deploy} {advice.sentence()}\n\nWas the search worth it: {benefit.line()}."
+    return f"{deploy} {advice.sentence()}"
 
 
-def _page(report: SearchReport, benefit: Benefit, pictures: str) -> str:
+def _page(report: SearchReport) -> str:
     """Return the report in Markdown."""
     search, chosen, complete = report.search, report.chosen, report.complete
     states = ", ".join(f"{number} {state}" for state, number in _states(report).items())
@@ -252,11 +248,8 @@ def _page(report: SearchReport, benefit: Benefit, pictures: str) -> str:
     answer = f"trial {chosen.trial.number}, layers {chosen.recipe.layers}{settings}, {report.version.uri}"
     parts = [
         f"# The search: {search.space}",
-        _lead(report, benefit),
-        f"- aim: {search.aim}\n- trials: {states}\n- answer: {answer}\n- why: {report.why}\n"
+        f"## The answer\n\n- aim: {search.aim}\n- trials: {states}\n- answer: {answer}\n- why: {report.why}\n"
         f"- its recipe: best_recipe.yaml ({command_line('full', recipe='best_recipe.yaml')} makes it again)",
-        f"## Was it worth it\n\n{table(_BENEFIT_COLUMNS, benefit.rows())}",
-        pictures,
         f"## Trials trained to their end\n\n{table((*_TRIAL_COLUMNS, 'front'), rows)}",
         f"## Finalists\n\n{finalists}",
         f"## What each fidelity was worth\n\n{_ABOUT_TAU}\n\n{table(_TAU_COLUMNS, report.taus())}",

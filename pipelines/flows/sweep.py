@@ -120,11 +120,8 @@ def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]
         run.set_tags({"knee": knee.version.uri})
     missing = [f"not made  {name}: {error}" for name, error in failures.items()]
     rows = curve_rows(points)
-    notes = "\n".join(f"- {line}" for line in missing)
-    picture = "![Quality against size and speed](curve.png)"
-    parts = ("# The depth curve", lead, table(CURVE, rows), picture, f"Knee: {bend}.", notes)
-    text = "\n\n".join(filter(None, parts)) + "\n"
-    Report(text, {"curve.png": depth_curve(points)}).log(run)
+    lines = "\n".join(f"- {line}" for line in (f"Knee: {bend}.", *missing))
+    Report(f"# The depth curve\n\n{lines}\n").led_by(lead, table(CURVE, rows), curve=depth_curve(points)).log(run)
     run.log_json([_numbers(point) for point in points], "curve.json")
     for point in points:
         if point.version.is_rival:
