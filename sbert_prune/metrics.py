@@ -17,6 +17,7 @@ STS_TEST = "sts_test/spearman_cosine"
 RETENTION = "quality/retention"
 SIZE = "size/disk_mb"
 LATENCY = "speed/latency_p50_ms"
+SPEEDUP = "speed/speedup"
 ROUNDTRIP = "roundtrip/max_abs_diff"
 
 

@@ -24,10 +24,10 @@ def _empty(kind: str) -> bytes:
 
 def be_quick(patch: MonkeyPatch) -> None:
     """Measure speed with few calls, draw few resamples and no pictures, and reload a saved model in this process."""
-    for module in ("pipelines.flows.compare", "pipelines.steps.evaluate"):
-        patch.setattr(f"{module}.measure_speed", partial(measure_speed, budget_s=0.01, singles=6, batches=1))
+    quick = partial(measure_speed, budget_s=0.01, singles=6, batches=1)
+    patch.setattr("pipelines.steps.evaluate.measure_speed", quick)
     patch.setattr("sbert_prune.evaluation.dev_pairs.resample", partial(resample, resamples=1000))
-    for module in ("pipelines.steps.judgement_log", "sbert_prune.tracking.runs"):
+    for module in ("pipelines.steps.judgement_log", "sbert_prune.report.html", "sbert_prune.tracking.runs"):
         patch.setattr(f"{module}.render", draw_nothing)
     for module in ("pipelines.steps.evaluate", "pipelines.steps.register"):
         patch.setattr(f"{module}.reload_in_fresh_process", partial(reload_in_fresh_process, run=reload.main))

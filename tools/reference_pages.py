@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 WRITE = "python tools/reference_pages.py"
 
 _FACTS = {
-    "full": "`variant`, `reference`, `see`; `promote`, or `refusals` and `try`; "
+    "full": "`variant`, `reference`, `see`; `promote`, or `refusals` and `try`; `rivals` with `rivals`; "
     "`seeds`, `scores`, `run_id` with `seeds`",
     "search": "those of `full`, and `study`, `trials`, `answer`, `finalists`, `benefit`, `fidelities`, `worth_it`, "
     "`stage`, `run_id`, `report`; `in_training` where another command goes on; `rebuilt` with `rebuild`",

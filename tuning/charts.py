@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
+from scipy.stats import ttest_ind
 
 from sbert_prune.layers import LayerSelection
-from sbert_prune.report.charts import COLORS
+from sbert_prune.report.charts import COLORS, view_of
+from sbert_prune.report.html import add_tip
 from tuning.artifacts import BYTES_MB, Candidate, pareto_front
 from tuning.study import KEPT_LAYERS, METRICS, ORIGIN, RUNG_SCORES
 
@@ -24,30 +26,39 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 40
 _MIN_TRIALS = 8  # with fewer trials, importances mean nothing
+_MANY_TRIALS = 30
+_CHANCE, _NOISE = 0.05, "0.75"
 
 
-def front_chart(complete: Sequence[StoredTrial], aim: Aim) -> Figure:
-    """Draw dev score against size, or against the second objective, with the Pareto front as a line."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+def front_chart(complete: Sequence[StoredTrial], aim: Aim) -> Figure | None:
+    """Draw dev score against size, or the second objective, with the Pareto front as a line; None for a single point.
+
+    Where all trials cost the same, the best one is the whole front.
+    """
     cost = {
         trial.number: float(trial.trial.values[1])
         if aim.against
         else round(float(trial.attribute(METRICS)[BYTES_MB]), 2)
         for trial in complete
     }
+    candidates = [Candidate(trial.number, (trial.score, -cost[trial.number]), 0.0) for trial in complete]
+    front = sorted(pareto_front(candidates), key=lambda candidate: -candidate.values[1])
+    if len({candidate.values for candidate in front}) < 2:
+        return None
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
     origins = list(dict.fromkeys(str(trial.attribute(ORIGIN)) for trial in complete))
     for color, origin in zip(COLORS * len(complete), origins, strict=False):
         trials = [trial for trial in complete if trial.attribute(ORIGIN) == origin]
         costs, scores = [cost[trial.number] for trial in trials], [trial.score for trial in trials]
         axes.scatter(costs, scores, color=color, label=origin, alpha=0.8)
-    candidates = [Candidate(trial.number, (trial.score, -cost[trial.number]), 0.0) for trial in complete]
-    front = sorted(pareto_front(candidates), key=lambda candidate: -candidate.values[1])
     costs, scores = [-candidate.values[1] for candidate in front], [candidate.values[0] for candidate in front]
     axes.step(costs, scores, where="post", color="black", linewidth=0.8, label="front")
     layers = {trial.number: str(trial.attribute(KEPT_LAYERS)) for trial in complete}
     for candidate, point in zip(front, zip(costs, scores, strict=True), strict=True):
         axes.annotate(layers[candidate.number], point, xytext=(4, 5), textcoords="offset points", fontsize=8)
+    for trial in complete:
+        add_tip(axes, cost[trial.number], trial.score, described(trial))
     axes.ticklabel_format(useOffset=False)
     axes.set_xlabel("one sentence (ms)" if aim.against == "latency_ms" else "size on disk (MB)")
     axes.set_ylabel("STS dev, Spearman")
@@ -56,6 +67,11 @@ def front_chart(complete: Sequence[StoredTrial], aim: Aim) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
+
+
+def described(trial: StoredTrial) -> str:
+    """Return what a trial is, for a tip."""
+    return f"trial {trial.number} ({trial.attribute(ORIGIN)}), layers {trial.attribute(KEPT_LAYERS)}: {trial.score:.4f}"
 
 
 def layer_map(complete: Sequence[StoredTrial], depth: int) -> Figure:
@@ -85,33 +101,53 @@ def _kept(trial: StoredTrial, depth: int) -> tuple[int, ...]:
 
 
 def influence_chart(study: Study, complete: Sequence[StoredTrial], depth: int) -> Figure:
-    """Draw what goes with a better dev score: each layer's presence, and the importance of the settings (fANOVA)."""
+    """Draw what goes with a better dev score: each layer's presence, and the importance of the settings (fANOVA).
+
+    Grey is what chance alone may give.
+    """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    differences = layer_differences(complete, depth)
-    left.bar(list(differences), list(differences.values()), color=COLORS[0])
+    influences = layer_influences(complete, depth)
+    for layer, influence in influences.items():
+        left.bar(layer, influence.difference, color=_NOISE if influence.is_noise else COLORS[0])
+        add_tip(left, layer, influence.difference, f"layer {layer}: {influence.difference:+.4f}")
     left.axhline(0, color="black", linewidth=0.8)
-    left.set_xticks(range(depth))
-    left.set_xlabel("layer")
+    counts = {layer: f"\n{influence.num_with}" for layer, influence in influences.items()}
+    left.set_xticks(range(depth), [f"{layer}{counts.get(layer, '')}" for layer in range(depth)])
+    left.set_xlabel(f"layer; below it, how many of the {len(complete)} trials keep it")
     left.set_ylabel("mean dev score with it, less that without it")
-    left.set_title("Layers")
-    _draw_importances(right, importances(study) if len(complete) >= _MIN_TRIALS else {})
+    left.set_title("Layers; grey may be chance")
+    _draw_importances(right, importances(study) if len(complete) >= _MIN_TRIALS else {}, len(complete))
     return figure
 
 
-def layer_differences(complete: Sequence[StoredTrial], depth: int) -> dict[int, float]:
-    """Return, by layer, the mean dev score of the trials that keep it, less that of those that drop it.
+class Influence(NamedTuple):
+    """Mean dev score of trials that keep a layer, less that of the others; how many keep it; if it may be chance."""
 
-    Layers that all or none keep are left out.
+    difference: float
+    num_with: int
+    is_noise: bool
+
+
+def layer_influences(complete: Sequence[StoredTrial], depth: int) -> dict[int, Influence]:
+    """Return the influence of each layer but those that all or none keep.
+
+    What may be chance is decided by Welch's t-test at 5 %, shared among the layers (Bonferroni): one of twelve would be
+    taken for real by chance otherwise.
     """
     kept = {trial.number: _kept(trial, depth) for trial in complete}
-    differences = {}
+    influences = {}
     for layer in range(depth):
-        with_layer = [trial.score for trial in complete if layer in kept[trial.number]]
-        without = [trial.score for trial in complete if layer not in kept[trial.number]]
-        if with_layer and without:
-            differences[layer] = float(np.mean(with_layer) - np.mean(without))
-    return differences
+        scores = [
+            [trial.score for trial in complete if (layer in kept[trial.number]) == keeps] for keeps in (True, False)
+        ]
+        if not all(scores):
+            continue
+        varied = min(map(len, scores)) > 1 and max(map(np.ptp, scores)) > 0
+        chance = float(ttest_ind(*scores, equal_var=False).pvalue) * depth if varied else 1.0
+        difference = float(np.mean(scores[0]) - np.mean(scores[1]))
+        influences[layer] = Influence(difference, len(scores[0]), chance > _CHANCE)
+    return influences
 
 
 def importances(study: Study) -> dict[str, float]:
@@ -132,11 +168,13 @@ def importances(study: Study) -> dict[str, float]:
     return ({"layers": layers} if layers else {}) | settings
 
 
-def _draw_importances(axes: Axes, values: Mapping[str, float]) -> None:
+def _draw_importances(axes: Axes, values: Mapping[str, float], num_trials: int) -> None:
     names = sorted(values, key=lambda name: values[name])
-    axes.barh(names, [values[name] for name in names], color=COLORS[1])
+    axes.barh(names, [values[name] for name in names], color=COLORS[1] if num_trials >= _MANY_TRIALS else _NOISE)
     axes.set_xlim(0, 1)
-    axes.set_title("Importance for the dev score (fANOVA)")
+    axes.set_title(
+        f"Importance for the dev score (fANOVA, {num_trials} trials; grey below {_MANY_TRIALS})", fontsize=10
+    )
     if not names:
         text = f"computed from {_MIN_TRIALS} trials on"
         axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
@@ -155,6 +193,10 @@ def history_chart(trials: Sequence[StoredTrial]) -> Figure:
     axes.scatter([trial.number for trial in stopped], last_scores, color=COLORS[1], marker="x", s=18, label="stopped")
     if complete:
         axes.step(numbers, np.maximum.accumulate(scores), where="post", color="black", linewidth=0.8)
+    for trial in complete:
+        add_tip(axes, trial.number, trial.score, described(trial))
+    if complete and last_scores:
+        axes.set_ylim(view_of(scores, [(max(0, min(scores) - min(last_scores)), 0.0)] * len(scores)))
     axes.set_xlabel("trial")
     axes.set_ylabel("STS dev, Spearman")
     axes.set_title("The search, trial by trial; the line is the best so far")

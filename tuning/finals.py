@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipelines.console import echo
-from pipelines.flows.full import make_variant
+from pipelines.flows.full import Made, make_variant
 from pipelines.inputs.base import find_base
 from sbert_prune.errors import SearchError, TrainingError
 from sbert_prune.evaluation.frontier import find_knee
@@ -186,12 +186,8 @@ def choose(finalists: Sequence[Finalist], aim: Aim) -> tuple[Finalist, str]:
     return best, "the best dev score of the Pareto front, which has no knee"
 
 
-def make_answer(search: SearchContext, chosen: Finalist) -> tuple[Version, Version]:
-    """Make the variant as `full` does, which evaluates it once; a trial that has its bytes is not trained again.
-
-    Returns:
-        The variant and its reference.
-    """
+def make_answer(search: SearchContext, chosen: Finalist) -> Made:
+    """Make the variant as `full` does, which evaluates it once; a trial that has its bytes is not trained again."""
     inputs = replace(search.inputs, pruning=replace(find_base(chosen.recipe), texts=search.inputs.texts))
     return make_variant(search.context, chosen.recipe, inputs)
 

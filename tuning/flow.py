@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from optuna.trial import TrialState
 
 from pipelines.console import echo, report_facts
-from pipelines.flows.next_step import next_lines
 from pipelines.flows.summary import summarise, where_report
 from pipelines.flows.variant import find_or_build_reference
 from pipelines.inputs.base import find_model
@@ -131,8 +130,8 @@ def _answer(
     """Train the finalists, make the answer the challenger, publish the report and return the last lines."""
     finalists = run_finals(search, settings.finalists, settings.seeds or (search.recipe.seed, search.recipe.seed + 1))
     chosen, why = choose(finalists, search.aim)
-    version, its_reference = make_answer(search, chosen)
-    challenger = make_challenger(search, version, why)
+    made = make_answer(search, chosen)
+    challenger = make_challenger(search, made.variant, why)
     report = SearchReport(
         search=search,
         screened=screened,
@@ -140,7 +139,8 @@ def _answer(
         finalists=tuple(finalists),
         chosen=chosen,
         why=why,
-        version=version,
+        version=made.variant,
+        advice=made.advice,
         reference=reference,
         zero_layer=prepare.zero_layer_baseline(search),
     )
@@ -148,9 +148,9 @@ def _answer(
     report_facts(stage=challenger)
     return [
         *lines,
-        *summarise(search.context.store, version, its_reference),
+        *summarise(search.context.store, made.variant, made.reference),
         f"stage     {challenger}",
         where_report(search.context.store, run.run_id),
         where_dashboard(search.study.study_name, settings.storage),
-        *next_lines(search.context.store, search.recipe, version, its_reference),
+        *made.advice.lines(),
     ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import report_facts
 from pipelines.steps import records
-from sbert_prune.metrics import STS_DEV
+from sbert_prune.metrics import RETENTION, STS_DEV
 from sbert_prune.recipe.dump import dump_recipe
+from sbert_prune.report.html import Report
 from sbert_prune.report.tables import table
 from sbert_prune.system.command_line import command_line
 from sbert_prune.system.table import table_lines
@@ -22,6 +23,7 @@ from tuning.study import ANSWERED, KEPT_LAYERS, METRICS, ORIGIN, REASON, RUNG_SC
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipelines.flows.next_step import Advice
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
     from tuning.context import SearchContext
@@ -52,6 +54,7 @@ class SearchReport:
         chosen: The finalist that is the answer.
         why: Why it was chosen.
         version: Its variant.
+        advice: What to do with it.
         reference: The unpruned base after the same recipe.
         zero_layer: Dev score of the word embeddings alone; None where it cannot be had.
     """
@@ -63,6 +66,7 @@ class SearchReport:
     chosen: Finalist
     why: str
     version: Version
+    advice: Advice
     reference: Version
     zero_layer: float | None
 
@@ -149,11 +153,13 @@ def publish(run: Run, report: SearchReport) -> list[str]:
     )
     if report.screened is not None:
         run.log_json(_screening_rows(report.screened), "screening.json")
-    run.log_text(_page(report, benefit), "report.md")
-    run.log_figure(front_chart(complete, search.aim), "front.png")
-    run.log_figure(layer_map(complete, search.space.depth), "layers.png")
-    run.log_figure(influence_chart(search.study, complete, search.space.depth), "influence.png")
-    run.log_figure(history_chart(stored_trials(search.study)), "history.png")
+    depth = search.space.depth
+    front = front_chart(complete, search.aim)
+    pictures = {} if front is None else {"front": front}
+    pictures |= {"layers": layer_map(complete, depth), "influence": influence_chart(search.study, complete, depth)}
+    pictures["history"] = history_chart(stored_trials(search.study))
+    worth = f"## Was it worth it\n\n{benefit.line()}.\n\n{table(_BENEFIT_COLUMNS, benefit.rows())}"
+    Report(_page(report)).led_by(_lead(report), worth, **pictures).log(run)
     return [
         "",
         *table_lines(_TRIAL_COLUMNS, rows),
@@ -215,7 +221,16 @@ def _finalist_row(finalist: Finalist) -> tuple[object, ...]:
     return finalist.trial.number, finalist.recipe.layers, f"{finalist.mean:.4f}", by_seed
 
 
-def _page(report: SearchReport, benefit: Benefit) -> str:
+def _lead(report: SearchReport) -> str:
+    """Return what to deploy, and with which command."""
+    version, advice = report.version, report.advice
+    retention = f", {version.metrics[RETENTION]:.1%} of the reference" if RETENTION in version.metrics else ""
+    model = f"{version.uri} (layers {version.tags.get('kept_layers', report.chosen.recipe.layers)}{retention})"
+    deploy = f"The best is {model}." if advice.refused else f"Deploy {model}."
+    return f"{deploy} {advice.sentence()}"
+
+
+def _page(report: SearchReport) -> str:
     """Return the report in Markdown."""
     search, chosen, complete = report.search, report.chosen, report.complete
     states = ", ".join(f"{number} {state}" for state, number in _states(report).items())
@@ -233,14 +248,11 @@ def _page(report: SearchReport, benefit: Benefit) -> str:
     answer = f"trial {chosen.trial.number}, layers {chosen.recipe.layers}{settings}, {report.version.uri}"
     parts = [
         f"# The search: {search.space}",
-        f"- aim: {search.aim}\n- trials: {states}\n- answer: {answer}\n- why: {report.why}\n"
+        f"## The answer\n\n- aim: {search.aim}\n- trials: {states}\n- answer: {answer}\n- why: {report.why}\n"
         f"- its recipe: best_recipe.yaml ({command_line('full', recipe='best_recipe.yaml')} makes it again)",
-        f"## Was it worth it\n\n{benefit.line()}.\n\n{table(_BENEFIT_COLUMNS, benefit.rows())}",
         f"## Trials trained to their end\n\n{table((*_TRIAL_COLUMNS, 'front'), rows)}",
         f"## Finalists\n\n{finalists}",
         f"## What each fidelity was worth\n\n{_ABOUT_TAU}\n\n{table(_TAU_COLUMNS, report.taus())}",
-        "![Score against cost](front.png)\n\n![Layers kept, best first](layers.png)\n\n"
-        "![What goes with a better score](influence.png)\n\n![Trial by trial](history.png)",
         f"## Stopped and failed\n\n{table(('trial', 'layers', 'why'), ended)}" if ended else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -4,7 +4,7 @@ from string import ascii_uppercase
 
 import click
 
-from pipelines.commands.options import BY_EMBEDDINGS, json_option, recipe_options
+from pipelines.commands.options import BY_EMBEDDINGS, RIVALS, json_option, option, recipe_options
 from pipelines.console import Command, echo, silence_libraries
 from pipelines.inputs.base import check_machine, find_sentence_model, full_name
 from pipelines.inputs.exam import find_exam
@@ -20,14 +20,17 @@ MODELS = "MODEL [MODEL ...]"
 @recipe_options(
     "sts_data", "sts_score_range", *BY_EMBEDDINGS, "max_seq_length", "registered_model", "device", "on_bad_rows"
 )
+@option("rivals", RIVALS)
 @json_option
-def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
+def compare(recipe: Recipe, models: tuple[str, ...], rivals: str | None) -> None:
     """Compare models with the first one, on the same rows.
 
     MODEL is a folder, a hub id, a runs:/ or models:/ URI, a version such as 3, or @champion.
     """
     check_machine(recipe)
+    rival_names = [full_name(name, recipe) for name in (rivals or "").split(",") if name.strip()]
     names = [full_name(name, recipe) for argument in models for name in argument.split(",") if name.strip()]
+    names += rival_names
     if not 1 < len(set(names)) == len(names) <= len(ascii_uppercase):
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise RecipeError(
@@ -35,12 +38,13 @@ def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
             "Name them one after the other."
         )
     exam = find_exam(recipe, find_sts_splits(recipe))
-    sources = [find_sentence_model(name, recipe, parameter="models") for name in names]
+    parameters = {name: "rivals" if name in rival_names else "models" for name in names}
+    sources = {name: find_sentence_model(name, recipe, parameter=parameters[name]) for name in names}
 
     from pipelines.flows.compare import compare
     from pipelines.steps.context import open_context
 
     silence_libraries()
     with open_context(recipe.device, recipe.precision) as context:
-        lines = compare(context, recipe, dict(zip(names, sources, strict=True)), exam)
+        lines = compare(context, recipe, sources, exam)
     echo(*lines)

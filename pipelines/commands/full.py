@@ -14,6 +14,7 @@ from pipelines.commands.options import (
     KEEP_INTERMEDIATE,
     PLAN,
     RECIPE_PARAMETERS,
+    RIVALS,
     SEEDS,
     WRITE_RECIPE,
     flag,
@@ -22,6 +23,7 @@ from pipelines.commands.options import (
     recipe_options,
 )
 from pipelines.console import Command, echo, report_facts
+from pipelines.inputs.base import find_named_rivals
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe, recipe_written
@@ -32,21 +34,25 @@ from sbert_prune.recipe.recipe import Recipe
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name != "recipe"))
 @option("write_recipe", WRITE_RECIPE)
 @option("seeds", SEEDS)
+@option("rivals", RIVALS)
 @flag("plan", PLAN)
 @json_option
 @flag("force", FORCE)
 @flag("keep_intermediate", KEEP_INTERMEDIATE)
-def full(recipe: Recipe, write_recipe: str | None, seeds: str | None, plan: bool, **options: bool) -> None:
+def full(
+    recipe: Recipe, write_recipe: str | None, seeds: str | None, rivals: str | None, plan: bool, **options: bool
+) -> None:
     """Prune, train NLI, train STS, evaluate and register one variant, and its reference if there is none yet."""
     seed_values = parse_seeds(seeds) if seeds else ()
     echo(*describe_recipe(recipe))
     with recipe_written(recipe, Path(write_recipe)) if write_recipe is not None else nullcontext():
+        named = find_named_rivals(rivals, recipe)
         inputs = load_inputs(recipe)
     if not plan:
         check_disk_space(recipe, inputs)
         from pipelines.flows.full import run_full
 
-        echo(*run_full(recipe, inputs, seed_values, **options))
+        echo(*run_full(recipe, inputs, seed_values, named, **options))
         return
     recipes = [recipe.with_seed(seed) for seed in seed_values] or [recipe]
     echo(*format_plan([(seeded, inputs) for seeded in recipes], force=options["force"]))

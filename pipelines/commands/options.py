@@ -68,6 +68,12 @@ SEEDS = Parameter(
 DEPTHS = Parameter(None, "Numbers of layers to keep, such as 12,8,6,4,3,2,1; seven down to one when left out.")
 SWEPT = Parameter(None, "Strategies to choose the layers, such as drop-top,drop-alternate; the recipe's when left out.")
 
+MODELS = "a folder, a hub id, a runs:/ or models:/ URI, a version such as 3, or @champion"
+RIVALS = Parameter(
+    None,
+    f"Models to hold against it, on the same pairs, with commas between them: is pruning worth it? Each is {MODELS}.",
+)
+
 PLAN = Parameter(None, "true prints rows, optimizer steps, time and disk space, and does nothing.")
 JSON = Parameter(
     None,
@@ -80,7 +86,6 @@ KEEP_INTERMEDIATE = Parameter(
     None, "true logs the models between the steps as well, so that other commands can reuse them."
 )
 
-MODELS = "a folder, a hub id, a runs:/ or models:/ URI, a version such as 3, or @champion"
 MODEL = Parameter(None, f"A saved sentence model: {MODELS}.")
 
 OF_DEFAULT_RECIPE = replace(

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from pipelines.commands.full import distinct_numbers, format_plan
-from pipelines.commands.options import DEPTHS, FORCE, PLAN, RECIPE_PARAMETERS, SWEPT, flag, option, recipe_options
+from pipelines.commands.options import (
+    DEPTHS,
+    FORCE,
+    PLAN,
+    RECIPE_PARAMETERS,
+    RIVALS,
+    SWEPT,
+    flag,
+    option,
+    recipe_options,
+)
 from pipelines.console import Command, echo, silence_libraries
-from pipelines.inputs.base import check_machine, find_base
+from pipelines.inputs.base import check_machine, find_base, find_named_rivals
 from pipelines.inputs.load import Inputs, check_disk_space, load_inputs
 from sbert_prune.errors import RecipeError
 from sbert_prune.recipe.dump import describe_recipe
@@ -18,7 +28,10 @@ from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.inputs.base import PruneInputs
+    from sbert_prune.models.saved_model import SavedModel
 
 _SWEPT = {"recipe", "layers", "strategy", "schedule"}
 _SHARES = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 12)
@@ -28,12 +41,14 @@ _SHARES = (1, 2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 12)
 @recipe_options(*(name for name in RECIPE_PARAMETERS if name not in _SWEPT))
 @option("depths", DEPTHS)
 @option("strategies", SWEPT)
+@option("rivals", RIVALS)
 @flag("plan", PLAN)
 @flag("force", FORCE)
-def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool, force: bool) -> None:
+def sweep(recipe: Recipe, rivals: str | None, plan: bool, force: bool, **swept_over: str | None) -> None:
     """Make a variant for every depth and strategy, and plot quality against size and speed."""
     check_machine(recipe)
-    variants = find_variants(recipe, depths, strategies)
+    variants = find_variants(recipe, **swept_over)
+    named = find_named_rivals(rivals, recipe)
     echo(*describe_recipe(variants[0][0]))
     inputs = load_inputs(variants[0][0])
     swept = [(variant, replace(inputs, pruning=replace(pruning, texts=inputs.texts))) for variant, pruning in variants]
@@ -41,7 +56,7 @@ def sweep(recipe: Recipe, depths: str | None, strategies: str | None, plan: bool
         echo(*format_plan(distinct(swept), force=force))
         return
     check_disk_space(*max(swept, key=lambda variant: variant[1].pruning.num_layers))
-    echo(*run_sweep(swept, force=force))
+    echo(*run_sweep(swept, named, force=force))
 
 
 def distinct(variants: list[tuple[Recipe, Inputs]]) -> list[tuple[Recipe, Inputs]]:
@@ -82,7 +97,9 @@ def _counts(depths: str | None, depth: int) -> list[int]:
     return counts
 
 
-def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> list[str]:
+def run_sweep(
+    variants: list[tuple[Recipe, Inputs]], rivals: Mapping[str, SavedModel] | None = None, *, force: bool = False
+) -> list[str]:
     """Make the variants and the plot; return the last lines that `sweep` prints."""
     from pipelines.flows.sweep import sweep
     from pipelines.steps.context import open_context
@@ -93,4 +110,4 @@ def run_sweep(variants: list[tuple[Recipe, Inputs]], *, force: bool = False) -> 
     with open_context(recipe.device, recipe.precision, force=force) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
-        return sweep(context, variants)
+        return sweep(context, variants, rivals)

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import report_facts
 from pipelines.flows.summary import where_report
-from pipelines.steps.evaluate import READS, judge
+from pipelines.steps.evaluate import READS, judge, size_and_speed
 from pipelines.steps.measures import Measures
-from pipelines.steps.records import size_metrics
 from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.comparison import gain
-from sbert_prune.evaluation.efficiency.speed import measure_speed
-from sbert_prune.models.sentence import as_sentence_model
 from sbert_prune.report.comparison import (
     Compared,
     comparison_chart,
@@ -23,6 +20,7 @@ from sbert_prune.report.comparison import (
     difference_rows,
     differences,
 )
+from sbert_prune.report.html import Report
 from sbert_prune.system.table import table_lines
 
 if TYPE_CHECKING:
@@ -51,12 +49,11 @@ def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel],
                 label,
                 name,
                 judge(context, recipe, source, measures),
-                _size_and_speed(context, recipe, source, first, measures),
+                _shown(size_and_speed(context, recipe, source, first, measures)),
             )
             for label, (name, source) in zip(ascii_uppercase, sources.items(), strict=False)
         ]
-        run.log_figure(comparison_chart(models), "compare.png")
-        run.log_text(comparison_page(models, "compare.png"), "report.md")
+        Report(comparison_page(models, "compare.png"), {"compare.png": comparison_chart(models)}).log(run)
         rows = [
             {"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models
         ]
@@ -79,12 +76,5 @@ def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel],
     ]
 
 
-def _size_and_speed(
-    context: Context, recipe: Recipe, source: SavedModel, first: SavedModel, measures: Measures
-) -> dict[str, float]:
-    device = context.hardware.device
-    model, base = (as_sentence_model(saved, recipe).to(device) for saved in (source, first))
-    base.max_seq_length = min(base.max_seq_length, model.max_seq_length)
-    speed = measure_speed(model, None if source is first else base, measures.sentences)
-    metrics = size_metrics(model, source) | speed.metrics()
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: metrics[name] for name in _SHOWN if name in metrics}

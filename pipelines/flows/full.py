@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.console import echo, report_facts, silence_libraries
-from pipelines.flows.next_step import next_lines
-from pipelines.flows.summary import draw_variants, facts_of, summarise
+from pipelines.flows.next_step import Advice, advise
+from pipelines.flows.summary import facts_of, summarise
 from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
 from pipelines.inputs.load import Inputs, load_inputs
@@ -16,6 +17,7 @@ from pipelines.steps.context import describe_all, open_context
 from pipelines.steps.evaluate import judge
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import publish
+from pipelines.steps.rivals import judge_rivals, judge_version
 from pipelines.steps.train import log_fit, measure_text_fit
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.bootstrap import MARGIN, OverSeeds, over_seeds
@@ -26,12 +28,17 @@ from sbert_prune.models.tokenizer import load_tokenizer
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import REFERENCE, VARIANT
+from sbert_prune.report.charts import scatter
+from sbert_prune.report.comparison import worth_pruning
+from sbert_prune.report.curve import CURVE, point_of
+from sbert_prune.report.html import Report
 from sbert_prune.report.tables import table
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.secrets import masked_uri
 
 if TYPE_CHECKING:
     from pipelines.steps.context import Context
+    from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.registry.version import Version
     from sbert_prune.tracking.runs import Run
 
@@ -40,6 +47,7 @@ def run_full(
     recipe: Recipe,
     inputs: Inputs | None = None,
     seeds: Sequence[int] = (),
+    rivals: Mapping[str, SavedModel] | None = None,
     *,
     force: bool = False,
     keep_intermediate: bool = False,
@@ -50,6 +58,7 @@ def run_full(
         recipe: The recipe.
         inputs: The base and the data; loaded if they are left out.
         seeds: Seeds that replace the recipe's.
+        rivals: Models that the variant is compared with, by the names that the user gave.
         force: Whether a variant that exists is made again.
         keep_intermediate: Whether the models between the steps are logged as well.
     """
@@ -59,26 +68,47 @@ def run_full(
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         registry.check_may_register(context.store, recipe.registered_model)
         if seeds:
-            return run_seeds(context, recipe, inputs, seeds)
-        variant, reference = make_variant(context, recipe, inputs)
-        return [*summarise(context.store, variant, reference), *next_lines(context.store, recipe, variant, reference)]
+            return run_seeds(context, recipe, inputs, seeds, rivals)
+        made = make_variant(context, recipe, inputs, rivals)
+        return [*summarise(context.store, made.variant, made.reference), *made.advice.lines()]
 
 
-def make_variant(context: Context, recipe: Recipe, inputs: Inputs) -> tuple[Version, Version]:
-    """Make one variant under a run of its own, and return it and its reference."""
+class Made(NamedTuple):
+    """A variant that was made or found, its reference (itself where nothing was removed), and what to do with it."""
+
+    variant: Version
+    reference: Version
+    advice: Advice
+
+
+def make_variant(
+    context: Context, recipe: Recipe, inputs: Inputs, rivals: Mapping[str, SavedModel] | None = None
+) -> Made:
+    """Make one variant under a run of its own, which gets the report; rivals are judged before anything is trained."""
     smaller = is_smaller(recipe, inputs)
     role = VARIANT if smaller else REFERENCE
     with context.under(run_name(recipe, inputs.pruning), {"role": role}, recipe) as (inner, run):
         log_data_checks(recipe, run, inputs)
+        judged = judge_rivals(inner, recipe, inputs, rivals or {})
         reference = find_or_build_reference(inner, recipe, inputs, anew=context.force and not smaller)
-        variant = find_or_build(inner, recipe, inputs, reference) if smaller else reference
+        variant, report = find_or_build(inner, recipe, inputs, reference) if smaller else (reference, None)
         publish(run, variant, inputs)
+        advice = advise(context.store, recipe, variant, reference)
+        pictures = {}
         try:
-            draw_variants(run, registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN))
-        except TrackingError as error:  # only the picture is missing: the variant is registered
-            echo(f"no picture of all variants: {error}")
+            if judged:
+                own = judge_version(inner, recipe, variant, inputs.exam)
+                advice = replace(advice, rivals=worth_pruning(own, judged))
+            known = registry.versions(context.store, recipe.registered_model, newest=registry.SHOWN)
+            pictures["variants"] = scatter([*known, *(rival.version for rival in judged)])
+        except TrackingError as error:  # only a part of the report is missing: the variant is registered
+            echo(f"no comparison with rivals, no picture of all variants: {error}")
+        shown = (variant, *([reference] if smaller else []), *(rival.version for rival in judged))
+        rows = table(CURVE, [point_of(version).row() for version in shown])
+        report = report or Report(f"# {run_name(recipe, inputs.pruning)}\n")
+        report.led_by(advice.sentence(), advice.rivals, rows, **pictures).log(run)
     describe_all(context.store, recipe.registered_model)
-    return variant, reference
+    return Made(variant, reference, advice)
 
 
 def log_data_checks(recipe: Recipe, run: Run, inputs: Inputs) -> None:
@@ -99,28 +129,30 @@ def run_name(recipe: Recipe, pruning: PruneInputs) -> str:
     return " ".join(["full", f"L{pruning.num_layers}", pruning.strategy, *vocabulary, *phases, f"s{recipe.seed}"])
 
 
-def run_seeds(context: Context, recipe: Recipe, inputs: Inputs, seeds: Sequence[int]) -> list[str]:
+def run_seeds(
+    context: Context, recipe: Recipe, inputs: Inputs, seeds: Sequence[int], rivals: Mapping[str, SavedModel] | None
+) -> list[str]:
     """Make a variant and a reference for each seed, summarise them on a parent run, and return the lines to print."""
     listed = ",".join(map(str, seeds))
     name = run_name(recipe, inputs.pruning).removesuffix(f" s{recipe.seed}")
     tags = {"seed": listed, "seeds": listed, "role": "seeds"}
     with context.under(f"{name} seeds {listed}", tags, recipe) as (inner, run):
         recipes = [recipe.with_seed(seed) for seed in seeds]
-        made = [make_variant(inner, seeded, inputs) for seeded in recipes]
-        variants = [variant for variant, _ in made]
+        made = [make_variant(inner, seeded, inputs, rivals) for seeded in recipes]
+        variants = [variant for variant, _, _ in made]
         judgements = [
             _judge_again(inner, seeded, inputs, variant, reference)
-            for seeded, (variant, reference) in zip(recipes, made, strict=True)
+            for seeded, (variant, reference, _) in zip(recipes, made, strict=True)
         ]
         scores = _over_seeds(judgements)
         run.log_metrics(_means(variants) | _metrics(scores))
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
-        run.log_text(_page(seeds, made, scores), "report.md")
+        Report(_page(seeds, made, scores)).log(run)
     report_facts(
         seeds=[
             {"seed": seed, "variant": facts_of(variant), "reference": facts_of(reference)}
-            for seed, (variant, reference) in zip(seeds, made, strict=True)
+            for seed, (variant, reference, _) in zip(seeds, made, strict=True)
         ],
         scores={
             name: {"mean": score.mean, "low": score.low, "high": score.high, "deviation": score.deviation}
@@ -189,7 +221,7 @@ def _score_text(score: OverSeeds) -> str:
     return f"{score.mean:.4f} [{score.low:.4f}, {score.high:.4f}], {score.deviation:.4f} ({values})"
 
 
-def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], scores: Mapping[str, OverSeeds]) -> str:
+def _page(seeds: Sequence[int], made: Sequence[Made], scores: Mapping[str, OverSeeds]) -> str:
     """Return the report in Markdown: the variants with their references, and a table of the scores."""
     rows = [
         (
@@ -202,9 +234,9 @@ def _page(seeds: Sequence[int], made: Sequence[tuple[Version, Version]], scores:
         for name, score in scores.items()
     ]
     models = "\n".join(
-        f"- seed {seed}: {variant.uri}, against {reference.uri}"
-        for seed, (variant, reference) in zip(seeds, made, strict=True)
+        f"- seed {seed}: {variant.uri}, against {reference.uri}. {advice.sentence()}"
+        for seed, (variant, reference, advice) in zip(seeds, made, strict=True)
     )
     header = ("score", "mean", "95 % interval", "deviation", *(f"seed {seed}" for seed in seeds))
     note = "The intervals hold for other pairs and other seeds: Student's t with Satterthwaite's degrees of freedom."
-    return f"# {len(seeds)} seeds\n\n{models}\n\n{table(header, rows)}\n\n{note}\n"
+    return f"# {len(seeds)} seeds\n\n{_lines(seeds, scores)[-1]}\n\n{table(header, rows)}\n\n{note}\n\n{models}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +23,39 @@ if TYPE_CHECKING:
 _PAPER = "-paper"
 
 
-def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Version) -> list[str]:
-    """Return the line with the command that promotes a variant, or why `promote` would refuse and what to try.
+@dataclass(frozen=True)
+class Advice:
+    """What to do with a variant.
+
+    Attributes:
+        refused: Why `promote` would refuse it, or why that was not checked; "" if it would not.
+        command: The command that promotes it, or one that makes a better variant; "" without one.
+        facts: The same, for --json.
+        is_good: Whether it is as good as its reference, whatever the champion is.
+        rivals: Whether it is worth having beside its rivals; "" without any.
+    """
+
+    refused: str
+    command: str
+    facts: Mapping[str, object]
+    is_good: bool = False
+    rivals: str = ""
+
+    def lines(self) -> list[str]:
+        """Return the advice as the last lines of a command."""
+        report_facts(**self.facts, **({"rivals": self.rivals} if self.rivals else {}))
+        titles = ("promote", "try") if self.refused else ("promote",)
+        lines = [("rivals", self.rivals), *zip(titles, filter(None, (self.refused, self.command)), strict=False)]
+        return [f"{title:10}{text}" for title, text in lines if text]
+
+    def sentence(self) -> str:
+        """Return the advice as the first paragraph of a report."""
+        command = f"`{self.command}`" if self.command else "nothing else to try"
+        return f"Promotion {self.refused}. Try: {command}" if self.refused else f"Promotable: {command}"
+
+
+def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -> Advice:
+    """Return the command that promotes a variant, or why `promote` would refuse and what to try.
 
     Args:
         store: The tracking store.
@@ -34,21 +66,21 @@ def next_lines(store: Store, recipe: Recipe, variant: Version, reference: Versio
     try:
         decision = decide(store, (reference, variant), variant, Policy())
     except TrackingError as error:  # only the advice is missing: the variant is registered
-        return [f"promote   not checked: {error}"]
+        return Advice(f"not checked: {error}", "", {})
     if not decision.refusals:
         command = command_line("promote", registered_model=variant.name, version=variant.version, stage="Production")
-        report_facts(promote=command)
-        return [f"promote   {command}"]
+        return Advice("", command, {"promote": command}, is_good=True)
     context = click.get_current_context(silent=True)
     command, given = (str(context.info_name), context.params) if context is not None else ("full", {})
     given = {name: value for name, value in given.items() if isinstance(value, str)}  # flags are not repeated
+    if command == "sweep":  # which has no layers: one variant is made by `full`
+        command, swept = "full", {"layers": variant.tags["num_layers"], "strategy": recipe.strategy}
+        given = {name: value for name, value in given.items() if name not in {"depths", "strategies"}} | swept
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
-    better = without_password(command_line(command, **instead)) if instead else None
-    report_facts(refusals=decision.refusals, **{"try": better})
-    return [
-        f"promote   would be refused: {'; '.join(decision.refusals)}",
-        *([f"try       {better}"] if better else []),
-    ]
+    better = without_password(command_line(command, **instead)) if instead else ""
+    refused = f"would be refused: {'; '.join(decision.refusals)}"
+    facts = {"refusals": decision.refusals, "try": better or None}
+    return Advice(refused, better, facts, is_good=not decision.falls_short)
 
 
 def _instead(recipe: Recipe, variant: Version, given: Mapping[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The lines that a command prints at its end, and the picture of all variants."""
+"""The lines that a command prints at its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pipelines.console import report_facts
 from sbert_prune.evaluation.bootstrap import MARGIN
 from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.report.charts import scatter
 from sbert_prune.report.tables import with_interval
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.secrets import masked_uri
@@ -18,13 +17,7 @@ if TYPE_CHECKING:
     from pipelines.steps.judgement_log import Verdict
     from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.registry.version import Version
-    from sbert_prune.tracking.runs import Run
     from sbert_prune.tracking.store import Store
-
-
-def draw_variants(run: Run, versions: list[Version]) -> None:
-    """Log the scatter plot of the versions that have a score, a speed and a size."""
-    run.log_figure(scatter(versions), "variants.png")
 
 
 def where_to_see(store: Store) -> str:

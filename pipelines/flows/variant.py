@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pipelines.console import echo
 from pipelines.inputs.base import find_model
 from pipelines.steps import evaluate, prune, register, train
-from pipelines.steps.judgement_log import Verdict, copy_judgement, log_judgement
+from pipelines.steps.judgement_log import Verdict, copy_judgement, log_numbers, report_of
 from pipelines.steps.keys import exam_tags, variant_key
 from pipelines.steps.records import publish
 from pipelines.steps.rivals import find_rivals
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.registry.version import Version
+    from sbert_prune.report.html import Report
+
+    Built = tuple[Version, Report | None]
+    """A version, and the report for the parent run; None without one."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,10 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
         return version
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
     with context.under(f"reference L{depth} s{recipe.seed}", {"role": REFERENCE}, whole_recipe) as (inner, run):
-        version = build(inner.for_variant(key), whole_recipe, whole, None)
+        version, report = build(inner.for_variant(key), whole_recipe, whole, None)
         publish(run, version, inputs)
+        if report is not None:
+            report.log(run)
     return version
 
 
@@ -123,8 +129,8 @@ def _find_reference(context: Context, recipe: Recipe, inputs: Inputs) -> Version
     return None
 
 
-def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: Version) -> Version:
-    """Return the variant of the same recipe, data, seed and code; build it if there is none.
+def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: Version) -> Built:
+    """Return the variant of the same recipe, data, seed and code, and its report; build it if there is none.
 
     An earlier variant is evaluated again if the data or settings of the evaluation have changed.
     """
@@ -142,11 +148,11 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
         version = registry.update(context.store, version, {}, made_on)
     if context.parent is not None:
         context.parent.set_tags({"reused_from": version.run_id})
-        copy_judgement(context.store, version.tags.get("evaluate_run_id", ""), context.parent)
-    return version
+        return version, copy_judgement(context.store, version.tags.get("evaluate_run_id", ""), context.parent)
+    return version, None
 
 
-def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> Version:
+def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference | None) -> Built:
     """Build a variant: prune and train, once for each cut of the schedule; evaluate the saved model; register it.
 
     Args:
@@ -170,9 +176,9 @@ def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
         metrics = metrics | {RETENTION: 1.0}  # the reference is its own measure
     tags = _tags(context, recipe, inputs, reference) | {"evaluate_run_id": evaluation.run_id}
     version = register.register(context, recipe, model, metrics, tags, dev_pairs=evaluation.dev_pairs)
-    _log_to_parent(context, evaluation, version)
+    report = _log_to_parent(context, evaluation, version)
     context.unfinished.discard(tags["variant_key"])
-    return version
+    return version, report
 
 
 def train_phase(
@@ -195,7 +201,7 @@ def _evaluate(
     return earlier or evaluate.evaluate(context, recipe, model, inputs.exam, rivals)
 
 
-def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Version:
+def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: Version, reference: Version) -> Built:
     """Evaluate an existing variant on data or with settings that are new to it: a trial of a search as well."""
     evaluation = _evaluate(context, recipe, inputs, find_model(version.uri), Reference.of(reference))
     tags = exam_tags(recipe, inputs.exam)
@@ -203,18 +209,19 @@ def _evaluate_again(context: Context, recipe: Recipe, inputs: Inputs, version: V
         tags["reference_key"] = reference.tags["reference_key"]
     recorded = register.RecordedEvaluation.of(evaluation, tags)
     version = register.record_evaluation(context.store, version, recorded)
-    _log_to_parent(context, evaluation, version)
-    return version
+    return version, _log_to_parent(context, evaluation, version)
 
 
-def _log_to_parent(context: Context, evaluation: Verdict | evaluate.EarlierEvaluation, version: Version) -> None:
-    """Log the results of an evaluation to the parent run as well."""
+def _log_to_parent(
+    context: Context, evaluation: Verdict | evaluate.EarlierEvaluation, version: Version
+) -> Report | None:
+    """Log the numbers of an evaluation to the parent run as well, and return its report."""
     if context.parent is None:
-        return
-    if isinstance(evaluation, Verdict):
-        log_judgement(context.parent, evaluation, version.metrics)
-    else:
-        copy_judgement(context.store, evaluation.run_id, context.parent)
+        return None
+    if not isinstance(evaluation, Verdict):
+        return copy_judgement(context.store, evaluation.run_id, context.parent)
+    log_numbers(context.parent, evaluation)
+    return report_of(evaluation, version.metrics)
 
 
 def cuts_to_train(inputs: Inputs, *, has_reference: bool) -> tuple[str, ...]:

@@ -207,6 +207,20 @@ def _describe_half(base: SavedModel, recipe: Recipe) -> str:
     return f"; the base is in {half}, {size}, and what is made of it is saved in {recipe.save_precision}{advice}"
 
 
+def find_named_rivals(text: str | None, recipe: Recipe) -> dict[str, SavedModel]:
+    """Locate the models that a user holds against a variant, by the names that the user gave.
+
+    Raises:
+        RecipeError: A name is empty or given twice, or there is no such model; the errors of `find_model` as well.
+    """
+    names = [name.strip() for name in (text or "").split(",")] if text else []
+    if "" in names or len(set(names)) < len(names):
+        raise RecipeError(
+            f"rivals={text}: write each model once, with commas between them, such as minilm/,org/encoder."
+        )
+    return {name: find_sentence_model(name, recipe, parameter="rivals") for name in names}
+
+
 def find_named_teacher(recipe: Recipe) -> SavedModel | None:
     """Locate the teacher that the recipe names; None where the teacher is the reference, or there is none."""
     if not recipe.has_teacher or recipe.distil.teacher == REFERENCE_TEACHER:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo
-from pipelines.steps.judgement_log import Efficiency, Verdict, log_broken_embeddings, log_judgement, store_dev_pairs
+from pipelines.steps.judgement_log import (
+    Efficiency,
+    Verdict,
+    log_broken_embeddings,
+    log_numbers,
+    report_of,
+    store_dev_pairs,
+)
 from pipelines.steps.keys import exam_tags, judgement_key
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import lineage_tags, log_rows, logged_id, refuse_non_finite, size_metrics
@@ -27,6 +34,7 @@ from sbert_prune.metrics import STS_TEST, headlines
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.models.sentence import PROBES, as_sentence_model, embed, save_sentence_model
+from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.store import finished_runs, read_artifact
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from pipelines.inputs.exam import Exam
     from pipelines.steps.context import Context
     from pipelines.steps.rivals import Rivals
+    from sbert_prune.data.rows import RowSet, StsRow
     from sbert_prune.evaluation.embeddings import Embedded
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
@@ -94,7 +103,7 @@ def find_earlier(
 
 
 def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, rivals: Rivals) -> Verdict:
-    """Evaluate a saved model, and log metrics, `report.md`, `judgement.json` and pictures.
+    """Evaluate a saved model, and log metrics, the report, `judgement.json` and pictures.
 
     A rival that cannot be evaluated becomes a note, because the model is not the cause.
 
@@ -135,7 +144,10 @@ def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, r
         dev_pairs = _log_dev_pairs(context.store, recipe, run, source, model, exam=exam)
         diagnostics = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
         verdict = Verdict(source, judgement, efficiency, diagnostics, headlines(metrics), run.run_id, dev_pairs)
-        log_judgement(run, verdict, metrics)
+        log_numbers(run, verdict)
+        is_alone = context.parent is None and logged_id(source) is not None
+        next_step = f"Next: `{command_line('register', model=source.uri)}`" if is_alone else ""
+        report_of(verdict, metrics, next_step).log(run)
     echo(*(f"diagnostic: {diagnostic}" for diagnostic in diagnostics))
     return verdict
 
@@ -146,13 +158,32 @@ def _log_dev_pairs(
     """Log the model's score of each dev pair, for `promote`, and store it beside a model that is logged already."""
     if "dev" not in exam.splits:
         return None
-    rows = exam.splits["dev"]
-    measure = StsMeasure("sts_dev", rows.rows, rows.name)
-    cosines = measure.cosines(_embed(recipe, source, model, list(measure.texts())))
-    text = DevPairs(rows.digest[:16], measure.gold, cosines).to_json()
+    text = _pairs_of(recipe, source, model, exam.splits["dev"]).to_json()
     run.log_text(text, FILE_NAME)
     store_dev_pairs(store, source, text)
     return text
+
+
+def _pairs_of(recipe: Recipe, source: SavedModel, model: SentenceTransformer, rows: RowSet[StsRow]) -> DevPairs:
+    measure = StsMeasure("sts", rows.rows, rows.name)
+    cosines = measure.cosines(_embed(recipe, source, model, list(measure.texts())))
+    return DevPairs(rows.digest[:16], measure.gold, cosines)
+
+
+def score_pairs(context: Context, recipe: Recipe, source: SavedModel, rows: RowSet[StsRow]) -> DevPairs:
+    """Return a model's score of each of some pairs."""
+    return _pairs_of(recipe, source, as_sentence_model(source, recipe).to(context.hardware.device), rows)
+
+
+def size_and_speed(
+    context: Context, recipe: Recipe, source: SavedModel, base: SavedModel, measures: Measures
+) -> dict[str, float]:
+    """Return the metrics of a model's size, and of its speed beside another one's."""
+    device = context.hardware.device
+    model, other = (as_sentence_model(saved, recipe).to(device) for saved in (source, base))
+    other.max_seq_length = min(other.max_seq_length, model.max_seq_length)
+    speed = measure_speed(model, None if source is base else other, measures.sentences)
+    return size_metrics(model, source) | speed.metrics()
 
 
 def judge(context: Context, recipe: Recipe, source: SavedModel, measures: Measures) -> Measured:

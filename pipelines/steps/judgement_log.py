@@ -14,6 +14,7 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.evaluation.diagnostics import diagnose_broken_embeddings
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.report.charts import label_of, speed_chart
+from sbert_prune.report.html import REPORT, Report
 from sbert_prune.report.layers import HEADING, layer_rows, layers_chart
 from sbert_prune.report.page import Page, Table
 from sbert_prune.tracking.logged_models import add_file, read_file
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.tracking.runs import Run
     from sbert_prune.tracking.store import Store
-
-REPORT = "report.md"
 
 
 @dataclass(frozen=True)
@@ -95,47 +94,55 @@ def _base_layers(efficiency: Efficiency, lineage: Lineage) -> Anatomy | None:
     return layers if layers and layers.depth == lineage.base.depth else None
 
 
-def log_judgement(run: Run, verdict: Verdict, metrics: Mapping[str, float]) -> None:
-    """Log the report with its pictures, and its numbers as JSON.
-
-    Args:
-        run: The run of the evaluation.
-        verdict: The result to log.
-        metrics: The logged metrics; the report shows those of size, speed and memory.
-    """
-    source, judgement, efficiency = verdict.source, verdict.judgement, verdict.efficiency
-    lineage = lineage_of(source)
-    base = _base_layers(efficiency, lineage)
-    for name, picture in verdict.pictures.items():
-        run.log_bytes(picture, name)
+def log_numbers(run: Run, verdict: Verdict) -> None:
+    """Log the numbers of a result as JSON."""
+    judgement, efficiency = verdict.judgement, verdict.efficiency
+    base = _base_layers(efficiency, lineage_of(verdict.source))
     run.log_json(
         judgement.as_dict() | {"signatures": [asdict(diagnostic) for diagnostic in verdict.diagnostics]},
         "judgement.json",
     )
     run.log_json({"model": efficiency.layers.as_dict(), "base": base.as_dict() if base else None}, "layers.json")
     run.log_json([asdict(cell) for cell in efficiency.speed.table], "speed.json")
+
+
+def report_of(verdict: Verdict, metrics: Mapping[str, float], next_step: str = "") -> Report:
+    """Return the report of a result.
+
+    Args:
+        verdict: The result.
+        metrics: The logged metrics; those of size, speed and memory are shown.
+        next_step: What to do with the model, if that is known.
+    """
+    source, efficiency = verdict.source, verdict.efficiency
     page = Page(
         title=_title(source),
         facts=_facts(source, efficiency),
-        judgement=judgement,
+        judgement=verdict.judgement,
+        next_step=next_step,
         metrics={
             name: value
             for name, value in metrics.items()
             if name.startswith(("size/", "speed/", "memory/", "roundtrip/"))
         },
         diagnostics=verdict.diagnostics,
-        more=(_speed_table(efficiency), _layers_table(efficiency, lineage.selection.kept)),
+        more=(_speed_table(efficiency), _layers_table(efficiency, lineage_of(source).selection.kept)),
         pictures={"speed.png": "Speed beside the base", "layers.png": "Layers beside the base's"},
     )
-    run.log_text(page.text(), REPORT)
+    return Report(page.text(), verdict.pictures)
 
 
-def copy_judgement(store: Store, run_id: str, run: Run) -> None:
-    """Log the artifacts of an earlier evaluation again; those that are gone are left out."""
-    for name in (REPORT, "judgement.json", "layers.json", "speed.json", "speed.png", "layers.png"):
-        content = read_artifact(store, run_id, name)
-        if content is not None:
+def copy_judgement(store: Store, run_id: str, run: Run) -> Report | None:
+    """Log the numbers of an earlier evaluation again, and return its report; files that are gone are left out."""
+    files = {name: read_artifact(store, run_id, name) for name in (REPORT, *_NUMBERS, *_PICTURES)}
+    for name in _NUMBERS:
+        if (content := files[name]) is not None:
             run.log_bytes(content, name)
+    pictures = {name: content for name in _PICTURES if (content := files[name]) is not None}
+    return Report(text.decode(), pictures) if (text := files[REPORT]) is not None else None
+
+
+_NUMBERS, _PICTURES = ("judgement.json", "layers.json", "speed.json"), ("speed.png", "layers.png")
 
 
 def _layers_table(efficiency: Efficiency, kept: Sequence[int]) -> Table:
@@ -148,7 +155,7 @@ def _layers_table(efficiency: Efficiency, kept: Sequence[int]) -> Table:
 
 def log_broken_embeddings(run: Run, source: SavedModel, error: RoundTripError) -> None:
     """Log a report for a model whose embeddings cannot be evaluated."""
-    run.log_text(f"# {_title(source)}\n\n## What stands out\n\n- {diagnose_broken_embeddings(error)}\n", REPORT)
+    Report(f"# {_title(source)}\n\n## What stands out\n\n- {diagnose_broken_embeddings(error)}\n").log(run)
 
 
 def _title(source: SavedModel) -> str:

@@ -1,4 +1,4 @@
-"""Find in the registry the models that a model is compared with."""
+"""The models that a model is compared with: found in the registry, or named by the user."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.inputs.base import find_model
+from pipelines.steps.evaluate import READS, judge, score_pairs, size_and_speed
+from pipelines.steps.keys import judgement_key
+from pipelines.steps.measures import Measures
 from pipelines.steps.records import logged_id
 from sbert_prune.errors import SbertPruneError, TrackingError
+from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.metrics import STS_TEST
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.promotion import holder
+from sbert_prune.registry.version import RIVAL, Version
+from sbert_prune.report.comparison import Judged
+from sbert_prune.tracking.store import finished_runs, read_artifact
 
 if TYPE_CHECKING:
+    from pipelines.inputs.exam import Exam
     from pipelines.inputs.load import Inputs
+    from pipelines.steps.context import Context
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
     from sbert_prune.tracking.store import Store
@@ -85,3 +94,44 @@ def find_rivals(
     except TrackingError as error:
         echo(f"not compared with the champion and siblings: {error}")
         return rivals
+
+
+_PAIRS = "pairs.json"
+
+
+def judge_rivals(
+    context: Context, recipe: Recipe, inputs: Inputs, sources: Mapping[str, SavedModel]
+) -> tuple[Judged, ...]:
+    """Judge the models that the user named, on the pairs that a variant is tested on; each is judged once.
+
+    Raises:
+        SbertPruneError: A rival cannot be loaded, or its embeddings order nothing.
+    """
+    return tuple(_judge_rival(context, recipe, inputs, name, source) for name, source in sources.items())
+
+
+def _judge_rival(context: Context, recipe: Recipe, inputs: Inputs, name: str, source: SavedModel) -> Judged:
+    exam, base, depth = inputs.exam, inputs.pruning.base, str(source.checkpoint.depth)
+    tags = {"role": RIVAL, "num_layers": depth, "depth": depth, "kept_layers": "all"}
+    key = judgement_key(recipe, exam, source, {"base of the speed": base})
+    for earlier in () if context.force else finished_runs(context.store, "step_key", key):
+        pairs = DevPairs.parse(read_artifact(context.store, earlier.info.run_id, _PAIRS) or b"")
+        if pairs is not None:
+            echo(f"rival {name}: judged by run {earlier.info.run_id}, which is reused (force=true repeats it)")
+            return Judged(Version(name, "", earlier.info.run_id, "None", tags, earlier.data.metrics), pairs.score)
+    with context.step("rival", {"rival": name, "step_key": key}, recipe, reads=READS) as run:
+        measures = Measures.of(exam, recipe).of_pairs()
+        try:
+            measured = judge(context, recipe, source, measures)
+            metrics = measured.metrics() | size_and_speed(context, recipe, source, base, measures)
+        except SbertPruneError as error:
+            raise type(error)(f"rivals={name}: {error} Or leave it out of rivals.") from error
+        pairs = score_pairs(context, recipe, source, exam.tested[1])
+        run.log_text(pairs.to_json(), _PAIRS)
+        run.log_metrics(metrics)
+    return Judged(Version(name, "", run.run_id, "None", tags, metrics), pairs.score)
+
+
+def judge_version(context: Context, recipe: Recipe, version: Version, exam: Exam) -> Judged:
+    """Return a version as one that rivals are compared with; its embeddings are cached."""
+    return Judged(version, score_pairs(context, recipe, find_model(version.uri), exam.tested[1]).score)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-REFERENCE, VARIANT, TRIAL = "reference", "variant", "trial"
+REFERENCE, VARIANT, TRIAL, RIVAL = "reference", "variant", "trial", "rival"
 """The roles of a version. A trial is a variant that was evaluated on the dev pairs only."""
 
 BYTES, NOT_KEPT = "bytes", "let go"
@@ -86,9 +86,19 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
     @property
+    def title(self) -> str:
+        """The URI; of a rival, which is not registered, the name that the user gave."""
+        return self.uri if self.version else self.name
+
+    @property
     def is_reference(self) -> bool:
         """Whether it is a reference, which variants are compared with, and not a variant."""
         return self.tags.get("role") == REFERENCE
+
+    @property
+    def is_rival(self) -> bool:
+        """Whether it is no version, but a model that the user holds against one."""
+        return self.tags.get("role") == RIVAL
 
     @property
     def is_trial(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from sbert_prune.metrics import STS_TEST
+from sbert_prune.metrics import SIZE, SPEEDUP, STS_TEST
+from sbert_prune.registry.version import REFERENCE, RIVAL
+from sbert_prune.report.html import tip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from matplotlib.axes import Axes
@@ -20,33 +23,75 @@ if TYPE_CHECKING:
     from sbert_prune.layers import LayerSelection
     from sbert_prune.registry.version import Version
 
-_NEEDED = (STS_TEST, "speed/speedup", "size/disk_mb")
+_NEEDED = (STS_TEST, SPEEDUP, SIZE)
 _LABEL = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 _ABOVE: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "center", "bbox": _LABEL}
 _LARGEST = 900.0  # area of the largest disc, in square points
 
 
+_LEAST_ROOM = 0.005
+_MOST_LABELS = 8
+_COLOR_OF_ROLE = {REFERENCE: "tab:gray", RIVAL: "tab:orange"}
+
+
+def view_of(values: Sequence[float], reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the ends of an axis: all values are in view, and intervals that would squash them are cut.
+
+    Args:
+        values: The values.
+        reaches: How far each interval reaches below and above its value.
+    """
+    spread, usual = max(values) - min(values), 1.5 * median(max(reach) for reach in reaches)
+    room = max(spread, min(usual, 2 * spread or usual), _LEAST_ROOM)
+    low, high = (max(side, default=0.0) for side in zip(*reaches, strict=True))
+    pad = room / 10
+    return min(values) - min(low, room) - pad, max(values) + min(high, room) + pad
+
+
+def reach_of(metrics: Mapping[str, float], name: str) -> tuple[float, float]:
+    """Return how far the interval of a metric reaches below and above it; 0 where it has none."""
+    value = metrics[name]
+    return value - metrics.get(f"{name}_low", value), metrics.get(f"{name}_high", value) - value
+
+
+def fit_scores(axes: Axes, versions: Sequence[Version]) -> None:
+    """Set the vertical axis to the test scores of versions."""
+    if versions:
+        reaches = [reach_of(version.metrics, STS_TEST) for version in versions]
+        axes.set_ylim(view_of([version.metrics[STS_TEST] for version in versions], reaches))
+
+
+def speedup_of(version: Version) -> float:
+    """Return the speed-up of a version over its base: 1 for a reference, which has the same layers."""
+    return 1.0 if version.is_reference else version.metrics[SPEEDUP]
+
+
 def scatter(versions: Sequence[Version]) -> Figure:
-    """Draw quality against speed-up over the base, one disc per version.
+    """Draw quality against speed-up over the base, one disc per version and rival.
 
     The area of a disc is the size on disk, the bar is the 95 % interval.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    shown = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
-    largest = max((version.metrics["size/disk_mb"] for version in shown), default=1.0)
-    for version in shown:
-        score, speedup, size = (version.metrics[key] for key in _NEEDED)
-        low, high = (version.metrics.get(f"{_NEEDED[0]}_{end}", score) for end in ("low", "high"))
-        color = "tab:gray" if version.is_reference else "tab:blue"
-        axes.errorbar(speedup, score, yerr=[[score - low], [high - score]], color=color, alpha=0.5, capsize=3)
-        axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5)
-        label = f"v{version.version}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
-        axes.annotate(label, (speedup, score), xytext=(0, 16), **_ABOVE)
-    axes.margins(x=0.2, y=0.1)
+    scored = [version for version in versions if all(key in version.metrics for key in _NEEDED)]
+    shown = sorted(scored, key=speedup_of)
+    largest = max((version.metrics[SIZE] for version in shown), default=1.0)
+    for place, version in enumerate(shown):
+        score, size, speedup = version.metrics[STS_TEST], version.metrics[SIZE], speedup_of(version)
+        low, high = reach_of(version.metrics, STS_TEST)
+        color = _COLOR_OF_ROLE.get(version.tags.get("role", ""), "tab:blue")
+        axes.errorbar(speedup, score, yerr=[[low], [high]], color=color, alpha=0.5, capsize=3)
+        name = f"v{version.version}" if version.version else version.name
+        label = f"{name}: layers {version.tags.get('kept_layers', '?')}, {size:.1f} MB"
+        hover = tip(f"{label}, {score:.4f}, {speedup:.2f}x")
+        axes.scatter(speedup, score, s=_LARGEST * size / largest, color=color, alpha=0.5, gid=hover)
+        offset = (0, -22 if place % 2 else 16)  # neighbours' labels would overlap
+        axes.annotate(label if len(shown) <= _MOST_LABELS else name, (speedup, score), xytext=offset, **_ABOVE)
+    axes.margins(x=0.2)
+    fit_scores(axes, shown)
     axes.set_xlabel("speed-up over the base (sentences/s)")
-    axes.set_ylabel("STS test, Spearman, with 95 % interval")
-    axes.set_title("Variants: area is size on disk; grey is the reference")
+    axes.set_ylabel("STS test, Spearman; 95 % intervals may be cut")
+    axes.set_title("Variants: area is size on disk; grey is the reference, orange are rivals")
     axes.grid(alpha=0.3)
     return figure
 
@@ -133,7 +178,11 @@ def _ratios(axes: Axes, cells: Sequence[Cell], flops: Flops) -> None:
         axes.axvline(
             limit, color="tab:red", linestyle="--", label=f"limit by FLOPs at {flops.pieces} pieces: {limit:.2f}x"
         )
-    axes.set_xlim(left=min(0.9, axes.get_xlim()[0]))
+    ratios = [cell.speedup for cell in cells if cell.speedup is not None]
+    low, high = view_of(
+        [ratio.value for ratio in ratios], [(ratio.value - ratio.low, ratio.high - ratio.value) for ratio in ratios]
+    )
+    axes.set_xlim(min(0.9, low), max(high, 1.1 * (limit or 1)))
     axes.set_xlabel("speed-up: median of the pairs' ratios, 95 % interval")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2, fontsize=8)
     axes.grid(alpha=0.3, axis="x")

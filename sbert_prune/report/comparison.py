@@ -1,24 +1,26 @@
-"""Comparison of several models: a table, and a chart of the paired differences to the first."""
+"""Comparison of several models on the same pairs: tables, a chart of the differences to the first, and the verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.figure import Figure
 
-from sbert_prune.evaluation.bootstrap import MARGIN, verdict
+from sbert_prune.evaluation.bootstrap import LEVEL, MARGIN, MIN_ROWS, verdict
 from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.robustness import BY_SPREAD
-from sbert_prune.report.charts import COLORS
-from sbert_prune.report.tables import plain, signed, table, with_interval
+from sbert_prune.metrics import SIZE, STS_TEST
+from sbert_prune.report.charts import COLORS, view_of
+from sbert_prune.report.tables import plain, signed, table, with_interval, with_risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sbert_prune.evaluation.bootstrap import Score
     from sbert_prune.evaluation.measures import Measured
+    from sbert_prune.registry.version import Version
 
 _MOST_ROWS = 40
 
@@ -38,6 +40,38 @@ class Compared:
     uri: str
     measured: Measured
     metrics: Mapping[str, float]
+
+
+class Judged(NamedTuple):
+    """A version, or a rival, with its Spearman on the tested pairs."""
+
+    version: Version
+    score: Score
+
+    def __str__(self) -> str:
+        return f"{self.version.title} ({self.score.value:.4f}, {self.version.metrics[SIZE]:.1f} MB)"
+
+
+def is_as_good(difference: Score) -> bool:
+    """Return whether a model is at most a point worse than another one, at 95 %."""
+    return difference.num_rows >= MIN_ROWS and difference.probability_below(-MARGIN) <= 1 - LEVEL
+
+
+def worth_pruning(variant: Judged, rivals: Sequence[Judged]) -> str:
+    """Return whether a variant is worth having beside models that need no pruning."""
+    gains = {str(rival): rival.score.minus(variant.score) for rival in rivals}
+    largest = variant.version.metrics[SIZE]
+    no_larger = [str(rival) for rival in rivals if rival.version.metrics[SIZE] <= largest]
+    as_good = [name for name in no_larger if is_as_good(gains[name])]
+    unclear = [name for name in no_larger if verdict(gains[name]) == "not told apart"]
+    if as_good:
+        answer = f"Pruning is not worth it: a rival is no larger than {variant} and as good"
+    elif unclear:
+        answer = f"Too close to tell whether pruning is worth it, beside {variant}"
+    else:
+        answer = f"Pruning is worth it: no rival is as small as {variant} and as good"
+    shown = as_good or unclear or gains
+    return f"{answer}. {'; '.join(f'{name}: {verdict(gains[name])}, {with_risk(gains[name])}' for name in shown)}."
 
 
 def differences(models: Sequence[Compared]) -> dict[str, dict[str, Score]]:
@@ -76,12 +110,26 @@ def difference_rows(models: Sequence[Compared]) -> list[tuple[str, ...]]:
     ]
 
 
+def _lead(models: Sequence[Compared]) -> str:
+    """Return which model is best, the smallest that is as good, and how certain that is."""
+    scores = models[0].measured.scores
+    metric = STS_TEST if STS_TEST in scores else next(iter(scores))
+    best = max(models, key=lambda model: model.measured.scores[metric].value)
+    gains = {model.label: model.measured.scores[metric].minus(best.measured.scores[metric]) for model in models}
+    as_good = [model for model in models if model is best or is_as_good(gains[model.label])]
+    take = min(as_good, key=lambda model: model.metrics[SIZE])
+    listed = [f"{name} is {verdict(gain)}, {with_risk(gain)}" for name, gain in gains.items() if name != best.label]
+    named = f"Best by {metric}: {best.label}, {best.uri}. The smallest that is as good: {take.label}, {take.uri}."
+    return f"{named} Less {best.label}: {'; '.join(listed)}."
+
+
 def comparison_page(models: Sequence[Compared], picture: str) -> str:
     """Return the comparison in Markdown. picture: file name of the chart."""
     labels = [model.label for model in models]
     first = labels[0]
     parts = [
         f"# {' and '.join(labels)} compared",
+        _lead(models),
         "\n".join(f"- {model.label}: {model.uri}" for model in models),
         "## Scores\n\n" + table(("metric", *labels), comparison_rows(models)),
         f"## Differences to {first}\n\n"
@@ -102,6 +150,12 @@ def comparison_chart(models: Sequence[Compared]) -> Figure:
     axes = figure.subplots()
     for number, model in enumerate(models[1:]):
         _bars(axes, score_differences, model, number, len(models) - 1)
+    gains = [gain(name, score) for name, by_label in score_differences for score in by_label.values()]
+    if gains:
+        low, high = view_of(
+            [score.value for score in gains], [(score.value - score.low, score.high - score.value) for score in gains]
+        )
+        axes.set_xlim(min(low, -2 * MARGIN), max(high, 2 * MARGIN))
     axes.axvspan(-MARGIN, MARGIN, color="0.92", zorder=0)
     axes.axvline(0, color="0.4", linewidth=1)
     axes.set_yticks(range(len(score_differences)), [name for name, _ in score_differences])

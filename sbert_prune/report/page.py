@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.perturbations import PERTURBATIONS
-from sbert_prune.report.tables import signed, table, with_interval
+from sbert_prune.metrics import STS_TEST
+from sbert_prune.report.tables import signed, table, with_interval, with_risk
 
 if TYPE_CHECKING:
     from sbert_prune.evaluation.comparison import Judgement
@@ -35,6 +36,7 @@ class Page:
         title: Title of the page.
         facts: Facts about the model, by name.
         judgement: Scores of the model and its rivals.
+        next_step: What to do with the model, if that is known.
         metrics: Metrics of size, speed and memory.
         diagnostics: Detected failures.
         more: Further tables.
@@ -45,6 +47,7 @@ class Page:
     facts: Mapping[str, str]
     judgement: Judgement
     metrics: Mapping[str, float]
+    next_step: str = ""
     diagnostics: Sequence[Diagnostic] = ()
     more: Sequence[Table] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class Page:
         """Return the page in Markdown."""
         parts = [
             f"# {self.title}",
+            " ".join(filter(None, (_standing(self.judgement), self.next_step))),
             "\n".join(f"- {name}: {value}" for name, value in self.facts.items()),
             _section("What stands out", "\n".join(f"- {diagnostic}" for diagnostic in self.diagnostics)),
             _section("Similarity (STS)", *sts_tables(self.judgement), _MEANING if self.judgement.rivals else ""),
@@ -78,6 +82,17 @@ _ROBUSTNESS = (
     "share of pairs whose first sentence is nearer to the original second sentence than to the changed one: more is "
     "better, and models are compared by it. Kinds marked * need no knowledge of the language."
 )
+
+
+def _standing(judgement: Judgement) -> str:
+    """Return how the model does on the test pairs against each rival, in one sentence."""
+    compared = {rival: judgement.differences(rival).get(STS_TEST) for rival in judgement.rivals}
+    parts = [
+        f"{verdict(difference)} beside the {rival} ({with_risk(difference)})"
+        for rival, difference in compared.items()
+        if difference is not None
+    ]
+    return f"On the test pairs: {', '.join(parts)}." if parts else ""
 
 
 def _section(title: str, *parts: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sbert_prune.evaluation.bootstrap import MARGIN
+
 if TYPE_CHECKING:
     from sbert_prune.evaluation.bootstrap import Score
 
@@ -36,6 +38,11 @@ def signed(score: Score, digits: int = 4) -> str:
     """Format a difference with its 95 % interval: +0.0123 [-0.0051, +0.0287]."""
     low, high = score.interval()
     return f"{score.value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def with_risk(difference: Score) -> str:
+    """Format a difference with its 95 % interval and the probability that it is below minus a point."""
+    return f"{signed(difference)}, P(worse) {difference.probability_below(-MARGIN):.3f}"
 
 
 def plain(value: float) -> str:

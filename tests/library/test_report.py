@@ -1,12 +1,14 @@
-"""The charts of all variants and of the layers' similarity."""
+"""The charts of all variants and of the layers' similarity; whether pruning is worth it beside rivals."""
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from sbert_prune.evaluation.dev_pairs import DevPairs
 from sbert_prune.layers import LayerSelection
 from sbert_prune.registry.version import Version
-from sbert_prune.report.charts import scatter, similarity_map
+from sbert_prune.report.charts import scatter, similarity_map, view_of
+from sbert_prune.report.comparison import Judged, worth_pruning
 
 
 def version(number: str, *, size: float, role: str = "variant", **left_out: None) -> Version:
@@ -72,3 +74,48 @@ def test_the_similarity_map_shows_the_numbers_it_was_given():
     figure = similarity_map(matrix, LayerSelection.all(2), title="")
 
     assert np.array_equal(figure.axes[0].images[0].get_array(), matrix)
+
+
+def test_the_speed_up_of_the_reference_is_1_by_definition():
+    figure = scatter([version("1", size=10, role="reference"), version("2", size=10)])
+
+    places = [
+        collection.get_offsets()[0][0]
+        for collection in figure.axes[0].collections
+        if isinstance(collection, PathCollection)
+    ]
+    assert places == [1.0, 2.0]
+
+
+def test_a_wide_interval_is_cut_so_that_the_others_can_be_told_apart():
+    low, high = view_of([0.80, 0.82, 0.81], [(0.01, 0.01), (0.01, 0.01), (0.4, 0.1)])
+
+    assert 0.77 < low < 0.79
+    assert 0.83 < high < 0.86
+
+
+def judged(name: str, *, noise: float, size: float, pairs: int = 400) -> Judged:
+    random = np.random.default_rng(1)
+    gold, error = random.random(pairs), random.normal(size=pairs)
+    role = "rival" if name else "variant"
+    made = Version(name, "" if name else "2", "run", "None", {"role": role}, {"size/disk_mb": size})
+    return Judged(made, DevPairs("pairs", gold, gold + noise * error).score)
+
+
+@pytest.mark.parametrize(
+    ("rivals", "answer"),
+    [
+        ([{"noise": 0.1, "size": 4}], "Pruning is not worth it: a rival is no larger than "),
+        ([{"noise": 0.05, "size": 6}], "Pruning is worth it: no rival is as small as "),
+        ([{"noise": 0.4, "size": 4}, {"noise": 0.05, "size": 6}], "Pruning is worth it: no rival is as small as "),
+        ([{"noise": 0.105, "size": 4, "pairs": 15}], "Too close to tell whether pruning is worth it"),
+    ],
+)
+def test_pruning_is_worth_it_where_no_rival_is_as_small_and_as_good(rivals, answer):
+    variant = judged("", noise=0.1, size=5, pairs=rivals[0].get("pairs", 400))
+
+    text = worth_pruning(variant, [judged(f"org/m{number}", **rival) for number, rival in enumerate(rivals)])
+
+    assert text.startswith(answer)
+    assert "org/m0 (" in text
+    assert "P(worse) " in text

@@ -14,12 +14,17 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from pipelines.flows.full import run_full
+from pipelines.inputs.base import find_model
+from pipelines.inputs.load import load_inputs
+from pipelines.steps.context import open_context
+from pipelines.steps.rivals import judge_rivals
 from sbert_prune.data.quickstart.generator import generate_sts
 from sbert_prune.models.sentence import encoder_of, load_saved
 from sbert_prune.models.sources import locate_base
 from tests.pipelines.conftest import Project, write_rows
 from tests.pipelines.faults import collapsed
 
+RIVAL = "org/<b>rival</b>"
 PICTURES = {"speed.png", "layers.png"}
 
 
@@ -59,7 +64,8 @@ def made(make_variant, tmp_path_factory: pytest.TempPathFactory):
         project.use(patch)
         call("promote", "--registered-model", "sbert-small", "--version", "2", "--force", "true", "--reason", "test")
         run_full(
-            project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}")
+            project.recipe(strategy="drop-bottom", classification=f"topics={write_classes(project.folder / 'topics')}"),
+            rivals={RIVAL: find_model(str(project.base))},
         )
         yield project, MlflowClient(project.uri)
 
@@ -113,7 +119,14 @@ def test_the_parent_run_has_the_report_and_its_pictures(made):
     names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
     report = artifact(run, "report.md")
 
-    assert {"report.md", "judgement.json", "layers.json", "speed.json", "variants.png"} | PICTURES <= names
+    assert {
+        "report.md",
+        "report.html",
+        "judgement.json",
+        "layers.json",
+        "speed.json",
+        "variants.png",
+    } | PICTURES <= names
     assert "| memory/peak_mb |" in report
     assert report.startswith(f"# Layers 1,2 of {project.base}\n")
     for heading in (
@@ -127,6 +140,35 @@ def test_the_parent_run_has_the_report_and_its_pictures(made):
         assert f"\n## {heading}\n" in report
     assert all(f"![{title}]" in report for title in ("Speed beside the base", "Layers beside the base's"))
     assert all(f"| against the {rival} |" in report for rival in ("reference", "base", "champion"))
+
+
+def test_the_report_begins_with_the_next_step_and_whether_pruning_is_worth_it_beside_the_rivals(made):
+    _, client = made
+    run = newest(client, "full")
+
+    title, advice, worth, table, *_ = artifact(run, "report.md").split("\n\n")
+
+    assert title.startswith("# Layers 1,2 of ")
+    assert advice.startswith("Promotion would be refused: ")
+    assert "`mlflow run . -e full -P " in advice
+    assert worth.startswith(("Pruning is", "Too close to tell"))
+    assert [line.split(" | ")[1] for line in table.splitlines()[2:]] == ["drop-bottom", "none", f"rival {RIVAL}"]
+    assert "org/&lt;b&gt;rival" in artifact(run, "report.html")
+    assert "<b>" not in artifact(run, "report.html")
+
+
+def test_a_rival_is_judged_once(made, capsys):
+    project, client = made
+    recipe = project.recipe()
+    inputs = load_inputs(recipe)
+
+    with open_context("cpu", "float32") as context:
+        results = [judge_rivals(context, recipe, inputs, {RIVAL: inputs.pruning.base})[0] for _ in range(2)]
+
+    runs = client.search_runs(["0"], "tags.sbert_prune.step = 'rival'")
+    assert f"rival {RIVAL}: judged by run {runs[0].info.run_id}, which is reused" in capsys.readouterr().out
+    assert len(runs) == 2  # the first was judged on classes as well
+    assert results[0].score.value == results[1].score.value == runs[0].data.metrics["sts_test/spearman_cosine"]
 
 
 def test_classification_search_and_robustness_are_on_run_and_version(made):

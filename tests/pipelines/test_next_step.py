@@ -6,7 +6,7 @@ import shlex
 import click
 import pytest
 
-from pipelines.flows.next_step import next_lines
+from pipelines.flows.next_step import advise
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.registry.versions import find_version, versions
 from sbert_prune.tracking.store import connect
@@ -15,14 +15,13 @@ from tests.pipelines.made_versions import NAME, add_version, aliases, call, done
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.1
 
 
-def told(number: str, name: str = "quickstart-paper", **given: object) -> list[str]:
+def told(number: str, name: str = "quickstart-paper", command: str = "full", **given: object) -> list[str]:
     store = connect()
     registered = versions(store, NAME)
     variant, reference = (find_version(registered, NAME, which) for which in (number, "1"))
-    command = click.Command("full")
-    with click.Context(command, info_name="full") as context:
+    with click.Context(click.Command(command), info_name=command) as context:
         context.params = {"recipe": None, "plan": False, **given}
-        return next_lines(store, load_recipe(name), variant, reference)
+        return advise(store, load_recipe(name), variant, reference).lines()
 
 
 def options(line: str) -> dict[str, str]:
@@ -70,6 +69,16 @@ def test_what_to_try_is_a_teacher_then_more_layers(uri, name, given, tried):
 
     assert line.startswith("try       mlflow run . -e full -P ")
     assert options(line) == ({"recipe": "mine.yaml"} if given.get("recipe") == "mine.yaml" else {}) | tried
+
+
+def test_what_to_try_after_a_sweep_is_one_variant(uri):
+    add_version(noise=NEAR, size=80, role="reference")
+    number = add_version(noise=WORSE, size=40)
+
+    _, line = told(number, "quickstart", "sweep", recipe="mine.yaml", depths="4,2", strategies="drop-top,drop-bottom")
+
+    assert line.startswith("try       mlflow run . -e full -P ")
+    assert options(line) == {"recipe": "mine.yaml", "layers": "3", "strategy": "drop-alternate"}
 
 
 def test_the_line_to_try_repeats_neither_flags_nor_passwords(uri):

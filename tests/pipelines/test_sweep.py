@@ -35,7 +35,8 @@ def swept(make_project, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         project = make_project(tmp_path_factory.mktemp("project"))
         project.use(patch)
-        done = sweep(project, "--depths", "3,2,1", "--strategies", "drop-top,drop-middle")
+        swept = ("--depths", "3,2,1", "--strategies", "drop-top,drop-middle", "--rivals", str(project.base))
+        done = sweep(project, *swept)
         assert done.exit_code == 0, done.output
         yield project, MlflowClient(project.uri), done.output
 
@@ -62,7 +63,7 @@ def test_each_selection_is_made_once_and_registered(swept):
 
 @pytest.mark.slow
 def test_the_parent_run_has_table_picture_and_numbers(swept):
-    _, client, output = swept
+    project, client, output = swept
     run = top_run(client)
     files = {entry.path for entry in client.list_artifacts(run.info.run_id)}
     report = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="report.md")).read_text()
@@ -72,20 +73,26 @@ def test_the_parent_run_has_table_picture_and_numbers(swept):
 
     assert run.info.run_name == "sweep L3,2,1 drop-top,drop-middle s42"
     assert run.info.status == "FINISHED"
-    assert {"report.md", "curve.png", "curve.json", "recipe.json"} <= files
-    assert [row["layers"] for row in numbers] == [3, 2, 2, 1]
+    assert {"report.md", "report.html", "curve.png", "curve.json", "recipe.json"} <= files
+    assert [row["layers"] for row in numbers] == [3, 2, 2, 1, 3]
     assert numbers[3]["strategies"] == ["drop-top", "drop-middle"]
     assert [line.split(" | ")[:3] for line in report.splitlines() if line.startswith("| ")][2:] == [
         ["| 3", "drop-top, drop-middle", "0-2"],
+        ["| 3", f"rival {project.base}", "all"],
         ["| 2", "drop-top", "0,1"],
         ["| 2", "drop-middle", "0,2"],
         ["| 1", "drop-top, drop-middle", "0"],
     ]
+    lead = report.split("\n\n")[1]
+    assert lead.startswith("The smallest that is as good as the reference: 1 layers (drop-top, drop-middle), ")
+    assert "Promotable: `mlflow run . -e promote " in lead
+    assert str(project.base) in lead
     assert "knee      " in output
+    assert not any("rival" in name for name in run.data.metrics)
     history = client.get_metric_history(run.info.run_id, "curve/drop-top/sts_dev/spearman_cosine")
     assert [point.step for point in history] == [3, 2, 1]
     children = client.search_runs(["0"], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
-    assert len(children) == 4
+    assert len(children) == 5  # the rival is judged in one of them
 
 
 @pytest.mark.slow
@@ -134,6 +141,8 @@ def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_made(swept):
         (["--depths", "0"], "layers=0 cannot be kept"),
         (["--strategies", "drop-top,drop-top"], "strategies=drop-top,drop-top: write each strategy once"),
         (["--strategies", "drop-top,"], "write each strategy once"),
+        (["--rivals", "nowhere"], "rivals=nowhere: there is no folder of this name"),
+        (["--rivals", "a,,a"], "rivals=a,,a: write each model once, with commas between them"),
         (["--strategies", "drop-tip"], "strategy=drop-tip: there is no such strategy. Did you mean 'drop-top'?"),
         (["--layers", "6"], "layers: sweep has no such parameter"),
     ],

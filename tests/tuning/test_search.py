@@ -166,7 +166,7 @@ def test_the_run_has_tables_charts_and_how_well_screening_ranked(searched):
 
     assert {
         "report.md",
-        "front.png",
+        "report.html",
         "layers.png",
         "influence.png",
         "history.png",
@@ -175,6 +175,10 @@ def test_the_run_has_tables_charts_and_how_well_screening_ranked(searched):
     } <= files
     for heading in ("Was it worth it", "Trials trained to their end", "Finalists", "What each fidelity was worth"):
         assert f"## {heading}" in page
+    lead = page.split("\n\n")[1]
+    assert lead.startswith(("Deploy models:/sbert-small/", "The best is models:/sbert-small/"))
+    assert "`mlflow run . -e " in lead
+    assert "front.png" not in files  # all trials have the same size
     assert "word embeddings alone" in page
     assert "| drop-top |" in page
     history = client.get_metric_history(parent.info.run_id, "search/best_dev")

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from sbert_prune.layers import LayerSelection
-from tuning.charts import front_chart, history_chart, importances, layer_differences, layer_map
+from tuning.charts import front_chart, history_chart, importances, layer_influences, layer_map
 from tuning.report import tau_rows
 from tuning.screening import Screened
 from tuning.settings import Aim
@@ -49,17 +49,33 @@ def test_without_a_screening_there_are_rungs_alone_and_too_few_trials_have_no_ta
 def test_a_layers_difference_is_the_mean_with_it_less_that_without():
     complete = [trial_of(0, "0,1", 0.9, ()), trial_of(1, "0,2", 0.7, ()), trial_of(2, "1,2", 0.6, ())]
 
-    found = layer_differences(complete, 4)
+    found = layer_influences(complete, 4)
 
-    assert found == {0: pytest.approx(0.2), 1: pytest.approx(0.05), 2: pytest.approx(-0.25)}
+    differences = {layer: influence.difference for layer, influence in found.items()}
+    assert differences == {0: pytest.approx(0.2), 1: pytest.approx(0.05), 2: pytest.approx(-0.25)}
+    assert [influence.num_with for influence in found.values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("effect", "is_noise"), [(0.5, False), (0.005, True)])
+def test_a_layers_influence_is_noise_where_it_is_small_beside_the_spread_of_trials(effect, is_noise):
+    complete = [trial_of(number, str(number % 2), effect * (number % 2) + number / 100, ()) for number in range(8)]
+
+    assert [influence.is_noise for influence in layer_influences(complete, 4).values()] == [is_noise] * 2
 
 
 def test_the_pictures_show_every_trial():
     stopped = trial_of(3, "3", None, (0.2,), optuna.trial.TrialState.PRUNED)
 
     assert len(layer_map(COMPLETE, 4).axes[0].get_yticklabels()) == 3
-    assert len(history_chart([*COMPLETE, stopped]).axes[0].collections) == 2
-    assert front_chart(COMPLETE, Aim()).axes[0].get_xlabel() == "size on disk (MB)"
+    assert len(history_chart([*COMPLETE, stopped]).axes[0].collections) == 2 + len(COMPLETE)
+
+
+def test_a_front_is_drawn_where_there_are_two_points_or_more():
+    smaller = trial_of(3, "3", 0.6, ())
+    smaller.trial.user_attrs[METRICS] = {"size/disk_mb": 5.0}
+
+    assert front_chart(COMPLETE, Aim()) is None
+    assert front_chart([*COMPLETE, smaller], Aim()).axes[0].get_xlabel() == "size on disk (MB)"
 
 
 def test_importances_of_layers_are_summed_up_and_missing_ones_are_none():
