@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def where_to_see(store: Store) -> str:
-    """Return where the experiment's runs are in MLflow's UI; without its query, MLflow 3.17 opens the GenAI view."""
-    return _address(store, "runs?workflowType=machine_learning")
+    """Return where the experiment's runs are in MLflow's UI."""
+    return _address(store, "runs")
 
 
 def where_report(store: Store, run_id: str) -> str:
@@ -40,7 +40,8 @@ def facts_of(version: Version) -> dict[str, object]:
 
 
 def _address(store: Store, page: str) -> str:
-    uri, path = masked_uri(store.uri), f"/#/experiments/{store.experiment_id}/{page}"
+    """Return the address of a page; without its query, MLflow 3.17 opens the view of GenAI."""
+    uri, path = masked_uri(store.uri), f"/#/experiments/{store.experiment_id}/{page}?workflowType=machine_learning"
     if uri.startswith("http"):
         return uri.rstrip("/") + path
     return f"mlflow ui --backend-store-uri {uri}   then http://127.0.0.1:5000{path}"
