@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.flows.full import make_variant
+from pipelines.flows.outlook import expect_variants
 from pipelines.flows.summary import where_report
+from pipelines.progress import outlook
+from pipelines.steps.keys import variant_key
 from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.inputs.texts import data_record
 from sbert_prune.metrics import STS_DEV, STS_TEST
@@ -51,6 +54,7 @@ def sweep(context: Context, variants: list[tuple[Recipe, Inputs]]) -> list[str]:
 
 def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list[Point], dict[str, SbertPruneError]]:
     """Return the points of the curve, and the errors by variant."""
+    expect_variants(context, variants)
     points: dict[str, Point] = {}
     failures: dict[str, SbertPruneError] = {}
     for recipe, inputs in variants:
@@ -59,6 +63,7 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
         key = pruning.described
         if key in points:
             point = points[key]
+            outlook().drop(variant_key(recipe, context.hardware, inputs))
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
             echo(f"{name} keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
             continue
@@ -71,6 +76,8 @@ def _make(context: Context, variants: list[tuple[Recipe, Inputs]]) -> tuple[list
             echo(f"{name} could not be made: {error}")
         else:
             points[key] = Point(pruning.num_layers, (recipe.strategy,), version)
+        finally:
+            outlook().drop(variant_key(recipe, context.hardware, inputs))
     return list(points.values()), failures
 
 

@@ -23,7 +23,7 @@ ADOPT = command_line("verify", adopt="true")
 def store(tmp_path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch):
     """A folder with a store that has a run and an artifact."""
     folder = tmp_path / "here"
-    copy_store(made_once(tmp_path_factory, "migrated", migrate), folder)
+    copy_store(made_once(tmp_path_factory, "store", migrate), folder)
     use(folder, monkeypatch)
     with open_run(connect(), "a run", {}) as run:
         run.log_text("x", "x.txt")
