@@ -15,6 +15,7 @@ import click
 _DRAW_EVERY_S = 0.25
 _BAR_AFTER_S = 0.6  # a command that answers at once shows no bar
 _ENOUGH_S = 2.0
+_LOOK_EVERY_S = 1.0
 _SILENT_S = 20.0
 """After so many seconds without a line, a log gets one."""
 
@@ -139,7 +140,7 @@ class _Display:
     def _show(self, file: TextIO) -> None:
         if file.isatty() and not self._ended.wait(_BAR_AFTER_S):
             self._draw()
-        while not self._ended.wait(1.0):
+        while not self._ended.wait(_LOOK_EVERY_S):
             if time.monotonic() - self.printed >= _SILENT_S:
                 self.printed = time.monotonic()
                 with suppress(ValueError, OSError):  # the output was closed
