@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from pipelines.progress import left_text, note, note_output, printed_s, shown
+from pipelines.progress import left_text, note, print_lines, printed_s, shown
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
 from sbert_prune.system.command_line import command_line
 from sbert_prune.system.folders import scratch_folder
@@ -290,9 +290,7 @@ def warn_if_busy() -> None:
 
 def echo(*lines: str) -> None:
     """Print lines for the user."""
-    note_output()
-    for line in lines:
-        click.echo(line)
+    print_lines(*lines)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from shutil import get_terminal_size
 
 import click
 
@@ -16,6 +16,9 @@ _DRAW_EVERY_S = 0.25
 _BAR_AFTER_S = 0.6  # a command that answers at once shows no bar
 _ENOUGH_S = 2.0
 _LOOK_EVERY_S = 1.0
+_BAR_WIDTH = 20
+_TURNING = "|/-\\"
+_ERASE = "\r\x1b[2K"
 _SILENT_S = 20.0
 """After so many seconds without a line, a log gets one."""
 
@@ -123,7 +126,9 @@ class _Display:
         self.outlook, self.activity, self.note = Outlook(), "loading", ""
         self.began = self.printed = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._show, args=(sys.stdout,), daemon=True, name="progress")
+        self._file, self._is_drawn = sys.stdout, False
+        self._lock = threading.RLock()
+        self._thread = threading.Thread(target=self._show, daemon=True, name="progress")
 
     def start(self) -> None:
         self._thread.start()
@@ -137,27 +142,47 @@ class _Display:
         doing = ": ".join(filter(None, (self.outlook.current.step, self.activity)))
         return ", ".join(filter(None, (doing, f"{format_duration(time.monotonic() - self.began)} so far", left_text())))
 
-    def _show(self, file: TextIO) -> None:
-        if file.isatty() and not self._ended.wait(_BAR_AFTER_S):
-            self._draw()
+    def print(self, *lines: str) -> None:
+        """Print lines; the bar stays below them."""
+        with self._lock:
+            self._erase()
+            self.printed = time.monotonic()
+            for line in lines:
+                click.echo(line)
+
+    def _show(self) -> None:
+        if self._file.isatty():
+            self._ended.wait(_BAR_AFTER_S)
+            while not self._ended.wait(_DRAW_EVERY_S):
+                with self._lock:
+                    self._draw()
+            self._erase()
+            return
         while not self._ended.wait(_LOOK_EVERY_S):
             if time.monotonic() - self.printed >= _SILENT_S:
-                self.printed = time.monotonic()
                 with suppress(ValueError, OSError):  # the output was closed
-                    click.echo(self.line())
+                    self.print(self.line())
 
     def _draw(self) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        left, elapsed = self.outlook.left_s, time.monotonic() - self.began
+        share = 0.0 if left is None else elapsed / (elapsed + left)
+        bar = ("#" * round(_BAR_WIDTH * share)).ljust(_BAR_WIDTH, ".")
+        clock = f"{elapsed // 60:.0f}:{elapsed % 60:02.0f}"
+        doing = ", ".join(filter(None, (left_text(), self.activity, self.note)))
+        turning, step = _TURNING[int(4 * elapsed) % len(_TURNING)], self.outlook.current.step
+        text = " ".join(filter(None, (turning, step, f"[{bar}]", clock, doing)))
+        self._write(f"{_ERASE}{text[: get_terminal_size().columns - 1]}")
+        self._is_drawn = True
 
-        columns = (SpinnerColumn("line"), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn())
-        with Progress(*columns, TextColumn("{task.fields[note]}"), auto_refresh=False, transient=True) as bar:
-            task = bar.add_task("", total=None, note="")
-            while not self._ended.wait(_DRAW_EVERY_S):
-                left, elapsed = self.outlook.left_s, time.monotonic() - self.began
-                known: dict[str, Any] = {} if left is None else {"total": elapsed + left, "completed": elapsed}
-                note = ", ".join(filter(None, (left_text(), self.activity, self.note)))
-                with suppress(OSError):  # the terminal was closed
-                    bar.update(task, description=self.outlook.current.step, note=note, refresh=True, **known)
+    def _erase(self) -> None:
+        if self._is_drawn:
+            self._write(_ERASE)
+            self._is_drawn = False
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # the terminal was closed
+            self._file.write(text)
+            self._file.flush()
 
 
 _display = _Display()
@@ -198,9 +223,9 @@ def note(text: str) -> None:
     _display.note = text
 
 
-def note_output() -> None:
-    """Note that a line was printed."""
-    _display.printed = time.monotonic()
+def print_lines(*lines: str) -> None:
+    """Print lines, above the bar."""
+    _display.print(*lines)
 
 
 def printed_s() -> float:
