@@ -106,12 +106,13 @@ class Outlook:
         if speed is None:
             return None
         ahead = sum(speed * sum(part.work.values()) + part.fixed_s for part in self.ahead)
-        names = list(self._work)
-        begun = names.index(self._activity) if self._activity in names else -1
-        later = speed * sum(self._work[name] for name in names[begun + 1 :])
+        work, activity = self._work, self._activity  # another thread may ask while they change
+        names = list(work)
+        begun = names.index(activity) if activity in names else -1
+        later = speed * sum(work[name] for name in names[begun + 1 :])
         now = self.current.fixed_s
         if begun >= 0:
-            now += (1 - self._share) * self._work[self._activity] * (self._here.speed or speed)
+            now += (1 - self._share) * work[activity] * (self._here.speed or speed)
         return ahead + later + max(0.0, now - (self.clock() - self._at))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from sbert_prune.errors import TrackingError
@@ -43,49 +44,56 @@ def adopt() -> list[str]:
     if path is None:
         raise TrackingError("adopt=true: only a SQLite store beside its artifacts can be adopted. Leave adopt out.")
     check_usable(path, writes=True)
+    folder = path.parent.resolve()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")  # nothing changes between the copy and the commit
-        rows = database.execute("SELECT artifact_location FROM experiments").fetchall()
-        folders = {original_folder(location) for (location,) in rows if is_misplaced(path, location)}
-        old_folders = sorted(folder for folder in folders if folder is not None)
-        if not old_folders:
+        locations = [str(row[0]) for row in database.execute("SELECT artifact_location FROM experiments")]
+        old_folders = {original_folder(location) for location in locations if is_misplaced(path, location)}
+        olds = sorted(old for old in old_folders if old is not None)
+        if not olds:
             return [f"{path} names its artifacts where they are: there is nothing to adopt"]
-        new_folder = path.parent.resolve()
-        is_copy = any((folder / path.name).is_file() for folder in old_folders)
+        listed = ", ".join(map(str, olds))
+        is_copy = any((old / path.name).is_file() for old in olds)
         if not is_copy:  # in a copy, open runs are those of commands that work on the original
             _check_idle(path, database.execute(_OPEN_RUNS))
-        _check_artifacts(database, old_folders, new_folder)
-        backup = _copy(path)
-        count = sum(rewrite(database, str(folder), str(new_folder)) for folder in old_folders)
+        if not any(
+            (place := local_folder(_moved(at, old, folder))) and place.exists() for at in locations for old in olds
+        ):
+            raise TrackingError(
+                f"{folder}: the artifacts that the store names in {listed} are not here. "
+                "Bring the folder mlruns here as well, and repeat this."
+            )
+        backup = next(copy for number in count(1) if not (copy := Path(f"{path}.before-{number}")).exists())
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as target:
+            source.backup(target)
+        changed = sum(rewrite(database, str(old), str(folder)) for old in olds)
         database.execute("COMMIT")
-    for folder in old_folders:
-        _adopt_queue(f"sqlite:///{folder / path.name}")
-    listed = ", ".join(map(str, old_folders))
-    independent = [f"it is a store of its own from now on: {listed} is not changed, and shares nothing with it"]
-    return [
-        f"{count:,} locations in {path} name {new_folder} now, instead of {listed}; as it was before: {backup}",
-        *(independent if is_copy else []),
-    ]
+    spool = own_folder() / "spool"
+    for old in olds:  # the names of its files begin with a digest of the store's address
+        before, now = queue_prefix(f"sqlite:///{old / path.name}"), queue_prefix(tracking_uri())
+        for file in sorted(spool.glob(f"{before}-*")):
+            file.rename(file.with_name(file.name.replace(before, now, 1)))
+    line = f"{changed:,} locations in {path} name {folder} now, instead of {listed}; as it was before: {backup}"
+    return [line, f"it is a store of its own from now on: {listed} is not changed"] if is_copy else [line]
 
 
 def rewrite(database: sqlite3.Connection, old_folder: str, new_folder: str) -> int:
     """Replace a folder at the beginning of all locations of artifacts; return how many were changed."""
 
-    def moved(location: str | None) -> str | None:
-        folder = None if location is None else local_folder(location)
-        if folder is None or not folder.is_relative_to(old_folder):
-            return location
-        now = Path(new_folder, folder.relative_to(old_folder))
-        return now.as_uri() if str(location).startswith("file:") else str(now)
-
-    database.create_function("moved", 1, moved, deterministic=True)
+    database.create_function("moved", 1, lambda location: location and _moved(location, old_folder, new_folder))
     return sum(
-        database.execute(
-            f"UPDATE {table} SET {column} = moved({column}) WHERE {column} IS NOT moved({column})"
-        ).rowcount
+        database.execute(f"UPDATE {table} SET {column} = moved({column}) WHERE moved({column}) <> {column}").rowcount
         for table, columns in LOCATIONS.items()
         for column in columns
     )
+
+
+def _moved(location: str, old_folder: str | Path, new_folder: str | Path) -> str:
+    place = local_folder(location)
+    if place is None or not place.is_relative_to(old_folder):
+        return location
+    now = Path(new_folder, place.relative_to(old_folder))
+    return now.as_uri() if location.startswith("file:") else str(now)
 
 
 def _check_idle(path: Path, open_runs: Iterable[tuple[str, str]]) -> None:
@@ -96,37 +104,3 @@ def _check_idle(path: Path, open_runs: Iterable[tuple[str, str]]) -> None:
                 f"{path}: another command is at work on it (run {name}, on {heartbeat.host}). "
                 "Wait until it has ended, or end it, and repeat this."
             )
-
-
-def _check_artifacts(database: sqlite3.Connection, old_folders: list[Path], new_folder: Path) -> None:
-    """Refuse a store whose artifacts were not moved along: of what it names, some has to be here."""
-    query = "SELECT artifact_location FROM logged_models UNION SELECT artifact_uri FROM runs"
-    named = [local_folder(location) for (location,) in database.execute(query)]
-    moved = [
-        new_folder / place.relative_to(old)
-        for place in named
-        if place is not None
-        for old in old_folders
-        if place.is_relative_to(old)
-    ]
-    if moved and not any(place.exists() for place in moved):
-        raise TrackingError(
-            f"{new_folder}: none of the {len(moved):,} artifact folders that the store names in "
-            f"{', '.join(map(str, old_folders))} is here, the first would be {moved[0]}. "
-            "Bring the folder mlruns here as well, and repeat this."
-        )
-
-
-def _copy(path: Path) -> Path:
-    number = next(number for number in range(1, 1000) if not Path(f"{path}.before-{number}").exists())
-    copy = Path(f"{path}.before-{number}")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    return copy
-
-
-def _adopt_queue(old_uri: str) -> None:
-    """Rename the files of the queue, whose names begin with a digest of the store's address."""
-    before, now = queue_prefix(old_uri), queue_prefix(tracking_uri())
-    for file in sorted((own_folder() / "spool").glob(f"{before}-*")):
-        file.rename(file.with_name(file.name.replace(before, now, 1)))

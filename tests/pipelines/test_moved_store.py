@@ -94,7 +94,7 @@ def artifact_of_the_run():
     ("broken", "message"),
     [
         ("at work", "another command is at work on it .run another run"),
-        ("no artifacts", "none of the 1 artifact folders .* is here.*Bring the folder mlruns here"),
+        ("no artifacts", "the artifacts that the store names in .* are not here. Bring the folder mlruns here"),
         ("a server", "only a SQLite store"),
     ],
 )
