@@ -25,7 +25,7 @@ _MEASURES = 4.0
 """What an evaluation embeds, its speed and its rivals included, compared with the pairs of dev and test."""
 _CHARS_A_PIECE = 4
 _SAMPLE = 200
-_PRUNE_S, _EVALUATE_S, _REGISTER_S = 1.0, 8.0, 10.0
+_PRUNE_S, _EVALUATE_S, _REGISTER_S = 1.0, 8.0, 5.0
 
 
 def expect_variants(context: Context, variants: Sequence[tuple[Recipe, Inputs]]) -> None:
@@ -58,7 +58,7 @@ def _parts(key: str, recipe: Recipe, inputs: Inputs, *, has_reference: bool) -> 
             yield Part(key, PHASES[phase].step, teaching | {TRAINING: work})
     test_chars = sum(len(rows) for rows in inputs.exam.splits.values()) * dev_chars / max(1, len(dev))
     yield Part(key, "evaluate", {"": _MEASURES * passes * test_chars}, _EVALUATE_S)
-    yield Part(key, "register", fixed_s=_REGISTER_S)
+    yield Part(key, "register", {"": passes * test_chars}, _REGISTER_S)
 
 
 def _mean_chars(examples: Sequence[Sequence[str]], recipe: Recipe) -> float:
