@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from pipelines.progress import left_text, note, print_lines, printed_s, shown
 from sbert_prune.errors import RecipeError, RefusedError, SbertPruneError, UnrecordedError
 from sbert_prune.system.command_line import command_line
 from sbert_prune.system.folders import scratch_folder
@@ -120,7 +121,7 @@ class Command(click.Command):
         """Run the command and set its exit status."""
         prepare_process()
         try:
-            with _scratch(), _printing_json() if ctx.meta.get(AS_JSON) else nullcontext():
+            with _scratch(), _printing_json() if ctx.meta.get(AS_JSON) else nullcontext(), shown():
                 result = super().invoke(ctx)
             if _unrecorded:
                 ctx.exit(3)
@@ -289,60 +290,26 @@ def warn_if_busy() -> None:
 
 def echo(*lines: str) -> None:
     """Print lines for the user."""
-    for line in lines:
-        click.echo(line)
+    print_lines(*lines)
 
 
 @contextmanager
 def phase_progress(label: str) -> Iterator[Any]:
-    """Show the progress of a phase: a bar on a terminal, else a line every few seconds.
+    """Show the progress of a phase: beside the bar on a terminal, in a log as a line every few seconds.
 
     Yields:
         A function that takes a `Progress`.
     """
-    if not sys.stdout.isatty():
-        yield _plain_reporter(label)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Bar(*columns) as bar:
-        task = bar.add_task(label, total=None, note="")
-
-        def report(progress: Progress) -> None:
-            note = f"loss {progress.loss:.4f}, {progress.sentences_per_s:,.0f} sentences/s{_dev(progress)}"
-            bar.update(task, total=progress.num_optimizer_steps, completed=progress.optimizer_step, note=note)
-
-        yield report
-
-
-def _plain_reporter(label: str) -> Any:
-    began = printed = last_report = time.monotonic()
-    last_step = 0
+    began = time.monotonic()
+    is_terminal = sys.stdout.isatty()
 
     def report(progress: Progress) -> None:
-        nonlocal printed, last_report, last_step
-        now, step, steps = time.monotonic(), progress.optimizer_step, progress.num_optimizer_steps
-        # By the last steps alone: the time before the first step, embedding by a teacher say, would spoil the estimate.
-        left = (now - last_report) / (step - last_step) * (steps - step)
-        last_report, last_step = now, step
-        if step == steps or progress.dev_score is not None or now - printed >= _LINE_INTERVAL_S:
-            printed = now
-            ending = f"{now - began:.0f} s" if step == steps else f"{left:.0f} s left"
-            echo(
-                f"{label}: optimizer step {step}/{steps}, loss {progress.loss:.4f}, "
-                f"{progress.sentences_per_s:,.0f} sentences/s, {ending}{_dev(progress)}"
-            )
+        step, steps = progress.optimizer_step, progress.num_optimizer_steps
+        loss = f"loss {progress.loss:.4f}, {progress.sentences_per_s:,.0f} sentences/s"
+        dev = "" if progress.dev_score is None else f", dev {progress.dev_score:.4f}"
+        note(f"{loss}{dev}")
+        if step == steps or (not is_terminal and (dev or printed_s() >= _LINE_INTERVAL_S)):
+            ending = f"{time.monotonic() - began:.0f} s" if step == steps else left_text()
+            echo(f"{label}: optimizer step {step}/{steps}, {loss}{', ' * bool(ending)}{ending}{dev}")
 
-    return report
-
-
-def _dev(progress: Progress) -> str:
-    return "" if progress.dev_score is None else f", dev {progress.dev_score:.4f}"
+    yield report

@@ -15,6 +15,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from pytest import TempPathFactory  # noqa: PT013 - the type alone
 
+from sbert_prune.tracking.adoption import rewrite
+
 STORE = "mlflow.db"
 
 
@@ -52,27 +54,14 @@ def migrate(folder: Path) -> None:
     shutil.rmtree(folder / "mlruns", ignore_errors=True)
 
 
-_LOCATIONS = {
-    "experiments": ["artifact_location"],
-    "runs": ["artifact_uri"],
-    "logged_models": ["artifact_location"],
-    "model_versions": ["source", "storage_location"],
-}
-"""The columns with locations of artifacts, by table."""
-
-
-def copy_store(source: Path, target: Path, *, made_in: str | None = None) -> None:
-    """Copy the folder of a SQLite store, and change the locations of its artifacts to the copy.
-
-    Args:
-        source: The folder to copy.
-        target: The new folder.
-        made_in: The folder that the store's locations name, if not `source`.
-    """
+def copy_store(source: Path, target: Path) -> None:
+    """Copy the folder of a SQLite store, and change the locations of its artifacts to the copy."""
     shutil.copytree(source, target, dirs_exist_ok=True)
-    before, now = made_in or str(source), str(target)
     with closing(sqlite3.connect(target / STORE)) as database, database:
-        for table, columns in _LOCATIONS.items():
-            for column in columns:
-                database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (before, now))
-    _artifact_repos_cache.clear()  # where a run or model keeps its artifacts, by its id, which the copy shares
+        rewrite(database, str(source), str(target))
+    forget_locations()
+
+
+def forget_locations() -> None:
+    """Let MLflow ask again where a run or model keeps its artifacts: it knows them by ids, which a copy shares."""
+    _artifact_repos_cache.clear()

@@ -178,7 +178,7 @@ class TrialReporter:
             return int(torch.cuda.mem_get_info(self._device)[0]) > 2 * torch.cuda.max_memory_reserved(self._device)
         return Limits().memory_left() > 2 * int(psutil.Process().memory_info().rss)
 
-    def tick(self) -> None:
+    def tick(self, _doing: str, _share: float) -> None:
         """Raise ParentLostError where the command has ended."""
         parent = parent_process()
         if parent is not None and not parent.is_alive():

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.flows.plan import disk_lines, estimate_trials, format_duration
+from pipelines.flows.plan import disk_lines, estimate_trials
+from pipelines.progress import format_duration
 from tuning.benefit import MIN_CONTROLS
 from tuning.finals import num_missing
 from tuning.proposals import SHARE, controls_of, named_selections

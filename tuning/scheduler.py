@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.console import deferring_signals, echo
+from pipelines.progress import doing
 from sbert_prune.errors import SearchError
 from tuning.asha import furthest_first, is_alone, may_continue
 from tuning.endings import ActiveTrial, TrialEndings, close_trial_run, open_trial_run
@@ -126,6 +127,7 @@ class _Scheduler:
                 for worker in list(self._waiting):
                     self._stop(pool, worker)
                 return self._ended or ""
+            doing(f"{len(self._active)} in training, {len(self._waiting)} waiting")
             for worker in ready_workers([*self._active, *self._waiting]):
                 if worker not in self._active and worker not in self._waiting:
                     continue  # stopped since, to make room for another

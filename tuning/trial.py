@@ -96,7 +96,7 @@ def _train(line: Connection, task: Task) -> Trained | TooLarge:
         rows = PHASES[phase].rows(task.rows.texts)
         assert rows is not None  # loaded with the other inputs
         setup = TrainerSetup(
-            hardware, recipe.seed, reporter.of(phase), reporter.tick, lambda _: None, None, (FIRST_RUNG,)
+            hardware, recipe.seed, reporter.of(phase), reporter.tick, notice=lambda _: None, score_after=(FIRST_RUNG,)
         )
         teacher = teacher_of(recipe, phase, variant.lineage, task.rows.teacher)
         dev = task.rows.texts.sts.dev

@@ -13,7 +13,14 @@ from sbert_prune.recipe.recipe import Recipe
 
 @click.command("doctor", cls=Command)
 @recipe_options(
-    "base_model", "convert_pickle", "nli_data", "sts_data", "distil_data", "distil_teacher", "vocabulary_corpus"
+    "base_model",
+    "layers",
+    "convert_pickle",
+    "nli_data",
+    "sts_data",
+    "distil_data",
+    "distil_teacher",
+    "vocabulary_corpus",
 )
 def doctor(recipe: Recipe) -> None:
     """Check Python, packages, hardware, disks, store, base and data; train, record and download nothing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.console import echo, report_facts, silence_libraries
 from pipelines.flows.next_step import Advice, advise
+from pipelines.flows.outlook import expect_variants
 from pipelines.flows.summary import facts_of, summarise
 from pipelines.flows.variant import find_or_build, find_or_build_reference, is_smaller
 from pipelines.inputs.base import PruneInputs, find_model
@@ -67,6 +68,7 @@ def run_full(
     with open_context(recipe.device, recipe.precision, force=force, keep_intermediate=keep_intermediate) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         registry.check_may_register(context.store, recipe.registered_model)
+        expect_variants(context, [(seeded, inputs) for seeded in map(recipe.with_seed, seeds)] or [(recipe, inputs)])
         if seeds:
             return run_seeds(context, recipe, inputs, seeds, rivals)
         made = make_variant(context, recipe, inputs, rivals)

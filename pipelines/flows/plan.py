@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.console import echo, silence_libraries
 from pipelines.flows.survey import Cut, Survey
 from pipelines.inputs.load import COPIES
+from pipelines.progress import format_duration
 from pipelines.steps.checkpointing import Unfinished
 from pipelines.steps.context import Context
 from pipelines.steps.train import measure_text_fit
@@ -172,13 +173,6 @@ def _estimate_text(estimate: Estimate) -> str:
         f"{estimate.examples:,} examples, {estimate.optimizer_steps:,} optimizer steps of "
         f"{1000 * estimate.per_step:,.0f} ms{besides}: {format_duration(estimate.seconds)}"
     )
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in seconds, minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def disk_lines(models: Sequence[SavedModel]) -> list[str]:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import echo
 from pipelines.flows.full import make_variant
+from pipelines.flows.outlook import expect_variants
 from pipelines.flows.summary import where_report
+from pipelines.progress import outlook
+from pipelines.steps.keys import variant_key
 from pipelines.steps.rivals import judge_rivals, judge_version
 from sbert_prune.errors import SbertPruneError, TrackingError
 from sbert_prune.inputs.texts import data_record
@@ -70,6 +73,7 @@ def _make(
     context: Context, variants: list[tuple[Recipe, Inputs]]
 ) -> tuple[list[Point], dict[str, Advice], dict[str, SbertPruneError]]:
     """Return the points of the curve, what to do with each version by its URI, and the errors by variant."""
+    expect_variants(context, variants)
     points: dict[str, Point] = {}
     advice: dict[str, Advice] = {}
     failures: dict[str, SbertPruneError] = {}
@@ -79,6 +83,7 @@ def _make(
         key = pruning.described
         if key in points:
             point = points[key]
+            outlook().drop(variant_key(recipe, context.hardware, inputs))
             points[key] = Point(point.num_layers, (*point.strategies, recipe.strategy), point.version)
             echo(f"{name} keeps {key}, as {point.strategies[0]} does: {point.version.uri}")
             continue
@@ -92,6 +97,8 @@ def _make(
         else:
             points[key] = Point(pruning.num_layers, (recipe.strategy,), made.variant)
             advice[made.variant.uri] = made.advice
+        finally:
+            outlook().drop(variant_key(recipe, context.hardware, inputs))
     return list(points.values()), advice, failures
 
 

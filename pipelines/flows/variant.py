@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pipelines.console import echo
 from pipelines.inputs.base import find_model
+from pipelines.progress import outlook
 from pipelines.steps import evaluate, prune, register, train
 from pipelines.steps.judgement_log import Verdict, copy_judgement, log_numbers, report_of
 from pipelines.steps.keys import exam_tags, variant_key
@@ -64,6 +65,7 @@ def find_or_build_reference(context: Context, recipe: Recipe, inputs: Inputs, *,
     version = None if anew else existing_reference(context, recipe, inputs)
     if version is not None:
         context.unfinished.discard(key)
+        outlook().drop(key)
         echo(f"reference: version {version.version} of {version.name} is reused (run {version.run_id})")
         return version
     echo(f"reference: all {depth} layers are trained first, as there is none for this recipe and data")
@@ -139,6 +141,7 @@ def find_or_build(context: Context, recipe: Recipe, inputs: Inputs, reference: V
     if (version := existing_variant(context, recipe, inputs)) is None:
         return build(context.for_variant(key), recipe, inputs, Reference.of(reference))
     context.unfinished.discard(key)
+    outlook().drop(key)
     same = f"version {version.version} of {version.name} is the same"
     echo(f"variant: {same}, and is reused (run {version.run_id}; force=true makes it again)")
     if not is_evaluated(version, recipe, inputs):

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.console import echo, exit_if_interrupted, report_unrecorded, warn_if_busy
+from pipelines.progress import begin_step
 from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.report.descriptions import describe
@@ -61,6 +62,7 @@ class Context:
         """
         exit_if_interrupted()
         echo(f"step {name}")
+        begin_step(name)
         settings = {f"recipe.{key}": value for key, value in recipe.flat().items() if key.startswith(reads)}
         run_tags = {"step": name, "seed": str(recipe.seed), **tags}
         with open_run(self.store, name, run_tags, parent=self.parent) as run:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipelines.console import deferring_signals, echo, exit_if_interrupted, phase_progress
+from pipelines.progress import doing
 from pipelines.steps.keys import phase_key
 from pipelines.steps.records import lineage_tags, log_skipped, save
 from pipelines.steps.reuse import find_finished_step, record_reuse
@@ -50,9 +51,13 @@ def phase_setup(context: Context, recipe: Recipe, run: Run, phase: str, *, key: 
     def notice(text: str) -> None:
         echo(f"{phase}: {text}")
 
+    def tick(activity: str, share: float) -> None:
+        doing(activity, share)
+        exit_if_interrupted()
+
     checkpoints = context.unfinished.phase(key, every_s=60 * recipe.checkpoint_minutes, notify=notice)
     with phase_report(run, phase) as report, run.system_metrics(), deferring_signals():
-        yield TrainerSetup(context.hardware, recipe.seed, report, exit_if_interrupted, notice, checkpoints)
+        yield TrainerSetup(context.hardware, recipe.seed, report, tick, notice, checkpoints)
 
 
 @contextmanager

@@ -14,13 +14,17 @@ _MAX_CLASSES = 8
 
 def describe_rows(split: str, rows: RowSet[Any]) -> list[str]:
     """Return lines about a split: path, number of rows, what was left out, layout, and up to three skipped rows."""
-    classes, shared = "", "that are also in dev or test"
+    classes, shared, keeps = "", "that are also in dev or test", " (keep_leaks=true keeps them)"
     if isinstance(rows, LabelledRows):
-        classes, shared = f" in {len(rows.class_sizes):,} classes ({_largest(rows)})", "whose text is also in test"
+        classes, shared, keeps = (
+            f" in {len(rows.class_sizes):,} classes ({_largest(rows)})",
+            "whose text is also in test",
+            "",
+        )
     counts = [f"{len(rows):,} rows{classes}"]
     counts += [f"{rows.num_unlabelled:,} without a gold label left out"] if rows.num_unlabelled else []
     counts += [f"{rows.num_skipped:,} bad row{'s' * (rows.num_skipped != 1)} skipped"] if rows.num_skipped else []
-    counts += [f"{rows.num_leaks:,} {shared} left out"] if rows.num_leaks else []
+    counts += [f"{rows.num_leaks:,} {shared} left out{keeps}"] if rows.num_leaks else []
     notes = f" ({'; '.join(rows.notes)})" if rows.notes else ""
     return [
         f"{split}: {rows.source}: {', '.join(counts)}{notes}",

@@ -150,7 +150,9 @@ def distillation_sentences(recipe: Recipe, training: TrainingTexts | None) -> Ro
 
 def describe_sentences(rows: RowSet[TextRow]) -> str:
     """Return a line about the sentences to distil on."""
-    leaks = f", {rows.num_leaks:,} that are in dev or test left out" if rows.num_leaks else ""
+    leaks = (
+        f", {rows.num_leaks:,} that are in dev or test left out (keep_leaks=true keeps them)" if rows.num_leaks else ""
+    )
     return f"distil {len(rows):,} sentences of {rows.source}{leaks}"
 
 

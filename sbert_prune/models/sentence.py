@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -67,7 +66,6 @@ _OTHER_ADVICE = (
 )
 """What to do about an error of the libraries."""
 
-_MIN_FOR_PROGRESS_BAR = 1000  # sentences
 
 PROBES = (
     "A plane is taking off.",
@@ -306,9 +304,8 @@ def pool(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
 
 
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:
-    """Embed sentences, with a progress bar for many on a terminal. *Shape:* (sentences, dim), in their order."""
-    show_progress = len(sentences) >= _MIN_FOR_PROGRESS_BAR and sys.stderr.isatty()
-    vectors = model.encode(list(sentences), batch_size=64, convert_to_numpy=True, show_progress_bar=show_progress)
+    """Embed sentences. *Shape:* (sentences, dim), in their order."""
+    vectors = model.encode(list(sentences), batch_size=64, convert_to_numpy=True, show_progress_bar=False)
     return cast("NDArray[np.float32]", vectors)
 
 

@@ -131,6 +131,9 @@ PRESETS = Path(__file__).parent / "presets"
 
 EXTENDS = "extends"
 
+_OWN = ("base_model", ".data")
+"""How the settings end that say what a recipe is about."""
+
 _NOT_INHERITED = {"name", "registered_model", "about"}
 """Values that a recipe does not inherit."""
 
@@ -149,6 +152,8 @@ def load_recipe(name: str, overrides: Mapping[str, Any] | None = None) -> Recipe
     """
     path = _locate(name, Path(), f"recipe={name}")
     tree = _overlaid(_resolve(path, ()), _nested(overrides or {}))
+    if own := [f"{parameter_name(key)}={value}" for key, value in (overrides or {}).items() if key.endswith(_OWN)]:
+        tree["about"] = f"{tree.get('name', path.stem)} with {', '.join(own)}"  # its own line describes other data
     if path.parent != PRESETS:
         tree.setdefault("name", path.stem)
     tree.setdefault("registered_model", f"sbert-{tree.get('name', path.stem)}")

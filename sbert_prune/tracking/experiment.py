@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from sbert_prune.system.command_line import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,27 +96,41 @@ def not_stored(location: str, reason: str, advice: str) -> Problem:
     )
 
 
-def misplaced(path: Path, location: str, *, has_runs: Callable[[], bool]) -> Problem | None:
-    """Return the problem of a SQLite store that was moved or copied: it names artifacts by paths in the old folder.
+def original_folder(location: str) -> Path | None:
+    """Return the folder of the SQLite store that put an experiment's artifacts there; None for other places."""
+    artifacts = local_folder(location)
+    return artifacts.parents[1] if artifacts is not None and len(artifacts.parents) > 1 else None
+
+
+def is_misplaced(path: Path, location: str, *, has_runs: Callable[[], bool] = lambda: True) -> bool:
+    """Return whether a SQLite store was moved or copied: it names artifacts by paths in the old folder.
 
     Args:
         path: The SQLite file.
         location: Where the experiment has its artifacts.
         has_runs: Returns whether the experiment has runs.
     """
-    artifacts = local_folder(location)
-    if artifacts is None or not artifacts.is_absolute() or artifacts.is_relative_to(path.parent.resolve()):
-        return None
-    old_folder = artifacts.parents[1]
+    artifacts, old_folder = local_folder(location), original_folder(location)
+    if artifacts is None or old_folder is None or not artifacts.is_absolute():
+        return False
+    if artifacts.is_relative_to(path.parent.resolve()):
+        return False
     moved_along = (path.parent / artifacts.relative_to(old_folder)).exists()
-    is_copy = moved_along and (old_folder / path.name).is_file() and not (old_folder / path.name).samefile(path)
-    records = f"it records its artifacts as {artifacts}, which"
-    if is_copy:
+    original = old_folder / path.name
+    if moved_along and original.is_file():
+        return not original.samefile(path)
+    return not artifacts.exists() and (moved_along or (not old_folder.exists() and has_runs()))
+
+
+def misplaced(path: Path, location: str, *, has_runs: Callable[[], bool]) -> Problem | None:
+    """Return the problem of a SQLite store that was moved or copied; None for another. Arguments as above."""
+    if not is_misplaced(path, location, has_runs=has_runs):
+        return None
+    old_folder, adopt = original_folder(location), command_line("verify", adopt="true")
+    assert old_folder is not None  # or it would not be misplaced
+    records = f"it records its artifacts as {local_folder(location)}, which"
+    if (old_folder / path.name).is_file():
         found = f"{path} is a copy: {records} belongs to the original store"
-        uri = f"sqlite:///{shlex.quote(str(old_folder / path.name))}"
-        return Problem(found, f"Work in {old_folder}.", f"export MLFLOW_TRACKING_URI={uri}")
-    if not artifacts.exists() and (moved_along or (not old_folder.exists() and has_runs())):
-        link = f"ln -s {shlex.quote(str(path.parent))} {shlex.quote(str(old_folder))}"
-        advice = f"Move it back to {old_folder}, or link there to it: {link}."
-        return Problem(f"{path} was moved: {records} does not exist", advice, link)
-    return None
+        return Problem(found, f"Work in {old_folder}, or make the copy a store of its own: {adopt}.", adopt)
+    advice = f"Adopt it where it is now: {adopt}; or move it back to {old_folder}."
+    return Problem(f"{path} was moved: {records} does not exist", advice, adopt)

@@ -124,7 +124,7 @@ class Spool:
         """
         self.folder = folder
         self._store = store
-        self._prefix = hashlib.sha256(store.encode()).hexdigest()[:12]
+        self._prefix = queue_prefix(store)
         self._own: Path | None = None
         self._locks: dict[Path, FileLock] = {}
         self._unwritten: list[str] = []
@@ -216,6 +216,11 @@ class Spool:
             rest.flush()
             os.fsync(rest.fileno())
         partial_path.replace(path)
+
+
+def queue_prefix(store: str) -> str:
+    """Return the beginning of the names of a store's files in the queue, by its address without password."""
+    return hashlib.sha256(store.encode()).hexdigest()[:12]
 
 
 def _read(path: Path) -> Iterator[Entry]:

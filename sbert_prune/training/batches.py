@@ -120,7 +120,7 @@ def tokenize_rows(
     rows: Sequence[Sequence[str]],
     labels: torch.Tensor | None = None,
     *,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[float], None] = lambda _: None,
 ) -> Examples:
     """Tokenise rows of sentences with the model's own tokenizer.
 
@@ -128,7 +128,7 @@ def tokenize_rows(
         model: The model whose tokenizer, prompt and max_seq_length are used.
         rows: The sentences of each row.
         labels: A class or a score for each row. *Shape:* (rows,)
-        tick: Called before each part of the work; an exception that it raises ends it.
+        tick: Called before each part of the work with the share that is done; an exception that it raises ends it.
     """
     numbers: dict[str, int] = {}
     index = np.array([[numbers.setdefault(sentence, len(numbers)) for sentence in row] for row in rows], dtype=np.intp)
@@ -140,7 +140,7 @@ def tokenize(
     model: SentenceTransformer,
     texts: Sequence[str],
     *,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[float], None] = lambda _: None,
     at_once: int = _AT_ONCE,
 ) -> Tokens:
     """Tokenise texts with the model's default prompt before them, as encode() does.
@@ -150,7 +150,7 @@ def tokenize(
     Args:
         model: The model whose tokenizer, prompt and max_seq_length are used.
         texts: The sentences.
-        tick: Called before each part of them; an exception that it raises ends the work.
+        tick: Called before each part of them with the share that is done; an exception that it raises ends the work.
         at_once: The number of sentences in a part.
     """
     length = int(model.max_seq_length)
@@ -160,7 +160,7 @@ def tokenize(
     def compute() -> dict[str, NDArray[Any]]:
         ids: list[Sequence[int]] = []
         for start in range(0, len(prompted), at_once):
-            tick()
+            tick(start / len(prompted))
             part = prompted[start : start + at_once]
             ids += model.tokenizer(part, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
         ends = np.cumsum([len(pieces) for pieces in ids], dtype=np.int64)

@@ -71,7 +71,7 @@ def embed_tokens(
     hardware: Hardware,
     *,
     exits: tuple[int, ...] | None = None,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[float], None] = lambda _: None,
     pieces_at_once: int = PIECES_AT_ONCE,
 ) -> NDArray[np.float32]:
     """Embed tokenised sentences, longest first.
@@ -81,7 +81,7 @@ def embed_tokens(
         tokens: The sentences.
         hardware: The device and precision.
         exits: After how many layers the embeddings are taken; None: after all of them.
-        tick: Called before each forward pass; an exception that it raises ends the work.
+        tick: Called before each forward pass with the share that is done; an exception that it raises ends the work.
         pieces_at_once: The most pieces in one forward pass. A longer sentence gets a pass of its own.
 
     Returns:
@@ -89,11 +89,12 @@ def embed_tokens(
     """
     order = np.argsort(-tokens.lengths, kind="stable")
     embeddings: NDArray[np.float32] | None = None
+    done = 1 - np.cumsum(tokens.lengths[order][::-1])[::-1] / max(1, int(tokens.lengths.sum()))
     pad_id = int(model.tokenizer.pad_token_id or 0)
     start = 0
     with torch.inference_mode():
         while start < len(order):
-            tick()
+            tick(float(done[start]))
             size = max(1, pieces_at_once // max(1, int(tokens.lengths[order[start]])))
             numbers = order[start : start + size]
             features = tokens.features(numbers, pad_id, hardware.device)

@@ -114,7 +114,7 @@ def estimate_training(
         sentences = {text for row in drawn for text in row.sentences}
         texts = list(sentences)[:512]
         began = time.perf_counter()
-        teacher.compute(texts, hardware, tick=lambda: None)
+        teacher.compute(texts, hardware, tick=lambda _: None)
         distinct = len(sentences) * max(1.0, part.examples / num_examples)
         besides += (time.perf_counter() - began) * distinct / len(texts)
     with suppress(_EnoughError):

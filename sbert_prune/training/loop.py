@@ -16,7 +16,7 @@ from sbert_prune.training.checkpoints import PhaseState
 from sbert_prune.training.compact_vocabulary import compact_vocabulary
 from sbert_prune.training.distributed import WorkerGroup, join_group
 from sbert_prune.training.optimizer import Stepper, StepResult
-from sbert_prune.training.setup import PhaseSetup, Progress, TrainerSetup
+from sbert_prune.training.setup import TRAINING, PhaseSetup, Progress, TrainerSetup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,7 +161,7 @@ class _PhaseRun:
         if self.setup.checkpoints is not None and self.setup.checkpoints.due:
             self._write_checkpoint()
         try:
-            self.setup.tick()
+            self.setup.tick(TRAINING, position.done / self.num_steps)
         except BaseException:
             self._write_checkpoint()
             raise

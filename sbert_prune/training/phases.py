@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sbert_prune.training.batches import Examples, plan_batches, tokenize_rows
 from sbert_prune.training.embedding import DevPairs
 from sbert_prune.training.loop import train
 from sbert_prune.training.objective import MatryoshkaLoss, Objective
-from sbert_prune.training.setup import PhaseSetup
+from sbert_prune.training.setup import TEACHING, TOKENISING, PhaseSetup
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -177,7 +178,7 @@ class PhaseTrainer:
         train(self._model, PhaseSetup(examples, batches, objective, dev), settings, self._setup)
 
     def _tokenize(self, texts: Sequence[Sequence[str]], labels: torch.Tensor | None) -> Examples:
-        return tokenize_rows(self._model, texts, labels, tick=self._setup.tick)
+        return tokenize_rows(self._model, texts, labels, tick=partial(self._setup.tick, TOKENISING))
 
     def _with_targets(self, examples: Examples, settings: AnyPhaseSettings) -> Examples:
         """Return the examples with the teacher's embeddings, where the phase learns them."""
@@ -185,7 +186,7 @@ class PhaseTrainer:
             return examples
         if self._teacher is None:
             raise ValueError("distillation needs a teacher")
-        targets = self._teacher.embed(examples.texts, self._setup.hardware, tick=self._setup.tick)
+        targets = self._teacher.embed(examples.texts, self._setup.hardware, tick=partial(self._setup.tick, TEACHING))
         return replace(examples, targets=targets)
 
     def _check_dims(self, dims: tuple[int, ...]) -> None:

@@ -65,7 +65,10 @@ class PhaseSetup:
 _REPORT_EVERY = 10  # reading the loss more often would stall a GPU
 
 
-def _nothing() -> None:
+TOKENISING, TEACHING, TRAINING = "tokenising", "embedding by the teacher", "training"
+
+
+def _nothing(*_: object) -> None:
     pass
 
 
@@ -77,7 +80,9 @@ class TrainerSetup:
         hardware: The device and precision.
         seed: Decides the order of the rows and the dropout.
         report: Called with the progress.
-        tick: Called between optimizer steps. An exception that it raises ends the phase, after a checkpoint.
+        tick: Called between optimizer steps, and between parts of the work before them, with what is being done
+            (TOKENISING, TEACHING or TRAINING) and the share of it that is done, 0 to 1. An exception that it raises
+            ends the phase, while training after a checkpoint.
         notice: Called with messages for the user, such as that a batch had to be split.
         checkpoints: Where the phase is saved and resumed from; None writes none.
         score_after: Shares of the phase, 0 to 1, after which the dev score is reported as well. These scores choose no
@@ -88,7 +93,7 @@ class TrainerSetup:
     hardware: Hardware
     seed: int
     report: Report
-    tick: Callable[[], None] = _nothing
+    tick: Callable[[str, float], None] = _nothing
     notice: Callable[[str], None] = print
     checkpoints: Checkpoints | None = None
     score_after: tuple[float, ...] = ()

@@ -36,13 +36,15 @@ class Teacher:
     _: KW_ONLY
     pieces_at_once: int = PIECES_AT_ONCE
 
-    def embed(self, texts: Sequence[str], hardware: Hardware, *, tick: Callable[[], None]) -> NDArray[np.floating[Any]]:
+    def embed(
+        self, texts: Sequence[str], hardware: Hardware, *, tick: Callable[[float], None]
+    ) -> NDArray[np.floating[Any]]:
         """Return the teacher's embeddings, from the cache if they are there.
 
         Args:
             texts: The sentences.
             hardware: The device and precision.
-            tick: Called before each part of the work; an exception that it raises ends it.
+            tick: Called before each part of the work with the share that is done; an exception that it raises ends it.
 
         Returns:
             The embeddings after each of `layers` but the last, then the teacher's own, in half precision, which changes
@@ -53,11 +55,11 @@ class Teacher:
         arrays = cached("teacher", key, lambda: {"embeddings": self.compute(texts, hardware, tick)})
         return arrays["embeddings"]  # type: ignore[return-value]
 
-    def compute(self, texts: Sequence[str], hardware: Hardware, tick: Callable[[], None]) -> NDArray[np.float16]:
+    def compute(self, texts: Sequence[str], hardware: Hardware, tick: Callable[[float], None]) -> NDArray[np.float16]:
         """Return the same as `embed` without using the cache. *Shape:* (exits, texts, dim)"""
         model = load_saved(self.source.checkpoint).to(hardware.device).eval()
         depth = len(layers_of(encoder_of(model)))
         exits = (*(layer + 1 for layer in (self.layers or ())[:-1]), depth)
-        tokens = tokenize(model, texts, tick=tick)
+        tokens = tokenize(model, texts, tick=lambda _: tick(0.0))
         vectors = embed_tokens(model, tokens, hardware, exits=exits, tick=tick, pieces_at_once=self.pieces_at_once)
         return vectors.astype(np.float16)

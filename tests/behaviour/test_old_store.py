@@ -1,6 +1,7 @@
-"""This version opens, verifies, compares, promotes, loads and continues a registry that an earlier version made."""
+"""This version adopts, verifies, compares, promotes, loads and continues a registry that an earlier version made."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from sbert_prune.registry import versions as registry
+from sbert_prune.tracking.adoption import adopt
 from sbert_prune.tracking.store import connect
-from tests.stores import STORE, copy_store, made_once
+from tests.stores import STORE, forget_locations, made_once
 from tuning.__main__ import main as tuning
 
 ARCHIVE = Path(__file__).parents[1] / "old_store" / "made_2026_12.tar.xz"
@@ -26,7 +28,7 @@ def unpack(folder: Path) -> None:
 
 
 class Old:
-    """A copy of the old project, in which we are. expected: what it held when it was made."""
+    """A copy of the old project, adopted, in which we are. expected: what it held when it was made."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -46,12 +48,13 @@ class Old:
 @pytest.fixture
 def old(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Old:
     unpacked = made_once(tmp_path_factory, "old store", unpack) / "store"
-    made_in = json.loads((unpacked / "expected.json").read_text())["folder"]
-    copy_store(unpacked, tmp_path, made_in=made_in)
+    shutil.copytree(unpacked, tmp_path, dirs_exist_ok=True)
     recipe = tmp_path / "old.yaml"  # what `quickstart` meant then is called quickstart-paper today
     recipe.write_text(recipe.read_text().replace("extends: quickstart\n", "extends: quickstart-paper\n"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / STORE}")
     monkeypatch.chdir(tmp_path)
+    assert "71 locations" in adopt()[0]
+    forget_locations()
     return Old(tmp_path)
 
 

@@ -1,13 +1,10 @@
 """The quickstart as a stranger runs it, and what fine-tuning and the base's weights are worth in it."""
 
-import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from transformers import AutoConfig, AutoModel
 
-from pipelines.__main__ import main
 from sbert_prune.data.sources import load_nli, load_sts
 from sbert_prune.evaluation.sts import evaluate_sts
 from sbert_prune.models.sentence import encoder_of, load_saved, with_encoder, with_pooling
@@ -75,30 +72,6 @@ def test_the_readme_shows_what_the_command_ends_with(quickstart: Quickstart):
     ]
 
     assert first_words[1][-len(first_words[0]) :] == first_words[0]
-
-
-def test_the_readmes_commands_on_the_registry_do_what_it_says(quickstart: Quickstart, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", quickstart.uri)
-    monkeypatch.chdir(quickstart.folder)
-    shown = re.findall(rf"^mlflow run \. -e (\w+) -P registered_model={NAME}(.*)$", README, re.MULTILINE)
-
-    def call(command: str, *given: str) -> Result:
-        return CliRunner().invoke(main, [command, "--registered-model", NAME, *given])
-
-    call("promote", "--version", "1", "--force", "true", "--reason", "so that there is one to go back to")
-    results = {}
-    for command, rest in shown:
-        given = re.findall(r'-P (\w+)=("[^"]*"|\S+)', rest)
-        results[command] = call(command, *(part for name, value in given for part in (f"--{name}", value.strip('"'))))
-
-    assert {command: result.exit_code for command, result in results.items()} == {
-        "promote": 0,
-        "rollback": 0,
-        "history": 0,
-    }
-    assert "is Production now, alias champion: the smallest of 2 variants" in results["promote"].output
-    assert f"models:/{NAME}/1 is Production now" in results["rollback"].output
-    assert "rolled back  Production to version 1" in results["history"].output
 
 
 def six_layers(*, pretrained: bool):

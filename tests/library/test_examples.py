@@ -146,7 +146,7 @@ def test_what_was_tokenised_once_is_not_tokenised_again(tiny_model):
     ticks = []
     tokenize(tiny_model(), NUMBERED)
 
-    found = tokenize(tiny_model(), NUMBERED, tick=lambda: ticks.append(1))
+    found = tokenize(tiny_model(), NUMBERED, tick=lambda _: ticks.append(1))
 
     assert not ticks
     assert len(found) == len(NUMBERED)
@@ -233,14 +233,14 @@ def test_many_sentences_are_tokenised_part_by_part(tiny_model):
     model, ticks = tiny_model(), []
     whole = as_lists(tokenize(model, FEW))
 
-    parts = tokenize(model, FEW, tick=lambda: ticks.append(1), at_once=600)
+    parts = tokenize(model, FEW, tick=lambda _: ticks.append(1), at_once=600)
 
     assert as_lists(parts) == whole
     assert len(ticks) == 4
 
 
 def test_a_signal_ends_the_work_and_leaves_no_entry(tiny_model, entries):
-    def interrupt():
+    def interrupt(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sbert_prune.errors import RecipeError
+from sbert_prune.recipe.dump import dump_recipe
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import parameter_name
 
@@ -163,6 +164,17 @@ def test_what_is_noted_about_a_recipe_is_no_setting(own_recipe):
     assert noted != plain
     assert (noted.flat(), noted.digest) == (plain.flat(), plain.digest)
     assert (noted.hint("sts_data"), noted.hint("nli_data")) == ("Ask Ann.", "")
+
+
+def test_a_recipe_with_other_data_says_so(own_recipe):
+    plain = load_recipe("quickstart", {"seed": "3"})
+    own = load_recipe("quickstart", {"base_model": "org/encoder", "nli.data": "nli.tsv", "seed": "3"})
+
+    assert plain.about is not None
+    assert plain.about.startswith("A small base and generated English data")
+    assert own.about == "quickstart with base_model=org/encoder, nli_data=nli.tsv"
+    path = own_recipe(dump_recipe(own))
+    assert load_recipe(str(path)) == own
 
 
 @pytest.mark.parametrize(

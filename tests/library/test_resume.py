@@ -44,7 +44,7 @@ class Run:
     def train(self, phase, model, *, stop_after=None, **changes):
         steps = 0
 
-        def tick():
+        def tick(_doing, _share):
             nonlocal steps
             steps += 1
             if steps == stop_after:

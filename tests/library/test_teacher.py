@@ -66,7 +66,7 @@ def texts(sentences):
     return [LONG, *sentences[:7], "a", LONG + " and the dog", sentences[3], ""]
 
 
-def teach(source, texts, *, layers=None, hardware=CPU, tick=lambda: None, **settings):
+def teach(source, texts, *, layers=None, hardware=CPU, tick=lambda _: None, **settings):
     return Teacher(source, layers, **settings).embed(texts, hardware, tick=tick)
 
 
@@ -222,7 +222,7 @@ def test_the_same_question_is_answered_without_loading_the_teacher(save, texts, 
     ticks = []
     first = teach(source, texts)
 
-    second = teach(source, texts, tick=lambda: ticks.append(1))
+    second = teach(source, texts, tick=lambda _: ticks.append(1))
 
     assert len(loaded) == 1
     assert not ticks
@@ -294,7 +294,7 @@ def test_a_signal_ends_the_work_and_leaves_no_entry(save, texts, entries):
     _, source = save()
     ticks = []
 
-    def interrupt_at_the_third():
+    def interrupt_at_the_third(_):
         ticks.append(1)
         if len(ticks) == 3:
             raise KeyboardInterrupt

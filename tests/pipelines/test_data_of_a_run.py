@@ -48,7 +48,7 @@ def test_leaks_are_left_out_and_recorded(leaky, capsys):
     recorded = json.loads(
         Path(mlflow.artifacts.download_artifacts(run_id=parent.info.run_id, artifact_path="leaks.json")).read_text()
     )
-    assert "96 rows, 3 that are also in dev or test left out" in output
+    assert "96 rows, 3 that are also in dev or test left out (keep_leaks=true keeps them)" in output
     assert {run.data.metrics["sts/leaks"] for run in steps} == {3.0}
     assert {run.data.metrics["sts/rows"] for run in steps} == {96.0}
     assert recorded["sts"]["test"] == {"exact_pairs": 1, "pairs": 2, "exact_sentences": 2, "sentences": 2}
