@@ -17,6 +17,7 @@ STS_TEST = "sts_test/spearman_cosine"
 RETENTION = "quality/retention"
 SIZE = "size/disk_mb"
 LATENCY = "speed/latency_p50_ms"
+SPEEDUP = "speed/speedup"
 ROUNDTRIP = "roundtrip/max_abs_diff"
 
 
@@ -83,7 +84,7 @@ METRICS = (
     _cost("size/*parameters", "parameters: all, word embeddings, layers, others"),
     _cost("speed/latency_*_ms", "latency of one sentence at a time (median, 95th, 99th percentile)", "ms"),
     Metric("speed/sentences_per_s", "sentences in batches of 32 of like length", "1/s"),
-    _main("speed/speedup", "speed of the model over that of its base, both timed in turn"),
+    _main(SPEEDUP, "speed of the model over that of its base, both timed in turn"),
     Metric("speed/speedup_limit", "the speed-up if only the matrix products took time"),
     _cost("speed/flops_per_sentence", "multiplications and additions of the matrix products"),
     Metric("speed/threads", "threads of the measurement"),

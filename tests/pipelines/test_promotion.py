@@ -14,6 +14,7 @@ from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import find_version
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
+from tests.stores import tags_of
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
 
@@ -352,7 +353,7 @@ def test_a_foreign_history_tag_stops_nothing(reference):
 def test_a_version_whose_bytes_are_gone_is_passed_over_and_refused(reference, tmp_path):
     add_version(noise=AS_GOOD, size=40)
     add_version(noise=AS_GOOD, size=20)
-    lost = MlflowClient(reference).get_model_version(NAME, "3").tags["sbert_prune.model_id"]
+    lost = tags_of(MlflowClient(reference), NAME, "3")["sbert_prune.model_id"]
     shutil.rmtree(tmp_path / "mlruns" / "0" / "models" / lost / "artifacts" / "model.sentence_transformer")
 
     assert "its bytes are gone" in refused("promote", "--version", "3")

@@ -17,6 +17,7 @@ from sbert_prune.tracking.runs import open_run
 from sbert_prune.tracking.store import connect
 from tests.pipelines.conftest import RECIPE, Project
 from tests.pipelines.faults import collapsed
+from tests.stores import tags_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,10 +52,10 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     call("register", "--model", after_sts, "--registered-model", "sbert-small", "--force", "true")
 
     client = MlflowClient(project.uri)
-    one_by_one, full = client.get_model_version("sbert-small", "3"), client.get_model_version("sbert-small", "2")
-    assert one_by_one.tags["sbert_prune.model_sha256"] == full.tags["sbert_prune.model_sha256"]
+    one_by_one, full = tags_of(client, "sbert-small", "3"), tags_of(client, "sbert-small", "2")
+    assert one_by_one["sbert_prune.model_sha256"] == full["sbert_prune.model_sha256"]
     assert "quality/retention" in judged
-    assert float(one_by_one.tags["quality/retention"]) == pytest.approx(float(full.tags["quality/retention"]), abs=1e-6)
+    assert float(one_by_one["quality/retention"]) == pytest.approx(float(full["quality/retention"]), abs=1e-6)
 
 
 def test_a_labelled_step_alone_has_no_reference_to_learn_from(project: Project):
@@ -207,6 +208,5 @@ def test_an_external_model_is_registered_with_its_own_pooling_and_a_lineage(proj
 
     call("register", "--model", str(project.folder / "external"), "--registered-model", "s")
 
-    version = MlflowClient(project.uri).get_model_version("s", "1")
-    assert version.tags["sbert_prune.pooling"] == "cls"
+    assert tags_of(MlflowClient(project.uri), "s", "1")["sbert_prune.pooling"] == "cls"
     assert (fetch_model("models:/s/1") / "pruning.json").is_file()

@@ -8,7 +8,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import TAGS_CHECKSUM, Version
+from sbert_prune.registry.version import RECORD, TAGS_CHECKSUM, Version, pack_tags, unpack_tags
 from sbert_prune.tracking.store import connect
 from tests.pipelines import made_versions
 from tests.pipelines.made_versions import NAME, add_version, call
@@ -70,6 +70,31 @@ def test_names_of_any_letters_are_found_again(store, monkeypatch, name):
 
     assert numbers(registry.versions(store, name)) == ["1"]
     assert registry.find_tagged(store, name, "role", "variant").name == name
+
+
+def test_a_version_shows_few_tags_and_its_record_has_the_others(store):
+    number = add_version(noise=0.1, size=1, **{f"mteb/{task}": 0.5 for task in range(60)})
+    (version,) = registry.versions(store, NAME)
+
+    registry.update(store, version, {"mteb/1": 0.75, "size/disk_mb": 2.0}, {"sts_test_digest": "new"})
+
+    stored = store.client.get_model_version(NAME, number).tags
+    (updated,) = registry.versions(store, NAME)
+    assert (stored["size/disk_mb"], len(stored) <= 25, "mteb/1" in stored) == ("2", True, False)
+    assert json.loads(stored[RECORD]).items() >= {"mteb/1": "0.75", "sbert_prune.sts_test_digest": "new"}.items()
+    assert updated.metrics == version.metrics | {"mteb/1": 0.75, "size/disk_mb": 2}
+    assert updated.tags[TAGS_CHECKSUM] == registry.tags_checksum(updated)
+
+
+@pytest.mark.parametrize("number", [0, 10, 5_000])
+def test_a_record_that_would_be_too_long_leaves_the_rest_as_tags(number):
+    values = {"sbert_prune.role": "variant"} | {f"mteb/{task}": "0.123456" for task in range(number)}
+
+    packed = pack_tags(values)
+
+    assert unpack_tags(packed) == values
+    assert max(map(len, packed.values())) <= 100_000
+    assert len(packed) == 2 or number == 5_000
 
 
 @pytest.mark.parametrize("value", [1234567.8, 0.1 + 0.2, 22_713_216.0, 1e-9, 123_456_789.5])

@@ -6,6 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
 from tests.quickstart_store import NAME, SIX, THREE, Quickstart
+from tests.stores import tags_of
 
 pytestmark = [
     pytest.mark.service,
@@ -129,7 +130,7 @@ def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client
 
 def test_a_logged_model_is_shown_as_registered(page, pages, client):
     """The store was written without a server, which would have recorded it."""
-    page.goto(pages.logged_model(client.get_model_version(NAME, "2").tags["sbert_prune.model_id"]))
+    page.goto(pages.logged_model(tags_of(client, NAME, "2")["sbert_prune.model_id"]))
 
     expect(page.get_by_text("v2", exact=True).first, "its version is not shown").to_be_visible()
     expect(page.get_by_text("Not registered", exact=True)).to_have_count(0)
