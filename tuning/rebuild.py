@@ -44,7 +44,7 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         RoundTripError: The bytes differ.
     """
     silence_libraries()
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         # Files of a version that is tagged to have none are what a killed rebuild put back: maybe not all of them.

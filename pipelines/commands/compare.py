@@ -41,6 +41,6 @@ def compare(recipe: Recipe, models: tuple[str, ...]) -> None:
     from pipelines.steps.context import open_context
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         lines = compare(context, recipe, dict(zip(names, sources, strict=True)), exam)
     echo(*lines)

@@ -55,7 +55,7 @@ def run_full(
     """
     inputs = inputs or load_inputs(recipe)
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force, keep_intermediate=keep_intermediate) as context:
+    with open_context(recipe, force=force, keep_intermediate=keep_intermediate) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         registry.check_may_register(context.store, recipe.registered_model)
         if seeds:

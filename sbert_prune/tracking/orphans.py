@@ -154,12 +154,12 @@ def _failed_runs(store: Store) -> list[LoggedRun]:
     ended = "attributes.status != 'RUNNING' and attributes.status != 'FINISHED'"
     query = f"{ended} and tags.`{HEARTBEAT}` LIKE '%' and tags.`{TAG}step` != 'trial'"
     newest = ["attributes.start_time DESC"]
-    return list(store.client.search_runs([store.experiment_id], query, max_results=_SEARCHED, order_by=newest))
+    return list(store.client.search_runs(store.experiment_ids, query, max_results=_SEARCHED, order_by=newest))
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
     with_heartbeat = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT}` LIKE '%'"
-    return list(pages(lambda token: store.client.search_runs([store.experiment_id], with_heartbeat, page_token=token)))
+    return list(pages(lambda token: store.client.search_runs(store.experiment_ids, with_heartbeat, page_token=token)))
 
 
 def _is_orphan(run: LoggedRun) -> bool:
@@ -210,4 +210,4 @@ def _models_of(store: Store, run_ids: Sequence[str]) -> Iterator[LoggedModel]:
 
 
 def _search_models(store: Store, query: str) -> Iterator[LoggedModel]:
-    return pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))
+    return pages(lambda token: store.client.search_logged_models(store.experiment_ids, query, page_token=token))

@@ -1,8 +1,10 @@
 """A SQLite store that was moved or copied is reported: it names its artifacts by absolute paths."""
 
+import os
 import shutil
 
 import pytest
+from mlflow import MlflowClient
 
 from pipelines.doctor.store import check_tracking_store
 from sbert_prune.errors import TrackingError
@@ -43,6 +45,27 @@ def test_a_moved_store_names_the_old_place_of_its_artifacts_and_a_link_repairs_i
     store.symlink_to(moved)
     connect()
     assert check_tracking_store().state == "ok"
+
+
+def test_a_moved_store_is_found_by_the_artifacts_of_any_recipe(tmp_path, monkeypatch):
+    """Nothing is in the default experiment, beside which a new recipe would have its artifacts."""
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    (tmp_path / "here").mkdir()
+    use(tmp_path / "here", monkeypatch)
+    with open_run(connect(experiment="r"), "a run", {}) as run:
+        run.log_text("x", "x.txt")
+    (tmp_path / "here").rename(tmp_path / "moved")
+    use(tmp_path / "moved", monkeypatch)
+
+    with pytest.raises(TrackingError, match=r"was moved: it records its artifacts as .*/here/mlruns/"):
+        connect(experiment="s")
+
+    assert not connect_plainly().get_experiment_by_name("s")
+    assert check_tracking_store("s").state == "fail"
+
+
+def connect_plainly() -> MlflowClient:
+    return MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
 
 
 def test_a_copied_store_does_not_write_into_the_first_ones_folder(store, tmp_path, monkeypatch):
