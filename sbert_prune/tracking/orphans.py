@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import DEAD, ERROR, FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import LOGGED, delete_model, newest_pending_models
-from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
+from sbert_prune.tracking.store import EMPTY, HEARTBEAT, TAG, find_runs, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
 if TYPE_CHECKING:
@@ -109,11 +110,16 @@ class ClosedOrphans:
 def close_orphans(store: Store) -> ClosedOrphans:
     """Close the runs of processes that ended without closing them, and delete models that were never registered.
 
+    Runs of MLflow's launcher in which a command recorded nothing are deleted as well.
+
     These are models of such runs, and of failed ones that could not delete their models themselves. A run whose end is
     queued has ended well: it is left to the delivery of its end.
 
     Raises TrackingError.
     """
+    with suppress(*FAULTS):  # a user who may not delete leaves them
+        for run in find_runs(store, f"attributes.status != 'RUNNING' and tags.`{EMPTY}` = 'true'"):
+            store.client.delete_run(run.info.run_id)
     with store_errors("The orphans of killed commands could not be cleaned up"):
         ending = store.outbox.queued_ends()  # read first: an end that is delivered meanwhile is in the store then
         orphans = [run for run in _open_runs(store) if _is_orphan(run) and run.info.run_id not in ending]

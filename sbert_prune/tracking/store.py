@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
 REQUEST_ID = f"{TAG}request_id"
+EMPTY = f"{TAG}empty"  # of a run that MLflow's launcher opened for a command that records nothing
 _LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
 _LOCK_TIMEOUT_S = 20
 _FRESH_TIMEOUT_S = 120  # while another process makes the tables of a fresh database
