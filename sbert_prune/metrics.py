@@ -131,6 +131,15 @@ def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if _is_headline(name)}
 
 
+def without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics without intervals and probabilities, each a chart in MLflow; the test's interval stays."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if _stem(name) == STS_TEST or name == _stem(name).removesuffix("_p_worse")
+    }
+
+
 @cache
 def _is_headline(name: str) -> bool:
     metric = metric_of(name)

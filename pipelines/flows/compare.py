@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from pipelines.console import report_facts
 from pipelines.flows.summary import where_report
-from pipelines.steps.evaluate import READS, judge
+from pipelines.steps.evaluate import READS, judge, warn_of_disturbance
 from pipelines.steps.measures import Measures
 from pipelines.steps.records import size_metrics
 from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.comparison import gain
 from sbert_prune.evaluation.efficiency.speed import measure_speed
 from sbert_prune.models.sentence import as_sentence_model
+from sbert_prune.registry.version import figures
 from sbert_prune.report.comparison import (
     Compared,
     comparison_chart,
@@ -55,11 +56,11 @@ def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel],
             )
             for label, (name, source) in zip(ascii_uppercase, sources.items(), strict=False)
         ]
+        results = [(model, {**model.measured.metrics(), **model.metrics}) for model in models]
+        run.describe("\n".join(f"- {model.label}: {model.uri}, {figures(metrics)}" for model, metrics in results))
         run.log_figure(comparison_chart(models), "compare.png")
         run.log_text(comparison_page(models, "compare.png"), "report.md")
-        rows = [
-            {"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models
-        ]
+        rows = [{"model": model.label, "uri": model.uri, **metrics} for model, metrics in results]
         run.log_json(rows, "compare.json")
     report_facts(
         models=rows,
@@ -86,5 +87,6 @@ def _size_and_speed(
     model, base = (as_sentence_model(saved, recipe).to(device) for saved in (source, first))
     base.max_seq_length = min(base.max_seq_length, model.max_seq_length)
     speed = measure_speed(model, None if source is first else base, measures.sentences)
+    warn_of_disturbance(speed)
     metrics = size_metrics(model, source) | speed.metrics()
     return {name: metrics[name] for name in _SHOWN if name in metrics}

@@ -25,7 +25,7 @@ from sbert_prune.metrics import RETENTION, STS_TEST
 from sbert_prune.models.tokenizer import load_tokenizer
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import REFERENCE, VARIANT
+from sbert_prune.registry.version import REFERENCE, VARIANT, figures
 from sbert_prune.report.tables import table
 from sbert_prune.system.table import aligned
 from sbert_prune.tracking.secrets import masked_uri
@@ -117,6 +117,7 @@ def run_seeds(context: Context, recipe: Recipe, inputs: Inputs, seeds: Sequence[
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         run.log_text(_page(seeds, made, scores), "report.md")
+        run.describe(f"{len(seeds)} seeds, each with a reference; means: {figures(_means(variants))}")
     report_facts(
         seeds=[
             {"seed": seed, "variant": facts_of(variant), "reference": facts_of(reference)}

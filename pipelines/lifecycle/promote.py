@@ -11,6 +11,7 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, truncate
 from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.policy import Decision, decide
+from sbert_prune.registry.version import figures
 from sbert_prune.registry.versions import STAGE_ALIASES, find_version
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.runs import open_run
@@ -82,6 +83,7 @@ def roll_back(name: str, reason: str) -> list[str]:
             target, result = promotion.roll_back(store, listing, reason)
             moved = {"version": target.version, "before": result.before or "none"}
             run.set_tags({"outcome": "rolled back", "reason": reason[:4000], **moved})
+            run.describe(f"Production is back from version {moved['before']} to {target.uri}: {reason}")
             describe_all(there, name, listing.versions)
         return _lines(target, PRODUCTION, reason, result)
 
@@ -103,6 +105,8 @@ def _log(run: Run, decision: Decision, policy: Policy, outcome: str) -> None:
     run.log_params({key: f"{value:g}" for key, value in limits.items() if value is not None})
     version = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
     run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **version})
+    about = f"{decision.chosen.uri} ({figures(decision.numbers)})" if decision.chosen else "No version"
+    run.describe(f"{about} was {outcome}: {'; '.join(decision.refusals) or decision.reason}")
     if decision.refusals:
         run.log_text("\n".join(decision.refusals) + "\n", "refusals.txt")
 

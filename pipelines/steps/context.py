@@ -87,6 +87,7 @@ class Context:
             settings = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
             run.log_params({f"recipe.{key}": value for key, value in settings.items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
+            run.describe(f"{recipe.about or 'A recipe of your own'} ({recipe.name}, base {recipe.base_model})")
             yield replace(self, parent=run, workspace=Path(folder)), run
 
 

@@ -175,16 +175,16 @@ _SHOWN = {
 }
 
 
+def figures(metrics: Mapping[str, float]) -> str:
+    """Return the metrics that matter most in words, such as "dev 0.8123, 25.4 MB"; "" without any."""
+    return ", ".join(text.format(metrics[key]) for key, text in _SHOWN.items() if key in metrics)
+
+
 def caption(draft: Version) -> str:
     """Return the one-line description of a version."""
     tags = draft.tags
     role, strategy = tags.get("role", "variant"), tags.get("strategy")
     layers = f"{role}: layers {tags.get('kept_layers')} of {tags.get('depth')} ({strategy})"
     vocabulary = [f"{tags['vocabulary']} pieces"] if "vocabulary" in tags else []
-    return ", ".join(
-        [
-            layers,
-            *vocabulary,
-            *(text.format(draft.metrics[key]) for key, text in _SHOWN.items() if key in draft.metrics),
-        ]
-    )
+    state = "NO FILES, which the search can make again (rebuild)" if draft.has_no_files else ""
+    return ", ".join(filter(None, [state, layers, *vocabulary, figures(draft.metrics)]))

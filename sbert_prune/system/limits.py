@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -84,3 +90,35 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+@cache
+def this_machine() -> str:
+    """Return the processor and the number of cores of this machine."""
+    named = None
+    with suppress(OSError):
+        named = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    name = named[1].strip() if named else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count() or 1} cores"
+
+
+@dataclass(frozen=True, slots=True)
+class UsedCores:
+    """Processor seconds of this process and of all, since the machine began."""
+
+    at_s: float
+    own_s: float
+    all_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return those until now."""
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+        return cls(time.monotonic(), own.user + own.system, sum(times) - idle)
+
+    def by_others(self) -> float:
+        """Return how many cores other processes have used since then, on average."""
+        now = UsedCores.now()
+        seconds = max(now.at_s - self.at_s, 1e-9)
+        return max(0.0, (now.all_s - self.all_s - now.own_s + self.own_s) / seconds)

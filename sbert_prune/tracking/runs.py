@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from sbert_prune.models.lineage import DataRecord
     from sbert_prune.tracking.store import Store
 
+NOTE = "mlflow.note.content"
+"""The tag with the description of a run or an experiment."""
+
+_LONGEST_NOTE = 2_000
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
@@ -82,6 +86,10 @@ class Run:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set our tags; keys get the prefix `sbert_prune.`."""
         self._put("tags", {TAG + key: value for key, value in tags.items()})
+
+    def describe(self, text: str) -> None:
+        """Set the description that MLflow's page of the run shows, in Markdown."""
+        self._put("tags", {NOTE: text[:_LONGEST_NOTE]})
 
     def log_data(self, record: DataRecord, context: str) -> None:
         """Log a split as a dataset input with the context "training" or "testing"."""
@@ -200,7 +208,7 @@ def give_up_launched_run(command: str) -> None:
     """
     run_id = os.environ.pop("MLFLOW_RUN_ID")
     note = f"`{command}` records nothing: the next command deletes this run."
-    tags = {EMPTY: "true", "mlflow.runName": command, "mlflow.note.content": note}
+    tags = {EMPTY: "true", "mlflow.runName": command, NOTE: note}
     with suppress(*FAULTS), short_requests():
         MlflowClient(tracking_uri()).log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 

@@ -14,7 +14,7 @@ from sbert_prune.registry.reconcile import reconcile
 from sbert_prune.registry.versions import find_version
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases, call, done, stages
-from tests.stores import tags_of
+from tests.stores import change_tags, tags_of
 
 NEAR, AS_GOOD, WORSE = 0.05, 0.051, 0.3
 
@@ -172,6 +172,21 @@ def test_a_mistake_is_named_and_nothing_moves(reference, arguments, answer):
     assert answer in result.output
     assert aliases(reference) == {}
     assert read_history(connect(), NAME).events == ()
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "answer"),
+    [
+        ("machine", "another, 8 cores, cpu, 4 threads", "does not compare, measured on another, 8 cores"),
+        ("machine", None, "measured on a machine that is not recorded"),
+        ("disturbed", "other programs used 3.0 cores meanwhile", "other programs used 3.0 cores meanwhile. Measure it"),
+    ],
+)
+def test_a_latency_of_other_conditions_is_not_compared_with_a_limit(pair, tag, value, answer):
+    change_tags(MlflowClient(pair), NAME, "2", {f"sbert_prune.{tag}": value})
+
+    assert answer in refused("promote", "--version", "2", "--max-latency-ms", "20")
+    done("promote", "--version", "2")
 
 
 def test_decisions_are_runs_of_the_experiment_of_the_version_without_its_quality(reference, monkeypatch):

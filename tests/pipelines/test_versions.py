@@ -1,6 +1,7 @@
 """The versions of a registered model are found by name and by tags, all or the newest few."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sbert_prune.errors import TrackingError
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import RECORD, TAGS_CHECKSUM, Version, pack_tags, unpack_tags
+from sbert_prune.report.descriptions import catalogue
 from sbert_prune.tracking.store import connect
 from tests.pipelines import made_versions
 from tests.pipelines.made_versions import NAME, add_version, call
@@ -117,3 +119,20 @@ def test_the_name_of_a_prompt_is_refused_before_training(store):
         registry.check_may_register(store, NAME)
 
     registry.check_may_register(store, "another")
+
+
+def test_the_description_begins_with_what_is_used_and_what_is_good_and_folds_trials():
+    def version(number: int, role: str, dev: float, size: float, **tags: str) -> Version:
+        known = {"role": role, "reference_key": "r", "kept_layers": "0", "depth": "3", "nli_digest": "x", **tags}
+        return Version("m", str(number), "", "None", known, {"sts_dev/spearman_cosine": dev, "size/disk_mb": size})
+
+    trials = [version(number, "trial", number / 10, 1, study="s") for number in (6, 7)]
+    variants = [version(1, "reference", 0.8, 12), version(2, "variant", 0.7, 3), version(3, "variant", 0.795, 6)]
+    variants += [version(4, "variant", 0.81, 5), version(5, "variant", 0.75, 4, bytes="let go")]
+
+    text = catalogue("m", [*variants, *trials], {"champion": "3"})
+
+    assert re.findall(r"^\| \[(\d)\]", text, re.MULTILINE) == ["3", "1", "4", "5", "2"]
+    assert "(champion) | 0 of 3 | - | nli | 6.0 MB" in text
+    assert "[5](#/models/m/versions/5) (no files)" in text
+    assert "- 2 trials of search `s`, dev 0.6000 to 0.7000" in text

@@ -146,10 +146,10 @@ def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(pag
     description = page.get_by_test_id("note-editor-preview-content")
     lines = description.get_by_role("row").filter(has_text=" MB")
     expect(lines, "the description shows no table of the versions").to_have_count(3)
-    expect(lines.first).to_contain_text(f"{float(smallest.tags['size/disk_mb']):.1f} MB")
+    line = lines.filter(has_text=f"{float(smallest.tags['size/disk_mb']):.1f} MB")
     expect(description).to_contain_text("champion is version 2")
     with page.expect_popup() as opened:
-        lines.first.get_by_role("link").click()
+        line.get_by_role("link").click()
 
     version = opened.value
     expect(version.get_by_role("heading", name=f"Version {smallest.version}")).to_be_visible()

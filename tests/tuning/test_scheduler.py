@@ -57,7 +57,7 @@ def run_scripted(project, monkeypatch):
                 space=space,
                 aim=aim,
                 rows=TrainingRows(inputs.texts, None),
-                artifacts=ArtifactRetention(context, recipe, inputs, aim, Limits()),
+                artifacts=ArtifactRetention(context, recipe, inputs, aim, Limits(), study="study"),
             )
             source = FixedSource(study, space, kept, controls=controls)
             assert run_trials(search, source, workers=workers, min_complete=min_complete) == ""
