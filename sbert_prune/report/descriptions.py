@@ -100,7 +100,7 @@ def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, .
         f"[{version.version}]({_address(name, version.version)}){described}",
         f"{tags.get('kept_layers', '-')} of {tags.get('depth', '-')}",
         tags.get("strategy", "-"),
-        "+".join(phase for phase in PHASES if f"{phase}_digest" in tags) or "-",
+        "+".join(phase for key in tags if (phase := key.removesuffix("_digest")) != key and phase in PHASES) or "-",
         formatted(SIZE, "{:.1f} MB"),
         formatted(SPEEDUP, "{:.2f}x"),
         formatted(STS_DEV, "{:.4f}"),

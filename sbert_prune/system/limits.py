@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Limit and usage in version 2 and version 1 of control groups."""
@@ -102,23 +105,18 @@ def this_machine() -> str:
     return f"{name}, {os.cpu_count() or 1} cores"
 
 
-@dataclass(frozen=True, slots=True)
-class UsedCores:
-    """Processor seconds of this process and of all, since the machine began."""
+def count_others() -> Callable[[], float]:
+    """Return a function that returns how many cores other processes have used since now, on average."""
 
-    at_s: float
-    own_s: float
-    all_s: float
-
-    @classmethod
-    def now(cls) -> Self:
-        """Return those until now."""
+    def read() -> tuple[float, float]:
         times, own = psutil.cpu_times(), psutil.Process().cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
-        return cls(time.monotonic(), own.user + own.system, sum(times) - idle)
+        return time.monotonic(), sum(times) - idle - own.user - own.system
 
-    def by_others(self) -> float:
-        """Return how many cores other processes have used since then, on average."""
-        now = UsedCores.now()
-        seconds = max(now.at_s - self.at_s, 1e-9)
-        return max(0.0, (now.all_s - self.all_s - now.own_s + self.own_s) / seconds)
+    began_s, before = read()
+
+    def used() -> float:
+        now_s, now = read()
+        return float(max(0.0, now - before) / max(now_s - began_s, 1e-9))
+
+    return used

@@ -24,9 +24,9 @@ def client(quickstart: Quickstart) -> MlflowClient:
 
 
 @pytest.fixture(scope="module")
-def pages(client):
+def pages(client, quickstart: Quickstart):
     with serve(client.tracking_uri) as address:
-        yield Pages(address)
+        yield Pages(address, quickstart.experiment_id)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,11 @@ def page(pages):
 
 
 @pytest.fixture(scope="module")
-def runs(client):
+def runs(client, quickstart: Quickstart):
     """The two commands' runs, in the order in which they were made."""
-    found = client.search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time ASC"])
+    found = client.search_runs(
+        [quickstart.experiment_id], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time ASC"]
+    )
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
 
 
