@@ -32,7 +32,7 @@ Its keys are named as the tags would be. Versions of older releases have none: a
 
 _PROMOTION_TAGS = ("stage", TAGS_CHECKSUM)
 _PROMOTION_PREFIX = "promoted_"
-_READ = set(["role", "recipe", "base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "stage"])
+_READ = {"role", "recipe", "base", "kept_layers", "depth", "num_layers", "strategy", "vocabulary", "seed", "stage"}
 _SEARCHED = {"variant_key", "reference_key", "sibling_key", "fingerprint", "given_fingerprint"}
 _SHOWN_TAGS = {STS_TEST, STS_DEV, RETENTION, SIZE, SPEEDUP} | {TAG + key for key in {*_READ, BYTES, *_SEARCHED}}
 _LONGEST_RECORD = 90_000  # characters; MLflow allows 100,000
