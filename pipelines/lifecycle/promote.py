@@ -106,7 +106,8 @@ def _log(run: Run, decision: Decision, policy: Policy, outcome: str) -> None:
     version = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
     run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **version})
     about = f"{decision.chosen.uri} ({figures(decision.numbers)})" if decision.chosen else "No version"
-    run.describe(f"{about} was {outcome}: {'; '.join(decision.refusals) or decision.reason}")
+    why = "; ".join(decision.refusals) if outcome == "refused" else ""
+    run.describe(f"{about} was {outcome}: {why or decision.reason}")
     if decision.refusals:
         run.log_text("\n".join(decision.refusals) + "\n", "refusals.txt")
 

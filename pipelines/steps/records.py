@@ -112,8 +112,9 @@ def save(context: Context, recipe: Recipe, run: Run, variant: Variant, *, key: s
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
     sizes = size_metrics(model, saved)
     run.log_metrics(sizes)
-    made = " and ".join(f"{record.phase} on {record.data.rows:,} rows" for record in lineage.phases) or lineage.strategy
-    run.describe(f"layers {lineage.selection} of {lineage.base.depth} after {made}, {figures(sizes)}")
+    trained = "".join(f", {record.phase}" for record in lineage.phases)
+    kept = f"layers {lineage.selection} of {lineage.base.depth} ({lineage.strategy})"
+    run.describe(f"{kept}{trained}: {figures(sizes)}")
     if context.parent is not None and not context.keep_intermediate:
         return saved
     model_id = log_model(run, recipe.registered_model, model, folder, lineage_tags(lineage))
