@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: full test test-slow test-all lint environment pins check clean
 
 full: $(INSTALLED)  ## prune the quickstart base to LAYERS layers, heal it, judge it, register it
-	PATH="$(BIN):$$PATH" mlflow run . -e full -P layers=$(LAYERS) --env-manager local
+	PATH="$(BIN):$$PATH" mlflow run . -e full --experiment-name quickstart -P layers=$(LAYERS) --env-manager local
 
 test: $(DEV_INSTALLED)  ## the fast tests
 	$(PYTEST) $(TESTS)

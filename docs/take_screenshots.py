@@ -48,9 +48,9 @@ COLUMNS = ("sts_test/spearman_cosine", "quality/retention", "size/disk_mb", "spe
 def main(store_uri: str, folder: Path, registered_model: str) -> None:
     """Write experiment.png, compare.png, model.png and version.png to FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
-    run_ids, champion = read_store(store_uri, registered_model)
+    experiment_id, run_ids, champion = read_store(store_uri, registered_model)
     with serve(store_uri) as address, open_page() as page:
-        pages = Pages(address)
+        pages = Pages(address, experiment_id)
         show_experiment(page, pages)
         page.screenshot(path=folder / "experiment.png", animations="disabled")
         show_comparison(page, pages, run_ids)
@@ -61,14 +61,18 @@ def main(store_uri: str, folder: Path, registered_model: str) -> None:
         page.screenshot(path=folder / "model.png", animations="disabled")
 
 
-def read_store(store_uri: str, registered_model: str) -> tuple[list[str], str]:
-    """Return the run ids of the two newest commands `full`, and the number of the champion."""
+def read_store(store_uri: str, registered_model: str) -> tuple[str, list[str], str]:
+    """Return the experiment of the champion, the ids of its two newest runs of `full`, and the champion's number."""
     from mlflow import MlflowClient
 
     client = MlflowClient(store_uri)
-    runs = client.search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time DESC"])
+    champion = client.get_model_version_by_alias(registered_model, "champion")
+    experiment_id = str(client.get_run(champion.run_id).info.experiment_id)
+    runs = client.search_runs(
+        [experiment_id], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time DESC"]
+    )
     parents = [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    return parents[:2], client.get_model_version_by_alias(registered_model, "champion").version
+    return experiment_id, parents[:2], champion.version
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Pages:
     """
 
     server: str
-    experiment_id: str = "0"
+    experiment_id: str
 
     def experiment(self) -> str:
         """Return the address of the experiment, without a tab."""

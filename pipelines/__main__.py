@@ -20,15 +20,20 @@ from sbert_prune.system.launch import complete_identity, rank_and_size, started_
 
 @dataclass(frozen=True)
 class Row:
-    """A command: the module that defines it, and what it does."""
+    """A command: the module that defines it, what it does, and whether it leaves a run in MLflow."""
 
     module: str
     summary: str
+    leaves_run: bool = True
 
 
 COMMANDS = {
-    "doctor": Row("pipelines.commands.doctor", "Check that machine, store, base and data are ready for a recipe."),
-    "recipes": Row("pipelines.commands.recipes", "List the recipes, or show one with every value."),
+    "doctor": Row(
+        "pipelines.commands.doctor",
+        "Check that machine, store, base and data are ready for a recipe.",
+        leaves_run=False,
+    ),
+    "recipes": Row("pipelines.commands.recipes", "List the recipes, or show one with every value.", leaves_run=False),
     "full": Row("pipelines.commands.full", "Prune, train NLI, train STS, evaluate, register: one variant."),
     "sweep": Row("pipelines.commands.sweep", "Make a variant of every depth: quality against size and speed."),
     "prune": Row("pipelines.commands.prune", "Cut a base to the layers to keep."),
@@ -42,10 +47,17 @@ COMMANDS = {
     "register": Row("pipelines.commands.register", "Register a sentence model as a version."),
     "promote": Row("pipelines.commands.promote", "Move a stage and its alias to a version that is good enough."),
     "rollback": Row("pipelines.commands.promote", "Undo the last promotion to Production."),
-    "verify": Row("pipelines.commands.verify", "Check every registered version against its files, runs and history."),
+    "verify": Row(
+        "pipelines.commands.verify",
+        "Check every registered version against its files, runs and history.",
+        leaves_run=False,
+    ),
     "cleanup": Row("pipelines.commands.cleanup", "List what is no longer needed, and delete it on request."),
-    "history": Row("pipelines.commands.promote", "List every promotion, refusal and rollback."),
+    "history": Row("pipelines.commands.promote", "List every promotion, refusal and rollback.", leaves_run=False),
 }
+
+PLANS = "sbert_prune.plan"
+"""The key under which click's context holds whether a command only prints its plan."""
 
 
 class Commands(click.Group):
@@ -87,6 +99,17 @@ class Commands(click.Group):
             hint = f" Did you mean {near[0]}?" if near else ""
             ctx.fail(f"No such command {args[0]!r}.{hint} The commands are {', '.join(self.rows)}.")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the arguments name; give up the run that `mlflow run` opened if it leaves none."""
+        try:
+            return super().invoke(ctx)
+        finally:
+            name, plans = (ctx.invoked_subcommand or "").replace("-", "_"), ctx.meta.get(PLANS)
+            if "MLFLOW_RUN_ID" in os.environ and name in self.rows and (plans or not self.rows[name].leaves_run):
+                from sbert_prune.tracking.runs import give_up_launched_run
+
+                give_up_launched_run(f"plan of {name}" if plans else name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write one line a command."""

@@ -84,7 +84,7 @@ METRICS = (
     _cost("size/*parameters", "parameters: all, word embeddings, layers, others"),
     _cost("speed/latency_*_ms", "latency of one sentence at a time (median, 95th, 99th percentile)", "ms"),
     Metric("speed/sentences_per_s", "sentences in batches of 32 of like length", "1/s"),
-    _main("speed/speedup", "speed of the model over that of its base, both timed in turn"),
+    _main(SPEEDUP, "speed of the model over that of its base, both timed in turn"),
     Metric("speed/speedup_limit", "the speed-up if only the matrix products took time"),
     _cost("speed/flops_per_sentence", "multiplications and additions of the matrix products"),
     Metric("speed/threads", "threads of the measurement"),
@@ -129,6 +129,15 @@ def _stem(name: str) -> str:
 def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that are repeated on the parent run and the version."""
     return {name: value for name, value in metrics.items() if _is_headline(name)}
+
+
+def without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics without intervals and probabilities, each a chart in MLflow; the test's interval stays."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if _stem(name) == STS_TEST or name == _stem(name).removesuffix("_p_worse")
+    }
 
 
 @cache

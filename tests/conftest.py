@@ -12,6 +12,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Transformers reads each tensor of a tiny model in a thread of its own, which takes longer than reading it.
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
+# One experiment, number 0, whatever the recipe; tests of the experiments themselves unset it.
+os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "Default")
 
 import pytest
 from hypothesis import settings

@@ -33,6 +33,11 @@ class Quickstart:
         return MlflowClient(self.uri)
 
     @property
+    def experiment_id(self) -> str:
+        """Of the experiment of both commands."""
+        return self.client.get_experiment_by_name("quickstart").experiment_id
+
+    @property
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
@@ -41,6 +46,7 @@ def make_quickstart(folder: Path) -> None:
     """Run the commands of the README, from a folder that is not the project's."""
     bin_folder = str(Path(sys.executable).parent)
     launched = [f"{bin_folder}/mlflow", "run", str(ROOT), "-e", "full", "-P", "layers=6", "--env-manager", "local"]
+    launched += ["--experiment-name", "quickstart"]
     (folder / "output.txt").write_text(_done(folder, launched))
     command = [sys.executable, "-m", "pipelines"]
     _done(folder, [*command, "full", "--layers", "3", "--distil-epochs", "0.25"])

@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 from filelock import FileLock
+from mlflow import MlflowClient
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from pytest import TempPathFactory  # noqa: PT013 - the type alone
 
+from sbert_prune.registry.version import pack_tags, unpack_tags
 from sbert_prune.tracking.adoption import rewrite
 
 STORE = "mlflow.db"
@@ -65,3 +67,19 @@ def copy_store(source: Path, target: Path) -> None:
 def forget_locations() -> None:
     """Let MLflow ask again where a run or model keeps its artifacts: it knows them by ids, which a copy shares."""
     _artifact_repos_cache.clear()
+
+
+def tags_of(client: MlflowClient, name: str, number: str) -> dict[str, str]:
+    """Return the tags of a version, with those in its record."""
+    return unpack_tags(client.get_model_version(name, number).tags)
+
+
+def change_tags(client: MlflowClient, name: str, number: str, changes: dict[str, str | None]) -> None:
+    """Change tags of a version, wherever they are stored; None deletes one."""
+    stored = client.get_model_version(name, number).tags
+    values = {key: value for key, value in {**unpack_tags(stored), **changes}.items() if value is not None}
+    packed = pack_tags(values)
+    for key in stored.keys() - packed.keys():
+        client.delete_model_version_tag(name, number, key)
+    for key, value in packed.items():
+        client.set_model_version_tag(name, number, key, value)

@@ -224,8 +224,9 @@ _METRICS_HEAD = f"""# Metrics
 
 Every metric that a run logs, by its name in MLflow; `*` stands for a split, a data set or a kind of change.
 [judging.md](judging.md) says how they are measured and compared. *Repeated* are those that the parent run and the
-version have as well, so that variants compare without opening other runs; with an interval also as `NAME_low` and
-`NAME_high` (95 %).
+version have as well, so that variants compare without opening other runs. Intervals (95 %), `NAME_low` and `NAME_high`,
+and `..._p_worse` are metrics of the run that evaluates (step `evaluate`) and in the version's tag `sbert_prune.record`;
+of them, the parent run has that of `sts_test/spearman_cosine` alone, since MLflow draws a chart of each metric.
 """
 
 

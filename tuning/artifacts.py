@@ -150,8 +150,11 @@ class ArtifactRetention:
     The trials of one command are registered one after the other.
     """
 
-    def __init__(self, context: Context, recipe: Recipe, inputs: Inputs, aim: Aim, limits: Limits) -> None:
+    def __init__(
+        self, context: Context, recipe: Recipe, inputs: Inputs, aim: Aim, limits: Limits, *, study: str
+    ) -> None:
         self._context, self._recipe, self._inputs, self._aim, self._limits = context, recipe, inputs, aim, limits
+        self._study = study
 
     def register(
         self, trained: TrainedTrial, metrics: dict[str, float], others: Sequence[Candidate], candidate: Candidate
@@ -185,6 +188,7 @@ class ArtifactRetention:
                 "run_id": trained.run.run_id,
                 "parent_run_id": self._context.parent.run_id if self._context.parent else trained.run.run_id,
                 "role": TRIAL,
+                "study": self._study,
                 "threads": str(trained.task.threads),
             }
             draft = Version(name, "", trained.run.run_id, "None", tags, metrics)

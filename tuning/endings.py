@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from pipelines.console import echo
 from sbert_prune.errors import RoundTripError
 from sbert_prune.metrics import LATENCY, SIZE, STS_DEV
+from sbert_prune.registry.version import caption
 from sbert_prune.tracking.runs import Run, start_run
 from tuning.artifacts import Candidate, TrainedTrial, reload_saved
 from tuning.messages import Failed, TooLarge, Trained
@@ -112,7 +113,8 @@ class TrialEndings:
         trial.set_user_attr(METRICS, metrics)
         trial.set_user_attr(VERSION, version.version)
         search.study.tell(trial, values)
-        close_trial_run(active.run, "COMPLETE", tags={"model": version.uri, "model_id": version.tags["model_id"]})
+        made = {"model": version.uri, "model_id": version.tags["model_id"]}
+        close_trial_run(active.run, "COMPLETE", tags=made, text=f"{version.uri}, {caption(version)}")
         seconds = metrics["training/seconds"]
         echo(f"trial {trial.number} dev {metrics[STS_DEV]:.4f} in {seconds:.0f} s of training: {version.uri}")
         complete = [other for other in stored_trials(search.study) if other.is_complete]
@@ -162,7 +164,9 @@ def open_trial_run(context: Context, request: Requested, recipe: Recipe, study: 
     return run
 
 
-def close_trial_run(run: Run, state: State, reason: str = "", *, tags: Mapping[str, str] | None = None) -> None:
+def close_trial_run(
+    run: Run, state: State, reason: str = "", *, tags: Mapping[str, str] | None = None, text: str = ""
+) -> None:
     """Close the run of a trial.
 
     Args:
@@ -170,9 +174,11 @@ def close_trial_run(run: Run, state: State, reason: str = "", *, tags: Mapping[s
         state: The state of the trial.
         reason: Why it was stopped, has failed, or was not trained.
         tags: Further tags.
+        text: The description; the reason where it is left out.
     """
     reason = reason[:500]
     reasons = {"reason": reason} if reason else {}
     errors = {"error": reason} if state == "FAIL" else {}
     run.set_tags({"trial_state": state, **reasons, **errors, **(tags or {})})
+    run.describe(text or f"{state.lower()}: {reason}")
     run.end(_STATUS[state])

@@ -18,6 +18,7 @@ from sbert_prune.metrics import STS_DEV
 from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, STAGING
 from sbert_prune.registry.listing import list_all
+from sbert_prune.registry.version import figures
 from sbert_prune.tracking.runs import open_run
 from tuning.artifacts import Candidate, pareto_front
 from tuning.messages import Task
@@ -159,6 +160,7 @@ def _train(search: SearchContext, pool: WorkerPool, trial: StoredTrial, recipe: 
             trained = train_to_end(pool, task)
             run.log_series(trained.series)
             run.log_metrics(trained.metrics)
+            run.describe(f"trial {trial.number} with seed {recipe.seed}: {figures(trained.metrics)}")
     except TrainingError as error:
         echo(f"finalist trial {trial.number}, seed {recipe.seed} failed: {error}")
         return []

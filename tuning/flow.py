@@ -62,7 +62,7 @@ def search(context: Context, recipe: Recipe, inputs: Inputs, space: Space, setti
             space=space,
             aim=aim,
             rows=TrainingRows(inputs.texts, inputs.teacher or find_model(reference.uri)),
-            artifacts=ArtifactRetention(inner, recipe, inputs, aim, settings.limits),
+            artifacts=ArtifactRetention(inner, recipe, inputs, aim, settings.limits, study=name),
         )
         screened = prepare.screened(search_context, reference, settings.screening)
         named = prepare.named(search_context)

@@ -15,7 +15,7 @@ from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sentence import load_saved
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import BYTES, FILES_CHECKSUM, digest_of_files
+from sbert_prune.registry.version import BYTES, FILES_CHECKSUM, digest_of_files, figures
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.logged_models import fetch_files, has_bytes, put_back
 from sbert_prune.tracking.runs import open_run
@@ -44,7 +44,7 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
         RoundTripError: The bytes differ.
     """
     silence_libraries()
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         name = recipe.registered_model
         version = registry.find_version(registry.existing_versions(context.store, name), name, number)
         # Files of a version that is tagged to have none are what a killed rebuild put back: maybe not all of them.
@@ -64,6 +64,7 @@ def rebuild_version(recipe: Recipe, number: str) -> list[str]:
             task = Task(stored, base, rows, folder, version.run_id, int(version.tags.get("threads", "1")))
             trained = train_to_end(pool, task)
             run.log_metrics(trained.metrics)
+            run.describe(f"{version.uri} trained again: {figures(trained.metrics)}")
             return _put_back(context, version, folder)
 
 

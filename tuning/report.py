@@ -132,6 +132,7 @@ def publish(run: Run, report: SearchReport) -> list[str]:
     search, benefit, complete = report.search, report.benefit(), report.complete
     rows = [_trial_row(trial) for trial in complete[:_NUM_SHOWN]]
     records.publish(run, report.version, search.inputs)
+    run.describe(f"{len(complete)} complete trials. The answer is {report.version.uri}. {benefit.line()}")
     run.set_tags({"trial": str(report.chosen.trial.number), "worth_it": benefit.line()})
     rival = {} if benefit.rival is None else {"search/over_rival": benefit.best - benefit.rival}
     counts = {f"search/{state}": float(number) for state, number in _states(report).items()}

@@ -176,7 +176,7 @@ def run_search(recipe: Recipe, inputs: Inputs, space: Space, settings: Settings)
     from tuning.flow import search as run
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return run(context, recipe, inputs, space, settings)

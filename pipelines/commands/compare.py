@@ -45,6 +45,6 @@ def compare(recipe: Recipe, models: tuple[str, ...], rivals: str | None) -> None
     from pipelines.steps.context import open_context
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         lines = compare(context, recipe, sources, exam)
     echo(*lines)

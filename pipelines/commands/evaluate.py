@@ -66,7 +66,7 @@ def evaluate(recipe: Recipe, model: str, reference: str | None, force: bool) -> 
     from pipelines.steps.rivals import Rivals, find_champion
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         rivals = Rivals(find_base_of(source), against, find_champion(context.store, recipe.registered_model, source))
         result = find_earlier(context, recipe, source, exam, rivals) or evaluate(context, recipe, source, exam, rivals)
         lines = metric_lines(result.metrics) if isinstance(result, EarlierEvaluation) else judgement_lines(result)

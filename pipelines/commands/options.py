@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipelines.console import AS_JSON, FIRST_HEADING, MORE_HEADING
+from pipelines.console import FIRST_HEADING, MORE_HEADING
 from sbert_prune.recipe.fields import SETTINGS, Setting
 from sbert_prune.recipe.files import load_recipe
 from sbert_prune.recipe.recipe import Recipe
@@ -195,16 +195,18 @@ def option(
 
 def flag(name: str, parameter: Parameter) -> Callable[[_Command], _Command]:
     """Add an option to a command that is true or false: False if not given, true if given without a value."""
-    return _option(name, replace(parameter, kind=BOOLEAN), callback=_true_or_false)
+    return _option(name, replace(parameter, kind=BOOLEAN), callback=_noted)
 
 
 def json_option(command: _Command) -> _Command:
     """Add the option `json` to a command, which passes its result to `report_facts`."""
+    return _option("json", JSON, callback=_noted, expose_value=False)(command)
 
-    def set_output(context: click.Context, option: click.Parameter, value: str | None) -> None:
-        context.meta[AS_JSON] = _true_or_false(context, option, value)
 
-    return _option("json", JSON, callback=set_output, expose_value=False)(command)
+def _noted(context: click.Context, option: click.Parameter, value: str | None) -> bool:
+    """Return whether an option is true, and note it where the command's group finds it, such as AS_JSON."""
+    is_true = context.meta[f"sbert_prune.{option.name}"] = _true_or_false(context, option, value)
+    return is_true
 
 
 def number(name: str, parameter: Parameter, *, low: float, high: float = math.inf) -> Callable[[_Command], _Command]:

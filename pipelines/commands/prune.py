@@ -40,7 +40,7 @@ def prune(recipe: Recipe, force: bool) -> None:
     from sbert_prune.models.saved_model import lineage_of
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         saved = prune(context, recipe, inputs.base, inputs.cuts[0], inputs, save_precision=recipe.save_precision)
         kept = lineage_of(saved).selection
     echo(

@@ -23,7 +23,7 @@ def register(recipe: Recipe, model: str, force: bool) -> None:
     from sbert_prune.registry.versions import check_may_register
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         check_may_register(context.store, recipe.registered_model)
         version = register_once(context, recipe, source, {"seed": str(recipe.seed)})
         describe_all(context.store, version.name)

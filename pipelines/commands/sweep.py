@@ -107,7 +107,7 @@ def run_sweep(
 
     silence_libraries()
     recipe = variants[0][0]
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         check_may_register(context.store, recipe.registered_model)
         return sweep(context, variants, rivals)

@@ -41,7 +41,7 @@ def train_nli(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import train
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         dev = held_out.dev if held_out else None
         saved = train(context, recipe, "nli", source, found.value, dev=dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   {command_line('train_sts', model=saved.uri)}")
@@ -69,7 +69,7 @@ def distil(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import train
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         dev = training.sts.dev if training else None
         saved = train(context, recipe, "distil", source, sentences, dev=dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   {command_line('evaluate', model=saved.uri)}")
@@ -91,6 +91,6 @@ def train_sts(recipe: Recipe, model: str, force: bool) -> None:
     from pipelines.steps.train import train
 
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force) as context:
+    with open_context(recipe, force=force) as context:
         saved = train(context, recipe, "sts", source, found.value.train, dev=found.value.dev, teacher=teacher)
     echo(f"model  {saved.uri}", f"next   {command_line('evaluate', model=saved.uri)}")

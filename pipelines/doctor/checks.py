@@ -44,7 +44,7 @@ def checks_for(recipe: Recipe) -> list[Check]:
         _check("cores", partial(check_cores, limits)),
         _check("memory", partial(check_memory, limits, parameters)),
         Check("disk", lambda: check_places(places(parameters, downloads))),
-        _check("store", check_tracking_store, remedy=_NO_STORE, timeout_s=_STORE_TIMEOUT_S),
+        _check("store", partial(check_tracking_store, recipe.name), remedy=_NO_STORE, timeout_s=_STORE_TIMEOUT_S),
         _check("left over", check_undelivered),
         _check("environments", check_managers),
         _check("git", check_git),

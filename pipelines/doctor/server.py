@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pipelines.doctor.disk import artifacts_problem
 from pipelines.doctor.findings import Finding
-from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, unknown
+from sbert_prune.tracking.experiment import DEFAULT, Problem, chosen_experiment, deleted, unknown
 from sbert_prune.tracking.secrets import masked_uri, without_password
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _PASSWORD_TIMEOUT_S = 8.0  # checking a password is slow on purpose, and slower 
 _API = "api/2.0/mlflow/experiments"
 
 
-def check_server(uri: str) -> Finding:
+def check_server(uri: str, experiment: str = DEFAULT) -> Finding:
     """Check the server at an http(s) address; the finding shows no password."""
     import requests
 
@@ -38,9 +38,11 @@ def check_server(uri: str) -> Finding:
                     advice,
                     "export MLFLOW_TRACKING_URI=http://HOST:PORT",
                 )
-            answer = session.get(f"{uri.rstrip('/')}/{_request()}", timeout=_PASSWORD_TIMEOUT_S)
+            answer = session.get(f"{uri.rstrip('/')}/{_request(experiment)}", timeout=_PASSWORD_TIMEOUT_S)
+            if answer.status_code == 404 and chosen_experiment("") == (None, ""):  # a command will create it
+                answer = session.get(f"{uri.rstrip('/')}/{_request(DEFAULT)}", timeout=_PASSWORD_TIMEOUT_S)
             if answer.status_code in {401, 403}:  # it refuses to give its version as well
-                return _denied(shown, answer.status_code, session.auth)
+                return _denied(shown, answer.status_code, session.auth, experiment)
             running = session.get(f"{uri.rstrip('/')}/version", timeout=_PASSWORD_TIMEOUT_S).text.strip()
     except requests.exceptions.SSLError as error:
         advice = (
@@ -58,9 +60,9 @@ def check_server(uri: str) -> Finding:
     return _assess(shown, running, answer)
 
 
-def _request() -> str:
+def _request(experiment: str) -> str:
     """Return a request that every user may make; its status shows whether the server and its database work."""
-    experiment_id, name = chosen_experiment()
+    experiment_id, name = chosen_experiment(experiment)
     if experiment_id is not None:
         return f"{_API}/get?{urlencode({'experiment_id': experiment_id})}"
     return f"{_API}/get-by-name?{urlencode({'experiment_name': name})}"
@@ -96,7 +98,7 @@ def _assess(shown: str, running: str, answer: requests.Response) -> Finding:
     return Finding("store", "ok", f"{summary}{f' (here: {installed})' if running != installed else ''}, answers")
 
 
-def _denied(shown: str, status: int, auth: object) -> Finding:
+def _denied(shown: str, status: int, auth: object, experiment: str) -> Finding:
     user = auth[0] if isinstance(auth, tuple) else None
     if status == 401:
         advice = (
@@ -107,9 +109,9 @@ def _denied(shown: str, status: int, auth: object) -> Finding:
         return _fail(
             f"{shown}: status 401", advice, "export MLFLOW_TRACKING_USERNAME=NAME MLFLOW_TRACKING_PASSWORD=PASSWORD"
         )
-    experiment_id, name = chosen_experiment()
-    experiment = f"the experiment {experiment_id or name}"
-    advice = f"Ask its administrator to let {user or 'you'} read {experiment}, or use another experiment."
+    experiment_id, name = chosen_experiment(experiment)
+    named = f"the experiment {experiment_id or name}"
+    advice = f"Ask its administrator to let {user or 'you'} read {named}, or use another experiment."
     return _fail(f"{shown}: status 403", advice, "export MLFLOW_EXPERIMENT_NAME=NAME")
 
 

@@ -19,6 +19,7 @@ from pipelines.doctor.disk import artifacts_problem, may_write
 from pipelines.doctor.findings import Finding, in_bytes
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.experiment import (
+    DEFAULT,
     Problem,
     chosen_experiment,
     deleted,
@@ -38,7 +39,7 @@ from sbert_prune.tracking.store_uri import (
 _TIMEOUT_S = 0.5
 
 
-def check_file(path: Path) -> Finding:
+def check_file(path: Path, experiment: str = DEFAULT) -> Finding:
     """Check a SQLite file, which need not exist yet."""
     if not may_write(path.parent):
         return _unwritable(f"the folder {path.parent} cannot be written", path.parent)
@@ -50,13 +51,13 @@ def check_file(path: Path) -> Finding:
         path.open("r+b").close()
     except OSError as error:
         return _unwritable(f"{path} cannot be written ({error.strerror})", path)
-    return _open(path)
+    return _open(path, experiment)
 
 
-def _open(path: Path) -> Finding:
+def _open(path: Path, experiment: str) -> Finding:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_TIMEOUT_S)) as database:
-            return _check_contents(database, path)
+            return _check_contents(database, path, experiment)
     except sqlite3.DatabaseError as error:
         if "locked" not in str(error):
             return _no_database(path, str(error))
@@ -64,7 +65,7 @@ def _open(path: Path) -> Finding:
         return Finding("store", "warn", f"{path}: locked", advice, f"fuser -v {shlex.quote(str(path))}")
 
 
-def _check_contents(database: sqlite3.Connection, path: Path) -> Finding:
+def _check_contents(database: sqlite3.Connection, path: Path, experiment: str) -> Finding:
     tables = {str(row[0]) for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     row = (
         database.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
@@ -81,26 +82,34 @@ def _check_contents(database: sqlite3.Connection, path: Path) -> Finding:
     )
     if finding.state != "ok" or "experiments" not in tables:
         return finding
-    return _check_experiment(lambda query, value: database.execute(query, (value,)).fetchone(), path) or finding
+
+    def fetch_row(query: str, value: str) -> Any:
+        return database.execute(query, (value,)).fetchone()
+
+    return _check_experiment(fetch_row, path, experiment) or finding
 
 
-def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None) -> Finding | None:
+def _check_experiment(fetch_row: Callable[[str, str], Any], path: Path | None, experiment: str) -> Finding | None:
     """Find what makes every command refuse the store: moved or copied, or an experiment that takes no runs or models.
 
     Args:
         fetch_row: Returns the first row of a query with one value, `?`.
         path: The SQLite file; None for another database.
+        experiment: The name that counts where the environment chooses none.
     """
-    experiment_id, name = chosen_experiment()
+    experiment_id, name = chosen_experiment(experiment)
     column, value = ("experiment_id", experiment_id) if experiment_id is not None else ("name", name)
     query = f"SELECT experiment_id, name, artifact_location, lifecycle_stage FROM experiments WHERE {column} = ?"
     row = fetch_row(query, value) if column == "name" or value.isdecimal() else None
+    if row is None and name == experiment != DEFAULT:  # a command will create it beside the default one
+        return _check_experiment(fetch_row, path, DEFAULT)
     if row is None:
         return _problem(unknown(experiment_id)) if experiment_id is not None else None
     experiment_id, name, location, stage = map(str, row)
 
     def has_runs() -> bool:
-        return fetch_row("SELECT 1 FROM runs WHERE experiment_id = ? LIMIT 1", experiment_id) is not None
+        whose = "? IS NOT NULL" if name == DEFAULT else "experiment_id = ?"  # the others have theirs beside Default's
+        return fetch_row(f"SELECT 1 FROM runs WHERE {whose} LIMIT 1", experiment_id) is not None
 
     problem = misplaced(path, location, has_runs=has_runs) if path is not None else None
     if problem is None and stage == "deleted":
@@ -178,7 +187,7 @@ def check_schema(revision: str | None, tables: set[str], *, where: str, uri: str
     return Finding("store", "fail", summary, "An older MLflow created it: upgrade it, after a backup.", upgrade)
 
 
-def check_database(uri: str) -> Finding:
+def check_database(uri: str, experiment: str = DEFAULT) -> Finding:
     """Check the database at a URI; the finding shows no password."""
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
@@ -193,7 +202,7 @@ def check_database(uri: str) -> Finding:
             def fetch_row(query: str, value: str) -> Any:
                 return connection.execute(sqlalchemy.text(query.replace("?", ":value")), {"value": value}).first()
 
-            refused = _check_experiment(fetch_row, None) if "experiments" in tables else None
+            refused = _check_experiment(fetch_row, None, experiment) if "experiments" in tables else None
     except ModuleNotFoundError as error:
         advice = f"The database driver {error.name} is not installed."
         return Finding("store", "fail", shown, advice, f"pip install {package_of(error.name)}")
@@ -216,18 +225,18 @@ _ELSEWHERE = "export MLFLOW_TRACKING_URI=sqlite:///$HOME/mlflow.db"
 _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 
 
-def check_tracking_store() -> Finding:
-    """Check the store that commands would use now."""
+def check_tracking_store(experiment: str = DEFAULT) -> Finding:
+    """Check the store and the experiment that commands would use now."""
     uri = tracking_uri()
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme in {"http", "https"} and _has_port(uri):
         from pipelines.doctor.server import check_server
 
-        return check_server(uri)
-    if (path := sqlite_path(uri)) is not None and (finding := check_file(path)).is_wrong:
+        return check_server(uri, experiment)
+    if (path := sqlite_path(uri)) is not None and (finding := check_file(path, experiment)).is_wrong:
         return finding
     if path is None and scheme in _DATABASES:
-        return check_database(uri)
+        return check_database(uri, experiment)
     try:
         check_store()
     except TrackingError as error:

@@ -12,6 +12,7 @@ from pipelines.steps.evaluate import READS, judge, size_and_speed
 from pipelines.steps.measures import Measures
 from sbert_prune.evaluation.bootstrap import MARGIN, verdict
 from sbert_prune.evaluation.comparison import gain
+from sbert_prune.registry.version import figures
 from sbert_prune.report.comparison import (
     Compared,
     comparison_chart,
@@ -54,9 +55,9 @@ def compare(context: Context, recipe: Recipe, sources: Mapping[str, SavedModel],
             for label, (name, source) in zip(ascii_uppercase, sources.items(), strict=False)
         ]
         Report(comparison_page(models, "compare.png"), {"compare.png": comparison_chart(models)}).log(run)
-        rows = [
-            {"model": model.label, "uri": model.uri, **model.measured.metrics(), **model.metrics} for model in models
-        ]
+        results = [(model, {**model.measured.metrics(), **model.metrics}) for model in models]
+        run.describe("\n".join(f"- {model.label}: {model.uri}, {figures(metrics)}" for model, metrics in results))
+        rows = [{"model": model.label, "uri": model.uri, **metrics} for model, metrics in results]
         run.log_json(rows, "compare.json")
     report_facts(
         models=rows,

@@ -28,7 +28,7 @@ from sbert_prune.metrics import RETENTION, STS_TEST
 from sbert_prune.models.tokenizer import load_tokenizer
 from sbert_prune.recipe.recipe import Recipe
 from sbert_prune.registry import versions as registry
-from sbert_prune.registry.version import REFERENCE, VARIANT
+from sbert_prune.registry.version import REFERENCE, VARIANT, figures
 from sbert_prune.report.charts import scatter
 from sbert_prune.report.comparison import worth_pruning
 from sbert_prune.report.curve import CURVE, point_of
@@ -65,7 +65,7 @@ def run_full(
     """
     inputs = inputs or load_inputs(recipe)
     silence_libraries()
-    with open_context(recipe.device, recipe.precision, force=force, keep_intermediate=keep_intermediate) as context:
+    with open_context(recipe, force=force, keep_intermediate=keep_intermediate) as context:
         echo(f"store {masked_uri(context.store.uri)}; {context.hardware}")
         registry.check_may_register(context.store, recipe.registered_model)
         expect_variants(context, [(seeded, inputs) for seeded in map(recipe.with_seed, seeds)] or [(recipe, inputs)])
@@ -151,6 +151,7 @@ def run_seeds(
         for use, rows in inputs.splits.items():
             run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
         Report(_page(seeds, made, scores)).log(run)
+        run.describe(f"{len(seeds)} seeds, each with a reference; means: {figures(_means(variants))}")
     report_facts(
         seeds=[
             {"seed": seed, "variant": facts_of(variant), "reference": facts_of(reference)}

@@ -125,6 +125,7 @@ def _publish(run: Run, points: list[Point], failures: dict[str, SbertPruneError]
         model = f"{knee.num_layers} layers ({', '.join(knee.strategies)}), {knee.version.uri}"
         bend = f"{model}: below it, the dev score falls faster than the size"
         run.set_tags({"knee": knee.version.uri})
+    run.describe(f"{len(points)} variants; knee of the curve: {bend}")
     missing = [f"not made  {name}: {error}" for name, error in failures.items()]
     rows = curve_rows(points)
     lines = "\n".join(f"- {line}" for line in (f"Knee: {bend}.", *missing))

@@ -177,7 +177,8 @@ def build(context: Context, recipe: Recipe, inputs: Inputs, reference: Reference
     metrics = evaluation.metrics
     if reference is None:
         metrics = metrics | {RETENTION: 1.0}  # the reference is its own measure
-    tags = _tags(context, recipe, inputs, reference) | {"evaluate_run_id": evaluation.run_id}
+    made_by = {**evaluation.conditions, "evaluate_run_id": evaluation.run_id}
+    tags = _tags(context, recipe, inputs, reference) | made_by
     version = register.register(context, recipe, model, metrics, tags, dev_pairs=evaluation.dev_pairs)
     report = _log_to_parent(context, evaluation, version)
     context.unfinished.discard(tags["variant_key"])

@@ -19,6 +19,7 @@ from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import (
     DEV_PAIRS_CHECKSUM,
     FILES_CHECKSUM,
+    RECORD,
     TAGS_CHECKSUM,
     digest_of_files,
     digest_of_text,
@@ -245,6 +246,13 @@ def _find_any_run(store: Store, run_id: str) -> LoggedRun | None:
 
 def _check_lineage(version: Version, run: LoggedRun | None) -> Iterator[Finding]:
     """Check that the version's tags record its lineage without its run."""
+    if RECORD.removeprefix(TAG) in version.tags:
+        advice = "restore the tag from a backup of the store"
+        yield Finding(
+            f"version {version.version}",
+            f"its tag {RECORD} cannot be read, which is most of what is known of it",
+            advice,
+        )
     missing = [key for key in _LINEAGE if key not in version.tags]
     if not missing:
         return

@@ -95,7 +95,7 @@ def _delete(leftover: Leftover) -> Leftover:
 def _models(store: Store) -> Iterator[Leftover]:
     """Find models that one of our steps has logged and no version of any registered model needs."""
     with store_errors("The logged models cannot be listed"):
-        models = list(pages(lambda token: store.client.search_logged_models([store.experiment_id], page_token=token)))
+        models = list(pages(lambda token: store.client.search_logged_models(store.experiment_ids, page_token=token)))
         steps = {
             run_id: _step(store, run_id) for run_id in {model.source_run_id for model in models if model.source_run_id}
         }

@@ -11,9 +11,11 @@ from sbert_prune.registry import promotion
 from sbert_prune.registry.history import PRODUCTION, REFUSED, STAGING, Event, append, truncate
 from sbert_prune.registry.listing import list_all
 from sbert_prune.registry.policy import Decision, decide
+from sbert_prune.registry.version import figures
 from sbert_prune.registry.versions import STAGE_ALIASES, find_version
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.runs import open_run
+from sbert_prune.tracking.store import in_experiment_of
 
 if TYPE_CHECKING:
     from sbert_prune.registry.policy import Policy
@@ -57,15 +59,16 @@ def promote(requested: Requested, policy: Policy) -> list[str]:
         promotion.catch_up(store, listing)
         decision = decide(store, listing.versions, chosen, policy)
         _check_stage(store, decision, stage)
+        there = in_experiment_of(store, (decision.chosen or listing.versions[-1]).run_id)
         with open_run(
-            store, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}
+            there, f"promote {name} to {stage}", {"step": "promote", "registered_model": name, "stage": stage}
         ) as run:
             passes = decision.chosen is not None and (requested.force or not decision.refusals)
             _log(run, decision, policy, "promoted" if passes else "refused")
             if decision.chosen is not None and passes:
                 why = _reason(decision, requested.reason)
                 result = promotion.promote(store, listing, decision.chosen, stage, reason=why, numbers=decision.numbers)
-                describe_all(store, name, listing.versions)
+                describe_all(there, name, listing.versions)
                 return _lines(decision.chosen, stage, why, result)
             _record_refusal(store, name, stage, decision)
         raise RefusedError(_refusal(name, decision, stage))
@@ -75,11 +78,13 @@ def roll_back(name: str, reason: str) -> list[str]:
     """Give Production back to the version that had it before; return the report line by line."""
     with open_store(records=True, artifacts=False) as store:
         listing = list_all(store, name, must_exist=True)
-        with open_run(store, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
+        there = in_experiment_of(store, listing.versions[-1].run_id)
+        with open_run(there, f"rollback {name}", {"step": "rollback", "registered_model": name}) as run:
             target, result = promotion.roll_back(store, listing, reason)
             moved = {"version": target.version, "before": result.before or "none"}
             run.set_tags({"outcome": "rolled back", "reason": reason[:4000], **moved})
-            describe_all(store, name, listing.versions)
+            run.describe(f"Production is back from version {moved['before']} to {target.uri}: {reason}")
+            describe_all(there, name, listing.versions)
         return _lines(target, PRODUCTION, reason, result)
 
 
@@ -100,7 +105,9 @@ def _log(run: Run, decision: Decision, policy: Policy, outcome: str) -> None:
     run.log_params({key: f"{value:g}" for key, value in limits.items() if value is not None})
     version = {"version": decision.chosen.version, "model": decision.chosen.uri} if decision.chosen else {}
     run.set_tags({"outcome": outcome, "reason": decision.reason[:4000], **version})
-    run.log_metrics(decision.numbers)
+    about = f"{decision.chosen.uri} ({figures(decision.numbers)})" if decision.chosen else "No version"
+    why = "; ".join(decision.refusals) if outcome == "refused" else ""
+    run.describe(f"{about} was {outcome}: {why or decision.reason}")
     if decision.refusals:
         run.log_text("\n".join(decision.refusals) + "\n", "refusals.txt")
 

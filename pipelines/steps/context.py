@@ -14,6 +14,7 @@ from pipelines.progress import begin_step
 from pipelines.steps.checkpointing import Unfinished
 from sbert_prune.errors import TrackingError, UnrecordedError
 from sbert_prune.report.descriptions import describe
+from sbert_prune.tracking.experiment import DEFAULT
 from sbert_prune.tracking.orphans import close_orphans
 from sbert_prune.tracking.reach import check_artifacts
 from sbert_prune.tracking.runs import Run, open_run
@@ -88,6 +89,7 @@ class Context:
             settings = recipe.flat() | {key: tags[key] for key in ("seed",) if key in tags}
             run.log_params({f"recipe.{key}": value for key, value in settings.items()})
             run.log_json(recipe.model_dump(mode="json"), "recipe.json")
+            run.describe(f"{recipe.about or 'A recipe of your own'} ({recipe.name}, base {recipe.base_model})")
             yield replace(self, parent=run, workspace=Path(folder)), run
 
 
@@ -103,14 +105,11 @@ def _recipe_tags(recipe: Recipe) -> dict[str, str]:
 
 
 @contextmanager
-def open_context(
-    device: str, precision: str, *, force: bool = False, keep_intermediate: bool = False
-) -> Iterator[Context]:
+def open_context(recipe: Recipe, *, force: bool = False, keep_intermediate: bool = False) -> Iterator[Context]:
     """Open the store, choose the hardware, and yield a context with a temporary folder.
 
     Args:
-        device: The recipe's device, such as "auto" or "cpu".
-        precision: The recipe's precision, such as "auto" or "float32".
+        recipe: Names the experiment, the device and the precision.
         force: Whether steps run again although they have a result.
         keep_intermediate: Whether the models between the steps are logged as well.
 
@@ -118,9 +117,9 @@ def open_context(
         UnrecordedError: The store failed after some steps had finished; their results are kept.
     """
     warn_if_busy()
-    hardware = choose_hardware(device, precision)
+    hardware = choose_hardware(recipe.device, recipe.precision)
     unfinished = Unfinished(own_folder() / "unfinished")
-    with open_store(records=True) as store:
+    with open_store(records=True, experiment=recipe.name) as store:
         try:
             with TemporaryDirectory(prefix="sbert-prune-") as folder:
                 yield Context(
@@ -137,7 +136,9 @@ def open_context(
 
 
 @contextmanager
-def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = True) -> Iterator[Store]:
+def open_store(
+    *, records: bool = False, artifacts: bool = True, writes: bool = True, experiment: str = DEFAULT
+) -> Iterator[Store]:
     """Connect to the store; deliver at the start what an earlier command could not record, and at the end the rest.
 
     Runs that killed commands left open are closed.
@@ -146,11 +147,12 @@ def open_store(*, records: bool = False, artifacts: bool = True, writes: bool = 
         records: Refuse a store in which no run can be recorded, or no artifact stored.
         artifacts: Whether the command reads or writes artifacts, so that it cannot work without them.
         writes: Whether the command cannot work without writing to the store.
+        experiment: The name of the experiment, unless the environment chooses another.
 
     Raises:
         TrackingError: The store does not answer, or it refuses runs.
     """
-    store = connect(notify=echo, writes=writes)
+    store = connect(notify=echo, writes=writes, experiment=experiment)
     if store.problem is not None and records:
         raise TrackingError(str(store.problem))
     if artifacts and store.problem is None:

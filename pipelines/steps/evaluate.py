@@ -25,17 +25,19 @@ from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
 from sbert_prune.evaluation.diagnostics import Evidence, find_diagnostics
 from sbert_prune.evaluation.efficiency.flops import measure_flops
 from sbert_prune.evaluation.efficiency.speed import measure_speed
+from sbert_prune.evaluation.efficiency.timing import DISTURBED, MACHINE
 from sbert_prune.evaluation.embeddings import embed_once
 from sbert_prune.evaluation.measures import Measured, measure_all
 from sbert_prune.evaluation.sts import StsMeasure
 from sbert_prune.inputs.texts import data_record
 from sbert_prune.layer_analysis.anatomy import inspect_layers
-from sbert_prune.metrics import STS_TEST, headlines
+from sbert_prune.metrics import STS_TEST, headlines, without_intervals
 from sbert_prune.models.roundtrip import reload_in_fresh_process
 from sbert_prune.models.saved_model import lineage_of
 from sbert_prune.models.sentence import PROBES, as_sentence_model, embed, save_sentence_model
+from sbert_prune.registry.version import figures
 from sbert_prune.system.command_line import command_line
-from sbert_prune.tracking.store import finished_runs, read_artifact
+from sbert_prune.tracking.store import TAG, finished_runs, read_artifact
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from pipelines.steps.context import Context
     from pipelines.steps.rivals import Rivals
     from sbert_prune.data.rows import RowSet, StsRow
+    from sbert_prune.evaluation.efficiency.speed import Speed
     from sbert_prune.evaluation.embeddings import Embedded
     from sbert_prune.models.saved_model import SavedModel
     from sbert_prune.recipe.recipe import Recipe
@@ -62,11 +65,13 @@ class EarlierEvaluation:
         metrics: Those that versions are compared by.
         run_id: The run of that evaluation.
         dev_pairs: The model's score of each dev pair, as text; None without dev pairs.
+        conditions: The conditions of its absolute times, as tags.
     """
 
     metrics: dict[str, float]
     run_id: str
     dev_pairs: str | None
+    conditions: dict[str, str]
 
 
 def evaluation_tags(recipe: Recipe, source: SavedModel, exam: Exam) -> dict[str, str]:
@@ -92,11 +97,12 @@ def find_earlier(
         metrics=headlines(run.data.metrics),
         run_id=run.info.run_id,
         dev_pairs=dev_pairs.decode() if dev_pairs is not None else None,
+        conditions={key: run.data.tags[TAG + key] for key in (MACHINE, DISTURBED) if TAG + key in run.data.tags},
     )
-    tags = evaluation_tags(recipe, source, exam) | {"reused_from": earlier.run_id}
+    tags = evaluation_tags(recipe, source, exam) | {"reused_from": earlier.run_id} | earlier.conditions
     with context.step("evaluate", tags, recipe, reads=READS) as new_run:
         echo(f"step evaluate: the same was judged by run {earlier.run_id}, which is reused (force=true repeats it)")
-        new_run.log_metrics(earlier.metrics, model_id=logged_id(source))
+        _log_metrics(new_run, earlier.metrics, source)
         if earlier.dev_pairs is not None:
             store_dev_pairs(context.store, source, earlier.dev_pairs)
     return earlier
@@ -129,6 +135,8 @@ def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, r
             measured = _measure(recipe, source, model, measures)
         rivals_measured, base, notes = _measure_rivals(context, recipe, rivals, measures)
         efficiency = _measure_efficiency(model, base, exam, measures)
+        run.set_tags(efficiency.speed.conditions.tags)
+        warn_of_disturbance(efficiency.speed)
         if recipe.mteb:
             measured |= _run_mteb(context, recipe, run, model)
         judgement = Judgement(measured | Measured(notes=notes), rivals_measured)
@@ -140,7 +148,7 @@ def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, r
         if context.parent is None:  # a longer command measures memory where it registers
             metrics |= _measure_memory(context, source, model.cpu())
         refuse_non_finite(metrics)
-        run.log_metrics(metrics, model_id=logged_id(source))
+        _log_metrics(run, metrics, source)
         dev_pairs = _log_dev_pairs(context.store, recipe, run, source, model, exam=exam)
         diagnostics = tuple(find_diagnostics(_evidence(source, judgement, metrics, rivals)))
         verdict = Verdict(source, judgement, efficiency, diagnostics, headlines(metrics), run.run_id, dev_pairs)
@@ -150,6 +158,14 @@ def evaluate(context: Context, recipe: Recipe, source: SavedModel, exam: Exam, r
         report_of(verdict, metrics, next_step).log(run)
     echo(*(f"diagnostic: {diagnostic}" for diagnostic in diagnostics))
     return verdict
+
+
+def _log_metrics(run: Run, metrics: dict[str, float], source: SavedModel) -> None:
+    """Log the metrics, and all but the intervals on the logged model."""
+    values = without_intervals(metrics)
+    run.log_metrics(values, model_id=logged_id(source))
+    run.log_metrics({name: value for name, value in metrics.items() if name not in values})
+    run.describe(f"{source.uri}: {figures(metrics)}" if logged_id(source) else figures(metrics))
 
 
 def _log_dev_pairs(
@@ -183,6 +199,7 @@ def size_and_speed(
     model, other = (as_sentence_model(saved, recipe).to(device) for saved in (source, base))
     other.max_seq_length = min(other.max_seq_length, model.max_seq_length)
     speed = measure_speed(model, None if source is base else other, measures.sentences)
+    warn_of_disturbance(speed)
     return size_metrics(model, source) | speed.metrics()
 
 
@@ -244,6 +261,12 @@ def _measure_efficiency(
         base_layers=inspect_layers(base, pairs.rows) if base is not None else None,
         split=split,
     )
+
+
+def warn_of_disturbance(speed: Speed) -> None:
+    """Print a line where other programs have slowed a measurement."""
+    if disturbance := speed.conditions.disturbance:
+        echo(f"warning: {disturbance}: the speed-up holds, as both models were timed in turn, the latencies do not")
 
 
 def _run_mteb(context: Context, recipe: Recipe, run: Run, model: SentenceTransformer) -> Measured:

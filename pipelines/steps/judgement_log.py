@@ -79,6 +79,11 @@ class Verdict:
     run_id: str
     dev_pairs: str | None
 
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The conditions of its absolute times, as tags."""
+        return self.efficiency.speed.conditions.tags
+
     @cached_property
     def pictures(self) -> dict[str, bytes]:
         """The pictures by file name, drawn once for all runs that log them."""

@@ -10,9 +10,11 @@ from pipelines.steps.reuse import OUTPUT, result_folder
 from sbert_prune.errors import RoundTripError
 from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.inputs.texts import data_record
+from sbert_prune.metrics import without_intervals
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.saved_model import SavedModel
 from sbert_prune.models.sentence import save_sentence_model
+from sbert_prune.registry.version import caption, figures
 from sbert_prune.tracking.logged_models import LOGGED, log_model
 
 if TYPE_CHECKING:
@@ -89,7 +91,8 @@ def publish(run: Run, version: Version, inputs: Inputs) -> None:
     for use, rows in inputs.splits.items():
         run.log_data(data_record(rows), "training" if use.endswith("train") else "testing")
     run.log_output(version.tags["model_id"])
-    run.log_metrics(version.metrics)
+    run.log_metrics(without_intervals(version.metrics))
+    run.describe(f"{version.uri}, {caption(version)}")
 
 
 def save(context: Context, recipe: Recipe, run: Run, variant: Variant, *, key: str) -> SavedModel:
@@ -107,7 +110,11 @@ def save(context: Context, recipe: Recipe, run: Run, variant: Variant, *, key: s
     context.unfinished.finish(key, run.run_id)
     saved = SavedModel(str(folder), None, inspect_checkpoint(folder))
     run.log_text(lineage.model_dump_json(indent=2), "pruning.json")
-    run.log_metrics(size_metrics(model, saved))
+    sizes = size_metrics(model, saved)
+    run.log_metrics(sizes)
+    trained = "".join(f", {record.phase}" for record in lineage.phases)
+    kept = f"layers {lineage.selection} of {lineage.base.depth} ({lineage.strategy})"
+    run.describe(f"{kept}{trained}: {figures(sizes)}")
     if context.parent is not None and not context.keep_intermediate:
         return saved
     model_id = log_model(run, recipe.registered_model, model, folder, lineage_tags(lineage))

@@ -12,7 +12,8 @@ from pipelines.steps.keys import EXAM_TAGS
 from pipelines.steps.records import lineage_tags, logged_id, refuse_non_finite
 from sbert_prune.errors import TrackingError
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
-from sbert_prune.metrics import headlines
+from sbert_prune.evaluation.efficiency.timing import DISTURBED, MACHINE
+from sbert_prune.metrics import headlines, without_intervals
 from sbert_prune.models.checkpoint import inspect_checkpoint
 from sbert_prune.models.lineage import FILE_NAME as LINEAGE
 from sbert_prune.models.lineage import Lineage
@@ -26,6 +27,7 @@ from sbert_prune.registry.version import (
     REFERENCE,
     VARIANT,
     Version,
+    caption,
     digest_of_files,
     digest_of_text,
 )
@@ -74,7 +76,8 @@ class RecordedEvaluation:
     @classmethod
     def of(cls, evaluation: Verdict | EarlierEvaluation, made_on: Mapping[str, str]) -> Self:
         """Return the record of an evaluation that was made on what these tags say."""
-        return cls(evaluation.metrics, {**made_on, "evaluate_run_id": evaluation.run_id}, evaluation.dev_pairs)
+        tags = {**made_on, **evaluation.conditions, "evaluate_run_id": evaluation.run_id}
+        return cls(evaluation.metrics, tags, evaluation.dev_pairs)
 
 
 def find_evaluation(context: Context, source: SavedModel, like: Mapping[str, str]) -> RecordedEvaluation | None:
@@ -87,7 +90,7 @@ def find_evaluation(context: Context, source: SavedModel, like: Mapping[str, str
     """
     for run in finished_runs(context.store, "fingerprint", source.checkpoint.fingerprint()):
         tags = {key.removeprefix(TAG): value for key, value in run.data.tags.items()}
-        made_on = {key: tags[key] for key in EXAM_TAGS if key in tags}
+        made_on = {key: tags[key] for key in (*EXAM_TAGS, MACHINE, DISTURBED) if key in tags}
         if tags.get("step") == "evaluate" and _on_same_pairs(made_on, like):
             dev_pairs = read_artifact(context.store, tags.get("reused_from", run.info.run_id), FILE_NAME)
             return RecordedEvaluation(
@@ -209,7 +212,7 @@ def register(
             reloaded, stored = reload_in_fresh_process(folder, embed(model, PROBES)), inspect_checkpoint(folder)
             files = digest_of_files(fetch_files(f"models:/{model_id}"))
             final = {**metrics, **reloaded.metrics()}
-            run.log_metrics(final, model_id=model_id)
+            run.log_metrics(without_intervals(final), model_id=model_id)
             extra = {
                 "model_id": model_id,
                 "model_sha256": stored.sha256(),
@@ -223,7 +226,9 @@ def register(
             refuse_non_finite(final)
             role = VARIANT if lineage.selection.dropped or lineage.trim else REFERENCE
             draft = Version(name, "", run.run_id, "None", model_tags | extra | {"role": role} | dict(tags), final)
-            return registry.register(context.store, draft, model_id)
+            version = registry.register(context.store, draft, model_id)
+            run.describe(f"{version.uri}, {caption(version)}; reloaded in a fresh process with equal embeddings")
+            return version
 
 
 def _folder_with_lineage(context: Context, source: SavedModel, model: SentenceTransformer, lineage: Lineage) -> Path:

@@ -61,6 +61,7 @@ def record_reuse(context: Context, recipe: Recipe, step: str, finished: Finished
     tags = {"reused_from": finished.run_id}
     with context.step(step, tags, recipe, reads=()) as run:
         echo(f"step {step}: the same was done by run {finished.run_id}, its result is reused (force=true repeats it)")
+        run.describe(f"The same was done by run {finished.run_id}: its result is reused.")
         if finished.model.uri.startswith("models:/"):
             run.log_output(finished.model.uri.removeprefix("models:/"))
     return finished.model

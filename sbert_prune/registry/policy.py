@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from sbert_prune.evaluation.bootstrap import MARGIN
+from sbert_prune.evaluation.efficiency.timing import DISTURBED, MACHINE, conditions_on
 from sbert_prune.metrics import LATENCY, RETENTION, ROUNDTRIP, SIZE, STS_DEV, STS_TEST
 from sbert_prune.registry.candidate import candidate_factory, check_quality
 from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.promotion import holder
 from sbert_prune.system.command_line import command_line
+from sbert_prune.system.limits import this_machine
 from sbert_prune.tracking.logged_models import has_bytes
 
 if TYPE_CHECKING:
@@ -51,8 +55,9 @@ def shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
 
 
 def _recorded_shortcomings(candidate: Candidate, policy: Policy) -> list[str]:
-    metrics = candidate.version.metrics
-    return [*_check_roundtrip(metrics), *_check_limits(metrics, policy)]
+    version = candidate.version
+    latency = _check_conditions(version) if policy.max_latency_ms is not None else []
+    return [*_check_roundtrip(version.metrics), *_check_limits(version.metrics, policy), *latency]
 
 
 def _is_clearly_worse(candidate: Candidate, margin: float) -> bool:
@@ -90,6 +95,22 @@ def _check_limits(metrics: Mapping[str, float], policy: Policy) -> list[str]:
         measured = f"is {metrics[RETENTION]:.4f}" if RETENTION in metrics else "was not measured"
         reasons.append(f"min_retention={policy.min_retention:g}: {RETENTION} {measured}")
     return reasons
+
+
+def _check_conditions(version: Version) -> list[str]:
+    """Return why a version's latency says nothing about this machine; an empty list where it was measured like now."""
+    if LATENCY not in version.metrics:
+        return []
+    place, disturbed = version.tags.get(MACHINE), version.tags.get(DISTURBED, "no")
+    threads = conditions_on(torch.device("cpu")).threads
+    here = place is not None and place.startswith(this_machine() + ", ") and place.endswith(f" {threads} threads")
+    if here and disturbed == "no":
+        return []
+    there = place or "a machine that is not recorded"
+    found = disturbed if here else f"measured on {there}, this is {this_machine()}, {threads} threads"
+    evaluate = command_line("evaluate", model=version.uri, force="true")
+    again = f"{evaluate}, then {command_line('register', model=version.uri)}"
+    return [f"max_latency_ms: its {LATENCY} does not compare, {found}. Measure it here: {again}"]
 
 
 def _not_comparable(chosen: Version, champion: Version) -> list[str]:

@@ -17,7 +17,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.metrics import STS_TEST
-from sbert_prune.registry.version import REFERENCE, TAGS_CHECKSUM, Version, caption, digest_of_tags
+from sbert_prune.registry.version import (
+    REFERENCE,
+    TAGS_CHECKSUM,
+    Version,
+    caption,
+    changed_tags,
+    digest_of_tags,
+    pack_tags,
+    unpack_tags,
+)
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.creation import create_once, delete_once, is_server
 from sbert_prune.tracking.delivery import FAULTS, first_line
@@ -43,9 +52,9 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
 
     Lineage and metrics become tags, so that they outlive the run. Raises TrackingError.
     """
-    request_id = store.request_ids.next()
-    numbered = replace(draft, tags={**draft.tags, REQUEST_ID.removeprefix(TAG): request_id})
-    values, client = _as_tags(numbered), store.client
+    request_id, request_tag = store.request_ids.next(), REQUEST_ID.removeprefix(TAG)
+    numbered = replace(draft, tags={**draft.tags, request_tag: request_id})
+    values, client = pack_tags(_as_tags(numbered)), store.client
 
     def create() -> str:
         created = client.create_model_version(
@@ -54,8 +63,9 @@ def register(store: Store, draft: Version, model_id: str) -> Version:
         return str(created.version)
 
     def find() -> list[str]:
-        query = f"name={_quoted(draft.name)} and tags.`{REQUEST_ID}`='{request_id}'"
-        return sorted((str(version.version) for version in client.search_model_versions(query)), key=int)
+        query = f"name={_quoted(draft.name)} and run_id={_quoted(draft.run_id)}"
+        entries = map(_parse, pages(lambda token: client.search_model_versions(query, page_token=token)))
+        return sorted((entry.version for entry in entries if entry.tags.get(request_tag) == request_id), key=int)
 
     with store_errors(f"No version of {draft.name} could be registered"):
         _ensure_model(client, draft.name)
@@ -204,7 +214,7 @@ def _quoted(value: str) -> str:
 
 
 def _parse(entry: Any) -> Version:
-    raw: dict[str, str] = dict(entry.tags)
+    raw = unpack_tags(entry.tags)
     ours = {key.removeprefix(TAG): value for key, value in raw.items() if key.startswith(TAG)}
     metrics = {key: number for key, value in raw.items() if "/" in key and (number := _number(value)) is not None}
     if ours and (logged := LOGGED.fullmatch(str(entry.source))):
@@ -262,7 +272,8 @@ def restore(store: Store, version: Version, metrics: Mapping[str, float], tags: 
     values = {TAG + key: value for key, value in tags.items()} | {key: _text(value) for key, value in metrics.items()}
     changed = replace(version, tags={**version.tags, **tags}, metrics={**version.metrics, **metrics})
     with store_errors(f"{version.uri} could not be changed"):
-        for key, value in values.items():
+        stored = store.client.get_model_version(version.name, version.version).tags
+        for key, value in changed_tags(stored, values).items():
             store.client.set_model_version_tag(version.name, version.version, key, value)
         store.client.update_model_version(version.name, version.version, caption(changed))
     return changed

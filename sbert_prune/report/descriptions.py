@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from sbert_prune.metrics import RETENTION, STS_DEV, STS_TEST
-from sbert_prune.registry.versions import SHOWN, versions
+from sbert_prune.evaluation.bootstrap import MARGIN
+from sbert_prune.metrics import RETENTION, SIZE, SPEEDUP, STS_DEV, STS_TEST
+from sbert_prune.registry.version import REFERENCE, TRIAL, VARIANT
+from sbert_prune.registry.versions import SHOWN, look_up, versions
 from sbert_prune.report.tables import metric_with_interval, table
 from sbert_prune.system.command_line import command_line
+from sbert_prune.tracking.runs import NOTE
 from sbert_prune.tracking.store import store_errors
+from sbert_prune.training.phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +24,15 @@ if TYPE_CHECKING:
 LONGEST = 4_500
 """Maximum number of characters; MLflow's databases allow 5,000."""
 
-_HEADER = ("version", "layers", "strategy", "size", "speed", "dev", "test", "of the reference")
-_SIZE, _SPEEDUP = "size/disk_mb", "speed/speedup"
+_HEADER = ("version", "layers", "strategy", "phases", "size", "speed", "dev", "test", "of the reference")
+_TITLES = ("champion", "challenger", "previous")
 
 
 def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str], *, longest: int = LONGEST) -> str:
-    """Return the aliases, then a table of the versions, the smallest first, as many as fit.
+    """Return the aliases, then a table of references and variants, as many as fit, then a line for each search.
+
+    The versions with an alias and the newest reference come first, then the variants whose recorded dev score is within
+    the policy's margin of their reference's, the smallest first; then the others, by dev score.
 
     Args:
         name: Name of the registered model.
@@ -36,33 +44,65 @@ def catalogue(name: str, versions: Sequence[Version], aliases: Mapping[str, str]
         f"**{alias}** is [version {number}]({_address(name, number)})" for alias, number in sorted(aliases.items())
     ]
     intro = ", ".join(alias_links) or f"No version is promoted yet: `{command_line('promote')}`"
-    ordered = sorted(versions, key=lambda version: (version.metrics.get(_SIZE, float("inf")), int(version.version)))
-    alias_of_version = {number: alias for alias, number in aliases.items()}
+    holds = {number: alias for alias, number in aliases.items()}
+    ordered = _ordered([entry for entry in versions if not entry.is_trial or entry.version in holds], holds)
+    trials = [entry for entry in versions if entry.is_trial and entry.version not in holds]
+    searches = "\n".join(_search_lines(trials))
     shown = len(ordered)
     while True:
-        rows = [_row(name, version, alias_of_version) for version in ordered[:shown]]
-        more = f"\n\nand {len(ordered) - shown:,} larger ones" if shown < len(ordered) else ""
-        text = f"{intro}.\n\n{table(_HEADER, rows)}{more}\n"
+        rows = [_row(name, version, holds) for version in ordered[:shown]]
+        more = f"\n\nand {len(ordered) - shown:,} more" if shown < len(ordered) else ""
+        text = f"{intro}.\n\n{table(_HEADER, rows)}{more}\n\n{searches}\n"
         if len(text) <= longest or shown == 0:
             return text
         shown = min(shown - 1, shown * longest // len(text))
 
 
+def _ordered(versions: Sequence[Version], holds: Mapping[str, str]) -> list[Version]:
+    references = [version for version in versions if version.is_reference]
+    dev_of = {version.tags.get("reference_key"): version.metrics.get(STS_DEV, math.inf) for version in references}
+    newest = references[-1].version if references else None
+
+    def rank(version: Version) -> tuple[float, ...]:
+        if version.version in holds:
+            return (0, _TITLES.index(holds[version.version]) if holds[version.version] in _TITLES else len(_TITLES))
+        if version.is_reference:
+            return (1,) if version.version == newest else (4, -int(version.version))
+        dev, size = version.metrics.get(STS_DEV, -math.inf), version.metrics.get(SIZE, math.inf)
+        is_good = dev >= dev_of.get(version.tags.get("reference_key"), math.inf) - MARGIN
+        return (2, size, -dev) if is_good else (3, -dev, size)
+
+    return sorted(versions, key=rank)
+
+
+def _search_lines(trials: Sequence[Version]) -> list[str]:
+    """Return a line for each search with the number of its trials and their range of dev scores."""
+    searches: dict[str, list[float]] = {}
+    for trial in trials:
+        name = trial.tags.get("study", trial.tags.get("parent_run_id", "unknown"))
+        searches.setdefault(name, []).append(trial.metrics.get(STS_DEV, math.nan))
+    return [
+        f"- {len(scores)} trials of search `{name}`, dev {min(scores):.4f} to {max(scores):.4f}"
+        for name, scores in searches.items()
+    ]
+
+
 def _row(name: str, version: Version, titles: Mapping[str, str]) -> tuple[str, ...]:
     tags, metrics = version.tags, version.metrics
-    role = (
-        " (reference)" if version.is_reference else f" ({titles[version.version]})" if version.version in titles else ""
-    )
+    about = [titles[version.version]] if version.version in titles else []
+    about += ["reference"] * version.is_reference + ["no files"] * version.has_no_files
 
     def formatted(metric: str, template: str) -> str:
         return template.format(metrics[metric]) if metric in metrics else "-"
 
+    described = f" ({', '.join(about)})" if about else ""
     return (
-        f"[{version.version}]({_address(name, version.version)}){role}",
+        f"[{version.version}]({_address(name, version.version)}){described}",
         f"{tags.get('kept_layers', '-')} of {tags.get('depth', '-')}",
         tags.get("strategy", "-"),
-        formatted(_SIZE, "{:.1f} MB"),
-        formatted(_SPEEDUP, "{:.2f}x"),
+        "+".join(phase for key in tags if (phase := key.removesuffix("_digest")) != key and phase in PHASES) or "-",
+        formatted(SIZE, "{:.1f} MB"),
+        formatted(SPEEDUP, "{:.2f}x"),
         formatted(STS_DEV, "{:.4f}"),
         metric_with_interval(metrics, STS_TEST),
         formatted(RETENTION, "{:.1%}"),
@@ -74,7 +114,6 @@ def _address(name: str, number: str) -> str:
     return f"#/models/{name.replace(' ', '%20')}/versions/{number}"
 
 
-_NOTE = "mlflow.note.content"
 _BEGIN, _END = "<!-- written by sbert-prune -->", "<!-- end of what sbert-prune wrote -->"
 _MOST = 4_900
 _MAX_PER_MODEL = 1_400  # an experiment can have several registered models
@@ -94,14 +133,22 @@ def describe(store: Store, name: str, listed: Sequence[Version] | None = None) -
     with store_errors(f"The descriptions of {name} could not be updated"):
         registered = store.client.get_registered_model(name)
         aliases = {alias: str(number) for alias, number in registered.aliases.items()}
-        newest = versions(store, name, newest=SHOWN) if listed is None else listed[-SHOWN:]
-        intro = "Variants of one recipe." if len(newest) < SHOWN else f"The newest {SHOWN} variants of one recipe."
+        newest = _newest(store, name, aliases) if listed is None else listed
         text = catalogue(name, newest, aliases)
-        store.client.update_registered_model(name, _put(registered.description or "", "", f"{intro}\n\n{text}"))
-        note = store.client.get_experiment(store.experiment_id).tags.get(_NOTE, "")
+        store.client.update_registered_model(name, _put(registered.description or "", "", text))
+        note = store.client.get_experiment(store.experiment_id).tags.get(NOTE, "")
         heading = f"### [{name}](#/models/{name.replace(' ', '%20')})"
         short = catalogue(name, newest, aliases, longest=_MAX_PER_MODEL)
-        store.client.set_experiment_tag(store.experiment_id, _NOTE, _put(note, f" {name}", f"{heading}\n\n{short}"))
+        store.client.set_experiment_tag(store.experiment_id, NOTE, _put(note, f" {name}", f"{heading}\n\n{short}"))
+
+
+def _newest(store: Store, name: str, aliases: Mapping[str, str]) -> list[Version]:
+    """Return the newest versions of each role, and those with an alias, oldest first."""
+    of_roles = [versions(store, name, tagged={"role": role}, newest=SHOWN) for role in (REFERENCE, VARIANT, TRIAL)]
+    by_number = {int(version.version): version for entries in of_roles for version in entries}
+    missing = [number for number in aliases.values() if int(number) not in by_number]
+    by_number |= {int(number): entry for number in missing if (entry := look_up(store, name, number)) is not None}
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def _put(before: str, mark: str, text: str) -> str:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MEMORY_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Limit and usage in version 2 and version 1 of control groups."""
@@ -84,3 +93,30 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+@cache
+def this_machine() -> str:
+    """Return the processor and the number of cores of this machine."""
+    named = None
+    with suppress(OSError):
+        named = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    name = named[1].strip() if named else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count() or 1} cores"
+
+
+def count_others() -> Callable[[], float]:
+    """Return a function that returns how many cores other processes have used since now, on average."""
+
+    def read() -> tuple[float, float]:
+        times, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "guest", 0.0)
+        return time.monotonic(), sum(times) - idle - own.user - own.system
+
+    began_s, before = read()
+
+    def used() -> float:
+        now_s, now = read()
+        return float(max(0.0, now - before) / max(now_s - began_s, 1e-9))
+
+    return used

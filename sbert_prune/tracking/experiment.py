@@ -38,13 +38,20 @@ class Problem:
         return f"{self.found}. {self.advice}"
 
 
-def chosen_experiment() -> tuple[str | None, str]:
+DEFAULT = "Default"
+"""The experiment that every store of MLflow has."""
+
+
+def chosen_experiment(name: str = DEFAULT) -> tuple[str | None, str]:
     """Return the id of the experiment that the environment chooses, or None, and the name that counts then.
 
     An empty variable is one that is not set.
+
+    Args:
+        name: The name that counts where the environment chooses none.
     """
-    experiment_id, name = (os.environ.get(f"MLFLOW_EXPERIMENT_{key}", "") for key in ("ID", "NAME"))
-    return experiment_id.strip() or None, name if name.strip() else "Default"
+    experiment_id, named = (os.environ.get(f"MLFLOW_EXPERIMENT_{key}", "") for key in ("ID", "NAME"))
+    return experiment_id.strip() or None, named if named.strip() else name
 
 
 def unknown(experiment_id: str) -> Problem:

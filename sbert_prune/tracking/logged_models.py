@@ -85,7 +85,7 @@ def _create(run: Run, name: str, params: Mapping[str, str]) -> LoggedModel:
             store.experiment_id, name, run.run_id, tags={REQUEST_ID: request_id}, params=dict(params)
         ),
         lambda: sorted(
-            store.client.search_logged_models([store.experiment_id], f"tags.`{REQUEST_ID}` = '{request_id}'"),
+            store.client.search_logged_models(store.experiment_ids, f"tags.`{REQUEST_ID}` = '{request_id}'"),
             key=lambda model: model.creation_timestamp,
         ),
     )
@@ -98,14 +98,14 @@ def newest_pending_models(store: Store) -> list[LoggedModel]:
 
     MLflow cannot search for the status in all databases.
     """
-    return _pending(store.client.search_logged_models([store.experiment_id], max_results=_NEWEST))
+    return _pending(store.client.search_logged_models(store.experiment_ids, max_results=_NEWEST))
 
 
 def pending_models_of(store: Store, command: str) -> list[LoggedModel]:
     """Return the logged models that a command's requests created, but it did not finish. Raises MLflow's errors."""
     query = f"tags.`{REQUEST_ID}` LIKE '{command}-%'"
     return _pending(
-        pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))
+        pages(lambda token: store.client.search_logged_models(store.experiment_ids, query, page_token=token))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.delivery import DEAD, ERROR, FAULTS
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import LOGGED, delete_model, newest_pending_models
-from sbert_prune.tracking.store import HEARTBEAT, TAG, pages, store_errors
+from sbert_prune.tracking.store import EMPTY, HEARTBEAT, TAG, find_runs, pages, store_errors
 from sbert_prune.tracking.store_uri import sqlite_path
 
 if TYPE_CHECKING:
@@ -109,11 +110,16 @@ class ClosedOrphans:
 def close_orphans(store: Store) -> ClosedOrphans:
     """Close the runs of processes that ended without closing them, and delete models that were never registered.
 
+    Runs of MLflow's launcher in which a command recorded nothing are deleted as well.
+
     These are models of such runs, and of failed ones that could not delete their models themselves. A run whose end is
     queued has ended well: it is left to the delivery of its end.
 
     Raises TrackingError.
     """
+    with suppress(*FAULTS):  # a user who may not delete leaves them
+        for run in find_runs(store, f"attributes.status != 'RUNNING' and tags.`{EMPTY}` = 'true'"):
+            store.client.delete_run(run.info.run_id)
     with store_errors("The orphans of killed commands could not be cleaned up"):
         ending = store.outbox.queued_ends()  # read first: an end that is delivered meanwhile is in the store then
         orphans = [run for run in _open_runs(store) if _is_orphan(run) and run.info.run_id not in ending]
@@ -154,12 +160,12 @@ def _failed_runs(store: Store) -> list[LoggedRun]:
     ended = "attributes.status != 'RUNNING' and attributes.status != 'FINISHED'"
     query = f"{ended} and tags.`{HEARTBEAT}` LIKE '%' and tags.`{TAG}step` != 'trial'"
     newest = ["attributes.start_time DESC"]
-    return list(store.client.search_runs([store.experiment_id], query, max_results=_SEARCHED, order_by=newest))
+    return list(store.client.search_runs(store.experiment_ids, query, max_results=_SEARCHED, order_by=newest))
 
 
 def _open_runs(store: Store) -> list[LoggedRun]:
     with_heartbeat = f"attributes.status = 'RUNNING' and tags.`{HEARTBEAT}` LIKE '%'"
-    return list(pages(lambda token: store.client.search_runs([store.experiment_id], with_heartbeat, page_token=token)))
+    return list(pages(lambda token: store.client.search_runs(store.experiment_ids, with_heartbeat, page_token=token)))
 
 
 def _is_orphan(run: LoggedRun) -> bool:
@@ -210,4 +216,4 @@ def _models_of(store: Store, run_ids: Sequence[str]) -> Iterator[LoggedModel]:
 
 
 def _search_models(store: Store, query: str) -> Iterator[LoggedModel]:
-    return pages(lambda token: store.client.search_logged_models([store.experiment_id], query, page_token=token))
+    return pages(lambda token: store.client.search_logged_models(store.experiment_ids, query, page_token=token))

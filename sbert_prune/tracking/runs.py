@@ -11,11 +11,12 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
+from mlflow import MlflowClient
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
@@ -24,11 +25,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.creation import create_once
-from sbert_prune.tracking.delivery import first_line
+from sbert_prune.tracking.delivery import FAULTS, first_line, short_requests
 from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.secrets import masked_uri
 from sbert_prune.tracking.spool import Entry, Kind
-from sbert_prune.tracking.store import HEARTBEAT, REQUEST_ID, TAG, find_runs, store_errors
+from sbert_prune.tracking.store import EMPTY, HEARTBEAT, REQUEST_ID, TAG, find_runs, store_errors
+from sbert_prune.tracking.store_uri import tracking_uri
 from sbert_prune.tracking.twins import discard_twins_of_launched
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from sbert_prune.models.lineage import DataRecord
     from sbert_prune.tracking.store import Store
 
+NOTE = "mlflow.note.content"
+"""The tag with the description of a run or an experiment."""
+
+_LONGEST_NOTE = 2_000
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 
 
@@ -80,6 +86,10 @@ class Run:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set our tags; keys get the prefix `sbert_prune.`."""
         self._put("tags", {TAG + key: value for key, value in tags.items()})
+
+    def describe(self, text: str) -> None:
+        """Set the description that MLflow's page of the run shows, in Markdown."""
+        self._put("tags", {NOTE: text[:_LONGEST_NOTE]})
 
     def log_data(self, record: DataRecord, context: str) -> None:
         """Log a split as a dataset input with the context "training" or "testing"."""
@@ -189,6 +199,18 @@ def open_run(store: Store, name: str, tags: Mapping[str, str], *, parent: Run | 
         raise
     else:
         run.end("FINISHED")
+
+
+def give_up_launched_run(command: str) -> None:
+    """Mark the run that `mlflow run` opened for this command, which records nothing, to be deleted by the next one.
+
+    MLflow's launcher ends it after this command, and would fail if it were deleted before. A store that fails is left.
+    """
+    run_id = os.environ.pop("MLFLOW_RUN_ID")
+    note = f"`{command}` records nothing: the next command deletes this run."
+    tags = {EMPTY: "true", "mlflow.runName": command, NOTE: note}
+    with suppress(*FAULTS), short_requests():
+        MlflowClient(tracking_uri()).log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
 
 def _begin(store: Store, name: str, tags: Mapping[str, str], parent: Run | None) -> Run:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+import re
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sbert_prune.errors import TrackingError
 from sbert_prune.tracking.creation import RequestIds, create_once
 from sbert_prune.tracking.delivery import FAULTS, first_line, send
-from sbert_prune.tracking.experiment import Problem, chosen_experiment, deleted, misplaced, unknown
+from sbert_prune.tracking.experiment import DEFAULT, Problem, chosen_experiment, deleted, misplaced, unknown
 from sbert_prune.tracking.heartbeat import Heartbeat, Pulse
 from sbert_prune.tracking.locks import check_usable, file_lock
 from sbert_prune.tracking.reach import check_answers
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 TAG = "sbert_prune."
 HEARTBEAT = f"{TAG}heartbeat"
 REQUEST_ID = f"{TAG}request_id"
+EMPTY = f"{TAG}empty"  # of a run that MLflow's launcher opened for a command that records nothing
 _LOCK = 0x5BE47  # an arbitrary number, the same for all processes that share a database
 _LOCK_TIMEOUT_S = 20
 _FRESH_TIMEOUT_S = 120  # while another process makes the tables of a fresh database
@@ -59,7 +62,8 @@ class Store:
     Attributes:
         client: MLflow's client.
         uri: The tracking URI.
-        experiment_id: The experiment of the runs.
+        experiment_id: The experiment of the command's runs.
+        experiment_ids: All experiments, in which earlier runs and models are found.
         outbox: Delivers what is logged to runs, and queues it if the store fails.
         pulse: Writes the heartbeats of open runs.
         problem: Why nothing can be recorded, as the experiment was deleted; None where it was not.
@@ -69,18 +73,20 @@ class Store:
     client: MlflowClient
     uri: str
     experiment_id: str
+    experiment_ids: list[str]
     outbox: Outbox
     pulse: Pulse
     problem: Problem | None = None
     request_ids: RequestIds = field(default_factory=RequestIds)
 
 
-def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = True) -> Store:
+def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = True, experiment: str = DEFAULT) -> Store:
     """Open the tracking store, initialise it where it is fresh, and find or create the experiment.
 
     Args:
         notify: Called with a message when the store stops answering.
         writes: Whether the command cannot work without writing, so that a locked store is refused.
+        experiment: The name of the experiment, unless the environment chooses another.
 
     Raises:
         TrackingError: The store does not answer, or is locked by another process.
@@ -97,17 +103,21 @@ def connect(*, notify: Callable[[str], None] = lambda _: None, writes: bool = Tr
             if (path := sqlite_path(uri)) is not None:
                 check_usable(path, writes=writes)
             client = MlflowClient(uri)
-            experiment_id = _experiment(client)
-        experiment = _existing(client, experiment_id)
-        _check_location(client, experiment, uri)
-        if _KIND[0] not in experiment.tags:
+            existing = list(pages(lambda token: client.search_experiments(page_token=token)))
+            root = _artifact_root(client) if not uri.startswith("http") else ""
+            _check_locations(client, [entry for entry in existing if _folder(entry.artifact_location) == root], uri)
+            experiment_id = _experiment(client, experiment, root)
+        chosen = _existing(client, experiment_id)
+        _check_locations(client, [chosen], uri)
+        if _KIND[0] not in chosen.tags:
             with suppress(MlflowException):  # optional: the user may have read permission only
                 client.set_experiment_tag(experiment_id, *_KIND)
     spool = Spool(own_folder() / "spool", masked_uri(uri, keep_options=True))
     outbox, pulse = Outbox(partial(send, client), spool, notify), Pulse(partial(_beat, client))
-    is_deleted = experiment.lifecycle_stage == LifecycleStage.DELETED
-    problem = deleted(experiment_id, str(experiment.name)) if is_deleted else None
-    return Store(client, uri, experiment_id, outbox, pulse, problem)
+    is_deleted = chosen.lifecycle_stage == LifecycleStage.DELETED
+    problem = deleted(experiment_id, str(chosen.name)) if is_deleted else None
+    ids = dict.fromkeys([experiment_id, *(str(entry.experiment_id) for entry in existing)])
+    return Store(client, uri, experiment_id, list(ids), outbox, pulse, problem)
 
 
 def _existing(client: MlflowClient, experiment_id: str) -> Experiment:
@@ -119,15 +129,17 @@ def _existing(client: MlflowClient, experiment_id: str) -> Experiment:
         raise TrackingError(str(unknown(experiment_id))) from error
 
 
-def _check_location(client: MlflowClient, experiment: Experiment, uri: str) -> None:
+def _check_locations(client: MlflowClient, experiments: Sequence[Experiment], uri: str) -> None:
     """Refuse a SQLite store that was moved or copied."""
     path = sqlite_path(uri)
+    for experiment in experiments if path is not None else ():
 
-    def has_runs() -> bool:
-        return bool(client.search_runs([experiment.experiment_id], max_results=1))
+        def has_runs(experiment_id: str = experiment.experiment_id) -> bool:
+            return bool(client.search_runs([experiment_id], max_results=1))
 
-    if path is not None and (problem := misplaced(path, str(experiment.artifact_location), has_runs=has_runs)):
-        raise TrackingError(str(problem))
+        assert path is not None
+        if problem := misplaced(path, str(experiment.artifact_location), has_runs=has_runs):
+            raise TrackingError(str(problem))
 
 
 def _beat(client: MlflowClient, run_id: str, heartbeat: Heartbeat) -> None:
@@ -191,8 +203,19 @@ def _owner(connection: Connection) -> str:
     )
 
 
-def _experiment(client: MlflowClient) -> str:
-    experiment_id, name = chosen_experiment()
+def _artifact_root(client: MlflowClient) -> str:
+    """Return where the experiments of a database have their folders of artifacts; "" where that is not known."""
+    default = client.get_experiment_by_name(DEFAULT)
+    location = str(default.artifact_location) if default is not None else ""
+    return _folder(location) if default is not None and location.endswith(f"/{default.experiment_id}") else ""
+
+
+def _folder(location: str) -> str:
+    return location.rpartition("/")[0]
+
+
+def _experiment(client: MlflowClient, name: str, root: str) -> str:
+    experiment_id, name = chosen_experiment(name)
     if experiment_id is not None:
         return experiment_id
 
@@ -202,12 +225,24 @@ def _experiment(client: MlflowClient) -> str:
 
     if existing := find():
         return existing[0]
+    # A database's client would take the current folder.
+    location = f"{root}/{re.sub('[^A-Za-z0-9]+', '-', name)[:40]}-{secrets.token_hex(4)}" if root else None
     try:
-        return create_once(client, lambda: str(client.create_experiment(name)), find)
+        return create_once(client, lambda: str(client.create_experiment(name, artifact_location=location)), find)
     except MlflowException:
         if existing := find():  # another process has just created it
             return existing[0]
         raise
+
+
+def in_experiment_of(store: Store, run_id: str) -> Store:
+    """Return the store with the experiment of a run for the command's runs, unless the environment chooses one."""
+    if chosen_experiment("") == (None, ""):
+        with suppress(*FAULTS):
+            experiment_id = str(store.client.get_run(run_id).info.experiment_id)
+            if experiment_id in store.experiment_ids:
+                return replace(store, experiment_id=experiment_id)
+    return store
 
 
 def deleted_experiments(store: Store) -> dict[str, Problem]:
@@ -229,11 +264,11 @@ def pages(fetch_page: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def find_runs(store: Store, query: str) -> list[LoggedRun]:
-    """Return the runs of the experiment that match a filter of MLflow, oldest first. Raises MLflow's errors."""
+    """Return the runs that match a filter of MLflow, oldest first. Raises MLflow's errors."""
     return list(
         pages(
             lambda token: store.client.search_runs(
-                [store.experiment_id], query, order_by=["attributes.start_time ASC"], page_token=token
+                store.experiment_ids, query, order_by=["attributes.start_time ASC"], page_token=token
             )
         )
     )
@@ -259,4 +294,4 @@ def is_running(store: Store, run_id: str) -> bool:
 def finished_runs(store: Store, tag: str, value: str) -> list[LoggedRun]:
     """Return the finished runs on which one of our tags has this value, newest first."""
     query = f"attributes.status = 'FINISHED' and tags.`{TAG}{tag}` = '{value}'"
-    return list(store.client.search_runs([store.experiment_id], query, order_by=["attributes.start_time DESC"]))
+    return list(store.client.search_runs(store.experiment_ids, query, order_by=["attributes.start_time DESC"]))

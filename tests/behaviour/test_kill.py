@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from sbert_prune.registry.version import unpack_tags
 from tests import commands
 from tests.commands import Started
 from tests.pipelines.conftest import Project
@@ -62,7 +63,7 @@ def test_the_same_command_after_a_kill_makes_the_same_model(tmp_path, make_proje
         for project in (killed, quiet)
     )
     digests = [
-        {(v.tags["sbert_prune.role"], v.tags["sbert_prune.model_sha256"]) for v in versions}
+        {(v.tags["sbert_prune.role"], unpack_tags(v.tags)["sbert_prune.model_sha256"]) for v in versions}
         for versions in (made, expected)
     ]
     assert "resumed after optimizer step" in told
@@ -83,9 +84,13 @@ def left_in(project: Project) -> dict[str, object]:
     folders = [path.name for path in (project.folder / "mlruns" / "0" / "models").iterdir() if any(path.iterdir())]
     return {
         "versions": sorted(
-            (v.version, *(v.tags[f"sbert_prune.{key}"] for key in told), sorted(v.tags)) for v in versions
+            (v.version, *(unpack_tags(v.tags)[f"sbert_prune.{key}"] for key in told), sorted(unpack_tags(v.tags)))
+            for v in versions
         ),
-        "scores": [{key: v.tags[key] for key in v.tags if key.startswith(("sts_", "quality/"))} for v in versions],
+        "scores": [
+            {key: value for key, value in unpack_tags(v.tags).items() if key.startswith(("sts_", "quality/"))}
+            for v in versions
+        ],
         "models": len(client.search_logged_models(["0"])),
         "folders of models": len(folders),
         "open runs": len(client.search_runs(["0"], "attributes.status = 'RUNNING'")),

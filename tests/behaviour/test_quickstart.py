@@ -37,7 +37,7 @@ def test_mlflow_run_makes_a_registered_variant_of_six_layers(quickstart: Quickst
 
 
 def test_mlflows_own_run_is_the_parent_and_ends_finished(quickstart: Quickstart):
-    runs = quickstart.client.search_runs(["0"])
+    runs = quickstart.client.search_runs([quickstart.experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags and run.info.run_name == SIX]
 
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -47,7 +47,7 @@ def test_mlflows_own_run_is_the_parent_and_ends_finished(quickstart: Quickstart)
 
 
 def test_the_page_of_the_run_is_short_and_shows_no_empty_parameter(quickstart: Quickstart):
-    parameters = [run.data.params for run in quickstart.client.search_runs(["0"])]
+    parameters = [run.data.params for run in quickstart.client.search_runs([quickstart.experiment_id])]
     (launched,) = [given for given in parameters if "registered_model" in given]
 
     assert len([name for name in launched if not name.startswith("recipe.")]) < 20

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sbert_prune.evaluation.efficiency.flops import flops_of, measure_flops
 from sbert_prune.evaluation.efficiency.lengths import evenly, length_buckets, num_pieces, own_bucket
 from sbert_prune.evaluation.efficiency.size import measure_size
 from sbert_prune.evaluation.efficiency.speed import measure_speed
-from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, median_ratio, time_in_turn
+from sbert_prune.evaluation.efficiency.timing import LEAST_PAIRS, Conditions, median_ratio, time_in_turn
 from sbert_prune.layers import LayerSelection
 from sbert_prune.models.architectures import ARCHITECTURES, layers_of
 from sbert_prune.models.checkpoint import inspect_checkpoint
@@ -153,6 +154,19 @@ def test_the_limit_of_the_speed_up_is_nearly_the_depth_ratio(tiny_model, sentenc
         "speed/speedup_limit": flops.speedup_limit,
     }
     assert measure_flops(model, None, sentences).metrics().keys() == {"speed/flops_per_sentence"}
+
+
+@pytest.mark.parametrize(
+    ("others", "threads", "is_disturbed"),
+    [(None, 1, False), (0.4, 2, False), (0.9, 2, True), (0.9, 1, False), (2, 1, True)],
+)
+def test_times_are_disturbed_where_others_take_more_than_the_cores_left(monkeypatch, others, threads, is_disturbed):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    conditions = Conditions("cpu", threads, 1, None, "x86, 2 cores", others)
+
+    assert bool(conditions.disturbance) == is_disturbed
+    assert (conditions.tags["disturbed"] == "no") != is_disturbed
 
 
 def test_rivals_take_turns_and_who_begins_changes():

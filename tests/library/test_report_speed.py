@@ -22,7 +22,7 @@ def speed(*, compared):
 
     cells = (cell("16 pieces", 1, 120.0), cell("16 pieces", 32, 900.0))
     own = cell("own sentences", 1, 100.0), cell("own sentences", 32, 1000.0)
-    return Speed(9.0, 12.0, 14.0, *own, cells, (), Conditions("cpu", 1, 2, "1"), 5.0)
+    return Speed(9.0, 12.0, 14.0, *own, cells, (), Conditions("cpu", 1, 2, "1", "x86, 2 cores"), 5.0)
 
 
 def test_every_cell_is_named_with_both_rates_its_ratio_and_the_limit():

@@ -6,12 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from scipy.stats import spearmanr
 
 from pipelines.__main__ import main
 from sbert_prune.evaluation.dev_pairs import FILE_NAME, DevPairs
+from sbert_prune.evaluation.efficiency.timing import conditions_on
 from sbert_prune.registry import versions as registry
 from sbert_prune.registry.version import Version
 from sbert_prune.tracking.logged_models import add_file
@@ -55,6 +57,7 @@ def add_version(
             "num_layers": "2",
             "depth": "12",
         }
+        tags |= conditions_on(torch.device("cpu")).tags
         tags |= {"sts_dev_digest": f"dev of {recipe}", "sts_test_digest": f"test of {recipe}"}
         measured = {
             "sts_dev/spearman_cosine": float(spearmanr(cosines, GOLD)[0]),

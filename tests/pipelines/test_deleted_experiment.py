@@ -52,6 +52,19 @@ def test_verify_finds_it_where_nothing_is_registered_and_where_another_experimen
     assert FOLDED in of_experiment.output
 
 
+def test_a_deleted_experiment_of_a_recipe_is_found_by_doctor_and_refused(project, monkeypatch):
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    store = connect(experiment="quickstart-paper")
+    store.client.delete_experiment(store.experiment_id)
+
+    refused = call("prune", "--recipe", "quickstart-paper", "--base-model", str(project.base), "--layers", "2")
+
+    assert refused.exit_code == 2
+    assert f"restore -x {store.experiment_id}" in refused.output
+    assert f"restore -x {store.experiment_id}" in check_tracking_store("quickstart-paper").advice
+    assert check_tracking_store("another").state == "ok"
+
+
 @pytest.mark.parametrize("command", ["full", "evaluate", "promote", "rollback"])
 def test_a_command_that_records_is_refused_before_it_does_anything(deleted, command):
     """What waits to be recorded in runs of the experiment is kept: MLflow would reject it now."""

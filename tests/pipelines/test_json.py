@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 
 from tests.in_process import call
 from tests.pipelines.conftest import Project
+from tests.stores import tags_of
 
 NAME = ("--registered-model", "sbert-small")
 
@@ -62,7 +63,7 @@ def test_evaluate_takes_a_version_and_an_alias_and_prints_its_metrics(made, name
 
     evaluated = facts(made, "evaluate", *given)
 
-    tags = client.get_model_version("sbert-small", "2").tags
+    tags = tags_of(client, "sbert-small", "2")
     assert evaluated["model"] == f"models:/{tags['sbert_prune.model_id']}"
     test_score = float(tags["sts_test/spearman_cosine"])
     assert evaluated["metrics"]["sts_test/spearman_cosine"] == pytest.approx(test_score, abs=1e-5)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.exceptions import ExecutionException
 
+from pipelines.__main__ import main
+from pipelines.steps.context import open_store
 from sbert_prune.registry.history import read_history
 from sbert_prune.tracking.store import connect
 from tests.pipelines.made_versions import NAME, add_version, aliases
@@ -29,11 +32,51 @@ def launch(uri, monkeypatch, capfd):
     return run
 
 
-def test_an_undeclared_parameter_arrives_as_it_was_given(launch, tmp_path):
+def test_an_undeclared_parameter_arrives_as_it_was_given(launch, uri, tmp_path):
     path = tmp_path / f"{AWKWARD.replace('/', ' ')}.yaml"
     path.write_text("extends: quickstart\nname: from the launcher\n")
 
     assert "name: from the launcher" in launch("recipes", name=str(path))
+    open_store_again()
+    assert MlflowClient(uri).search_runs(["0"]) == []
+
+
+@pytest.fixture
+def launched(uri, monkeypatch) -> tuple[str, str]:
+    """A store with a version, and the id of a run that `mlflow run` has opened there for the next command."""
+    add_version(noise=0.05, size=80, role="reference")
+    run_id = MlflowClient(uri).create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    return uri, run_id
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("recipes", 0),
+        ("history --registered-model m", 0),
+        ("verify", 5),
+        ("history --registered-model none", 2),
+        ("full --plan --layers 99", 2),
+        ("promote --margin no", 2),
+        ("cleanup", 0),
+    ],
+)
+def test_what_records_nothing_leaves_no_run_of_the_launcher(launched, command, status):
+    uri, run_id = launched
+
+    assert CliRunner().invoke(main, command.split()).exit_code == status
+
+    client = MlflowClient(uri)
+    client.set_terminated(run_id)  # as the launcher does, which fails for a deleted run
+    open_store_again()
+    is_deleted = not command.startswith(("promote", "cleanup"))
+    assert client.get_run(run_id).info.lifecycle_stage == ("deleted" if is_deleted else "active")
+
+
+def open_store_again() -> None:
+    with open_store():
+        pass
 
 
 def test_a_misspelt_parameter_is_answered_with_the_one_that_was_meant(launch, capfd):

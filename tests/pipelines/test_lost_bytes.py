@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
 from tests.pipelines.conftest import Project
+from tests.stores import tags_of
 
 NAME = "sbert-small"
 SHORT = ("--layers", "2", "--sts-epochs", "1", "--robustness", "20", "--precision", "float32")
@@ -30,7 +31,7 @@ def run(*arguments: str) -> Result:
 
 
 def tags(project: Project, number: str) -> dict[str, str]:
-    return dict(MlflowClient(project.uri).get_model_version(NAME, number).tags)
+    return tags_of(MlflowClient(project.uri), NAME, number)
 
 
 def files(project: Project, number: str) -> Path:

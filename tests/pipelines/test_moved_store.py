@@ -1,10 +1,12 @@
 """A SQLite store that was moved or copied is reported, and adopted: it names its artifacts by absolute paths."""
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from pipelines.doctor.store import check_tracking_store
 from pipelines.steps.context import open_store
@@ -61,6 +63,27 @@ def test_a_moved_store_is_adopted_with_its_artifacts_and_its_queue(store, tmp_pa
         assert connect().client.get_run(run.info.run_id).data.tags["late"] == "yes"
     assert check_tracking_store().state == "ok"
     assert "there is nothing to adopt" in adopt()[0]
+
+
+def test_a_moved_store_is_found_by_the_artifacts_of_any_recipe(tmp_path, monkeypatch):
+    """Nothing is in the default experiment, beside which a new recipe would have its artifacts."""
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    (tmp_path / "here").mkdir()
+    use(tmp_path / "here", monkeypatch)
+    with open_run(connect(experiment="r"), "a run", {}) as run:
+        run.log_text("x", "x.txt")
+    (tmp_path / "here").rename(tmp_path / "moved")
+    use(tmp_path / "moved", monkeypatch)
+
+    with pytest.raises(TrackingError, match=r"was moved: it records its artifacts as .*/here/mlruns/"):
+        connect(experiment="s")
+
+    assert not connect_plainly().get_experiment_by_name("s")
+    assert check_tracking_store("s").state == "fail"
+
+
+def connect_plainly() -> MlflowClient:
+    return MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
 
 
 def test_a_copied_store_is_adopted_only_on_purpose_and_leaves_the_original_alone(store, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from pipelines.inputs.load import load_inputs
 from sbert_prune.errors import SbertPruneError
 from sbert_prune.recipe.files import load_recipe, presets
 from tests.in_process import call
-from tests.stores import STORE, copy_store, made_once, migrate
+from tests.stores import STORE, copy_store, made_once, migrate, tags_of
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = {"marathi": "mr", "hindi": "hi", "tamil": "ta", "telugu": "te"}
@@ -139,7 +139,7 @@ def test_the_commands_that_are_told_without_a_network_prepare_the_cache(hub, emp
 def check_lineage(hub, recipe, version):
     """Check that pruning.json, tags and run of a version name base and data with their commits; return pruning.json."""
     client = MlflowClient()
-    tags = client.get_model_version(recipe.registered_model, version).tags
+    tags = tags_of(client, recipe.registered_model, version)
     artifacts = mlflow.artifacts.download_artifacts(f"models:/{recipe.registered_model}/{version}")
     lineage = json.loads(Path(artifacts, "model.sentence_transformer", "pruning.json").read_text())
     settings = on_hub(recipe)

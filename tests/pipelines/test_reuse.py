@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
 from pipelines.__main__ import main
+from sbert_prune.registry.version import unpack_tags
 from tests.pipelines.conftest import RECIPE, Project
 
 
@@ -35,7 +36,7 @@ def run(command: str, project: Project, *more: str) -> Result:
 
 def versions(project: Project) -> dict[str, dict[str, str]]:
     return {
-        str(version.version): dict(version.tags)
+        str(version.version): unpack_tags(version.tags)
         for version in MlflowClient(project.uri).search_model_versions("name='sbert-small'")
     }
 

@@ -1,6 +1,8 @@
 """The steps as single commands."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,14 @@ from pipelines.flows.full import run_full
 from sbert_prune.errors import TrackingError
 from sbert_prune.models.sentence import PROBES, load_saved, with_pooling
 from sbert_prune.models.sources import locate_base
+from sbert_prune.system.processes import Process
+from sbert_prune.tracking.heartbeat import Heartbeat
 from sbert_prune.tracking.logged_models import fetch_model
 from sbert_prune.tracking.runs import open_run
-from sbert_prune.tracking.store import connect
+from sbert_prune.tracking.store import HEARTBEAT, connect
 from tests.pipelines.conftest import RECIPE, Project
 from tests.pipelines.faults import collapsed
+from tests.stores import tags_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,10 +56,33 @@ def test_the_steps_one_by_one_make_the_same_model_as_full(project: Project):
     call("register", "--model", after_sts, "--registered-model", "sbert-small", "--force", "true")
 
     client = MlflowClient(project.uri)
-    one_by_one, full = client.get_model_version("sbert-small", "3"), client.get_model_version("sbert-small", "2")
-    assert one_by_one.tags["sbert_prune.model_sha256"] == full.tags["sbert_prune.model_sha256"]
+    one_by_one, full = tags_of(client, "sbert-small", "3"), tags_of(client, "sbert-small", "2")
+    assert one_by_one["sbert_prune.model_sha256"] == full["sbert_prune.model_sha256"]
     assert "quality/retention" in judged
-    assert float(one_by_one.tags["quality/retention"]) == pytest.approx(float(full.tags["quality/retention"]), abs=1e-6)
+    assert float(one_by_one["quality/retention"]) == pytest.approx(float(full["quality/retention"]), abs=1e-6)
+
+
+def test_a_recipe_has_an_experiment_and_a_step_is_reused_from_any(project: Project, tmp_path, monkeypatch):
+    """What `mlflow run` and older versions record is in Default; its artifacts show where a new one's belong."""
+    given = ("prune", "--recipe", RECIPE, "--base-model", str(project.base), "--layers", "2")
+    first = model_uri(call(*given))
+    dead = str(Heartbeat(datetime.now(UTC), "here", replace(Process.current(), started_ms=1)))
+    left = MlflowClient(project.uri).create_run("0", tags={"sbert_prune.step": "prune", HEARTBEAT: dead})
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    monkeypatch.chdir(tmp_path)
+
+    again = call(*given)
+    other = call(*given[:-1], "1")
+
+    client = MlflowClient(project.uri)
+    experiment = client.get_experiment_by_name(RECIPE)
+    runs = client.search_runs([experiment.experiment_id])
+    assert model_uri(again) == first
+    assert "its result is reused" in again
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+    assert [run.info.run_name for run in runs] == ["prune", "prune"]
+    assert Path(experiment.artifact_location).parent == project.folder / "mlruns"
+    assert client.get_logged_model(model_uri(other).removeprefix("models:/")).experiment_id == experiment.experiment_id
 
 
 def test_a_labelled_step_alone_has_no_reference_to_learn_from(project: Project):
@@ -207,6 +235,5 @@ def test_an_external_model_is_registered_with_its_own_pooling_and_a_lineage(proj
 
     call("register", "--model", str(project.folder / "external"), "--registered-model", "s")
 
-    version = MlflowClient(project.uri).get_model_version("s", "1")
-    assert version.tags["sbert_prune.pooling"] == "cls"
+    assert tags_of(MlflowClient(project.uri), "s", "1")["sbert_prune.pooling"] == "cls"
     assert (fetch_model("models:/s/1") / "pruning.json").is_file()

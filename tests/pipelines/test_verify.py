@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import main
 from sbert_prune.evaluation.dev_pairs import FILE_NAME
+from sbert_prune.registry.version import RECORD
+from tests.stores import change_tags, tags_of
 
 NAME = "sbert-small"
 
@@ -44,7 +46,7 @@ class Store:
 
     def files(self, number: str) -> Path:
         """Return the folder of its files."""
-        model_id = self.version(number).tags["sbert_prune.model_id"]
+        model_id = tags_of(self.client, NAME, number)["sbert_prune.model_id"]
         return self.folder / "mlruns" / "0" / "models" / model_id / "artifacts"
 
     def model(self, number: str) -> Path:
@@ -82,17 +84,17 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def tag(store: Store, key: str, value: str) -> None:
-    store.client.set_model_version_tag(NAME, "2", key, value)
+def tag(store: Store, key: str, value: str | None) -> None:
+    change_tags(store.client, NAME, "2", {key: value})
 
 
 def lose_run_and_a_tag(store: Store) -> None:
     store.client.delete_run(store.version("2").run_id)
-    store.client.delete_model_version_tag(NAME, "2", "sbert_prune.base_sha256")
+    tag(store, "sbert_prune.base_sha256", None)
 
 
 def lose_runs_and_change_the_size(store: Store) -> None:
-    tags = store.version("2").tags
+    tags = tags_of(store.client, NAME, "2")
     for run_id in (store.version("2").run_id, tags["sbert_prune.evaluate_run_id"]):
         store.client.delete_run(run_id)
     tag(store, "size/disk_mb", "1")
@@ -134,7 +136,7 @@ DAMAGES = {
     ),
     "a run and a tag": (lose_run_and_a_tag, "version 2.*its tags lack base_sha256, and its run was deleted"),
     "a logged model": (
-        lambda store: store.client.delete_logged_model(store.version("2").tags["sbert_prune.model_id"]),
+        lambda store: store.client.delete_logged_model(tags_of(store.client, NAME, "2")["sbert_prune.model_id"]),
         "version 2.*its logged model .* is gone",
     ),
     "dev pairs": (
@@ -175,8 +177,16 @@ DAMAGES = {
         lose_runs_and_change_the_size,
         "version 2.*its tags were changed by other means",
     ),
+    "a record": (
+        lambda store: store.client.set_model_version_tag(NAME, "2", RECORD, "{"),
+        "version 2.*its tag sbert_prune.record cannot be read",
+    ),
     "another's judgement": (
-        lambda store: tag(store, "sbert_prune.evaluate_run_id", store.version("1").tags["sbert_prune.evaluate_run_id"]),
+        lambda store: tag(
+            store,
+            "sbert_prune.evaluate_run_id",
+            tags_of(store.client, NAME, "1")["sbert_prune.evaluate_run_id"],
+        ),
         "version 2.*evaluate_run_id names run .*, which evaluated another model",
     ),
     "the reference": (
@@ -266,7 +276,7 @@ def test_a_deleted_champion_is_replaced_by_the_one_before(store: Store):
 
 
 def test_a_lost_tag_whose_value_the_registry_has_is_no_damage(store: Store):
-    store.client.delete_model_version_tag(NAME, "2", "sbert_prune.model_id")
+    tag(store, "sbert_prune.model_id", None)
     (store.files("1") / FILE_NAME).unlink()
 
     result = store.verify("--repair", "true")

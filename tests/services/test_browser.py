@@ -6,6 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from docs.take_screenshots import CHROMIUM, COLUMNS, PATIENCE_S, Pages, open_page, serve
 from tests.quickstart_store import NAME, SIX, THREE, Quickstart
+from tests.stores import tags_of
 
 pytestmark = [
     pytest.mark.service,
@@ -23,9 +24,9 @@ def client(quickstart: Quickstart) -> MlflowClient:
 
 
 @pytest.fixture(scope="module")
-def pages(client):
+def pages(client, quickstart: Quickstart):
     with serve(client.tracking_uri) as address:
-        yield Pages(address)
+        yield Pages(address, quickstart.experiment_id)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,11 @@ def page(pages):
 
 
 @pytest.fixture(scope="module")
-def runs(client):
+def runs(client, quickstart: Quickstart):
     """The two commands' runs, in the order in which they were made."""
-    found = client.search_runs(["0"], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time ASC"])
+    found = client.search_runs(
+        [quickstart.experiment_id], "tags.sbert_prune.step = 'full'", order_by=["attributes.start_time ASC"]
+    )
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
 
 
@@ -129,7 +132,7 @@ def test_a_version_shows_its_stage_its_alias_and_its_lineage(page, pages, client
 
 def test_a_logged_model_is_shown_as_registered(page, pages, client):
     """The store was written without a server, which would have recorded it."""
-    page.goto(pages.logged_model(client.get_model_version(NAME, "2").tags["sbert_prune.model_id"]))
+    page.goto(pages.logged_model(tags_of(client, NAME, "2")["sbert_prune.model_id"]))
 
     expect(page.get_by_text("v2", exact=True).first, "its version is not shown").to_be_visible()
     expect(page.get_by_text("Not registered", exact=True)).to_have_count(0)
@@ -145,10 +148,10 @@ def test_the_best_small_variant_is_found_from_the_models_page_to_its_lineage(pag
     description = page.get_by_test_id("note-editor-preview-content")
     lines = description.get_by_role("row").filter(has_text=" MB")
     expect(lines, "the description shows no table of the versions").to_have_count(3)
-    expect(lines.first).to_contain_text(f"{float(smallest.tags['size/disk_mb']):.1f} MB")
+    line = lines.filter(has_text=f"{float(smallest.tags['size/disk_mb']):.1f} MB")
     expect(description).to_contain_text("champion is version 2")
     with page.expect_popup() as opened:
-        lines.first.get_by_role("link").click()
+        line.get_by_role("link").click()
 
     version = opened.value
     expect(version.get_by_role("heading", name=f"Version {smallest.version}")).to_be_visible()

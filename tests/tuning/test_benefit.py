@@ -111,7 +111,7 @@ def zero_layers(project, base=None):
     if base is not None:
         source = SavedModel(str(base), None, inspect_checkpoint(base))
         inputs = replace(inputs, pruning=replace(inputs.pruning, base=source))
-    with open_context(recipe.device, recipe.precision) as context:
+    with open_context(recipe) as context:
         return zero_layer_score(context, recipe, inputs)
 
 

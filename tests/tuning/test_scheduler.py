@@ -48,7 +48,7 @@ def run_scripted(project, monkeypatch):
     def run(script, kept, *, min_complete=0, workers=1, controls=False):
         monkeypatch.setattr("tuning.scheduler.run_trial", script)
         study = open_study("s", None, aim, "random", 0)
-        with open_context(recipe.device, recipe.precision) as context:
+        with open_context(recipe) as context:
             search = SearchContext(
                 context=context,
                 recipe=recipe,
@@ -57,7 +57,7 @@ def run_scripted(project, monkeypatch):
                 space=space,
                 aim=aim,
                 rows=TrainingRows(inputs.texts, None),
-                artifacts=ArtifactRetention(context, recipe, inputs, aim, Limits()),
+                artifacts=ArtifactRetention(context, recipe, inputs, aim, Limits(), study="study"),
             )
             source = FixedSource(study, space, kept, controls=controls)
             assert run_trials(search, source, workers=workers, min_complete=min_complete) == ""

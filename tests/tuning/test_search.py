@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from pipelines.__main__ import main as pipelines_main
 from sbert_prune.metrics import metric_of
 from sbert_prune.recipe.files import load_recipe
+from sbert_prune.registry.version import unpack_tags
 from tests.commands import start
 from tests.pipelines.conftest import Project
 from tests.tuning.in_workers import folders_of
@@ -152,7 +153,7 @@ def test_the_answer_is_judged_once_and_is_the_challenger(searched):
     judged = [version for version in versions(client).values() if "sts_test/spearman_cosine" in version.tags]
     assert len(judged) == 2  # the reference, and the answer
     recipe = load_recipe(str(artifact(parent, "best_recipe.yaml")), {})
-    assert challenger.tags["sbert_prune.recipe_digest"] == recipe.digest
+    assert unpack_tags(challenger.tags)["sbert_prune.recipe_digest"] == recipe.digest
     assert recipe.layers == challenger.tags["sbert_prune.kept_layers"]
     assert "worth it  " in said
 
@@ -276,7 +277,7 @@ def test_full_makes_the_very_model_that_a_trial_was(searched):
     assert done.exit_code == 0, done.output
     newest = list(versions(client).values())[-1]
     assert newest.version != trial.version
-    assert newest.tags["sbert_prune.model_sha256"] == trial.tags["sbert_prune.model_sha256"]
+    assert unpack_tags(newest.tags)["sbert_prune.model_sha256"] == unpack_tags(trial.tags)["sbert_prune.model_sha256"]
 
 
 @pytest.mark.slow

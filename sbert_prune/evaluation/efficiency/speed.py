@@ -19,6 +19,7 @@ from sbert_prune.evaluation.efficiency.timing import (
     time_in_turn,
     wait_for,
 )
+from sbert_prune.system.limits import count_others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,7 @@ def measure_speed(
         batches: Number of batches of 32 own sentences, timed in at least two passes.
         clock: Seconds since some moment.
     """
-    start_s = clock()
+    start_s, others = clock(), count_others()
     models = [model] if base is None else [model, base]
     rivals = [_encoding(timed) for timed in models]
     own_sentences = own_bucket(model, sentences)
@@ -223,7 +224,7 @@ def measure_speed(
         batched=cell_of(own_sentences, LARGEST_BATCH, batch_times),
         cells=cells,
         left_out=left_out,
-        conditions=conditions_on(model.device),
+        conditions=conditions_on(model.device, others=others()),
         seconds=clock() - start_s,
     )
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from scipy.stats import binom
 
+from sbert_prune.system.limits import this_machine
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +26,11 @@ LEAST_PAIRS = 6
 """With fewer pairs, even the full range of the ratios covers their median with less than 95 %."""
 _MOST_PAIRS = 400
 _LEVEL = 0.95
+
+MACHINE, DISTURBED = "machine", "disturbed"
+"""The tags with the conditions of a measurement of absolute times."""
+
+_NOTHING = 0.5  # cores that other processes may use although none is left to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +100,35 @@ def _time_batch(rivals: Sequence[Rival], batch: list[str], clock: Clock, *, firs
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The device and threads of a measurement.
+    """The machine, device and threads of a measurement, and what else the machine did.
 
     Attributes:
         device: Name of the device.
         threads: Threads of one operation.
         interop_threads: Threads for parallel operations.
         omp_num_threads: OMP_NUM_THREADS of the environment, or None.
+        machine: Its processor and number of cores.
+        others: Cores that other processes used meanwhile; None where nothing was measured.
     """
 
     device: str
     threads: int
     interop_threads: int
     omp_num_threads: str | None
+    machine: str
+    others: float | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What an absolute latency depends on, as tags of runs and versions."""
+        where = f"{self.machine}, {self.device}, {self.threads} threads"
+        return {MACHINE: where, DISTURBED: self.disturbance or "no"}
+
+    @property
+    def disturbance(self) -> str:
+        """Why absolute times are not to be relied on; "" where they are."""
+        free = max(0, (os.cpu_count() or 1) - self.threads) + _NOTHING
+        return f"other programs used {self.others:.1f} cores meanwhile" if (self.others or 0.0) > free else ""
 
     def __str__(self) -> str:
         omp = f"OMP_NUM_THREADS={self.omp_num_threads}" if self.omp_num_threads else "OMP_NUM_THREADS not set"
@@ -113,10 +136,11 @@ class Conditions:
         return f"{self.device}, {threads} ({omp}; {self.interop_threads} between operations)"
 
 
-def conditions_on(device: torch.device) -> Conditions:
-    """Return the conditions of this process."""
+def conditions_on(device: torch.device, *, others: float | None = None) -> Conditions:
+    """Return the conditions of this process; `others` are the cores that other processes used."""
     name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
-    return Conditions(name, torch.get_num_threads(), torch.get_num_interop_threads(), os.environ.get("OMP_NUM_THREADS"))
+    omp, threads = os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
+    return Conditions(name, threads, torch.get_num_interop_threads(), omp, this_machine(), others)
 
 
 def wait_for(device: torch.device) -> None:
