@@ -132,7 +132,7 @@ class Influence(NamedTuple):
 def layer_influences(complete: Sequence[StoredTrial], depth: int) -> dict[int, Influence]:
     """Return the influence of each layer but those that all or none keep.
 
-    What may be chance is decided by Welch's t-test at 5 %, shared among the layers (Bonferroni): one of twelve would be
+    What may be chance is decided by Welch's t at 5 %, shared among the layers (Bonferroni): one of twelve would be
     taken for real by chance otherwise.
     """
     kept = {trial.number: _kept(trial, depth) for trial in complete}

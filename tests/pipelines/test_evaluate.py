@@ -162,7 +162,7 @@ def test_a_rival_is_judged_once(made, capsys):
     recipe = project.recipe()
     inputs = load_inputs(recipe)
 
-    with open_context("cpu", "float32") as context:
+    with open_context(recipe) as context:
         results = [judge_rivals(context, recipe, inputs, {RIVAL: inputs.pruning.base})[0] for _ in range(2)]
 
     runs = client.search_runs(["0"], "tags.sbert_prune.step = 'rival'")
