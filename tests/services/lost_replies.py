@@ -34,6 +34,7 @@ from tests.services.killable import Server
 
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 _QUICK = {
+    "MLFLOW_EXPERIMENT_NAME": "Default",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

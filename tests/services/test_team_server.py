@@ -64,7 +64,8 @@ class Ended:
 def start(folder: Path, uri: str, *arguments: str, **environment: str) -> Started:
     """A command as a stranger gives it, in a folder of its own."""
     folder.mkdir(exist_ok=True)
-    return commands.start(folder, *arguments, without="MLFLOW_", MLFLOW_TRACKING_URI=uri, **environment)
+    settings = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": "Default"} | environment
+    return commands.start(folder, *arguments, without="MLFLOW_", **settings)
 
 
 def call(folder: Path, uri: str, *arguments: str, **environment: str) -> Ended:

@@ -224,7 +224,7 @@ def test_the_answer_is_promoted_beside_a_champion(searched):
     assert promoted.exit_code == 0, promoted.output
     assert client.get_model_version_by_alias("sbert-small", "champion").version == answer.version
     judged_on = ("sts_dev_digest", "sts_test_digest", "exam_key")
-    assert {f"sbert_prune.{tag}" for tag in judged_on} <= set(answer.tags)
+    assert {f"sbert_prune.{tag}" for tag in judged_on} <= set(unpack_tags(answer.tags))
 
 
 @pytest.mark.slow
