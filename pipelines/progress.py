@@ -207,7 +207,7 @@ def outlook() -> Outlook:
 
 
 def begin_step(step: str) -> None:
-    """Note that a step begins."""
+    """Note that a step begins; "" ends the one before."""
     _display.outlook.begin(step)
     _display.activity = _display.note = ""
 
@@ -237,7 +237,7 @@ def printed_s() -> float:
 def left_text() -> str:
     """Return how long the command, or a step that is a command of its own, will still take; empty if unknown."""
     left = outlook().left_s
-    return "" if left is None else f"about {format_duration(left)} left"
+    return "" if left is None or left < 1 else f"about {format_duration(left)} left"
 
 
 def format_duration(seconds: float) -> str:

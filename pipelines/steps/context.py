@@ -69,6 +69,7 @@ class Context:
         with open_run(self.store, name, run_tags, parent=self.parent) as run:
             run.log_params(settings)
             yield run
+        begin_step("")
 
     def claim(self, key: str) -> None:
         """Wait until no other command makes the same variant; close the runs of one that was killed meanwhile."""

@@ -130,7 +130,7 @@ def _not_comparable(chosen: Version, champion: Version) -> list[str]:
 
 def _not_better(chosen: Version, champion: Version) -> list[str]:
     """Return why a version does not replace the champion: it is not smaller, and its dev score is not higher."""
-    sizes = [version.metrics.get(SIZE, float("inf")) for version in (chosen, champion)]
+    sizes = [_size(version) for version in (chosen, champion)]
     scores = [version.metrics.get(STS_DEV, float("-inf")) for version in (chosen, champion)]
     if sizes[0] < sizes[1] or scores[0] > scores[1]:
         return []
@@ -253,4 +253,9 @@ def _format_score(version: Version) -> str:
 
 
 def _smallest_first(version: Version) -> tuple[float, float, int]:
-    return version.metrics.get(SIZE, math.inf), -version.metrics.get(STS_DEV, -math.inf), int(version.version)
+    return _size(version), -version.metrics.get(STS_DEV, -math.inf), int(version.version)
+
+
+def _size(version: Version) -> float:
+    """Return the size to three digits: a few bytes in a text file of a model do not make it smaller."""
+    return float(f"{version.metrics.get(SIZE, math.inf):.3g}")

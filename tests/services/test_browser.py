@@ -44,23 +44,23 @@ def runs(client, quickstart: Quickstart):
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags]
 
 
-def scroll_to(page: Page, label: Locator) -> None:
-    """Scroll the grid of values from its top until a line is there: MLflow draws only what is visible."""
+def read_row(page: Page, name: str) -> list[str]:
+    """Return the values on a name's line, left to right, after scrolling there: MLflow draws only what is visible."""
+    label = page.locator("main").get_by_text(name, exact=True).last
     page.get_by_role("row").first.wait_for()
     for top in range(0, 150 * _MOST_SCROLLS, 150):
         page.evaluate(
             f"[...document.querySelectorAll('main [role=grid]')].slice(-1).forEach(grid => grid.scrollTop = {top})"
         )
         page.wait_for_timeout(100)
-        if label.count():
-            return
+        if label.count() and (values := read_line(label)):
+            return values
+    return []
 
 
-def read_row(page: Page, name: str) -> list[str]:
-    """Return the values on a name's line, left to right. Metrics are in two grids that scroll together."""
-    label = page.locator("main").get_by_text(name, exact=True).last
-    scroll_to(page, label)
-    return label.evaluate(
+def read_line(label: Locator) -> list[str]:
+    """Return the values on the line of a label. Metrics are in two grids that scroll together."""
+    values: list[str] = label.evaluate(
         """label => {
             const group = leaf => leaf.closest("[role=rowgroup]");
             const line = leaf => {
@@ -77,6 +77,7 @@ def read_row(page: Page, name: str) -> list[str]:
                 .map(leaf => leaf.innerText.trim());
         }"""
     )
+    return values
 
 
 def test_the_experiment_opens_in_the_model_training_view_with_our_runs(page, pages):
