@@ -21,7 +21,7 @@ def test_a_command_is_spelled_as_the_running_one_was_started(monkeypatch, progra
     assert command_line("train_sts", model="models:/a/1", sts_data="FOLDER") == expected
 
 
-@pytest.mark.parametrize(("prefix", "ending"), [("/home/ann/.venv", " --env-manager local"), ("/root/mlflow-1f2e", "")])
+@pytest.mark.parametrize(("prefix", "ending"), [(".venv", " --env-manager local"), ("envs/mlflow-1f2e", "")])
 def test_under_mlflow_run_the_environment_is_the_one_that_was_chosen(monkeypatch, prefix, ending):
     monkeypatch.setattr(sys, "argv", ["/checkout/pipelines/__main__.py", "full"])
     monkeypatch.setattr(sys, "prefix", prefix)
