@@ -59,7 +59,10 @@ PARTS = {
             "sbert_prune.evaluation.efficiency.flops:measure_flops",
         ),
         "judging: layers": ("sbert_prune.layer_analysis.anatomy:inspect_layers",),
-        "judging: report and pictures": ("pipelines.steps.judgement_log:log_judgement",),
+        "judging: report and pictures": (
+            "pipelines.steps.judgement_log:log_numbers",
+            "pipelines.steps.judgement_log:report_of",
+        ),
         "judging: the rest": ("pipelines.steps.evaluate:evaluate",),
         "loading models": ("sbert_prune.models.sentence:load_saved",),
         "saving models": ("sbert_prune.models.sentence:save_sentence_model", "pipelines.steps.records:save"),
