@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,10 @@ import click
 
 from pipelines.console import report_facts
 from sbert_prune.errors import TrackingError
+from sbert_prune.metrics import STS_DEV
+from sbert_prune.registry.history import PRODUCTION
 from sbert_prune.registry.policy import Policy, decide
+from sbert_prune.registry.promotion import holder
 from sbert_prune.system.command_line import command_line
 from sbert_prune.tracking.secrets import without_password
 
@@ -33,6 +37,7 @@ class Advice:
         facts: The same, for --json.
         is_good: Whether it is as good as its reference, whatever the champion is.
         rivals: Whether it is worth having beside its rivals; "" without any.
+        keep: The champion that stays where promotion would be refused; "" without one.
     """
 
     refused: str
@@ -40,18 +45,20 @@ class Advice:
     facts: Mapping[str, object]
     is_good: bool = False
     rivals: str = ""
+    keep: str = ""
 
     def lines(self) -> list[str]:
         """Return the advice as the last lines of a command."""
         report_facts(**self.facts, **({"rivals": self.rivals} if self.rivals else {}))
-        titles = ("promote", "try") if self.refused else ("promote",)
-        lines = [("rivals", self.rivals), *zip(titles, filter(None, (self.refused, self.command)), strict=False)]
+        told = (("promote", self.refused), ("keep", self.keep), ("try", self.command))
+        lines = [("rivals", self.rivals), *(told if self.refused else [("promote", self.command)])]
         return [f"{title:10}{text}" for title, text in lines if text]
 
     def sentence(self) -> str:
         """Return the advice as the first paragraph of a report."""
         command = f"`{self.command}`" if self.command else "nothing else to try"
-        return f"Promotion {self.refused}. Try: {command}" if self.refused else f"Promotable: {command}"
+        keep = f" Keep {self.keep}." if self.keep else ""
+        return f"Promotion {self.refused}.{keep} Try: {command}" if self.refused else f"Promotable: {command}"
 
 
 def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -> Advice:
@@ -65,6 +72,7 @@ def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -
     """
     try:
         decision = decide(store, (reference, variant), variant, Policy())
+        champion = holder(store, variant.name, PRODUCTION) if decision.refusals else None
     except TrackingError as error:  # only the advice is missing: the variant is registered
         return Advice(f"not checked: {error}", "", {})
     if not decision.refusals:
@@ -79,8 +87,12 @@ def advise(store: Store, recipe: Recipe, variant: Version, reference: Version) -
     instead = _instead(recipe, variant, given) if decision.falls_short else _smaller(variant, given)
     better = without_password(command_line(command, **instead)) if instead else ""
     refused = f"would be refused: {'; '.join(decision.refusals)}"
-    facts = {"refusals": decision.refusals, "try": better or None}
-    return Advice(refused, better, facts, is_good=not decision.falls_short)
+    facts: dict[str, object] = {"refusals": decision.refusals, "try": better or None}
+    keep = ""
+    if champion is not None and champion.version != variant.version:
+        keep = f"{champion.uri}, the champion, dev {champion.metrics.get(STS_DEV, math.nan):.4f}"
+        facts["champion"] = champion.uri
+    return Advice(refused, better, facts, is_good=not decision.falls_short, keep=keep)
 
 
 def _instead(recipe: Recipe, variant: Version, given: Mapping[str, object]) -> dict[str, object]:

@@ -98,7 +98,8 @@ def test_where_only_the_champion_stands_in_the_way_fewer_layers_are_tried(uri):
     done("promote", "--version", "2")
     number = add_version(noise=AS_GOOD, size=40)
 
-    reason, line = told(number)
+    reason, keep, line = told(number)
 
     assert "it is no better than the champion, version 2" in reason
+    assert keep.startswith(f"keep      models:/{NAME}/2, the champion, dev 0.")
     assert options(line) == {"layers": "1"}
