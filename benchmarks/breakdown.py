@@ -134,6 +134,7 @@ def _shown(value: Any) -> str:
 
 def time_parts(watch: Stopwatch, parts: dict[str, tuple[str, ...]]) -> None:
     """Put timers around the functions of all parts, wherever a module has imported them."""
+    # Python itself calls this attribute for each module that is not loaded yet; `-X importtime` looks here as well.
     importlib._bootstrap._find_and_load = timed(  # type: ignore[attr-defined]
         watch,
         IMPORTS,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE, VARIANT, TRIAL, RIVAL = "reference", "variant", "trial", "rival"
-"""The roles of a version. A trial is a variant that was evaluated on the dev pairs only."""
+"""The roles of a version. A trial was evaluated on the dev pairs only; a rival is not registered."""
 
 BYTES, NOT_KEPT = "bytes", "let go"
 """The tag of a version whose model files were deleted because they can be rebuilt, and its value."""

@@ -103,3 +103,14 @@ def test_where_only_the_champion_stands_in_the_way_fewer_layers_are_tried(uri):
     assert "it is no better than the champion, version 2" in reason
     assert keep.startswith(f"keep      models:/{NAME}/2, the champion, dev 0.")
     assert options(line) == {"layers": "1"}
+
+
+def test_a_few_bytes_make_no_version_smaller_than_the_champion(uri):
+    add_version(noise=NEAR, size=80, role="reference")
+    add_version(noise=NEAR, size=11.3222)
+    done("promote", "--version", "2")
+    number = add_version(noise=AS_GOOD, size=11.3218)
+
+    assert "it is no better than the champion, version 2" in told(number)[0]
+    assert call("promote", "--version", number).exit_code == 4
+    assert aliases(uri)["champion"] == "2"
