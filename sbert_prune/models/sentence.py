@@ -304,7 +304,7 @@ def pool(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
 
 
 _CHARACTERS_AT_ONCE, _LEAST_AT_ONCE = 32_768, 32
-"""Characters, and at least so many sentences, in one forward pass: a small encoder on a CPU is slow with few at once."""
+"""Characters, and least sentences, in one forward pass: a small encoder on a CPU is slow with few at once."""
 
 
 def embed(model: SentenceTransformer, sentences: Sequence[str]) -> NDArray[np.float32]:
